@@ -9,8 +9,6 @@ pub(crate) const MONGODB: &str = "mongodb_unavailable";
 pub(crate) const POSTGRES: &str = "postgres_unavailable";
 /// Failure class of an unavailable mail server.
 pub(crate) const SMTP: &str = "smtp_unavailable";
-/// Failure class of an unavailable Stripe.
-pub(crate) const STRIPE: &str = "stripe_unavailable";
 
 /// Whether MongoDB takes writes, if the failure class names it.
 pub(crate) async fn mongodb(class: &str, mongo: &Mongo) -> Option<bool> {
@@ -25,5 +23,5 @@ pub(crate) async fn postgres(class: &str, mart: &Mart) -> Option<bool> {
     if class != POSTGRES {
         return None;
     }
-    Some(mart.probe().await.unwrap_or(false))
+    Some(mart.probe().await.is_ok())
 }

@@ -5,6 +5,7 @@
 //! key.
 
 use crate::form::fingerprint::Fingerprint;
+use crate::http::problem::{self, Problem};
 use quick_cache::sync::{Cache, EntryAction, EntryResult};
 use uuid::Uuid;
 
@@ -54,6 +55,18 @@ impl IdempotencyCache {
                 KeyState::New
             }
             _ => KeyState::New,
+        }
+    }
+
+    /// Reserves the id for this body, unless it belongs to another one.
+    ///
+    /// # Errors
+    /// 422 when it does.
+    pub(crate) fn take(&self, id: Uuid, fingerprint: Fingerprint) -> Result<(KeyState, Reservation<'_>), Problem> {
+        match self.reserve(id, fingerprint) {
+            KeyState::Reused => Err(problem::IDEMPOTENCY_KEY_REUSED.into()),
+            // Only the request that made the reservation may release it.
+            state => Ok((state, Reservation { memory: self, id, kept: state != KeyState::New })),
         }
     }
 

@@ -115,7 +115,7 @@ impl<T: PathParameter> DescribeInput for PathId<T> {
     }
 }
 
-/// The parameters of the query; 400 for those that are not known or not of their type.
+/// The parameters of the query; 400 for values that cannot be read.
 pub(crate) struct QueryParams<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T> {

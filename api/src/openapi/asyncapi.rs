@@ -9,9 +9,9 @@ use pvt_messaging::Topology;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
-const INFO: &str = "What travels between the API and its workers: JSON of at most 64 KiB. Unknown fields are ignored \
-    on read; a removed or retyped field is a \
-    new version. Every message comes at least once, so its `message_id` tells a repetition.";
+const INFO: &str = "Messages between the API and its workers: JSON of at most 64 KiB. Consumers ignore unknown \
+    fields; removing or retyping a field makes a new version. Delivery is at least once; `message_id` identifies \
+    duplicates.";
 
 /// The document of these queues.
 pub(crate) fn document(topology: &Topology) -> Value {
@@ -69,13 +69,13 @@ fn channel_of(entry: &CatalogEntry, topology: &Topology) -> Channel {
             name: unversioned.to_owned(),
             address: unversioned.into(),
             exchange: Some((topology.events_exchange(), "topic")),
-            about: "What happened, for everybody who listens.",
+            about: "Events, for every subscriber.",
         },
         MessageClass::Reply => Channel {
             name: "replies".to_owned(),
             address: Value::Null,
             exchange: None,
-            about: "Answers, straight to the queue that a command named in `reply_to`.",
+            about: "Replies, sent to the queue in the command's `reply_to`.",
         },
     }
 }
@@ -113,7 +113,7 @@ fn message(entry: &CatalogEntry, generator: &mut SchemaGenerator) -> Value {
         "properties": {
             "attempt": { "type": "integer", "minimum": 1, "description": "1 when absent." },
             "traceparent": text("The trace that it belongs to (W3C)."),
-            "actor": text("Who asked."),
+            "actor": text("The actor on whose behalf it was sent."),
         },
     });
     json!({

@@ -169,7 +169,7 @@ impl Operation {
             "Idempotency-Key",
             key_schema(),
             true,
-            "Yours to choose, for example a random UUID; repeat it when you retry.",
+            "A value of your choice, for example a random UUID. Send the same value when you retry.",
         )
         .problems([
             problem::IDEMPOTENCY_KEY_MISSING,
@@ -197,12 +197,18 @@ impl Operation {
         for answer in &mut self.answers {
             answer.headers.push("Idempotency-Replayed");
         }
-        self.parameter("header", "Idempotency-Key", key_schema(), false, "Yours to choose; repeat it when you retry.")
-            .problems([
-                problem::IDEMPOTENCY_KEY_MISSING,
-                problem::IDEMPOTENCY_KEY_INVALID,
-                problem::IDEMPOTENCY_KEY_REUSED,
-            ])
+        self.parameter(
+            "header",
+            "Idempotency-Key",
+            key_schema(),
+            false,
+            "A value of your choice. Send the same value when you retry.",
+        )
+        .problems([
+            problem::IDEMPOTENCY_KEY_MISSING,
+            problem::IDEMPOTENCY_KEY_INVALID,
+            problem::IDEMPOTENCY_KEY_REUSED,
+        ])
     }
 
     /// `Prefer: wait=N` waits for the decision. Goes after the answers.
@@ -278,7 +284,7 @@ impl Operation {
             |parameters: &[Value], name: &str| parameters.iter().any(|one| one["in"] == "path" && one["name"] == name);
         for name in names {
             if !is_listed(&self.parameters, name) {
-                self = self.part(name, schema::text_of(1, 255), "Which.");
+                self = self.part(name, schema::text_of(1, 255), "Its id.");
             }
             self = self.problems([problem::NOT_FOUND]);
         }

@@ -3,6 +3,7 @@
 use crate::auth::guard::{Resource, at, post};
 use crate::auth::policy::Caller;
 use crate::auth::rules::NOTIFICATIONS_STAFF;
+use crate::commands::idempotency;
 use crate::commands::idempotency_cache::KeyState;
 use crate::commands::submit::Submission;
 use crate::form::form;
@@ -10,7 +11,7 @@ use crate::form::presence::required;
 use crate::form::types::{booking_id, one_of};
 use crate::http::extract::{Form, IdempotencyKey};
 use crate::http::middleware::RequestContext;
-use crate::http::problem::{self, Problem};
+use crate::http::problem::Problem;
 use crate::http::response::JsonResponse;
 use crate::state::SharedApp;
 use crate::store_call;
@@ -23,9 +24,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
-
-/// Namespace of notification ids: a client and its key always give the same id.
-const KEY_NAMESPACE: Uuid = Uuid::from_u128(0x3b1d_92f4_5e0a_4c86_8f27_61d9_a4e8_0c35);
 
 form! {
     /// A mail about a booking.
@@ -86,33 +84,30 @@ async fn create(
         );
         return Err(Problem::fields(vec![violation]));
     }
-    let id = Uuid::new_v5(&KEY_NAMESPACE, format!("{}\n{key}", caller.client().unwrap_or_default()).as_bytes());
-    let seen = app.idempotency.reserve(id, fingerprint);
-    match seen {
-        KeyState::Reused => return Err(problem::IDEMPOTENCY_KEY_REUSED.into()),
-        KeyState::Replayed => {}
-        KeyState::New | KeyState::InFlight => {
-            let command = SendNotification {
-                notification_id: id,
-                booking_id,
-                kind,
-                actor: caller.actor(),
-                requested_at: Utc::now().into(),
-            };
-            let submission = Submission {
-                command: &command,
-                id,
-                property: "",
-                subject: booking_id.as_uuid(),
-                actor: caller.actor(),
-                context: &context,
-                record: Some((id, fingerprint)),
-            };
-            submission.send(&app, None).await?;
-        }
+    let id = idempotency::notification_id(&caller, &key);
+    let (seen, reserved) = app.idempotency.take(id, fingerprint)?;
+    let replayed = seen == KeyState::Replayed;
+    if !replayed {
+        let command = SendNotification {
+            notification_id: id,
+            booking_id,
+            kind,
+            actor: caller.actor(),
+            requested_at: Utc::now().into(),
+        };
+        let submission = Submission {
+            command: &command,
+            id,
+            property: "",
+            subject: booking_id.as_uuid(),
+            actor: caller.actor(),
+            context: &context,
+            record: Some((id, fingerprint)),
+        };
+        reserved.keep();
+        submission.send(&app, None).await?;
     }
-    let queued = JsonResponse::new(&QueuedView { id, booking_id, kind, status: "queued" });
-    Ok(queued.replayed(seen == KeyState::Replayed))
+    Ok(JsonResponse::new(&QueuedView { id, booking_id, kind, status: "queued" }).replayed(replayed))
 }
 
 #[cfg(test)]

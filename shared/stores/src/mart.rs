@@ -75,12 +75,22 @@ impl Mart {
         Ok(())
     }
 
-    /// Whether the server answers and takes writes.
+    /// Whether the server takes writes to the mart's tables: a transaction that changes no row's content commits.
     ///
     /// # Errors
-    /// [`StoreError`] when it does not answer.
-    pub async fn probe(&self) -> Result<bool, StoreError> {
-        Ok(sqlx::query_scalar::<_, bool>("SELECT NOT pg_is_in_recovery()").fetch_one(&self.pool).await?)
+    /// [`StoreError`] when it does not.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        // With a transaction id the commit is written, although no row is.
+        sqlx::query("SELECT pg_current_xact_id()").execute(&mut *transaction).await?;
+        sqlx::query("UPDATE dim_property SET property_id = property_id WHERE property_id = ''")
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("UPDATE fact_booking SET property_id = property_id WHERE property_id = ''")
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// Creates and updates the tables; several processes may do so at once. Needs a session of its own: not through a

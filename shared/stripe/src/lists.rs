@@ -91,25 +91,6 @@ impl StripeClient {
         self.page("events", &list).await
     }
 
-    /// Whether Stripe answers requests with this key, also when it refuses this one.
-    pub async fn answers(&self) -> bool {
-        match self.page::<Value>("probe", &ListEvent::new().limit(1)).await {
-            Ok(_)
-            | Err(
-                StripeError::Forbidden(_)
-                | StripeError::Refused { .. }
-                | StripeError::RateLimited { .. }
-                | StripeError::Unreadable(_),
-            ) => true,
-            Err(
-                StripeError::Unauthorized(_)
-                | StripeError::Unavailable(_)
-                | StripeError::Transient(_)
-                | StripeError::Idempotency(_),
-            ) => false,
-        }
-    }
-
     /// Balance transactions: Stripe's own ledger.
     ///
     /// # Errors

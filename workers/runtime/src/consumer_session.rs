@@ -11,6 +11,7 @@ use chrono::Utc;
 use pvt_domain::failure::{Cause, Failure};
 use pvt_messaging::trace_context::trace_id_of;
 use pvt_messaging::{Acker, Delivery, Publisher, UnackedDeliveries};
+use std::collections::BTreeSet;
 use std::slice;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +31,9 @@ const ISOLATED_TIMEOUTS_MAX: u32 = 2;
 const ANSWERED_MAX: u32 = 3;
 /// Pause between those attempts, in which an outage that has just begun shows.
 const ANSWERED_PAUSE: Duration = Duration::from_secs(1);
+
+/// After this many unavailable messages in a row the rest is attempted in a later round.
+const ISOLATED_UNAVAILABLE_MAX: u32 = 2;
 
 /// A registered worker and what it shares with its sessions.
 #[derive(Clone)]
@@ -143,18 +147,21 @@ impl ConsumerSession {
         };
         let outcomes = if answered == 0 { self.handle(&deliveries).await } else { self.isolate(&deliveries).await };
         let (mut handled, mut failed) = (Vec::with_capacity(deliveries.len()), Vec::new());
-        for (delivery, outcome) in deliveries.into_iter().zip(outcomes) {
-            match outcome {
-                Outcome::Failed(Failure::Unavailable(cause)) => failed.push((delivery, cause)),
-                outcome => handled.push((delivery, outcome)),
+        let mut outcomes = outcomes.into_iter();
+        let mut not_attempted = Vec::new();
+        for delivery in deliveries {
+            match outcomes.next() {
+                None => not_attempted.push(delivery),
+                Some(Outcome::Failed(Failure::Unavailable(cause))) => failed.push((delivery, cause)),
+                Some(outcome) => handled.push((delivery, outcome)),
             }
         }
-        let round = match failed.last().map(|(_, cause)| cause.clone()) {
+        let mut round = match failed.last().map(|(_, cause)| cause.clone()) {
             None => {
                 pass.answered();
                 Round { handled, again: Vec::new(), answered: 0 }
             }
-            Some(cause) if self.context.worker.dependency_answers(cause.class).await => {
+            Some(_) if self.dependencies_answer(&failed).await => {
                 pass.answered();
                 self.blame_messages(handled, failed, answered + 1)
             }
@@ -166,13 +173,25 @@ impl ConsumerSession {
                 Round { handled, again: failed.into_iter().map(|(delivery, _)| delivery).collect(), answered: 0 }
             }
         };
+        round.again.append(&mut not_attempted);
         self.context.metrics.paused.set(if breaker.paused().is_some() { 1.0 } else { 0.0 });
         Some(round)
     }
 
+    /// Whether every dependency that these failures name answers.
+    async fn dependencies_answer(&self, failed: &[(Delivery, Cause)]) -> bool {
+        let classes: BTreeSet<&'static str> = failed.iter().map(|(_, cause)| cause.class).collect();
+        for class in classes {
+            if !self.context.worker.dependency_answers(class).await {
+                return false;
+            }
+        }
+        true
+    }
+
     /// These messages failed although their dependency answers, now `answered` times in a row: they are attempted
-    /// alone, and in the end follow their retry schedule like any other poison message. At once if others of their
-    /// batch succeeded.
+    /// alone, and in the end follow their retry schedule like any other poison message, sooner if others that were
+    /// attempted alone beside them succeeded.
     fn blame_messages(
         &self,
         mut handled: Vec<HandledDelivery>,
@@ -180,7 +199,8 @@ impl ConsumerSession {
         answered: u32,
     ) -> Round {
         let others_succeeded = handled.iter().any(|(_, outcome)| matches!(outcome, Outcome::Done(_)));
-        if answered < ANSWERED_MAX && !others_succeeded {
+        // The first time they were attempted together with others, whose failure it may be.
+        if answered < 2 || (answered < ANSWERED_MAX && !others_succeeded) {
             return Round { handled, again: failed.into_iter().map(|(delivery, _)| delivery).collect(), answered };
         }
         for (delivery, cause) in failed {
@@ -193,8 +213,8 @@ impl ConsumerSession {
         Round { handled, again: Vec::new(), answered: 0 }
     }
 
-    /// One outcome per delivery. The messages of a batch that failed as a whole are handled one by one, so that only
-    /// the poison message fails.
+    /// The outcomes of the deliveries, as far as they were attempted. The messages of a batch that failed as a whole are
+    /// handled one by one, so that only the poison message fails.
     async fn handle(&self, deliveries: &[Delivery]) -> Vec<Outcome> {
         let batch = self.attempt(deliveries).await;
         if !batch.failed_as_a_whole {
@@ -210,11 +230,16 @@ impl ConsumerSession {
         self.isolate(deliveries).await
     }
 
-    /// Handles messages one by one.
+    /// Handles messages one by one and returns the outcomes of those it attempted: it stops when the session ends, and
+    /// after several that were unavailable in a row, which may be an outage.
     async fn isolate(&self, deliveries: &[Delivery]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(deliveries.len());
-        let mut timeouts = 0;
+        let (mut timeouts, mut unavailable) = (0, 0);
         for delivery in deliveries {
+            let ends = self.lost.is_cancelled() || self.context.drain.is_cancelled();
+            if ends || unavailable >= ISOLATED_UNAVAILABLE_MAX {
+                break;
+            }
             if timeouts >= ISOLATED_TIMEOUTS_MAX {
                 outcomes.push(Outcome::Failed(Failure::retry(
                     TIMEOUT,
@@ -224,6 +249,8 @@ impl ConsumerSession {
             }
             let single = self.attempt(slice::from_ref(delivery)).await.outcomes;
             timeouts += u32::from(single.iter().any(is_timeout));
+            let is_unavailable = |outcome: &Outcome| matches!(outcome, Outcome::Failed(Failure::Unavailable(_)));
+            unavailable = if single.iter().any(is_unavailable) { unavailable + 1 } else { 0 };
             outcomes.extend(single);
         }
         outcomes

@@ -13,7 +13,7 @@ use pvt_messaging::{Delivery, Outgoing};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tracing::{Instrument as _, Span, error};
 
@@ -112,8 +112,10 @@ impl ErasedWorker {
 
     /// Whether the dependency that this failure class names answers, as far as the worker can find out.
     pub(crate) async fn dependency_answers(&self, class: &'static str) -> bool {
-        let probe = tokio::spawn((self.probe)(class));
-        matches!(timeout(PROBE_LIMIT, probe).await, Ok(Ok(Some(true))))
+        let mut probes = JoinSet::new();
+        probes.spawn((self.probe)(class));
+        // Dropping the set aborts a probe that takes too long.
+        matches!(timeout(PROBE_LIMIT, probes.join_next()).await, Ok(Some(Ok(Some(true)))))
     }
 }
 

@@ -52,6 +52,8 @@ pub(super) enum FireError {
     LeaseLost,
     #[error("the scheduler is stopping")]
     Stopped,
+    #[error("reading took too long")]
+    TooSlow,
 }
 
 /// The time that a fire covers: after the previous fire, up to its own.

@@ -18,16 +18,20 @@ use pvt_stores::mongo::schedules::{FireProgress, PropertyBehind};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Interval between checks for due fires.
 const TICK: Duration = Duration::from_millis(500);
-/// Pause after a failed fire, which then continues where it stopped; the same for properties that are behind.
-const RETRY: ExponentialBuilder = ExponentialBuilder::new()
+/// Pauses after a failed fire, which then continues where it stopped.
+const FIRE_RETRY: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_secs(5))
-    .with_max_delay(Duration::from_secs(300))
+    .with_max_delay(Duration::from_secs(30))
     .without_max_times();
+/// Pauses between attempts to catch up properties that are behind.
+const CATCH_UP_RETRY: ExponentialBuilder = FIRE_RETRY.with_max_delay(Duration::from_secs(300));
+/// Longest reading of one property; one that takes longer counts as failed.
+const PROPERTY_LIMIT: Duration = Duration::from_secs(60);
 /// Properties that are read at the same time.
 const CONCURRENT_READS: usize = 8;
 /// Properties whose commands are published together, after which the progress is recorded.
@@ -52,13 +56,14 @@ struct Progress {
 
 /// Growing pauses after failures.
 struct Retry {
+    schedule: ExponentialBuilder,
     delays: ExponentialBackoff,
     not_before: Option<Instant>,
 }
 
 impl Retry {
-    fn new() -> Self {
-        Self { delays: RETRY.build(), not_before: None }
+    fn new(schedule: ExponentialBuilder) -> Self {
+        Self { schedule, delays: schedule.build(), not_before: None }
     }
 
     fn is_due(&self) -> bool {
@@ -70,7 +75,7 @@ impl Retry {
     }
 
     fn succeeded(&mut self) {
-        *self = Self::new();
+        *self = Self::new(self.schedule);
     }
 }
 
@@ -92,7 +97,8 @@ impl<'a> Runner<'a> {
         lease: watch::Receiver<Option<Lease>>,
         stop: &'a CancellationToken,
     ) -> Self {
-        Self { scheduler, schedule, lease, stop, progress: None, fires: Retry::new(), catch_up: Retry::new() }
+        let (fires, catch_up) = (Retry::new(FIRE_RETRY), Retry::new(CATCH_UP_RETRY));
+        Self { scheduler, schedule, lease, stop, progress: None, fires, catch_up }
     }
 
     /// Fires what is due while this process leads, until `stop`.
@@ -103,7 +109,12 @@ impl<'a> Runner<'a> {
             if !self.fires.is_due() {
                 continue;
             }
-            let Ok(lease) = self.lease() else { continue };
+            let Ok(lease) = self.lease() else {
+                if self.progress.take().is_some() {
+                    self.count_behind(0);
+                }
+                continue;
+            };
             match self.advance(lease).await {
                 Ok(()) => self.fires.succeeded(),
                 Err(FireError::Stopped) => {}
@@ -125,12 +136,17 @@ impl<'a> Runner<'a> {
 
     /// Finishes the fire that was interrupted, then fires what is due, oldest first, each recorded before the next.
     async fn advance(&mut self, lease: Lease) -> Result<(), FireError> {
-        let mut progress = match self.progress.take().filter(|known| known.token == lease.token) {
+        let is_usable = |known: &Progress| known.token == lease.token && known.settled_until <= lease.now() + MAX_AHEAD;
+        let mut progress = match self.progress.take().filter(is_usable) {
             Some(known) => known,
             None => self.load(lease).await?,
         };
         if let Some(FireProgress { fire, property_id }) = progress.under_way.take() {
-            self.fire(&mut progress, fire.as_datetime(), Some(property_id)).await?;
+            let fire = fire.as_datetime();
+            // A process of an earlier version may have fired since without this record.
+            if progress.settled_until < fire && fire <= lease.now() {
+                self.fire(&mut progress, fire, Some(property_id)).await?;
+            }
         }
         for fire in due(self.schedule, progress.settled_until, lease.now()) {
             self.fire(&mut progress, fire, None).await?;
@@ -158,6 +174,7 @@ impl<'a> Runner<'a> {
             under_way: stored.under_way,
             behind: behind.collect(),
         };
+        self.count_behind(stored.behind.len());
         if stored.settled_until > now + MAX_AHEAD {
             tracing::warn!(schedule = name, settled_until = %stored.settled_until, %now,
                 "progress of the schedule is ahead of the server's clock, it continues from now");
@@ -200,10 +217,13 @@ impl<'a> Runner<'a> {
             tracing::info!(schedule = schedule.name, holds = due.len(), dry_run, "expiring overdue holds");
         }
         for holds in due.chunks(CHUNK).filter(|_| !schedule.dry_run) {
+            self.may_go_on()?;
             let commands = holds.iter().map(|hold| fire::expire_hold(schedule, fire, hold, topology));
-            self.publish(&commands.collect::<Result<Vec<_>, _>>()?).await?;
+            let commands = commands.collect::<Result<Vec<_>, _>>()?;
+            mongo.hold_expiries().requesting(holds, fire.into()).await?;
+            self.publish(&commands).await?;
             let next_at = hold_expiry::without_answer(fire, topology.retry_divisor());
-            mongo.hold_expiries().requested(holds, next_at).await?;
+            mongo.hold_expiries().requested(holds, fire.into(), next_at).await?;
         }
         Ok(mongo.hold_expiries().remove_before((fire - KEEP_EXPIRIES).into()).await?)
     }
@@ -221,12 +241,11 @@ impl<'a> Runner<'a> {
         let name = &schedule.name;
         tracing::info!(schedule = name, fire = %window.until, properties = properties.len(), "schedule fired");
         for step in properties.chunks(PROPERTIES_PER_STEP) {
+            self.may_go_on()?;
             let mut commands = Vec::new();
             let mut results = futures_util::stream::iter(step.iter().cloned())
                 .map(async |property| {
-                    let made =
-                        fire::property_commands(schedule, window, &property, &scheduler.mongo, &scheduler.topology);
-                    let made = made.await;
+                    let made = self.property_commands(window, &property).await;
                     (property, made)
                 })
                 .buffered(CONCURRENT_READS);
@@ -257,11 +276,12 @@ impl<'a> Runner<'a> {
 
     /// Sends what properties have missed that failed in earlier fires.
     async fn catch_up(&mut self, progress: &mut Progress) -> Result<(), FireError> {
-        let Scheduler { mongo, topology, .. } = self.scheduler;
         let mut caught_up = false;
-        for (property, after) in progress.behind.clone() {
+        let behind = progress.behind.iter().take(PROPERTIES_PER_STEP).map(|(id, after)| (id.clone(), *after));
+        for (property, after) in behind.collect::<Vec<_>>() {
+            self.may_go_on()?;
             let window = FireWindow { after, until: progress.settled_until };
-            match fire::property_commands(self.schedule, window, &property, mongo, topology).await {
+            match self.property_commands(window, &property).await {
                 Ok(commands) => {
                     self.publish(&commands).await?;
                     progress.behind.remove(&property);
@@ -284,12 +304,34 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
+    async fn property_commands(&self, window: FireWindow, property: &PropertyId) -> Result<Vec<Outgoing>, FireError> {
+        let Scheduler { mongo, topology, .. } = self.scheduler;
+        let made = fire::property_commands(self.schedule, window, property, mongo, topology);
+        timeout(PROPERTY_LIMIT, made).await.unwrap_or(Err(FireError::TooSlow))
+    }
+
     /// Tells an outage of the store, which stops the fire, from a failure of one property, which does not.
     async fn check_store(&self, error: &FireError) -> Result<(), FireError> {
-        if let FireError::Store(StoreError::Unavailable { .. }) = error {
-            self.scheduler.mongo.ping().await?;
+        if matches!(error, FireError::Store(StoreError::Unavailable { .. }) | FireError::TooSlow) {
+            timeout(PROPERTY_LIMIT, self.scheduler.mongo.probe()).await.unwrap_or(Err(StoreError::Unavailable {
+                store: "mongodb",
+                message: "no answer to a probe".to_owned(),
+            }))?;
         }
         Ok(())
+    }
+
+    /// Fails when the process is stopping or leads no more.
+    fn may_go_on(&self) -> Result<(), FireError> {
+        if self.stop.is_cancelled() {
+            return Err(FireError::Stopped);
+        }
+        self.lease().map(drop)
+    }
+
+    fn count_behind(&self, properties: usize) {
+        metrics::gauge!("pvt_schedule_properties_behind", "schedule" => self.schedule.name.clone())
+            .set(f64::from(u32::try_from(properties).unwrap_or(u32::MAX)));
     }
 
     fn leave_behind(&self, property: &PropertyId, error: &FireError) {
@@ -300,8 +342,7 @@ impl<'a> Runner<'a> {
 
     async fn record_behind(&self, progress: &Progress) -> Result<(), FireError> {
         let name = &self.schedule.name;
-        metrics::gauge!("pvt_schedule_properties_behind", "schedule" => name.clone())
-            .set(f64::from(u32::try_from(progress.behind.len()).unwrap_or(u32::MAX)));
+        self.count_behind(progress.behind.len());
         let behind: Vec<PropertyBehind> = progress
             .behind
             .iter()
@@ -312,10 +353,7 @@ impl<'a> Runner<'a> {
 
     async fn publish(&self, commands: &[Outgoing]) -> Result<(), FireError> {
         for chunk in commands.chunks(CHUNK) {
-            if self.stop.is_cancelled() {
-                return Err(FireError::Stopped);
-            }
-            self.lease()?;
+            self.may_go_on()?;
             self.scheduler.publisher.publish_all(chunk).await?;
         }
         Ok(())

@@ -174,13 +174,9 @@ async fn unreadable_property_delays_no_other_and_is_caught_up() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn failing_schedule_delays_no_other() -> Result<()> {
     let fixture = Fixture::with_no_shows(1).await?;
-    let unreadable = doc! {
-        "_id": Uuid::new_v4().to_string(), "status": "held", "property_id": 5,
-        "payment": { "expires_at": "2026-01-01T00:00:00.000Z" },
-    };
-    fixture.stores.insert("bookings", unreadable).await?;
+    // Progress that another leader has written cannot be advanced.
     let overdue = Utc::now() - TimeDelta::hours(1);
-    fixture.mongo.schedules().record_fire("expire_holds", overdue.into(), false, 0).await?;
+    fixture.mongo.schedules().record_fire("expire_holds", overdue.into(), false, i64::MAX).await?;
     let holds = Schedule::new("expire_holds", "0 * * * * *", Tz::UTC)?.with_task(Task::ExpireHolds);
     let begun = Utc::now();
     let (stop, running) = fixture.start(&fixture.mongo, vec![holds, audit()?]);
@@ -221,6 +217,11 @@ async fn end_of_a_hold_is_requested_once_until_it_is_answered() -> Result<()> {
         fixture.stores.insert("bookings", held).await?;
     }
     fixture.stores.insert("payments", doc! { "_id": ids[1].to_string(), "rev": 7_i64 }).await?;
+    let unreadable = doc! {
+        "_id": Uuid::new_v4().to_string(), "status": "held", "property_id": 5,
+        "payment": { "expires_at": "2025-01-01T00:00:00.000Z" },
+    };
+    fixture.stores.insert("bookings", unreadable).await?;
     let holds = Schedule::new("expire_holds", "* * * * * *", Tz::UTC)?.with_task(Task::ExpireHolds);
     let (stop, running) = fixture.start(&fixture.mongo, vec![holds]);
     let requests = async || -> Result<Vec<String>> {

@@ -32,7 +32,7 @@ form! {
     pub(crate) struct ReinstateForm {
         reason: String = required(free_text(INVALID_REASON)),
     }
-    body optional;
+    body assumed;
     example json!({ "reason": "checked in the wrong guests" });
 }
 
@@ -69,7 +69,7 @@ form! {
         reason: Option<String> = optional(free_text(INVALID_REASON)),
         assignments: Vec<Assignment> = required(assignments()),
     }
-    body optional;
+    body assumed;
     example json!({ "assignments": [{ "stay": 0, "beds": ["d6a-1"], "locked": true }] });
 }
 

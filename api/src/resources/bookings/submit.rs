@@ -8,7 +8,7 @@ use super::refusal;
 use super::view::{BookingView, PendingView};
 use crate::auth::booking_access::BookingAccess;
 use crate::commands::booking_watch::Awaited;
-use crate::commands::idempotency_cache::KeyState;
+use crate::commands::idempotency;
 use crate::commands::pending_replies::ReplySlot;
 use crate::commands::submit::Submission;
 use crate::form::fingerprint::Fingerprint;
@@ -108,13 +108,11 @@ impl BookingCommand {
     ) -> CommandResult {
         let actor = self.access.actor();
         let command_id = match &self.key {
-            Some(key) => Uuid::new_v5(&booking.id.as_uuid(), format!("{}\n{actor}\n{key}", spec.kind).as_bytes()),
+            Some(key) => idempotency::booking_command_id(booking.id, spec.kind, &actor, key),
             None => Uuid::new_v4(),
         };
-        if self.key.is_some() && app.idempotency.reserve(command_id, spec.fingerprint) == KeyState::Reused {
-            return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
-        }
-        let reserved = app.idempotency.hold_reservation(command_id);
+        let named = self.key.is_some();
+        let reserved = named.then(|| app.idempotency.take(command_id, spec.fingerprint)).transpose()?;
         if booking.entry_of(command_id).is_some() {
             return Ok(Either::This(self.current(&booking).replayed(true)));
         }
@@ -146,7 +144,9 @@ impl BookingCommand {
             context: &self.context,
             record: self.key.as_ref().map(|_| (command_id, spec.fingerprint)),
         };
-        reserved.keep();
+        if let Some((_, reserved)) = reserved {
+            reserved.keep();
+        }
         submission.send(app, reply_to).await?;
         let outcome = match slot {
             Some(slot) => outcome(app, slot, &booking, spec.expected_rev, reply_expected, self.wait.since + wait).await,

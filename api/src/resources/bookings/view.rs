@@ -100,7 +100,7 @@ pub(crate) struct PendingView<'a> {
 #[schemars(rename = "Booking", example = booking_example())]
 pub(crate) struct BookingView<'a> {
     id: BookingId,
-    /// For people.
+    /// Short code for guests and staff.
     reference: &'a str,
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]

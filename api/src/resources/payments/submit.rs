@@ -4,6 +4,7 @@
 //! replay. A replay is sent again: the worker answers it as it did the first time.
 
 use crate::auth::policy::Caller;
+use crate::commands::idempotency;
 use crate::commands::idempotency_cache::KeyState;
 use crate::commands::submit::{Submission, reply_until};
 use crate::form::fingerprint::Fingerprint;
@@ -29,8 +30,6 @@ const WAIT: Duration = Duration::from_secs(10);
 pub(crate) const RETRY_AFTER_SECS: u32 = 2;
 /// When to try again after too many payment attempts, in seconds.
 const TOO_MANY_ATTEMPTS_RETRY_SECS: u32 = 600;
-/// Namespace of idempotency keys of payment commands.
-const KEY_NAMESPACE: Uuid = Uuid::from_u128(0x51c7_0e3a_94bd_4e18_a2f6_7d09_c48b_31e5);
 
 /// The identity of a payment command.
 pub(crate) struct CommandKey {
@@ -42,13 +41,9 @@ pub(crate) struct CommandKey {
 }
 
 impl CommandKey {
-    /// From a caller and its key; `kind` also tells commands of different kinds apart. Keys of anonymous callers are
-    /// per booking, those of known callers per caller.
+    /// From a caller and its key; `kind` also tells commands of different kinds apart.
     pub(crate) fn new(kind: &str, booking: BookingId, caller: &Caller, key: &str, fingerprint: Fingerprint) -> Self {
-        let slot = match caller.client() {
-            Some(client) => Uuid::new_v5(&KEY_NAMESPACE, format!("{client}\n{key}").as_bytes()),
-            None => Uuid::new_v5(&booking.as_uuid(), format!("money\n{key}").as_bytes()),
-        };
+        let slot = idempotency::payment_record_id(caller, booking, key);
         let what = format!("{kind}\n{booking}");
         Self { id: Uuid::new_v5(&slot, what.as_bytes()), slot, fingerprint: fingerprint.for_target(&what) }
     }
@@ -84,11 +79,7 @@ pub(crate) async fn submit<M: MessageType>(
 ) -> Result<Submitted, Problem> {
     let deadline = Instant::now() + wait.unwrap_or(WAIT);
     let (record, fingerprint) = (command_key.slot, command_key.fingerprint);
-    let known = app.idempotency.reserve(record, fingerprint);
-    if known == KeyState::Reused {
-        return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
-    }
-    let reserved = app.idempotency.hold_reservation(record);
+    let (known, reserved) = app.idempotency.take(record, fingerprint)?;
     let submission = Submission {
         command,
         id: command_key.id,

@@ -31,10 +31,7 @@ pub(crate) fn resource() -> Resource {
         about: "Beds to clean.",
         routes: vec![at(
             "/api/housekeeping/{id}",
-            [put(INVENTORY_STAFF, "replace_beds_to_clean", replace)
-                .summary("Replace the beds to clean")
-                .problems([problem::PRECONDITION_FAILED])
-                .stored()],
+            [put(INVENTORY_STAFF, "replace_beds_to_clean", replace).summary("Replace the beds to clean").stored()],
         )],
     }
 }

@@ -24,7 +24,8 @@ wire_enum! {
     }
 }
 
-/// The guest who booked and receives the mails. Personal data: never in an event, a header, a log or the mart.
+// Personal data: never in an event, a header, a log or the mart.
+/// The guest who made the booking and receives its mails.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Guest {
     /// Given name.

@@ -60,7 +60,7 @@ pub struct EarlierBeds {
     pub beds: Vec<BedId>,
 }
 
-/// A stay of a booking. The room type sold and the beds assigned are kept apart.
+/// A stay of a booking: the room type that was sold, and the assigned beds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stay {
     /// The room type that was sold.
@@ -72,8 +72,8 @@ pub struct Stay {
     /// Guests in this stay.
     #[schemars(range(min = 1))]
     pub guests: u32,
-    /// The beds of every night that [`Self::earlier_beds`] does not cover; empty before assignment. A booking that no
-    /// longer holds beds keeps the last ones as a record.
+    /// The assigned beds, except for nights in `earlier_beds`. Empty before assignment; kept as a record once the beds
+    /// are released.
     pub assigned_beds: Vec<BedId>,
     /// Beds of the nights before a move during the stay, oldest first; almost always empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

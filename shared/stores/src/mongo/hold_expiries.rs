@@ -6,11 +6,12 @@
 use super::{Index, Mongo, bookings, ledgers};
 use crate::StoreError;
 use futures_util::{TryStreamExt as _, future::try_join_all};
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document, deserialize_from_document, doc};
 use pvt_domain::booking::Status;
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::timestamp::Timestamp;
 use serde::Deserialize;
+use tracing::warn;
 
 const COLLECTION: &str = "hold_expiries";
 
@@ -68,26 +69,43 @@ impl HoldExpiries<'_> {
             } },
         ];
         let bookings = self.0.collection::<Document>(bookings::COLLECTION);
-        Ok(bookings.aggregate(pipeline).with_type::<ExpiredHold>().await?.try_collect().await?)
+        let found: Vec<Document> = bookings.aggregate(pipeline).await?.try_collect().await?;
+        // One unreadable booking must not keep the beds of all others.
+        let read = |hold| deserialize_from_document(hold).inspect_err(|error| warn!(%error, "unreadable hold skipped"));
+        Ok(found.into_iter().filter_map(|hold| read(hold).ok()).collect())
     }
 
-    /// Records that the end of these holds was requested; without an answer it is requested again at `next_at`.
+    /// Records, before they are sent, that the end of these holds is being requested at `now`. They stay due until
+    /// [`HoldExpiries::requested`], so that a crash in between repeats the same requests.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn requested(self, holds: &[ExpiredHold], next_at: Timestamp) -> Result<(), StoreError> {
+    pub async fn requesting(self, holds: &[ExpiredHold], now: Timestamp) -> Result<(), StoreError> {
         let rows = self.0.collection::<Document>(COLLECTION);
         try_join_all(holds.iter().map(|hold| {
             let row = doc! {
                 "expires_at": hold.expires_at.to_string(),
-                "requests": hold.requests.saturating_add(1),
-                "next_at": next_at.to_string(),
+                "requests": hold.requests,
+                "next_at": now.to_string(),
             };
             let update = doc! { "$set": row, "$unset": { "ledger_rev": "" } };
             let update = rows.update_one(doc! { "_id": hold.booking_id.to_string() }, update).upsert(true);
             async move { update.await }
         }))
         .await?;
+        Ok(())
+    }
+
+    /// Records that the requests recorded at `now` were sent. One that was carried out since keeps what was recorded
+    /// then; without an answer the others are repeated at `next_at`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn requested(self, holds: &[ExpiredHold], now: Timestamp, next_at: Timestamp) -> Result<(), StoreError> {
+        let ids: Vec<String> = holds.iter().map(|hold| hold.booking_id.to_string()).collect();
+        let unanswered = doc! { "_id": { "$in": ids }, "next_at": now.to_string(), "ledger_rev": { "$exists": false } };
+        let update = doc! { "$set": { "next_at": next_at.to_string() }, "$inc": { "requests": 1 } };
+        self.0.collection::<Document>(COLLECTION).update_many(unanswered, update).await?;
         Ok(())
     }
 
@@ -124,12 +142,13 @@ impl HoldExpiries<'_> {
         Ok(())
     }
 
-    /// Removes the requests that were to be repeated before `before`: their holds have ended.
+    /// Removes the requests that were to be repeated before `before`: their holds have ended. Those that wait for a
+    /// change of their ledger stay.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn remove_before(self, before: Timestamp) -> Result<(), StoreError> {
-        let old = doc! { "next_at": { "$lt": before.to_string() } };
+        let old = doc! { "next_at": { "$lt": before.to_string() }, "ledger_rev": { "$exists": false } };
         self.0.collection::<Document>(COLLECTION).delete_many(old).await?;
         Ok(())
     }

@@ -174,7 +174,7 @@ impl Schedules<'_> {
         if fired {
             reached.insert("last_fire", until.to_string());
         }
-        self.record(name, token, doc! { "$max": reached, "$unset": { "under_way": "" } }).await
+        self.record(name, token, doc! { "$max": reached, "$unset": { "under_way": "" } }, true).await
     }
 
     /// Records how far a fire has come.
@@ -183,7 +183,7 @@ impl Schedules<'_> {
     /// As [`Schedules::record_fire`].
     pub async fn record_progress(self, name: &str, progress: &FireProgress, token: i64) -> Result<(), StoreError> {
         let progress = serialize_to_bson(progress).map_err(mongodb::error::Error::from)?;
-        self.record(name, token, doc! { "$set": { "under_way": progress } }).await
+        self.record(name, token, doc! { "$set": { "under_way": progress } }, false).await
     }
 
     /// Records which properties are behind.
@@ -192,7 +192,7 @@ impl Schedules<'_> {
     /// As [`Schedules::record_fire`].
     pub async fn record_behind(self, name: &str, behind: &[PropertyBehind], token: i64) -> Result<(), StoreError> {
         let behind = serialize_to_bson(behind).map_err(mongodb::error::Error::from)?;
-        self.record(name, token, doc! { "$set": { "behind": behind } }).await
+        self.record(name, token, doc! { "$set": { "behind": behind } }, false).await
     }
 
     /// Moves progress that lies in the future back to the server's time: a restored backup, or a clock that was wrong.
@@ -200,18 +200,22 @@ impl Schedules<'_> {
     /// # Errors
     /// As [`Schedules::record_fire`].
     pub async fn reset(self, name: &str, now: Timestamp, token: i64) -> Result<(), StoreError> {
-        self.record(name, token, doc! { "$set": { "settled_until": now.to_string() }, "$unset": { "under_way": "" } })
-            .await
+        let update = doc! { "$set": { "settled_until": now.to_string() }, "$unset": { "under_way": "" } };
+        self.record(name, token, update, true).await
     }
 
-    async fn record(self, name: &str, token: i64, mut update: Document) -> Result<(), StoreError> {
+    /// A new row must have `settled_until`: only updates that set it may `create` one.
+    async fn record(self, name: &str, token: i64, mut update: Document, create: bool) -> Result<(), StoreError> {
         let not_newer = doc! { "_id": key(name), "token": { "$lte": token } };
         match update.get_document_mut("$set") {
             Ok(set) => drop(set.insert("token", token)),
             Err(_) => drop(update.insert("$set", doc! { "token": token })),
         }
-        let updated = self.0.collection::<Document>(COLLECTION).update_one(not_newer, update).upsert(true).await;
+        let updated = self.0.collection::<Document>(COLLECTION).update_one(not_newer, update).upsert(create).await;
         match updated.map_err(StoreError::from) {
+            Ok(updated) if !create && updated.matched_count == 0 => {
+                Err(StoreError::Stale(format!("schedule `{name}` has a newer leader than {token}, or was deleted")))
+            }
             Ok(_) => Ok(()),
             // It exists with a newer token: the update matched nothing, so the upsert tried to insert it.
             Err(StoreError::Duplicate(_)) => {

@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 impl StripeCalls {
     pub(super) async fn expire(&self, job: &mut Job<StripeCommand>, command: &ExpireCheckout) -> Result<(), Failure> {
-        let now = self.ledgers.now();
+        // The scheduler goes by MongoDB's clock: for it the hold has expired, also when this clock is behind.
+        let now = self.ledgers.now().max(command.requested_at);
         let due =
             |head: &BookingHead| head.status == Status::Held && head.payment.expires_at.is_some_and(|ends| ends <= now);
         // First no new session may open; earlier ones are seen below, or closed by the delivery that opens them.

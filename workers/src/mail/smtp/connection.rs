@@ -247,13 +247,15 @@ fn refusal(error: &Error) -> NegativeReply {
     NegativeReply { outcome, usable: code.to_string() != CLOSING }
 }
 
-/// Whether a permanent refusal is one of the sender's provider and not of the mail: its system, its network or its
-/// policy, a used-up quota for instance (RFC 3463 §3.4, §3.5 and §3.8: 5.3.x, 5.4.x, 5.7.x). The mail is sent again
-/// later.
+/// Whether a permanent refusal is a quota or policy of the sender's provider and not about the mail, which is then sent
+/// again later: 5.4.5 as Google uses it, "daily user sending quota exceeded", and 5.7.x (RFC 3463 §3.8, policy) with a
+/// text about a quota or limit. Other policies refuse this recipient or this mail.
 fn is_about_the_sender(reply: &str) -> bool {
-    const SUBJECTS: [&str; 3] = ["5.3.", "5.4.", "5.7."];
+    const TEXTS: [&str; 4] = ["quota", "limit", "rate", "too many"];
     let status = reply.split_whitespace().find(|word| word.starts_with("5.") && word.matches('.').count() == 2);
-    status.is_some_and(|status| SUBJECTS.iter().any(|subject| status.starts_with(subject)))
+    let text = reply.to_ascii_lowercase();
+    let about_a_limit = TEXTS.iter().any(|word| text.contains(word));
+    status.is_some_and(|status| status == "5.4.5" || (status.starts_with("5.7.") && about_a_limit))
 }
 
 /// A refused sender is not the mail's fault: every other mail would be refused too, so none may be given up for it.
@@ -343,7 +345,14 @@ mod tests {
         {
             assert!(is_about_the_sender(reply), "{reply}");
         }
-        for reply in ["5.1.1 no such mailbox", "5.2.2 mailbox full", "no code", "permanent error (554): 192.5.7.1"] {
+        for reply in [
+            "5.7.1 recipient refused",
+            "5.4.1 access denied",
+            "5.1.1 no such mailbox",
+            "5.2.2 mailbox full",
+            "no code",
+            "permanent error (554): 192.5.7.1",
+        ] {
             assert!(!is_about_the_sender(reply), "{reply}");
         }
     }

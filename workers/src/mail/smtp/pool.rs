@@ -126,6 +126,8 @@ impl SmtpClient {
 
     /// Whether the server takes connections and accepts mail from this sender.
     pub async fn accepts_mail_from(&self, sender: &Address) -> bool {
+        // The semaphore is never closed.
+        let Ok(_permit) = self.permits.acquire().await else { return false };
         match self.connector.open().await {
             Ok(mut connection) => connection.accepts_mail_from(sender).await,
             Err(_) => false,
