@@ -5,7 +5,7 @@
 
 use super::{Index, Mongo, bookings, ledgers};
 use crate::StoreError;
-use futures_util::{TryStreamExt as _, future::try_join_all};
+use futures_util::TryStreamExt as _;
 use mongodb::bson::{Bson, Document, deserialize_from_document, doc};
 use pvt_domain::booking::Status;
 use pvt_domain::ids::{BookingId, PropertyId};
@@ -81,19 +81,26 @@ impl HoldExpiries<'_> {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn requesting(self, holds: &[ExpiredHold], now: Timestamp) -> Result<(), StoreError> {
-        let rows = self.0.collection::<Document>(COLLECTION);
-        try_join_all(holds.iter().map(|hold| {
+        if holds.is_empty() {
+            return Ok(());
+        }
+        let update = |hold: &ExpiredHold| {
             let row = doc! {
                 "expires_at": hold.expires_at.to_string(),
                 "requests": hold.requests,
                 "next_at": now.to_string(),
             };
-            let update = doc! { "$set": row, "$unset": { "ledger_rev": "" } };
-            let update = rows.update_one(doc! { "_id": hold.booking_id.to_string() }, update).upsert(true);
-            async move { update.await }
-        }))
-        .await?;
-        Ok(())
+            let id = doc! { "_id": hold.booking_id.to_string() };
+            doc! { "q": id, "u": { "$set": row, "$unset": { "ledger_rev": "" } }, "upsert": true }
+        };
+        // One command: guests wait for the beds of all of them.
+        let command = doc! { "update": COLLECTION, "updates": holds.iter().map(update).collect::<Vec<_>>(),
+        "ordered": false, "writeConcern": { "w": "majority", "j": true } };
+        let reply = self.0.database().run_command(command).await?;
+        match reply.get("writeErrors").or(reply.get("writeConcernError")) {
+            Some(error) => Err(StoreError::Unavailable { store: "mongodb", message: error.to_string() }),
+            None => Ok(()),
+        }
     }
 
     /// Records that the requests recorded at `now` were sent. One that was carried out since keeps what was recorded
