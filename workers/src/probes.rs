@@ -2,17 +2,14 @@
 
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
+use pvt_stores::{MONGODB_UNAVAILABLE, POSTGRES_UNAVAILABLE};
 
-/// Failure class of an unavailable MongoDB.
-pub(crate) const MONGODB: &str = "mongodb_unavailable";
-/// Failure class of an unavailable PostgreSQL.
-pub(crate) const POSTGRES: &str = "postgres_unavailable";
 /// Failure class of an unavailable mail server.
 pub(crate) const SMTP: &str = "smtp_unavailable";
 
 /// Whether MongoDB takes writes, if the failure class names it.
 pub(crate) async fn mongodb(class: &str, mongo: &Mongo) -> Option<bool> {
-    if class != MONGODB {
+    if class != MONGODB_UNAVAILABLE {
         return None;
     }
     Some(mongo.probe().await.is_ok())
@@ -20,7 +17,7 @@ pub(crate) async fn mongodb(class: &str, mongo: &Mongo) -> Option<bool> {
 
 /// Whether PostgreSQL takes writes, if the failure class names it.
 pub(crate) async fn postgres(class: &str, mart: &Mart) -> Option<bool> {
-    if class != POSTGRES {
+    if class != POSTGRES_UNAVAILABLE {
         return None;
     }
     Some(mart.probe().await.is_ok())

@@ -1,7 +1,7 @@
 //! Idempotency: the ids of requests by client and key, and requests that create parts of an inventory.
 //!
-//! The same client and key always give the same id, so a repetition is recognised by whatever is stored under it. For an
-//! inventory that is the audit entry, written in the same transaction: nothing is created twice, also when what was
+//! The same client and key always give the same id, so a repetition is recognised by whatever is stored under it. For
+//! an inventory that is the audit entry, written in the same transaction: nothing is created twice, also when what was
 //! created has changed or been deleted since. This instance caches recent ids as well.
 
 use crate::auth::policy::Caller;

@@ -268,23 +268,6 @@ impl DescribeInput for OptionalIfMatch {
     }
 }
 
-/// For how long a command about something stored is waited for, as `Prefer` says or by default.
-pub(crate) struct CommandWait(pub(crate) Duration);
-
-impl<S: Send + Sync> FromRequestParts<S> for CommandWait {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self(headers::command_wait(&parts.headers)))
-    }
-}
-
-impl DescribeInput for CommandWait {
-    fn describe(operation: Operation, _: &mut Schemas) -> Operation {
-        operation.waits()
-    }
-}
-
 /// `Idempotency-Key`, which may be sent.
 pub(crate) struct OptionalIdempotencyKey(pub(crate) Option<String>);
 
@@ -315,7 +298,7 @@ pub(crate) struct PreferredWait {
 impl PreferredWait {
     /// The value of `Preference-Applied`, if a time was named.
     pub(crate) fn applied(&self) -> Option<HeaderValue> {
-        HeaderValue::try_from(format!("wait={}", self.named?.as_secs())).ok()
+        self.named.and_then(headers::preference_applied)
     }
 }
 

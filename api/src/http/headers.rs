@@ -2,7 +2,7 @@
 
 use crate::http::problem::{self, Problem};
 use axum::extract::Query;
-use axum::http::{HeaderMap, HeaderName, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use pvt_domain::ids::MAX_IDEMPOTENCY_KEY_CHARS;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -83,6 +83,11 @@ pub(crate) fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     let (_, seconds) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))?;
     let seconds: u64 = seconds.trim().trim_matches('"').parse().ok()?;
     (seconds > 0).then(|| Duration::from_secs(seconds).min(MAX_WAIT))
+}
+
+/// The value of `Preference-Applied` for this time.
+pub(crate) fn preference_applied(wait: Duration) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("wait={}", wait.as_secs())).ok()
 }
 
 /// `?wait=20s`, `?wait=20` or `?wait=500ms`, at most [`MAX_WAIT`].

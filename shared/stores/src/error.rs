@@ -3,6 +3,11 @@
 use pvt_domain::failure::Failure;
 use thiserror::Error;
 
+/// Failure class of a MongoDB that does not respond.
+pub const MONGODB_UNAVAILABLE: &str = "mongodb_unavailable";
+/// Failure class of a PostgreSQL that does not respond.
+pub const POSTGRES_UNAVAILABLE: &str = "postgres_unavailable";
+
 /// A failure of MongoDB or PostgreSQL, classified by how to handle it.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -44,8 +49,8 @@ pub enum StoreError {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Unavailable { store: "postgres", .. } => Self::unavailable("postgres_unavailable", error),
-            StoreError::Unavailable { .. } => Self::unavailable("mongodb_unavailable", error),
+            StoreError::Unavailable { store: "postgres", .. } => Self::unavailable(POSTGRES_UNAVAILABLE, error),
+            StoreError::Unavailable { .. } => Self::unavailable(MONGODB_UNAVAILABLE, error),
             StoreError::Transient { .. } => Self::retry("store_contention", error),
             StoreError::Duplicate(_) | StoreError::BookingExists(_) => Self::retry("store_duplicate", error),
             StoreError::Stale(_) => Self::retry("store_stale", error),

@@ -269,6 +269,26 @@ impl Mongo {
         Ok(found.map_ok(|document| (id_of(&document), document)).try_collect().await?)
     }
 
+    /// One `update` command with many statements, acknowledged like every write; returns how many documents matched.
+    ///
+    /// # Errors
+    /// What `refused` makes of the reply when a statement failed, since they fail one by one; [`StoreError`] when
+    /// MongoDB fails.
+    pub(crate) async fn update_each(
+        &self,
+        collection: &str,
+        statements: Vec<Document>,
+        refused: impl FnOnce(String) -> StoreError,
+    ) -> Result<usize, StoreError> {
+        let command = doc! { "update": collection, "updates": statements, "ordered": false,
+        "writeConcern": { "w": "majority", "j": true } };
+        let reply = self.database.run_command(command).await?;
+        match reply.get("writeErrors").or_else(|| reply.get("writeConcernError")) {
+            Some(error) => Err(refused(error.to_string())),
+            None => Ok(usize::try_from(reply.get_i32("n").unwrap_or(0)).unwrap_or(0)),
+        }
+    }
+
     pub(crate) fn database(&self) -> &Database {
         &self.database
     }

@@ -213,8 +213,8 @@ impl ConsumerSession {
         Round { handled, again: Vec::new(), answered: 0 }
     }
 
-    /// The outcomes of the deliveries, as far as they were attempted. The messages of a batch that failed as a whole are
-    /// handled one by one, so that only the poison message fails.
+    /// The outcomes of the deliveries, as far as they were attempted. The messages of a batch that failed as a whole
+    /// are handled one by one, so that only the poison message fails.
     async fn handle(&self, deliveries: &[Delivery]) -> Vec<Outcome> {
         let batch = self.attempt(deliveries).await;
         if !batch.failed_as_a_whole {

@@ -67,11 +67,7 @@ pub(crate) struct ErasedWorker {
 impl ErasedWorker {
     pub(crate) fn single<W: Worker>(worker: W) -> Self {
         let worker = Arc::new(worker);
-        let probed = worker.clone();
-        let probe = move |class| -> BoxFuture<'static, Option<bool>> {
-            let worker = probed.clone();
-            Box::pin(async move { worker.probe(class).await })
-        };
+        let probe = erased_probe(&worker, |worker, class| async move { worker.probe(class).await });
         let run = move |_queue: QueueId, deliveries: Vec<Delivery>| -> BoxFuture<'static, BatchOutcome> {
             let worker = worker.clone();
             let handle = move |mut jobs: Vec<Job<W::Message>>| async move {
@@ -83,16 +79,12 @@ impl ErasedWorker {
             };
             Box::pin(attempt(W::SPEC.timeout, deliveries, handle))
         };
-        Self { spec: W::SPEC, run: Box::new(run), probe: Box::new(probe) }
+        Self { spec: W::SPEC, run: Box::new(run), probe }
     }
 
     pub(crate) fn batch<W: BatchWorker>(worker: W) -> Self {
         let worker = Arc::new(worker);
-        let probed = worker.clone();
-        let probe = move |class| -> BoxFuture<'static, Option<bool>> {
-            let worker = probed.clone();
-            Box::pin(async move { worker.probe(class).await })
-        };
+        let probe = erased_probe(&worker, |worker, class| async move { worker.probe(class).await });
         let run = move |queue: QueueId, deliveries: Vec<Delivery>| -> BoxFuture<'static, BatchOutcome> {
             let worker = worker.clone();
             let handle = move |jobs: Vec<Job<W::Message>>| async move {
@@ -102,7 +94,7 @@ impl ErasedWorker {
             };
             Box::pin(attempt(W::SPEC.timeout, deliveries, handle))
         };
-        Self { spec: W::SPEC, run: Box::new(run), probe: Box::new(probe) }
+        Self { spec: W::SPEC, run: Box::new(run), probe }
     }
 
     /// Runs the handler on these deliveries.
@@ -117,6 +109,16 @@ impl ErasedWorker {
         // Dropping the set aborts a probe that takes too long.
         matches!(timeout(PROBE_LIMIT, probes.join_next()).await, Ok(Some(Ok(Some(true)))))
     }
+}
+
+/// The probe of a worker; its two traits share no method.
+fn erased_probe<W, F>(worker: &Arc<W>, probe: fn(Arc<W>, &'static str) -> F) -> Probe
+where
+    W: Send + Sync + 'static,
+    F: Future<Output = Option<bool>> + Send + 'static,
+{
+    let worker = worker.clone();
+    Box::new(move |class| Box::pin(probe(worker.clone(), class)))
 }
 
 async fn attempt<M, H, F>(limit: Duration, deliveries: Vec<Delivery>, handle: H) -> BatchOutcome

@@ -78,9 +78,9 @@ impl Worker for Reconciliation {
     }
 
     async fn probe(&self, class: &'static str) -> Option<bool> {
-        match class {
-            probes::POSTGRES => probes::postgres(class, &self.mart).await,
-            _ => probes::mongodb(class, &self.mongo).await,
+        match probes::postgres(class, &self.mart).await {
+            None => probes::mongodb(class, &self.mongo).await,
+            answers => answers,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Views of a booking. Stored fields that are not listed here (history, fingerprint, client) are never shown.
 
+use crate::resources::payments::view::{EXAMPLE_BOOKING, example_money};
 use chrono::NaiveDate;
 use pvt_domain::booking::{Alternative, Booking, Guest, PaymentStatus, Rejection, Source, Status, Stay, StayRequest};
 use pvt_domain::ids::BookingId;
@@ -266,33 +267,30 @@ impl PaymentView {
     }
 }
 
-const EXAMPLE_ID: &str = "11111111-2222-5333-8444-555555555555";
-
 fn links_example() -> Value {
-    let below = |part: &str| format!("/api/bookings/{EXAMPLE_ID}{part}?token=…");
+    let below = |part: &str| format!("/api/bookings/{EXAMPLE_BOOKING}{part}?token=…");
     json!({ "self": below(""), "cancel": below("/cancel"), "events": below("/events"),
         "calendar": below("/calendar.ics") })
 }
 
 fn requested_example() -> Value {
-    json!({ "id": EXAMPLE_ID, "reference": "PVT-0000000000", "status": "requested", "token": "…",
+    json!({ "id": EXAMPLE_BOOKING, "reference": "PVT-0000000000", "status": "requested", "token": "…",
         "links": links_example() })
 }
 
 fn booking_example() -> Value {
-    let money = |amount: i64| json!({ "amount": amount, "currency": "CAD" });
     json!({
-        "id": EXAMPLE_ID, "reference": "PVT-0000000000", "status": "confirmed", "rev": 1,
+        "id": EXAMPLE_BOOKING, "reference": "PVT-0000000000", "status": "confirmed", "rev": 1,
         "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct",
         "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1,
             "assigned_beds": ["d6a-1"] }],
         "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
         "price": {
-            "nights": [{ "stay": 0, "night": "2027-01-10", "price": money(4200) }],
-            "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50_000, "price": money(210) }],
-            "total": money(4410),
+            "nights": [{ "stay": 0, "night": "2027-01-10", "price": example_money(4200) }],
+            "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50_000, "price": example_money(210) }],
+            "total": example_money(4410),
         },
-        "payment": { "status": "pay_on_arrival", "paid": money(0), "due": money(4410) },
+        "payment": { "status": "pay_on_arrival", "paid": example_money(0), "due": example_money(4410) },
         "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z", "links": links_example(),
     })
 }

@@ -8,7 +8,7 @@ use crate::commands::idempotency;
 use crate::commands::idempotency_cache::KeyState;
 use crate::commands::submit::{Submission, reply_until};
 use crate::form::fingerprint::Fingerprint;
-use crate::http::headers::{IDEMPOTENCY_REPLAYED, PREFERENCE_APPLIED};
+use crate::http::headers::preference_applied;
 use crate::http::middleware::RequestContext;
 use crate::http::problem::{self, Problem};
 use crate::http::response::{JsonResponse, Location, RetryAfter};
@@ -150,12 +150,7 @@ impl Submitted {
         &self,
         view: &View,
     ) -> JsonResponse<STATUS, View, Headers> {
-        let answer = self.mark_replay(JsonResponse::new(view));
-        let applied = self.wait.and_then(|wait| HeaderValue::try_from(format!("wait={}", wait.as_secs())).ok());
-        match applied {
-            Some(applied) => answer.with(PREFERENCE_APPLIED, applied),
-            None => answer,
-        }
+        JsonResponse::new(view).replayed(self.replayed).applied(self.wait.and_then(preference_applied))
     }
 
     /// As [`Submitted::done`], of something that stands at this location.
@@ -178,16 +173,9 @@ impl Submitted {
     pub(super) fn pending(&self, id: &str, booking_id: BookingId, location: &str) -> Result<Pending, Problem> {
         let view = PendingView { id, booking_id, status: "queued", links: PendingLinks { this: location } };
         let location = HeaderValue::try_from(location).map_err(Problem::internal)?;
-        Ok(self
-            .mark_replay(JsonResponse::new(&view))
+        Ok(JsonResponse::new(&view)
+            .replayed(self.replayed)
             .with(header::LOCATION, location)
             .with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS)))
-    }
-
-    fn mark_replay<const STATUS: u16, View: Serialize, Headers>(
-        &self,
-        answer: JsonResponse<STATUS, View, Headers>,
-    ) -> JsonResponse<STATUS, View, Headers> {
-        if self.replayed { answer.with(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true")) } else { answer }
     }
 }

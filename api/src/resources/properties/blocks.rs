@@ -6,7 +6,7 @@ use crate::form::form;
 use crate::form::presence::{optional, required};
 use crate::form::reader::Pointer;
 use crate::form::types::{self, MAX_FREE_TEXT_CHARS, date, one_of, text};
-use crate::http::extract::{CommandWait, Form, IdempotencyKey, PathId, QueryParams, StaffOfProperty};
+use crate::http::extract::{Form, IdempotencyKey, PathId, PreferredWait, QueryParams, StaffOfProperty};
 use crate::http::middleware::RequestContext;
 use crate::http::pagination::{Page, PageQuery, Paged};
 use crate::http::problem::{self, Problem};
@@ -133,7 +133,7 @@ pub(super) async fn create(
     caller: Caller,
     context: RequestContext,
     IdempotencyKey(key): IdempotencyKey,
-    CommandWait(wait): CommandWait,
+    PreferredWait { command: wait, .. }: PreferredWait,
     Form { value: form, fingerprint }: Form<BlockForm>,
 ) -> Result<Either<JsonResponse<201, BlockView>, PendingBlock>, Problem> {
     let caller = caller.staff_of(&form.property_id)?;
@@ -165,7 +165,7 @@ pub(super) async fn lift(
     PathId(block_id): PathId<BlockId>,
     caller: Caller,
     context: RequestContext,
-    CommandWait(wait): CommandWait,
+    PreferredWait { command: wait, .. }: PreferredWait,
 ) -> Result<Either<Shown<BlockView>, PendingBlock>, Problem> {
     let block = bed_holds::stored(&app, block_id).await?.filter(|block| caller.is_staff_of(&block.property_id));
     let block = block.ok_or_else(|| Problem::from(problem::NOT_FOUND))?;

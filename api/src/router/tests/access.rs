@@ -1,5 +1,5 @@
-//! Every route, called by every kind of caller: the answer is the one its rule declares. There is no store, so a request
-//! that is admitted ends with a violation of its own or a 503.
+//! Every route, called by every kind of caller: the answer is the one its rule declares. There is no store, so a
+//! request that is admitted ends with a violation of its own or a 503.
 
 use super::{Answer, Api};
 use crate::auth::policy::Access;

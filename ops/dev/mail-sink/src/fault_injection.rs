@@ -43,15 +43,16 @@ pub enum FaultMode {
 
 /// A point of a session at which a fault can be injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FaultPoint {
+pub(super) enum FaultPoint<'a> {
     Connect,
     Mail,
-    Recipient,
+    /// `RCPT` of this address.
+    Recipient(&'a str),
     Accepted,
 }
 
 impl FaultMode {
-    fn applies_at(self, point: FaultPoint) -> bool {
+    fn applies_at(self, point: FaultPoint<'_>) -> bool {
         match self {
             Self::RefuseConnections => matches!(point, FaultPoint::Connect | FaultPoint::Mail),
             Self::Tarpit | Self::ServiceClosing => point == FaultPoint::Mail,
@@ -59,7 +60,7 @@ impl FaultMode {
             | Self::NoSuchMailbox
             | Self::TarpitRecipient
             | Self::DropAtRecipient
-            | Self::SenderPolicy => point == FaultPoint::Recipient,
+            | Self::SenderPolicy => matches!(point, FaultPoint::Recipient(_)),
             Self::DropBefore250 | Self::DropAfter250 => point == FaultPoint::Accepted,
         }
     }
@@ -98,23 +99,14 @@ impl FaultInjector {
     }
 
     /// The fault to inject at this point, counted down.
-    pub(super) fn inject(&self, point: FaultPoint) -> Option<FaultMode> {
+    pub(super) fn inject(&self, point: FaultPoint<'_>) -> Option<FaultMode> {
         let mut fault = self.lock();
         let mode = fault.mode.filter(|mode| mode.applies_at(point))?;
-        Self::count_down(&mut fault, mode)
-    }
-
-    /// The fault to inject at `RCPT` of this address, counted down.
-    pub(super) fn inject_at_recipient(&self, address: &str) -> Option<FaultMode> {
-        let mut fault = self.lock();
-        let mode = fault.mode.filter(|mode| mode.applies_at(FaultPoint::Recipient))?;
-        if fault.recipient.as_ref().is_some_and(|recipient| !address.contains(recipient.as_str())) {
+        if let (FaultPoint::Recipient(address), Some(recipient)) = (point, &fault.recipient)
+            && !address.contains(recipient.as_str())
+        {
             return None;
         }
-        Self::count_down(&mut fault, mode)
-    }
-
-    fn count_down(fault: &mut FaultInjection, mode: FaultMode) -> Option<FaultMode> {
         match &mut fault.next {
             None => {}
             Some(0) => {
@@ -145,9 +137,9 @@ mod tests {
         let faults = FaultInjector::default();
         faults.set(FaultInjection { mode: Some(FaultMode::TryLater), next: Some(2), ..FaultInjection::default() });
         assert_eq!(faults.inject(FaultPoint::Mail), None);
-        assert_eq!(faults.inject(FaultPoint::Recipient), Some(FaultMode::TryLater));
-        assert_eq!(faults.inject(FaultPoint::Recipient), Some(FaultMode::TryLater));
-        assert_eq!(faults.inject(FaultPoint::Recipient), None);
+        assert_eq!(faults.inject(FaultPoint::Recipient("ada@example.com")), Some(FaultMode::TryLater));
+        assert_eq!(faults.inject(FaultPoint::Recipient("ada@example.com")), Some(FaultMode::TryLater));
+        assert_eq!(faults.inject(FaultPoint::Recipient("ada@example.com")), None);
         assert_eq!(faults.get().mode, None);
     }
 

@@ -166,7 +166,7 @@ impl Session {
 fn refusal(state: &SinkState, checkpoint: Checkpoint<'_>, tarpit: &mut bool) -> Option<Step> {
     let fault = match checkpoint {
         Checkpoint::Sender => state.faults.inject(FaultPoint::Mail),
-        Checkpoint::Recipient(address) => state.faults.inject_at_recipient(address),
+        Checkpoint::Recipient(address) => state.faults.inject(FaultPoint::Recipient(address)),
     };
     match fault? {
         FaultMode::RefuseConnections | FaultMode::DropAtRecipient => Some(Step::Cut),

@@ -94,13 +94,9 @@ impl HoldExpiries<'_> {
             doc! { "q": id, "u": { "$set": row, "$unset": { "ledger_rev": "" } }, "upsert": true }
         };
         // One command: guests wait for the beds of all of them.
-        let command = doc! { "update": COLLECTION, "updates": holds.iter().map(update).collect::<Vec<_>>(),
-        "ordered": false, "writeConcern": { "w": "majority", "j": true } };
-        let reply = self.0.database().run_command(command).await?;
-        match reply.get("writeErrors").or(reply.get("writeConcernError")) {
-            Some(error) => Err(StoreError::Unavailable { store: "mongodb", message: error.to_string() }),
-            None => Ok(()),
-        }
+        let refused = |message| StoreError::Unavailable { store: "mongodb", message };
+        self.0.update_each(COLLECTION, holds.iter().map(update).collect(), refused).await?;
+        Ok(())
     }
 
     /// Records that the requests recorded at `now` were sent. One that was carried out since keeps what was recorded

@@ -212,14 +212,8 @@ impl Ledgers<'_> {
                 Ok(doc! { "q": { "_id": ledger.booking_id.to_string(), "rev": before }, "u": stored(ledger)? })
             };
             let updates: Vec<Document> = changed.iter().map(update).collect::<Result<_, StoreError>>()?;
-            let command = doc! { "update": COLLECTION, "updates": updates, "ordered": false,
-            "writeConcern": { "w": "majority", "j": true } };
-            let reply = self.0.database().run_command(command).await?;
-            if let Some(error) = reply.get("writeErrors").or(reply.get("writeConcernError")) {
-                return Err(StoreError::Unavailable { store: "mongodb", message: error.to_string() });
-            }
-            let matched = reply.get_i32("n").unwrap_or(0);
-            all &= usize::try_from(matched).is_ok_and(|matched| matched == changed.len());
+            let refused = |message| StoreError::Unavailable { store: "mongodb", message };
+            all &= self.0.update_each(COLLECTION, updates, refused).await? == changed.len();
         }
         Ok(all)
     }

@@ -198,18 +198,13 @@ impl Notifications<'_> {
         self.0.collection(COLLECTION)
     }
 
-    /// One `update` command with many statements. Statements fail one by one, so the reply is checked as well.
+    /// A statement that fails is worth another attempt of all.
     async fn update_rows(self, statements: impl Iterator<Item = Document>) -> Result<(), StoreError> {
-        let updates: Vec<Document> = statements.collect();
-        let command = doc! { "update": COLLECTION, "updates": updates, "ordered": false,
-        "writeConcern": { "w": "majority", "j": true } };
-        let reply = self.0.database().run_command(command).await?;
-        match reply.get("writeErrors").or_else(|| reply.get("writeConcernError")) {
-            None => Ok(()),
-            Some(error) => Err(StoreError::Transient {
-                store: "mongodb",
-                message: format!("updating the notification ledger: {error}"),
-            }),
-        }
+        let refused = |error| StoreError::Transient {
+            store: "mongodb",
+            message: format!("updating the notification ledger: {error}"),
+        };
+        self.0.update_each(COLLECTION, statements.collect(), refused).await?;
+        Ok(())
     }
 }
