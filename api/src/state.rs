@@ -23,7 +23,7 @@ use pvt_service::Config;
 use pvt_service::config::Network;
 use pvt_service::health::{Health, Need};
 use pvt_service::http::About;
-use pvt_service::tokens::TokenKey;
+use pvt_service::tokens::TokenKeys;
 use pvt_stores::mongo::Mongo;
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ pub(crate) struct App {
     pub(crate) event_streams: Arc<Semaphore>,
     pub(crate) idempotency: IdempotencyCache,
     pub(crate) api_keys: ApiKeyCache,
-    pub(crate) booking_tokens: TokenKey,
+    pub(crate) booking_tokens: TokenKeys,
     pub(crate) quote_key: QuoteKey,
     pub(crate) access_tokens: AccessTokens,
     pub(crate) password_hasher: Hasher,
@@ -111,14 +111,15 @@ impl App {
         let reply_queue = ReplyQueue::start(amqp_url, topology.clone(), listeners, stop.clone());
         let occupancy = OccupancyCache::start(mongo.clone(), inventory_cache.clone(), amqp_url, topology.clone(), stop);
         let rate_limits = RateLimits::new(config);
+        let previous = config.jwt_previous_secret.as_ref();
         tokio::spawn(rate_limits.clone().evict_idle(stop.clone()));
         Ok(Arc::new(Self {
             rate_limits,
             health: Arc::new(health(&publisher, &mongo, &inventory_cache, &reply_queue)),
             api_keys: ApiKeyCache::new(mongo.clone()),
-            booking_tokens: TokenKey::derive(&config.jwt_secret).context("JWT_SECRET cannot be used")?,
-            quote_key: QuoteKey::derive(&config.jwt_secret).context("JWT_SECRET cannot be used")?,
-            access_tokens: AccessTokens::new(&config.jwt_secret, config.public_url.as_str())
+            booking_tokens: TokenKeys::derive(&config.jwt_secret, previous).context("JWT_SECRET cannot be used")?,
+            quote_key: QuoteKey::derive(&config.jwt_secret, previous).context("JWT_SECRET cannot be used")?,
+            access_tokens: AccessTokens::new(&config.jwt_secret, previous, config.public_url.as_str())
                 .context("JWT_SECRET cannot be used")?,
             password_hasher: Hasher::new(),
             proxies: config.trusted_proxies.clone(),

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod availability;
+mod booking_links;
 mod cli;
 mod config;
 mod contention;

@@ -107,10 +107,10 @@ async fn payments_are_listed_refunded_and_recorded() -> Result<()> {
     assert!(pending_page.contains("pas encore confirmé"), "{pending_page}");
     let waiting = page(&stack, &back);
     let paying = async { stack.stripe()?.pay(&session, PayOutcome::Success).map_err(anyhow::Error::from) };
-    let (receipt_page, paid) = tokio::join!(waiting, paying);
+    let (return_page, paid) = tokio::join!(waiting, paying);
     paid?;
-    let html = receipt_page?.text().await?;
-    assert!(html.contains("Paiement (carte)") && !html.contains("pas encore confirmé"), "{html}");
+    let html = return_page?.text().await?;
+    assert!(html.contains("nous avons reçu votre paiement") && !html.contains("pas encore confirmé"), "{html}");
     eventually("it is paid", SHORT_TIMEOUT, || async {
         Ok((stack.client.wait_for_decision(&booked).await?["payment"]["status"] == "paid").then_some(()))
     })

@@ -29,32 +29,40 @@ const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// Signs and verifies.
 pub(crate) struct AccessTokens {
     signing: EncodingKey,
-    verifying: DecodingKey,
+    /// The signing key, and while the secret is being rotated the one before.
+    verifying: Vec<DecodingKey>,
     validation: Validation,
     issuer: String,
 }
 
 impl AccessTokens {
-    /// Derives the key from the configured secret; the issuer is how guests reach the API.
+    /// Derives the keys from the configured secret and, while it is being rotated, the one before; the issuer is how
+    /// guests reach the API.
     ///
     /// # Errors
-    /// When no key can be made of the secret; the derived key has 32 bytes, so none is known to fail.
-    pub(crate) fn new(secret: &SecretString, public_url: &str) -> anyhow::Result<Self> {
-        let mut derivation = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())?;
-        derivation.update(PURPOSE);
-        let key = derivation.finalize().into_bytes();
+    /// When no key can be made of a secret; the derived keys have 32 bytes, so none is known to fail.
+    pub(crate) fn new(
+        secret: &SecretString,
+        previous: Option<&SecretString>,
+        public_url: &str,
+    ) -> anyhow::Result<Self> {
+        let derived = |secret: &SecretString| -> anyhow::Result<_> {
+            let mut derivation = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())?;
+            derivation.update(PURPOSE);
+            Ok(derivation.finalize().into_bytes())
+        };
+        let key = derived(secret)?;
+        let mut verifying = vec![DecodingKey::from_secret(&key)?];
+        if let Some(previous) = previous {
+            verifying.push(DecodingKey::from_secret(&derived(previous)?)?);
+        }
         let issuer = public_url.trim_end_matches('/').to_owned();
         let mut validation = Validation::new(ALGORITHM);
         validation.leeway = LEEWAY_SECS;
         validation.set_audience(&[AUDIENCE]);
         validation.set_issuer(&[&issuer]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        Ok(Self {
-            signing: EncodingKey::from_secret(&key)?,
-            verifying: DecodingKey::from_secret(&key)?,
-            validation,
-            issuer,
-        })
+        Ok(Self { signing: EncodingKey::from_secret(&key)?, verifying, validation, issuer })
     }
 
     /// A token for this account as it is now.
@@ -86,7 +94,8 @@ impl AccessTokens {
         if decode_header(token).ok()? != expected {
             return None;
         }
-        decode(token, &self.verifying, &self.validation).ok().map(|data| data.claims)
+        let mut keys = self.verifying.iter();
+        keys.find_map(|key| decode(token, key, &self.validation).ok()).map(|data| data.claims)
     }
 }
 

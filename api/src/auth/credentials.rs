@@ -7,6 +7,7 @@ use crate::http::problem::{self, Problem};
 use crate::state::App;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use pvt_service::tokens::Purpose;
 use std::sync::Arc;
 
 /// Who sends a request, as its credentials show. The guard puts it among the request's extensions; handlers read it
@@ -17,11 +18,17 @@ pub(crate) struct Credentials {
     pub(crate) caller: Caller,
     /// A bearer value that is neither key nor access token: a booking's token, perhaps.
     pub(crate) token: Option<Arc<str>>,
+    /// The least purpose of a booking's token that the route accepts.
+    pub(crate) needed: Purpose,
 }
 
 impl Credentials {
     /// Nothing was shown.
-    pub(crate) const NONE: Self = Self { caller: Caller::Anonymous, token: None };
+    pub(crate) const NONE: Self = Self::of_caller(Caller::Anonymous);
+
+    const fn of_caller(caller: Caller) -> Self {
+        Self { caller, token: None, needed: Purpose::Manage }
+    }
 
     /// Reads the credentials of a request.
     ///
@@ -31,11 +38,11 @@ impl Credentials {
         let Some(value) = bearer(headers)? else { return Ok(Self::NONE) };
         if is_signed_token(value) {
             let claims = app.access_tokens.verify(value).ok_or_else(|| Problem::from(problem::UNAUTHENTICATED))?;
-            return Ok(Self { caller: Caller::User(Arc::new(SignedInUser::new(claims))), token: None });
+            return Ok(Self::of_caller(Caller::User(Arc::new(SignedInUser::new(claims)))));
         }
         match app.api_keys.authenticate(value).await? {
-            Some(key) => Ok(Self { caller: Caller::Key(key), token: None }),
-            None => Ok(Self { caller: Caller::Anonymous, token: Some(value.into()) }),
+            Some(key) => Ok(Self::of_caller(Caller::Key(key))),
+            None => Ok(Self { token: Some(value.into()), ..Self::NONE }),
         }
     }
 

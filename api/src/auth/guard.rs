@@ -201,9 +201,12 @@ async fn guard(State(AccessLayer { app, rule }): State<AccessLayer>, mut request
 
 fn authorize(rule: Rule, credentials: Credentials) -> Result<Credentials, Problem> {
     // Only bookings have tokens: elsewhere such a value is a credential that is none.
-    if credentials.token.is_some() && rule.access != Access::Guest {
+    if credentials.token.is_some() && !matches!(rule.access, Access::Guest(_)) {
         return Err(problem::UNAUTHENTICATED.into());
     }
     rule.authorize(&credentials.caller)?;
-    Ok(credentials)
+    Ok(match rule.access {
+        Access::Guest(needed) => Credentials { needed, ..credentials },
+        _ => credentials,
+    })
 }

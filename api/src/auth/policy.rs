@@ -9,6 +9,7 @@ use pvt_domain::accounts::{AccessClaims, Role, UserId};
 use pvt_domain::actor::Actor;
 use pvt_domain::booking::Booking;
 use pvt_domain::ids::PropertyId;
+use pvt_service::tokens::Purpose;
 use pvt_stores::mongo::api_keys::{ApiKey, ApiRole, Scope};
 use std::sync::Arc;
 
@@ -64,9 +65,9 @@ pub(crate) enum Access {
     Open,
     /// Every caller; a credential that is sent must be valid.
     Public,
-    /// Holders of a booking's token, and authenticated callers; the handler shows each only their own bookings and
-    /// answers 404 for others.
-    Guest,
+    /// Holders of a booking's token that is good for at least this, and authenticated callers; the handler shows each
+    /// only their own bookings and answers 404 for others.
+    Guest(Purpose),
     /// Authenticated callers: users who have logged in, and API keys; the handler shows each what they may see.
     Known,
     /// Users who have logged in.
@@ -124,7 +125,7 @@ impl Rule {
     pub(crate) fn authorize(self, caller: &Caller) -> Result<(), Problem> {
         let needed = match self.access {
             Access::Open => return Ok(()),
-            Access::Public | Access::Guest => AccessLevel::None,
+            Access::Public | Access::Guest(_) => AccessLevel::None,
             Access::Account if matches!(caller, Caller::Key(_)) => {
                 return Err(Problem::new(problem::FORBIDDEN, "Log in: API keys have no account of their own."));
             }
@@ -165,6 +166,11 @@ impl Caller {
             Self::Key(key) => key.scopes.covers(scope),
             Self::Anonymous | Self::User(_) => true,
         }
+    }
+
+    /// Whether the caller looks after bookings of others: staff and administrators, by account or key.
+    pub(crate) fn is_staff(&self) -> bool {
+        self.access_level() >= AccessLevel::Properties
     }
 
     /// The client's id under which its idempotency keys and bookings are filed.

@@ -17,23 +17,33 @@ use sha2::Sha256;
 const PURPOSE: &[u8] = b"pvt-booking/quote/v1";
 
 /// The key that signs quotes.
-pub(crate) struct QuoteKey(Hmac<Sha256>);
+pub(crate) struct QuoteKey {
+    signing: Hmac<Sha256>,
+    /// While the secret is being rotated, the key of the one before.
+    previous: Option<Hmac<Sha256>>,
+}
 
 impl QuoteKey {
-    /// Derives the key from the configured secret.
+    /// Derives the keys from the configured secret and, while it is being rotated, the one before.
     ///
     /// # Errors
     /// Never for any secret: HMAC takes keys of every length. The type says otherwise, so the caller may see it.
-    pub(crate) fn derive(secret: &SecretString) -> Result<Self, hmac::digest::InvalidLength> {
-        let mut derivation = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())?;
-        derivation.update(PURPOSE);
-        Hmac::new_from_slice(&derivation.finalize().into_bytes()).map(Self)
+    pub(crate) fn derive(
+        secret: &SecretString,
+        previous: Option<&SecretString>,
+    ) -> Result<Self, hmac::digest::InvalidLength> {
+        let key = |secret: &SecretString| {
+            let mut derivation = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())?;
+            derivation.update(PURPOSE);
+            Hmac::new_from_slice(&derivation.finalize().into_bytes())
+        };
+        Ok(Self { signing: key(secret)?, previous: previous.map(key).transpose()? })
     }
 
     /// The quote and its signature as one text.
     pub(crate) fn sign(&self, quote: &Quote) -> String {
         let bytes = quote.to_bytes();
-        let signature = self.0.clone().chain_update(&bytes).finalize().into_bytes();
+        let signature = self.signing.clone().chain_update(&bytes).finalize().into_bytes();
         format!("{}.{}", URL_SAFE_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(signature))
     }
 
@@ -41,8 +51,9 @@ impl QuoteKey {
     pub(crate) fn verify(&self, text: &str) -> Option<Quote> {
         let (quote, signature) = text.split_once('.')?;
         let (bytes, signature) = (URL_SAFE_NO_PAD.decode(quote).ok()?, URL_SAFE_NO_PAD.decode(signature).ok()?);
-        self.0.clone().chain_update(&bytes).verify_slice(&signature).ok()?;
-        Quote::from_bytes(&bytes)
+        let mut keys = std::iter::once(&self.signing).chain(&self.previous);
+        let is_ours = keys.any(|key| key.clone().chain_update(&bytes).verify_slice(&signature).is_ok());
+        is_ours.then(|| Quote::from_bytes(&bytes)).flatten()
     }
 
     /// The quote in a text that came with a request for these stays. Whether its price still holds is decided with the
@@ -86,10 +97,13 @@ mod tests {
             vec![StayRequest::new("dorm-6-mixed", "2027-01-10".parse().unwrap(), "2027-01-13".parse().unwrap(), 2)];
         let price = price(&inventory, &Rates::default(), &inventory.rate_plans[0], &stays).unwrap();
         let quote = Quote::new(inventory.property.id, "standard".into(), stays, price, DateTime::UNIX_EPOCH.into());
-        let key = |secret: &str| QuoteKey::derive(&SecretString::from(secret)).unwrap();
+        let key = |secret: &str| QuoteKey::derive(&SecretString::from(secret), None).unwrap();
         let text = key("a").sign(&quote);
         assert_eq!(key("a").verify(&text), Some(quote.clone()));
         assert_eq!(key("b").verify(&text), None, "another secret is another key");
+        let rotating = QuoteKey::derive(&"b".into(), Some(&"a".into())).unwrap();
+        assert_eq!(rotating.verify(&text), Some(quote.clone()));
+        assert_eq!(rotating.sign(&quote), key("b").sign(&quote));
         let (body, signature) = text.split_once('.').unwrap();
         let mut cheaper = quote;
         cheaper.price.total = 1;

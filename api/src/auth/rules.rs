@@ -2,6 +2,7 @@
 //! who may do what.
 
 use super::policy::{Access, Bucket, Rule};
+use pvt_service::tokens::Purpose;
 use pvt_stores::mongo::api_keys::Scope;
 
 /// Everybody; no credential is looked at.
@@ -30,9 +31,9 @@ pub(crate) const REPORTS_ADMIN: Rule = Rule::new(Access::Admin).scoped(Scope::Re
 pub(crate) const BOOKING_REQUEST: Rule =
     Rule::new(Access::Public).scoped(Scope::BookingsWrite).limited_by(Bucket::Booking);
 /// A booking's guest, client and staff, to read it.
-pub(crate) const BOOKING_READ: Rule = Rule::new(Access::Guest).scoped(Scope::BookingsRead);
+pub(crate) const BOOKING_READ: Rule = Rule::new(Access::Guest(Purpose::View)).scoped(Scope::BookingsRead);
 /// A booking's guest, client and staff, to change it.
-pub(crate) const BOOKING_WRITE: Rule = Rule::new(Access::Guest).scoped(Scope::BookingsWrite);
+pub(crate) const BOOKING_WRITE: Rule = Rule::new(Access::Guest(Purpose::Manage)).scoped(Scope::BookingsWrite);
 /// Known callers, who list their own bookings.
 pub(crate) const BOOKING_LIST: Rule = Rule::new(Access::Known).scoped(Scope::BookingsRead);
 /// The front desk, reading.
@@ -40,9 +41,9 @@ pub(crate) const FRONT_DESK_READ: Rule = Rule::new(Access::Staff).scoped(Scope::
 /// The front desk, changing bookings.
 pub(crate) const FRONT_DESK_WRITE: Rule = Rule::new(Access::Staff).scoped(Scope::BookingsWrite);
 /// A booking's guest, client and staff, to pay for it.
-pub(crate) const PAYER: Rule = Rule::new(Access::Guest).scoped(Scope::PaymentsWrite);
+pub(crate) const PAYER: Rule = Rule::new(Access::Guest(Purpose::View)).scoped(Scope::PaymentsWrite);
 /// A booking's guest, client and staff, to see its payments.
-pub(crate) const PAYMENT_READ: Rule = Rule::new(Access::Guest).scoped(Scope::PaymentsRead);
+pub(crate) const PAYMENT_READ: Rule = Rule::new(Access::Guest(Purpose::View)).scoped(Scope::PaymentsRead);
 /// Known callers, who list payments of their own bookings.
 pub(crate) const PAYMENT_LIST: Rule = Rule::new(Access::Known).scoped(Scope::PaymentsRead);
 /// Staff who take and refund money.

@@ -9,6 +9,7 @@ use crate::router::resources;
 use crate::state::ABOUT;
 #[cfg(test)]
 use axum::http::{Method, StatusCode};
+use pvt_service::tokens::Purpose;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -71,7 +72,10 @@ fn operation_object(operation: Operation, rule: Rule, tag: &str) -> Value {
 fn audience(rule: Rule) -> String {
     let who = match rule.access {
         Access::Open | Access::Public => "Open to everyone.",
-        Access::Guest => "For the booking's guest and client, and staff of the property.",
+        Access::Guest(Purpose::View) => "For the booking's guest and client, and staff of the property.",
+        Access::Guest(Purpose::Manage) => {
+            "For the booking's guest, with a token that may change it, its client, and staff of the property."
+        }
         Access::Known => "For users who have logged in and API keys; each sees their own.",
         Access::Account => "For users who have logged in.",
         Access::Staff => "For staff.",
@@ -85,7 +89,7 @@ fn security(rule: Rule) -> Value {
         Access::Open => json!([]),
         Access::Public => json!([{}, { "bearer": [] }]),
         // Without either it is 404, as for any booking that the caller may not see.
-        Access::Guest => json!([{}, { "booking_token": [] }, { "bearer": [] }]),
+        Access::Guest(_) => json!([{}, { "booking_token": [] }, { "bearer": [] }]),
         Access::Known | Access::Account | Access::Staff | Access::Admin => json!([{ "bearer": [] }]),
     }
 }

@@ -6,13 +6,14 @@ mod command_forms;
 mod create;
 mod events;
 pub(crate) mod form;
+pub(crate) mod guest_page;
 mod history;
 mod list;
 mod modify;
 mod modify_form;
 mod pay;
 mod receipt;
-mod receipt_view;
+pub(crate) mod receipt_view;
 pub(crate) mod refusal;
 mod show;
 mod staff_actions;
@@ -79,6 +80,15 @@ pub(crate) fn resource() -> Resource {
                 "/api/bookings/{id}/confirm",
                 [staff_action(post(FRONT_DESK_WRITE, "confirm_booking", staff_actions::confirm))
                     .summary("Confirm a held booking")],
+            ),
+            at(
+                "/api/bookings/{id}/revoke-links",
+                [staff_action(post(FRONT_DESK_WRITE, "revoke_links", staff_actions::revoke_links))
+                    .summary("Revoke the links that the guest was given")
+                    .about(
+                        "Every token issued for the booking so far stops working, also those in mails. The next mail \
+                        brings new links.",
+                    )],
             ),
             at(
                 "/api/bookings/{id}/history",
@@ -196,8 +206,8 @@ fn receipt_page() -> Endpoint {
     get(BOOKING_READ, "booking_receipt", receipt::receipt)
         .summary("Show the receipt, for printing")
         .about(
-            "In French or English, as the booking's mails are. Stripe redirects guests here after payment, often \
-            before its webhook arrives: then the page waits, and says so if the payment is still unconfirmed.",
+            "In French or English, as the booking's mails are. `?wait=10s` waits for a payment that is not confirmed \
+            yet, and the page says so if it still is not.",
         )
         .problems([problem::STILL_PROCESSING, problem::NOT_READY])
         .stored()

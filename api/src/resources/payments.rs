@@ -10,6 +10,7 @@ mod disputes_view;
 mod list;
 mod record;
 mod refund;
+mod return_page;
 pub(crate) mod return_urls;
 mod show;
 pub(crate) mod submit;
@@ -22,7 +23,7 @@ pub(crate) mod fixtures;
 
 use crate::auth::guard::{Endpoint, Resource, at, get, post};
 use crate::auth::rules::{
-    DISPUTES_ADMIN, OPEN_UNLIMITED, PAYER, PAYMENT_LIST, PAYMENT_READ, PAYMENTS_REPORT, PAYMENTS_STAFF,
+    DISPUTES_ADMIN, OPEN_UNLIMITED, PAYER, PAYMENT_LIST, PAYMENT_READ, PAYMENTS_REPORT, PAYMENTS_STAFF, PUBLIC,
 };
 use crate::http::problem;
 use axum::http::StatusCode;
@@ -103,6 +104,16 @@ pub(crate) fn resource() -> Resource {
                     .summary("Show a payment")
                     .about("Only callers who act for the property see fees and notes of staff.")
                     .answers(StatusCode::OK, "The payment.")
+                    .stored()],
+            ),
+            at(
+                "/api/payments/{id}/return",
+                [get(PUBLIC, "payment_return", return_page::returned)
+                    .summary("Show how a payment stands, as a page")
+                    .about(
+                        "Stripe redirects guests here, with or without having paid. The page shows the payment's \
+                        state and the booking's reference, so its address may be known to Stripe.",
+                    )
                     .stored()],
             ),
             at(

@@ -22,6 +22,7 @@ use pvt_domain::demo;
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::Inventory;
 use pvt_service::Config;
+use pvt_service::tokens::Purpose;
 use pvt_stores::mongo::Mongo;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -200,7 +201,7 @@ async fn intake_without_properties_is_not_ready() {
 async fn booking_requires_token_or_key() {
     let api = Api::new().await;
     let id = BookingId::derive(None, "k", "f");
-    let other = api.app.booking_tokens.token(BookingId::derive(None, "other", "f"));
+    let other = api.app.booking_tokens.token(BookingId::derive(None, "other", "f"), Purpose::Manage, 0);
     for path in [
         format!("/api/bookings/{id}"),
         format!("/api/bookings/{id}?token={other}"),
@@ -210,7 +211,7 @@ async fn booking_requires_token_or_key() {
         let answer = api.get(&path).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (404, "not_found"), "{path}");
     }
-    let right = format!("/api/bookings/{id}?token={}", api.app.booking_tokens.token(id));
+    let right = format!("/api/bookings/{id}?token={}", api.app.booking_tokens.token(id, Purpose::Manage, 0));
     let unread = api.get(&right).await;
     assert_eq!(
         (unread.status.as_u16(), unread.code()),
@@ -220,7 +221,7 @@ async fn booking_requires_token_or_key() {
     let wait = api.get(&format!("{right}&wait=long")).await;
     assert_eq!((wait.status.as_u16(), wait.code()), (400, "invalid_query"));
     let bearer = Request::get(format!("/api/bookings/{id}"))
-        .header(header::AUTHORIZATION, format!("Bearer {}", api.app.booking_tokens.token(id)));
+        .header(header::AUTHORIZATION, format!("Bearer {}", api.app.booking_tokens.token(id, Purpose::Manage, 0)));
     assert_eq!(api.send(bearer.body(Body::empty()).unwrap()).await.status.as_u16(), 503);
 }
 

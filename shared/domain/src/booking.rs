@@ -17,7 +17,7 @@ use crate::ids::{BedId, BookingId, PropertyId, RatePlanId};
 use crate::timestamp::Timestamp;
 use crate::values::policy::CancellationPolicy;
 use crate::values::price::Price;
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 
 /// A booking, as stored.
@@ -64,6 +64,9 @@ pub struct Booking {
     /// Authenticated client that made the request; absent for anonymous callers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
+    /// Epoch of the booking's tokens: a token of an earlier one opens nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub token_epoch: u32,
     /// Fingerprint of the request's body, to detect an idempotency key reused for another request.
     pub fingerprint: String,
     /// When intake accepted the request.
@@ -74,7 +77,23 @@ pub struct Booking {
     pub history: Vec<HistoryEntry>,
 }
 
+/// Days after the last departure until which a booking's tokens open it.
+pub const TOKEN_DAYS_AFTER_DEPARTURE: u64 = 14;
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 impl Booking {
+    /// Whether a token of this epoch opens the booking: it is of the present epoch, and the last departure is at most
+    /// [`TOKEN_DAYS_AFTER_DEPARTURE`] days ago. The end follows changes of the stays, so it is not in the token.
+    pub fn accepts_token(&self, epoch: u32, now: Timestamp) -> bool {
+        let departure = self.stays.iter().map(|stay| stay.departure).max();
+        let last_day =
+            departure.and_then(|departure| departure.checked_add_days(Days::new(TOKEN_DAYS_AFTER_DEPARTURE)));
+        epoch == self.token_epoch && last_day.is_none_or(|last_day| now.as_datetime().date_naive() <= last_day)
+    }
+
     /// The bed-nights that this booking must claim, from its stays and status alone.
     pub fn claims(&self) -> impl Iterator<Item = (&BedId, NaiveDate)> {
         let stays = if self.status.holds_beds() { self.stays.as_slice() } else { &[] };

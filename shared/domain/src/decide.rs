@@ -16,6 +16,7 @@ mod payment;
 mod place;
 mod repricing;
 mod request;
+mod revoke_links;
 mod stay_progress;
 
 pub use outcome::{BatchOutcome, BedNightClaim, BlockChange, Change, Decision, MissingState, Owner};
@@ -174,6 +175,7 @@ impl Decider<'_> {
             BookingCommand::NoShow(no_show) => self.no_show(command_id, no_show),
             BookingCommand::Reinstate(reinstate) => self.reinstate(command_id, reinstate),
             BookingCommand::Assign(assign) => self.assign(command_id, assign),
+            BookingCommand::RevokeLinks(revoke) => self.revoke_links(command_id, revoke),
             BookingCommand::ExpireHold(expire) => self.expire_hold(command_id, expire),
             BookingCommand::SettlePayment(settle) => self.apply_payment(command_id, settle),
             BookingCommand::Block(block) => self.block(command_id, block),
@@ -250,6 +252,10 @@ impl Decider<'_> {
         let (from, rev, mut booking) = (booking.status, booking.rev + 1, booking);
         debug_assert!(from == to || from.may_become(to), "{from:?} → {to:?}");
         booking.status = to;
+        // Links that were sent to another address are the other guest's no longer.
+        if before.as_ref().is_some_and(|before| !before.guest.email.eq_ignore_ascii_case(&booking.guest.email)) {
+            booking.token_epoch = booking.token_epoch.saturating_add(1);
+        }
         booking.payment.to_refund = booking.total_to_refund();
         let changes = before.as_ref().and_then(|before| booking.changes_since(before));
         let entry = HistoryEntry {

@@ -91,6 +91,8 @@ pub struct Config {
     pub stripe_api_version: String,
     /// `JWT_SECRET`.
     pub jwt_secret: SecretString,
+    /// `JWT_PREVIOUS_SECRET`; what was signed with it is still accepted.
+    pub jwt_previous_secret: Option<SecretString>,
     /// `PUBLIC_URL`.
     pub public_url: Url,
     /// `PVT_HTTP_ADDR`.
@@ -193,6 +195,8 @@ impl Config {
         let stripe_api_base = reader.take(&variables::STRIPE_API_BASE, checks::public_url);
         let stripe_api_version = reader.take(&variables::STRIPE_API_VERSION, |text, _| checks::stripe_version(text));
         let jwt_secret = reader.secret(&variables::JWT_SECRET, |text, _| checks::signing_secret(text));
+        let jwt_previous_secret =
+            reader.secret(&variables::JWT_PREVIOUS_SECRET, |text, _| checks::signing_secret(text));
         let public_url = reader.take(&variables::PUBLIC_URL, checks::public_url);
         let http_addr = reader.take(&variables::PVT_HTTP_ADDR, |text, _| checks::address(text));
         let trusted_proxies = reader.take(&variables::PVT_TRUSTED_PROXIES, |text, _| limits::networks(text));
@@ -227,6 +231,7 @@ impl Config {
                 stripe_api_base: stripe_api_base?,
                 stripe_api_version: stripe_api_version?,
                 jwt_secret: jwt_secret?,
+                jwt_previous_secret,
                 public_url: public_url?,
                 http_addr: http_addr?,
                 trusted_proxies: trusted_proxies?,

@@ -219,6 +219,7 @@ fn action_allows(entry: &HistoryEntry) -> bool {
         Action::Modify | Action::Assign | Action::Move => {
             entry.from == entry.to && entry.to.holds_beds() && entry.to != Status::CheckedOut
         }
+        Action::RevokeLinks => entry.from == entry.to && entry.changes.as_ref().is_some_and(|it| it.links_revoked),
         Action::RecordPayment => entry.from == entry.to && entry.to != Status::Rejected,
         Action::Confirm => matches!(entry.from, Status::Held | Status::Expired) && entry.to == Status::Confirmed,
         Action::Expire => entry.from == Status::Held && entry.to == Status::Expired,

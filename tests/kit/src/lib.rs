@@ -13,6 +13,7 @@ mod requests;
 mod slow_link;
 mod stripe;
 mod test_topology;
+mod tokens;
 
 pub use broker::{Broker, QueuedMessage, properties};
 pub use invariants::{Expected, leaks, violations};
@@ -27,6 +28,7 @@ pub use requests::{DORM, booking_body, days_from_now, dormitory};
 pub use slow_link::SlowLink;
 pub use stripe::stripe_signature;
 pub use test_topology::{BrokerUrls, TestTopology, broker_urls};
+pub use tokens::earlier_booking_token;
 
 use anyhow::{Context, Result};
 use pvt_local_engines::{Instance, PortPlan};

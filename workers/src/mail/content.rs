@@ -12,7 +12,7 @@ use super::{Links, MailError};
 use askama::Template;
 use chrono::NaiveDate;
 use payment_summary::PaymentSummary;
-use pvt_domain::booking::Booking;
+use pvt_domain::booking::{Booking, Status};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::NotificationKind;
 use pvt_domain::money::Money;
@@ -41,6 +41,8 @@ pub(super) struct Content {
     /// What is special about this payment; mostly empty.
     pub payment_note: &'static str,
     pub link: Option<Link>,
+    /// Where the guest may change or cancel, while that is possible.
+    pub manage: Option<Link>,
     pub payments: Vec<Row>,
     pub changes: Vec<Row>,
     pub spans: Vec<Span>,
@@ -106,6 +108,8 @@ impl Content {
             balance_note: if takes_place { summary.balance_note() } else { "" },
             payment_note: summary.payment_note(),
             link: summary.link(links),
+            manage: matches!(booking.status, Status::Held | Status::Confirmed)
+                .then(|| Link { label: phrases.manage, url: links.manage(booking) }),
             payments: summary.rows(),
             changes: before
                 .as_ref()

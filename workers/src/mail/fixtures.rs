@@ -79,6 +79,7 @@ pub(crate) fn booking() -> Booking {
         cancellation_policy: None,
         cancellation_fee: None,
         client: None,
+        token_epoch: 0,
         fingerprint: "fixture".to_owned(),
         created_at: at("2026-12-01T12:00:00Z"),
         updated_at: at("2026-12-01T12:00:00Z"),

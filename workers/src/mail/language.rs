@@ -177,6 +177,7 @@ pub(super) struct Phrases {
     pub paid_twice: &'static str,
     pub pay: &'static str,
     pub receipt: &'static str,
+    pub manage: &'static str,
     pub due_now: &'static str,
     pub deadline: &'static str,
     pub due_on_arrival: &'static str,

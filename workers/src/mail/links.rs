@@ -1,18 +1,19 @@
-//! Links in mails to one booking, to pay it and to see its receipt; they need no login.
+//! Links in mails to one booking: to pay it, to see its receipt, and to change it; they need no login.
 //!
-//! The token in them is the booking's own (`pvt_service::tokens`): it must never reach a log, a metric or an error.
+//! The token in them is the booking's own (`pvt_service::tokens`), in its present epoch and good for no more than the
+//! link is for: it must never reach a log, a metric or an error.
 
 use super::MailError;
-use pvt_domain::ids::BookingId;
-use pvt_service::tokens::TokenKey;
+use pvt_domain::booking::Booking;
+use pvt_service::tokens::{Purpose, TokenKeys};
 use secrecy::SecretString;
 use url::Url;
 
-/// The base address and the key of links.
+/// The base address and the keys of links.
 #[derive(Debug, Clone)]
 pub struct Links {
     public_url: Url,
-    key: TokenKey,
+    keys: TokenKeys,
 }
 
 impl Links {
@@ -21,7 +22,7 @@ impl Links {
     /// # Errors
     /// [`MailError::Secret`] when the secret cannot be used.
     pub fn new(public_url: Url, secret: &SecretString) -> Result<Self, MailError> {
-        Ok(Self { public_url, key: TokenKey::derive(secret).map_err(|_| MailError::Secret)? })
+        Ok(Self { public_url, keys: TokenKeys::derive(secret, None).map_err(|_| MailError::Secret)? })
     }
 
     /// The public address of the API.
@@ -30,17 +31,28 @@ impl Links {
     }
 
     /// The link to pay this booking.
-    pub(super) fn pay(&self, id: BookingId) -> String {
-        self.page(id, "pay")
+    pub(super) fn pay(&self, booking: &Booking) -> String {
+        self.page(booking, "pay")
     }
 
     /// The link to its receipt.
-    pub(super) fn receipt(&self, id: BookingId) -> String {
-        self.page(id, "receipt")
+    pub(super) fn receipt(&self, booking: &Booking) -> String {
+        self.page(booking, "receipt")
     }
 
-    fn page(&self, id: BookingId, page: &str) -> String {
-        let base = self.public_url.as_str().trim_end_matches('/');
-        format!("{base}/api/bookings/{id}/{page}?token={}", self.key.token(id))
+    /// The link to the page of the property's site where guests change or cancel it. The token is in the fragment,
+    /// which browsers send to no server.
+    pub(super) fn manage(&self, booking: &Booking) -> String {
+        let token = self.keys.token(booking.id, Purpose::Manage, booking.token_epoch);
+        format!("{}/bookings/{}#token={token}", self.base(), booking.id)
+    }
+
+    fn page(&self, booking: &Booking, page: &str) -> String {
+        let token = self.keys.token(booking.id, Purpose::View, booking.token_epoch);
+        format!("{}/api/bookings/{}/{page}?token={token}", self.base(), booking.id)
+    }
+
+    fn base(&self) -> &str {
+        self.public_url.as_str().trim_end_matches('/')
     }
 }

@@ -16,7 +16,7 @@ const SECRET: &str = "a secret of the tests that is long enough";
 const ISSUER: &str = "https://booking.example.com";
 
 fn tokens() -> AccessTokens {
-    AccessTokens::new(&SecretString::from(SECRET), ISSUER).unwrap()
+    AccessTokens::new(&SecretString::from(SECRET), None, ISSUER).unwrap()
 }
 
 fn user() -> User {
@@ -164,4 +164,18 @@ fn expiry_issuer_and_audience_are_checked() {
     assert!(tokens().verify(&old).is_none());
     let nearly = tokens().issue(&user(), Utc::now() - TimeDelta::seconds(15 * 60 - 5)).unwrap();
     assert!(tokens().verify(&nearly).is_some());
+}
+
+#[test]
+fn rotation_accepts_tokens_of_both_secrets() {
+    let now = Utc::now();
+    let of = |secret: &str, previous: Option<&str>| {
+        let previous = previous.map(SecretString::from);
+        AccessTokens::new(&SecretString::from(secret), previous.as_ref(), ISSUER).unwrap()
+    };
+    let (rotating, new) = (of("the next secret", Some(SECRET)), of("the next secret", None));
+    let earlier = tokens().issue(&user(), now).unwrap();
+    assert!(rotating.verify(&earlier).is_some());
+    assert!(new.verify(&earlier).is_none(), "the rotation is over");
+    assert!(new.verify(&rotating.issue(&user(), now).unwrap()).is_some(), "the new secret signs");
 }

@@ -5,6 +5,7 @@ use chrono::DateTime;
 use pvt_domain::accounts::{AccessClaims, Role, UserId};
 use pvt_domain::actor::Actor;
 use pvt_domain::ids::PropertyId;
+use pvt_service::tokens::Purpose;
 use pvt_stores::mongo::api_keys::{ApiKey, ApiRole, PropertyScope, Scope, ScopeSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -58,7 +59,7 @@ fn rules_admit_callers_as_tabulated() {
         (Access::Open, [ok, ok, ok, ok, ok, ok, ok]),
         (Access::Public, [ok, ok, ok, ok, ok, ok, ok]),
         (Access::Known, [anonymous, ok, ok, ok, ok, ok, ok]),
-        (Access::Guest, [ok, ok, ok, ok, ok, ok, ok]),
+        (Access::Guest(Purpose::View), [ok, ok, ok, ok, ok, ok, ok]),
         (Access::Account, [anonymous, no, no, no, ok, ok, ok]),
         (Access::Staff, [anonymous, no, ok, ok, no, ok, ok]),
         (Access::Admin, [anonymous, no, no, ok, no, no, ok]),

@@ -24,6 +24,7 @@ use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::RequestBooking;
 use pvt_domain::rates::quote::Quote;
 use pvt_domain::timestamp::Timestamp;
+use pvt_service::tokens::Purpose;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -80,15 +81,16 @@ pub(super) async fn create(
         app.intake.replayed.increment(1);
     }
     let replayed = known == KeyState::Replayed;
-    let token = app.booking_tokens.token(id);
-    let links = Links::new(id, Some(&token));
+    let token = token_for(&app, &caller, id);
+    // A known caller's credential opens these; only guests without one need the token in them.
+    let links = Links::new(id, token.as_deref().filter(|_| matches!(caller, Caller::Anonymous)));
     let location = HeaderValue::try_from(links.this()).map_err(Problem::internal)?;
     let decided = match waiting {
         Some(waiting) => waiting.until(wait.since + wait.named.unwrap_or_default()).await,
         None => None,
     };
     let Some(booking) = decided else {
-        let accepted = JsonResponse::new(&RequestedView::new(id, Some(&token), links))
+        let accepted = JsonResponse::new(&RequestedView::new(id, token.as_deref(), links))
             .with(header::LOCATION, location)
             .with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS));
         return Ok(Either::This(accepted.replayed(replayed)));
@@ -101,9 +103,14 @@ pub(super) async fn create(
         return Err(refusal::rejection_problem(&app, &booking, rejection).with_header(header::LOCATION, location));
     }
     let address = links.this().to_owned();
-    let view = BookingView::new(&booking, links, Some(&token));
+    let view = BookingView::new(&booking, links, token.as_deref());
     let created = Created::at(booking.rev, !replayed, &address, &view)?;
     Ok(Either::That(created.applied(wait.applied())))
+}
+
+/// The token for the guest whose request this is. Staff book for others: the mails bring those their links.
+fn token_for(app: &App, caller: &Caller, id: BookingId) -> Option<String> {
+    (!caller.is_staff()).then(|| app.booking_tokens.token(id, Purpose::Manage, 0))
 }
 
 /// Validates the body; nothing is sent unless all of it is valid.

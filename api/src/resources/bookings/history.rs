@@ -59,6 +59,8 @@ struct ChangesView<'a> {
     rate_plan: Option<&'a RatePlanChange>,
     /// Whether the guest's name or address was changed.
     guest: bool,
+    /// Whether the links that the guest was given before stopped working.
+    links_revoked: bool,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -93,6 +95,7 @@ impl<'a> From<&'a Changes> for ChangesView<'a> {
             total: changes.price.as_ref().map(totals),
             rate_plan: changes.rate_plan.as_ref(),
             guest: changes.guest,
+            links_revoked: changes.links_revoked,
         }
     }
 }

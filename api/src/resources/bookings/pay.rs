@@ -2,12 +2,11 @@
 //!
 //! Repeated requests redirect to the same page while it is open. No answer depends on concurrent requests.
 
-use super::receipt::STYLE;
+use super::guest_page::{self, phrases};
 use crate::auth::booking_access::BookingAccess;
 use crate::form::fingerprint::Fingerprint;
 use crate::form::json::Node;
 use crate::http::headers;
-use crate::http::html_page;
 use crate::http::middleware::RequestContext;
 use crate::http::problem::{self, Problem, ProblemKind};
 use crate::openapi::schemas::Schemas;
@@ -16,8 +15,7 @@ use crate::resources::bookings::receipt_view::Phrases;
 use crate::resources::payments::checkout;
 use crate::resources::payments::submit::{self, CommandKey};
 use crate::resources::payments::view::{payment_of, payments_of};
-use crate::state::{App, SharedApp};
-use askama::Template;
+use crate::state::SharedApp;
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -40,17 +38,6 @@ const TRANSIENT: [&ProblemKind; 5] = [
 ];
 /// Most languages of `Accept-Language` that are considered.
 const MAX_LANGUAGES: usize = 8;
-
-/// A notice to a guest.
-#[derive(Template)]
-#[template(path = "notice.html")]
-struct Notice<'a> {
-    style: &'static str,
-    language: &'static str,
-    reference: &'a str,
-    title: &'static str,
-    text: &'static str,
-}
 
 /// A redirect, or a notice.
 pub(super) struct PaymentPage(Response);
@@ -85,7 +72,8 @@ pub(super) async fn pay(State(app): State<SharedApp>, access: BookingAccess, par
     let money = booking.payment.ledger();
     let phrases = phrases(&app, &booking);
     let reference = booking.reference.as_str();
-    let receipt = app.return_urls.path_of_booking(booking.id, "/receipt", &app.booking_tokens.token(booking.id));
+    // Callers who came without a token, such as staff, are led to what their own credential opens.
+    let receipt = app.return_urls.path_of_booking(booking.id, "/receipt", access.token_text());
     if money.processing {
         return notice(phrases, reference, StatusCode::OK, (phrases.processing, phrases.processing_more));
     }
@@ -174,10 +162,9 @@ fn notice(
     phrases: &'static Phrases,
     reference: &str,
     status: StatusCode,
-    (title, text): (&'static str, &'static str),
+    words: (&'static str, &'static str),
 ) -> PageResult {
-    let page = Notice { style: STYLE, language: phrases.tag, reference, title, text };
-    html_page::answer(status, &page, (STYLE, phrases.tag)).map(PaymentPage)
+    guest_page::notice(phrases, reference, status, words).map(PaymentPage)
 }
 
 /// The browser's language, while the booking's is unknown. The order counts, weights do not.
@@ -190,13 +177,6 @@ fn phrases_from_accept_language(headers: &HeaderMap) -> &'static Phrases {
         .map(|tag| tag.trim().to_owned())
         .collect();
     Phrases::choose(None, &tags)
-}
-
-fn phrases(app: &App, booking: &Booking) -> &'static Phrases {
-    let all = app.inventory_cache.all();
-    let locales =
-        all.get(&booking.property_id).map(|inventory| inventory.property.locales.as_slice()).unwrap_or_default();
-    Phrases::choose(booking.guest.locale.as_deref(), locales)
 }
 
 #[cfg(test)]

@@ -38,8 +38,9 @@ pub(super) struct ReceiptQuery {
     wait: Option<QueryWait>,
 }
 
-/// `GET /api/bookings/{id}/receipt`; 404 for a booking without a price. Stripe redirects guests here before its
-/// webhook arrives: `?wait=10s` holds the page until then; otherwise the page asks them not to pay again.
+/// `GET /api/bookings/{id}/receipt`; 404 for a booking without a price. Checkout sessions of earlier versions
+/// redirect guests here before Stripe's webhook arrives: `?wait=10s` holds the page until then; otherwise the page asks
+/// them not to pay again.
 pub(super) async fn receipt(
     State(app): State<SharedApp>,
     access: BookingAccess,

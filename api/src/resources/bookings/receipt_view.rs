@@ -35,6 +35,11 @@ pub(crate) struct Phrases {
     pub(crate) nothing_due: &'static str,
     pub(crate) nothing_due_more: &'static str,
     pub(crate) unconfirmed: &'static str,
+    pub(crate) payment_unconfirmed: &'static str,
+    pub(crate) payment_received: &'static str,
+    pub(crate) payment_received_more: &'static str,
+    pub(crate) not_paid: &'static str,
+    pub(crate) not_paid_more: &'static str,
     pub(crate) processing: &'static str,
     pub(crate) processing_more: &'static str,
     pub(crate) unavailable: &'static str,
@@ -69,6 +74,11 @@ const ENGLISH: Phrases = Phrases {
     nothing_due_more: "No payment is due for this booking at the moment.",
     unconfirmed: "Your payment has not been confirmed yet. If you have just paid, please reload this page in a minute; \
         there is no need to pay again.",
+    payment_unconfirmed: "Your payment is being confirmed",
+    payment_received: "Thank you, we have received your payment",
+    payment_received_more: "We have e-mailed you the details, with a link to your receipt.",
+    not_paid: "Your payment was not completed",
+    not_paid_more: "You have not been charged. To pay, please use the link in our e-mail.",
     processing: "Your payment is being processed",
     processing_more: "Your bank may take a few days. We will e-mail you as soon as it arrives; there is no need to pay \
         again.",
@@ -104,6 +114,11 @@ const FRENCH: Phrases = Phrases {
     nothing_due_more: "Cette réservation n’appelle aucun paiement pour le moment.",
     unconfirmed: "Votre paiement n’est pas encore confirmé. Si vous venez de payer, actualisez cette page dans une \
         minute ; il est inutile de payer de nouveau.",
+    payment_unconfirmed: "Votre paiement est en cours de confirmation",
+    payment_received: "Merci, nous avons reçu votre paiement",
+    payment_received_more: "Un courriel vous est envoyé avec le détail et un lien vers votre reçu.",
+    not_paid: "Votre paiement n’a pas abouti",
+    not_paid_more: "Aucun montant n’a été débité. Pour payer, veuillez utiliser le lien de notre courriel.",
     processing: "Votre paiement est en cours de traitement",
     processing_more: "Votre banque peut demander quelques jours. Nous vous enverrons un courriel dès réception ; il \
         est inutile de payer de nouveau.",

@@ -1,4 +1,4 @@
-//! Staff actions on a booking: check in, check out, no-show, reinstate, assign beds, confirm.
+//! Staff actions on a booking: check in, check out, no-show, reinstate, assign beds, confirm, revoke links.
 
 use super::command_forms::{AssignForm, CheckOutForm, ReasonForm, ReinstateForm};
 use super::submit::{BookingCommand, CommandResult, CommandSpec};
@@ -10,8 +10,8 @@ use axum::extract::State;
 use pvt_domain::booking::Status;
 use pvt_domain::messages::{
     AssignBeds, BOOKING_ASSIGN, BOOKING_CHECK_IN, BOOKING_CHECK_OUT, BOOKING_CONFIRM, BOOKING_MARK_NO_SHOW,
-    BOOKING_REINSTATE, CheckInBooking, CheckOutBooking, CommandHeader, ConfirmBooking, MarkNoShow, MessageType,
-    ReinstateBooking,
+    BOOKING_REINSTATE, BOOKING_REVOKE_LINKS, CheckInBooking, CheckOutBooking, CommandHeader, ConfirmBooking,
+    MarkNoShow, MessageType, ReinstateBooking, RevokeLinks,
 };
 
 /// A command and the states from which it is possible.
@@ -107,5 +107,29 @@ pub(super) async fn confirm(
 ) -> CommandResult {
     StaffAction { name: "confirm", kind: BOOKING_CONFIRM, from: &[Status::Held] }
         .submit(&app, request, (rev, fingerprint, reason), |header| ConfirmBooking { header })
+        .await
+}
+
+/// The statuses of stored bookings.
+const STORED: &[Status] = &[
+    Status::Held,
+    Status::Confirmed,
+    Status::CheckedIn,
+    Status::CheckedOut,
+    Status::NoShow,
+    Status::Rejected,
+    Status::Cancelled,
+    Status::Expired,
+];
+
+/// `POST …/revoke-links`: every token issued so far stops working.
+pub(super) async fn revoke_links(
+    State(app): State<SharedApp>,
+    request: BookingCommand,
+    OptionalIfMatch(rev): OptionalIfMatch,
+    Form { value: ReasonForm { reason }, fingerprint }: Form<ReasonForm>,
+) -> CommandResult {
+    StaffAction { name: "revoke-links", kind: BOOKING_REVOKE_LINKS, from: STORED }
+        .submit(&app, request, (rev, fingerprint, reason), |header| RevokeLinks { header })
         .await
 }

@@ -152,20 +152,34 @@ impl BookingCommand {
             Some(slot) => outcome(app, slot, &booking, spec.expected_rev, reply_expected, self.wait.since + wait).await,
             None => Outcome::Unknown,
         };
-        self.respond(app, outcome, &booking, &spec).await
+        self.respond(app, outcome, command_id, &booking, &spec).await
     }
 
-    async fn respond(&self, app: &SharedApp, outcome: Outcome, before: &Booking, spec: &CommandSpec) -> CommandResult {
-        let decided = |booking: &Booking| Either::This(self.current(booking).applied(self.wait.applied()));
+    async fn respond(
+        &self,
+        app: &SharedApp,
+        outcome: Outcome,
+        command_id: Uuid,
+        before: &Booking,
+        spec: &CommandSpec,
+    ) -> CommandResult {
+        let decided = |access: &BookingAccess, booking: &Booking| {
+            Ok(Either::This(current(access, booking).applied(self.wait.applied())))
+        };
+        let not_found = || Problem::from(problem::NOT_FOUND);
         let reply = match outcome {
             Outcome::Unknown => return self.pending(before, spec.name).map(Either::That),
-            Outcome::Stored(booking) => return Ok(decided(&booking)),
+            Outcome::Stored(booking) => {
+                let access = self.access.renewed(app, &booking, command_id);
+                return if access.opens(&booking) { decided(&access, &booking) } else { Err(not_found()) };
+            }
+            Outcome::Superseded(booking) if !self.access.opens(&booking) => return Err(not_found()),
             Outcome::Superseded(booking) => return Err(self.conflict(problem::PRECONDITION_FAILED, &booking)),
             Outcome::Replied(reply) => reply,
         };
-        let now = self.access.decided_booking(app).await?;
+        let (now, access) = self.access.after_command(app, command_id).await?;
         match (reply.outcome, reply.detail) {
-            (ReplyOutcome::Decided, _) => Ok(decided(&now)),
+            (ReplyOutcome::Decided, _) => decided(&access, &now),
             (ReplyOutcome::Stale, _) => Err(self.conflict(problem::PRECONDITION_FAILED, &now)),
             (ReplyOutcome::Refused, Some(why)) => Err(self.with_current(
                 refusal::refusal_problem(app, &now.property_id, &why, self.access.is_staff_of(&now)),
@@ -178,11 +192,7 @@ impl BookingCommand {
 
     /// 200 with the booking.
     pub(super) fn current(&self, booking: &Booking) -> CurrentBooking {
-        Tagged::at(booking.rev, &self.view(booking))
-    }
-
-    fn view<'a>(&self, booking: &'a Booking) -> BookingView<'a> {
-        BookingView::new(booking, self.access.links(), None)
+        current(&self.access, booking)
     }
 
     /// A conflict, with the current booking.
@@ -191,7 +201,7 @@ impl BookingCommand {
     }
 
     fn with_current(&self, problem: Problem, now: &Booking) -> Problem {
-        problem.with_header(header::ETAG, etag(now.rev)).with_member("current", &self.view(now))
+        problem.with_header(header::ETAG, etag(now.rev)).with_member("current", &view(&self.access, now))
     }
 
     fn pending(&self, booking: &Booking, name: &'static str) -> Result<PendingBooking, Problem> {
@@ -203,6 +213,15 @@ impl BookingCommand {
             .with(header::LOCATION, location)
             .with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS)))
     }
+}
+
+/// 200 with the booking, as this caller may see it.
+fn current(access: &BookingAccess, booking: &Booking) -> CurrentBooking {
+    Tagged::at(booking.rev, &view(access, booking))
+}
+
+fn view<'a>(access: &BookingAccess, booking: &'a Booking) -> BookingView<'a> {
+    BookingView::new(booking, access.links(), None)
 }
 
 /// Waits for the reply, and watches the stored booking in case the reply is lost.

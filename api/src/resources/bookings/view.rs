@@ -115,7 +115,7 @@ pub(crate) struct BookingView<'a> {
     rate_plan_id: &'a str,
     source: Source,
     stays: &'a [Stay],
-    guest: &'a Guest,
+    guest: GuestView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     price: Option<PriceView<'a>>,
     payment: PaymentView,
@@ -128,6 +128,36 @@ pub(crate) struct BookingView<'a> {
     /// Only in the answer to the request itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<&'a str>,
+}
+
+/// The guest of a booking.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BookingGuest")]
+struct GuestView<'a> {
+    first_name: &'a str,
+    last_name: &'a str,
+    /// Not for callers with only a link that shows the booking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(email)]
+    email: Option<&'a str>,
+    /// In E.164, if given; shown as `email` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone: Option<&'a str>,
+    /// Language tag, if given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locale: Option<&'a str>,
+}
+
+impl<'a> GuestView<'a> {
+    fn new(guest: &'a Guest) -> Self {
+        Self {
+            first_name: &guest.first_name,
+            last_name: &guest.last_name,
+            email: Some(&guest.email),
+            phone: guest.phone.as_deref(),
+            locale: guest.locale.as_deref(),
+        }
+    }
 }
 
 /// A price: nights, taxes and total.
@@ -193,7 +223,7 @@ impl<'a> BookingView<'a> {
             rate_plan_id: booking.rate_plan_id.as_str(),
             source: booking.source,
             stays: &booking.stays,
-            guest: &booking.guest,
+            guest: GuestView::new(&booking.guest),
             price: booking.price.as_ref().map(|price| PriceView::new(price, &booking.stays)),
             payment: PaymentView::new(booking),
             cancellation_fee: booking
@@ -205,6 +235,12 @@ impl<'a> BookingView<'a> {
             links: links.with_money(booking),
             token,
         }
+    }
+
+    /// Without how to reach the guest.
+    pub(crate) fn without_contact_data(mut self) -> Self {
+        (self.guest.email, self.guest.phone) = (None, None);
+        self
     }
 
     /// With the alternatives of a rejected booking, in the property's currency.

@@ -21,7 +21,7 @@ use crate::resources::payments::return_urls::{MAX_URL_BYTES, ReturnUrls};
 use crate::resources::payments::view::{
     EXAMPLE_BOOKING, EXAMPLE_ID, PaymentState, PaymentView, example_money, payment_of,
 };
-use crate::state::SharedApp;
+use crate::state::{App, SharedApp};
 use axum::extract::{FromRequest, Request, State};
 use chrono::Utc;
 use pvt_domain::booking::{Booking, Status};
@@ -43,9 +43,10 @@ form! {
         booking_id: Option<BookingId> = required(booking_id()).lenient(),
         /// The booking's, if it is neither in the query nor in Authorization.
         token: Option<String> = optional(text()),
-        /// Where to send guests who have paid: one of our own origins; the receipt by default.
+        /// Where to send guests who have paid: one of our own origins, without the booking's token; by default a page
+        /// that says how the payment stands.
         success_url: Option<String> = optional(text().length(1, MAX_URL_BYTES)),
-        /// Where to send guests who have not paid; by default the receipt, which shows what is due.
+        /// Where to send guests who have not paid; by default the same page.
         cancel_url: Option<String> = optional(text().length(1, MAX_URL_BYTES)),
     }
     // Our ids hold many digits, also within addresses; see `refuse_cards`.
@@ -109,11 +110,12 @@ impl FromRequest<SharedApp> for PaymentRequest {
         let (parts, body) = request.into_parts();
         let body = read_json(&parts.headers, body).await?;
         let node = read_node(&body)?;
-        let (form, violations) = read(&node, &app.return_urls);
+        let (form, mut violations) = read(&node, &app.return_urls);
         // Without access to the booking, nothing is revealed, not even violations of the form.
         let access = BookingCredentials::of(&parts)?.access(app, form.booking_id, form.token.as_deref())?;
         let key = headers::idempotency_key(&parts.headers)?.to_owned();
         refuse_cards(&node, &form)?;
+        violations.extend(token_violations(app, &form));
         match access {
             Some(access) if violations.is_empty() => {
                 Ok(Self { access, form, key, fingerprint: Fingerprint::of(&node) })
@@ -170,7 +172,8 @@ async fn open_payment(
     respond(app, &access, &booking, &command_key, &submitted).await
 }
 
-/// The command that opens a payment; by default guests return to our own pages.
+/// The command that opens a payment; by default guests return to our own page of it. The addresses go through queues to
+/// Stripe and come back in its events, so they hold no token.
 pub(crate) fn open_command(
     app: &SharedApp,
     access: &BookingAccess,
@@ -178,15 +181,14 @@ pub(crate) fn open_command(
     command_key: &CommandKey,
     (channel, success_url, cancel_url): (PaymentChannel, Option<String>, Option<String>),
 ) -> OpenPayment {
-    let token = app.booking_tokens.token(booking.id);
-    let page = |part| app.return_urls.of_booking(booking.id, part, &token);
+    let page = app.return_urls.of_payment(command_key.id);
     OpenPayment {
         payment_id: command_key.id,
         booking_id: booking.id,
         property_id: booking.property_id.clone(),
         channel,
-        success_url: success_url.unwrap_or_else(|| format!("{}&wait=10s", page("/receipt"))),
-        cancel_url: cancel_url.unwrap_or_else(|| page("/receipt")),
+        success_url: success_url.unwrap_or_else(|| format!("{page}?wait=10s")),
+        cancel_url: cancel_url.unwrap_or(page),
         actor: access.actor(),
         requested_at: Utc::now().into(),
     }
@@ -253,6 +255,17 @@ fn read(node: &Node<'_>, urls: &ReturnUrls) -> (CheckoutForm, Vec<FieldError>) {
     // In the order of the fields.
     violations.sort_by_key(|violation| violation.pointer == "/cancel_url");
     (form, violations)
+}
+
+/// The violations of addresses that hold a token of the booking: Stripe keeps them, shows them in its dashboard, and
+/// repeats them in events.
+fn token_violations(app: &App, form: &CheckoutForm) -> Vec<FieldError> {
+    let addresses = [("/success_url", &form.success_url), ("/cancel_url", &form.cancel_url)];
+    let holding = addresses.into_iter().filter(|(_, url)| {
+        form.booking_id.zip(url.as_deref()).is_some_and(|(id, url)| app.booking_tokens.occurs_in(id, url))
+    });
+    let message = "must not hold a token of the booking: Stripe stores the address";
+    holding.map(|(pointer, _)| FieldError::new(pointer, "token_in_url", message)).collect()
 }
 
 /// An address may hold the booking's id, which may look like a card number by chance; the rest of it must not.

@@ -5,6 +5,7 @@ use pvt_domain::ids::BookingId;
 use pvt_domain::intake::FieldError;
 use pvt_service::Config;
 use pvt_service::config::Environment;
+use uuid::Uuid;
 
 /// Longest address, in bytes.
 pub(crate) const MAX_URL_BYTES: usize = 2_000;
@@ -38,18 +39,16 @@ impl ReturnUrls {
         }
     }
 
-    /// Our own page of a booking: `part` is empty or begins with a slash.
-    pub(crate) fn of_booking(&self, id: BookingId, part: &str, token: &str) -> String {
-        Self::below(&self.base, id, part, token)
+    /// Our own page of a payment, to which Stripe may send guests back: it holds no token.
+    pub(crate) fn of_payment(&self, payment: Uuid) -> String {
+        format!("{}/api/payments/{payment}/return", self.base)
     }
 
-    /// As [`Self::of_booking`], as a path for redirects within our host.
-    pub(crate) fn path_of_booking(&self, id: BookingId, part: &str, token: &str) -> String {
-        Self::below(&self.path, id, part, token)
-    }
-
-    fn below(root: &str, id: BookingId, part: &str, token: &str) -> String {
-        format!("{root}/api/bookings/{id}{part}?token={token}")
+    /// Our own page of a booking, as a path for redirects within our host: `part` is empty or begins with a slash,
+    /// `token` is the one that the caller sent.
+    pub(crate) fn path_of_booking(&self, id: BookingId, part: &str, token: Option<&str>) -> String {
+        let query = token.map(|token| format!("?token={token}")).unwrap_or_default();
+        format!("{}/api/bookings/{id}{part}{query}", self.path)
     }
 
     /// The violation of an address at `pointer` that guests may not be sent to.
@@ -122,16 +121,28 @@ mod tests {
     }
 
     #[test]
-    fn booking_has_a_default_return_page() {
-        let id = BookingId::from_uuid(Uuid::nil());
-        let expected = "https://book.example.com/api/bookings/00000000-0000-0000-0000-000000000000/receipt?token=t";
-        assert_eq!(urls("https://book.example.com", false).of_booking(id, "/receipt", "t"), expected);
-        let config = Config::from_pairs([("PUBLIC_URL", "https://book.example.com/hostels/")]).unwrap();
-        let below = "/hostels/api/bookings/00000000-0000-0000-0000-000000000000/receipt?token=t";
-        assert_eq!(ReturnUrls::new(&config).path_of_booking(id, "/receipt", "t"), below);
-        assert_eq!(
-            ReturnUrls::new(&config).of_booking(id, "/receipt", "t"),
-            format!("https://book.example.com{below}")
+    fn return_page_holds_no_token() {
+        let payment = Uuid::nil();
+        let expected = "https://book.example.com/api/payments/00000000-0000-0000-0000-000000000000/return";
+        assert_eq!(urls("https://book.example.com", false).of_payment(payment), expected);
+        let below = ReturnUrls::new(
+            &Config::from_pairs(
+                [
+                    ("PUBLIC_URL", "https://book.example.com/hostels/"),
+                    ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+                ]
+                .into_iter()
+                .chain([("STRIPE_WEBHOOK_SECRETS", "whsec_of_the_test")]),
+            )
+            .unwrap(),
         );
+        assert_eq!(
+            below.of_payment(payment),
+            "https://book.example.com/hostels/api/payments/00000000-0000-0000-0000-000000000000/return"
+        );
+        let id = BookingId::from_uuid(Uuid::nil());
+        let receipt = "/hostels/api/bookings/00000000-0000-0000-0000-000000000000/receipt";
+        assert_eq!(below.path_of_booking(id, "/receipt", None), receipt);
+        assert_eq!(below.path_of_booking(id, "/receipt", Some("t")), format!("{receipt}?token=t"));
     }
 }

@@ -1,7 +1,7 @@
 //! One payment, for callers who may see its booking.
 
 use super::submit;
-use crate::auth::booking_access::BookingCredentials;
+use crate::auth::booking_access::{BookingAccess, BookingCredentials};
 use crate::auth::policy::Caller;
 use crate::http::extract::{PathId, PathParameter, QueryParams};
 use crate::http::problem::{self, Problem};
@@ -54,8 +54,9 @@ pub(super) async fn show(
     let booking_id: Option<BookingId> = query.booking_id.and_then(|text| text.parse().ok());
     let access = credentials.access(&app, booking_id, None)?;
     let caller = &credentials.caller;
-    let view = match access.filter(|access| access.token.is_some()) {
+    let view = match access.filter(BookingAccess::has_token) {
         Some(access) => {
+            access.decided_booking(&app).await?;
             let ledger = submit::ledger(&app, access.id).await?;
             ledger.and_then(|ledger| payment_of(&ledger, &id, Utc::now().into()))
         }

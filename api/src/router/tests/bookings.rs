@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::http::{Method, header};
 use pvt_domain::accounts::Role;
 use pvt_domain::ids::BookingId;
+use pvt_service::tokens::Purpose;
 use serde_json::{Value, json};
 
 /// Every route that takes a body about a stored booking: method, what follows the id, and whether only staff may use
@@ -41,7 +42,7 @@ impl Api {
 async fn decided_fields_are_refused() {
     let api = Api::new().await;
     let staff = api.access_token(Role::Staff);
-    let token = api.app.booking_tokens.token(BookingId::derive(None, "k", "f"));
+    let token = api.app.booking_tokens.token(BookingId::derive(None, "k", "f"), Purpose::Manage, 0);
     for (method, path, of_staff) in COMMANDS {
         for bearer in [Some(&staff), (!of_staff).then_some(&token)].into_iter().flatten() {
             for name in ["price", "status", "role", "rev"] {
@@ -60,7 +61,7 @@ async fn decided_fields_are_refused() {
 #[tokio::test]
 async fn booking_token_grants_guest_access_only() {
     let api = Api::new().await;
-    let token = api.app.booking_tokens.token(BookingId::derive(None, "k", "f"));
+    let token = api.app.booking_tokens.token(BookingId::derive(None, "k", "f"), Purpose::Manage, 0);
     let guest = api.access_token(Role::Guest);
     for (method, path, of_staff) in COMMANDS {
         let answer = api.command(&method, path, Some(&token), &json!({})).await;
@@ -73,6 +74,17 @@ async fn booking_token_grants_guest_access_only() {
 }
 
 #[tokio::test]
+async fn link_that_shows_a_booking_changes_nothing() {
+    let api = Api::new().await;
+    let token = api.app.booking_tokens.token(BookingId::derive(None, "k", "f"), Purpose::View, 0);
+    for (method, path, of_staff) in COMMANDS {
+        let answer = api.command(&method, path, Some(&token), &json!({})).await;
+        let expected = if of_staff { (401, "unauthenticated") } else { (403, "forbidden") };
+        assert_eq!((answer.status.as_u16(), answer.code()), expected, "{method} {path}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
 async fn modification_requires_if_match() {
     let api = Api::new().await;
     let id = BookingId::derive(None, "k", "f");
@@ -81,7 +93,7 @@ async fn modification_requires_if_match() {
     {
         let request = Request::builder()
             .method(method)
-            .uri(format!("/api/bookings/{id}?token={}", api.app.booking_tokens.token(id)));
+            .uri(format!("/api/bookings/{id}?token={}", api.app.booking_tokens.token(id, Purpose::Manage, 0)));
         let request =
             if_match.into_iter().fold(request.header(header::CONTENT_TYPE, "application/json"), |request, tag| {
                 request.header(header::IF_MATCH, tag)

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{Request, header};
 use pvt_domain::accounts::Role;
 use pvt_domain::ids::BookingId;
+use pvt_service::tokens::Purpose;
 use serde_json::{Value, json};
 
 const OPENING: [&str; 2] = ["/api/payments/checkout", "/api/payments/create-intent"];
@@ -25,8 +26,10 @@ async fn post(api: &Api, path: &str, body: &Value, bearer: Option<&str>) -> Answ
 #[tokio::test]
 async fn booking_token_is_accepted_in_body_query_and_header() {
     let api = Api::new().await;
-    let (token, other) =
-        (api.app.booking_tokens.token(id()), api.app.booking_tokens.token(BookingId::derive(None, "other", "f")));
+    let (token, other) = (
+        api.app.booking_tokens.token(id(), Purpose::Manage, 0),
+        api.app.booking_tokens.token(BookingId::derive(None, "other", "f"), Purpose::Manage, 0),
+    );
     for path in OPENING {
         let named = json!({ "booking_id": id() });
         let with = |token: &str| json!({ "booking_id": id(), "token": token });
@@ -59,7 +62,7 @@ async fn booking_token_is_accepted_in_body_query_and_header() {
 #[tokio::test]
 async fn return_urls_must_be_ours() {
     let api = Api::new().await;
-    let token = api.app.booking_tokens.token(id());
+    let token = api.app.booking_tokens.token(id(), Purpose::Manage, 0);
     let body = json!({ "booking_id": id(), "token": token, "success_url": "https://evil.example.com/thanks",
         "cancel_url": 1, "amount": 1 });
     let answer = post(&api, OPENING[0], &body, None).await;
@@ -73,6 +76,20 @@ async fn return_urls_must_be_ours() {
         "success_url": format!("https://app.example.com/{}?pan=4242424242424242", id()) });
     let answer = post(&api, OPENING[0], &card, None).await;
     assert_eq!((answer.status.as_u16(), answer.code()), (422, "card_number_refused"));
+}
+
+#[tokio::test]
+async fn return_urls_hold_no_token() {
+    let api = Api::new().await;
+    for purpose in [Purpose::View, Purpose::Manage] {
+        let token = api.app.booking_tokens.token(id(), purpose, 0);
+        let url = format!("https://app.example.com/thanks?t={token}");
+        let body = json!({ "booking_id": id(), "token": token, "success_url": url, "cancel_url": url });
+        let answer = post(&api, OPENING[0], &body, None).await;
+        let codes: Vec<&str> =
+            answer.body["errors"].as_array().unwrap().iter().map(|error| error["code"].as_str().unwrap()).collect();
+        assert!(codes.contains(&"token_in_url"), "{}", answer.body);
+    }
 }
 
 #[tokio::test]
@@ -113,7 +130,7 @@ async fn staff_violations_are_reported() {
 #[tokio::test]
 async fn unavailable_payment_renders_page() {
     let api = Api::new().await;
-    let path = format!("/api/bookings/{}/pay?token={}", id(), api.app.booking_tokens.token(id()));
+    let path = format!("/api/bookings/{}/pay?token={}", id(), api.app.booking_tokens.token(id(), Purpose::Manage, 0));
     for (languages, spoken) in [("fr-CA,fr;q=0.9,en;q=0.8", "fr"), ("de, en;q=0.5", "en"), ("de", "en")] {
         let answer =
             api.send(Request::get(&path).header(header::ACCEPT_LANGUAGE, languages).body(Body::empty()).unwrap()).await;

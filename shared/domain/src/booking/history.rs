@@ -39,6 +39,8 @@ wire_enum! {
         Expire = "expire",
         /// The ledger changed without changing the status.
         RecordPayment = "record_payment",
+        /// Staff revoked the links that were given to the guest.
+        RevokeLinks = "revoke_links",
     }
 }
 
@@ -104,6 +106,9 @@ pub struct Changes {
     /// Whether the guest's data were changed; the values are kept in the booking alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub guest: bool,
+    /// Whether the tokens issued before were revoked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub links_revoked: bool,
 }
 
 impl Changes {

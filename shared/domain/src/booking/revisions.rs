@@ -46,6 +46,7 @@ impl Booking {
             payment: (before.payment != self.payment)
                 .then(|| PaymentChange { before: before.payment.clone(), after: self.payment.clone() }),
             guest: before.guest != self.guest,
+            links_revoked: before.token_epoch != self.token_epoch,
         };
         (changes != Changes::default()).then(|| Box::new(changes))
     }

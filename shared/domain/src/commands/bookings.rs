@@ -35,6 +35,8 @@ inbox! {
             BOOKING_REINSTATE = "booking.reinstate.v1" => Reinstate(ReinstateBooking);
             /// Assign beds, or pin and unpin them.
             BOOKING_ASSIGN = "booking.assign.v1" => Assign(AssignBeds);
+            /// Revoke the links that were given to the guest.
+            BOOKING_REVOKE_LINKS = "booking.revoke_links.v1" => RevokeLinks(RevokeLinks);
             /// Release the beds of an expired hold that can no longer be paid.
             BOOKING_EXPIRE_HOLD = "booking.expire_hold.v1" => ExpireHold(ExpireHold);
             /// Apply the totals of a booking's ledger.
@@ -224,6 +226,14 @@ pub struct AssignBeds {
     pub assignments: Vec<Assignment>,
 }
 
+/// Revocation of the links that were given to the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RevokeLinks {
+    /// Booking and caller.
+    #[serde(flatten)]
+    pub header: CommandHeader,
+}
+
 /// Expiry of a hold that can no longer be paid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExpireHold {
@@ -295,6 +305,7 @@ impl BookingCommand {
             Self::NoShow(command) => Some(&command.header),
             Self::Reinstate(command) => Some(&command.header),
             Self::Assign(command) => Some(&command.header),
+            Self::RevokeLinks(command) => Some(&command.header),
             Self::ExpireHold(command) => Some(&command.header),
             Self::SettlePayment(command) => Some(&command.header),
         }
@@ -335,6 +346,7 @@ impl BookingCommand {
             Self::NoShow(command) => &command.header.property_id,
             Self::Reinstate(command) => &command.header.property_id,
             Self::Assign(command) => &command.header.property_id,
+            Self::RevokeLinks(command) => &command.header.property_id,
             Self::ExpireHold(command) => &command.header.property_id,
             Self::SettlePayment(command) => &command.header.property_id,
             Self::Block(block) => &block.property_id,

@@ -156,6 +156,7 @@ fn requested(request: &RequestBooking) -> Booking {
         cancellation_policy: None,
         cancellation_fee: None,
         client: request.client.clone(),
+        token_epoch: 0,
         fingerprint: request.fingerprint.clone(),
         created_at: request.requested_at,
         updated_at: request.requested_at,

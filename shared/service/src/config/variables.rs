@@ -148,13 +148,22 @@ variables! {
     );
     JWT_SECRET = Variable::new(
         "JWT_SECRET",
-        "At least 32 characters; the keys that sign booking tokens and access tokens are derived from it. Changing it \
-        invalidates issued tokens.",
+        "At least 32 characters; the keys that sign booking tokens and access tokens are derived from it. To \
+        change it\nwithout ending issued tokens, set JWT_PREVIOUS_SECRET to the one before.",
         "development-only-secret-never-use-it-in-production",
         "the output of `openssl rand -base64 48`",
     )
     .secret()
     .required();
+    JWT_PREVIOUS_SECRET = Variable::new(
+        "JWT_PREVIOUS_SECRET",
+        "The JWT_SECRET before, while it is being changed: what was signed with it is still accepted. Links in mails \
+        are\nvalid until 14 days after departure.",
+        "",
+        "the previous value of JWT_SECRET",
+    )
+    .secret()
+    .optional();
     PUBLIC_URL = Variable::new(
         "PUBLIC_URL",
         "Public URL of the API; links in mails begin with it.",

@@ -128,9 +128,9 @@ impl<'a> PaymentSummary<'a> {
     pub(super) fn link(&self, links: &Links) -> Option<Link> {
         let phrases = self.language.phrases();
         if matches!(self.shows.payments, PaymentRows::Request) && self.booking.payable() > 0 {
-            return Some(Link { label: phrases.pay, url: links.pay(self.booking.id) });
+            return Some(Link { label: phrases.pay, url: links.pay(self.booking) });
         }
-        (self.ledger.captured > 0).then(|| Link { label: phrases.receipt, url: links.receipt(self.booking.id) })
+        (self.ledger.captured > 0).then(|| Link { label: phrases.receipt, url: links.receipt(self.booking) })
     }
 
     fn amount(&self, label: &str, amount: i64) -> Row {

@@ -33,6 +33,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
         method.",
     pay: "Pay now",
     receipt: "View receipt",
+    manage: "Change or cancel your booking",
     due_now: "Due now",
     deadline: "Pay by",
     due_on_arrival: "Due on arrival",

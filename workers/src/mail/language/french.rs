@@ -35,6 +35,7 @@ pub(super) static FRENCH: Phrases = Phrases {
         paiement initial.",
     pay: "Régler maintenant",
     receipt: "Voir le reçu",
+    manage: "Modifier ou annuler votre réservation",
     due_now: "À régler maintenant",
     deadline: "À régler avant le",
     due_on_arrival: "À régler à l’arrivée",

@@ -1,7 +1,7 @@
 //! Check-in, check-out, no-show and their reversal, in the property's local time.
 
 use super::property::{TestProperty, code, status};
-use crate::booking::{Action, Booking, Status};
+use crate::booking::{Action, Booking, Guest, Status};
 use crate::decide::Decision;
 use crate::events::BookingEvent;
 use crate::fixtures::{at, date, sample_inventory, stay};
@@ -29,6 +29,65 @@ fn no_show(property: &mut TestProperty) -> Decision {
 fn reinstate(property: &mut TestProperty, reason: Option<&str>, as_admin: bool) -> Decision {
     let header = CommandHeader { reason: reason.map(str::to_owned), as_admin, ..property.header("1") };
     property.one(BookingCommand::Reinstate(ReinstateBooking { header }))
+}
+
+#[test]
+fn revoked_links_end_in_every_status_and_once_per_command() {
+    let mut property = booked();
+    let now = property.now;
+    assert!(property.booking("1").accepts_token(0, now));
+    let revoke = |property: &TestProperty| BookingCommand::RevokeLinks(RevokeLinks { header: property.header("1") });
+    let command = revoke(&property);
+    assert_eq!(status(&property.one(command.clone())), Some(Status::Confirmed));
+    assert!(!property.booking("1").accepts_token(0, now) && property.booking("1").accepts_token(1, now));
+    let entry = property.booking("1").history.last().unwrap().clone();
+    assert_eq!(entry.action, Action::RevokeLinks);
+    assert!(entry.changes.is_some_and(|changes| changes.links_revoked), "the history says so");
+    let header = property.header("1");
+    property.one(BookingCommand::Cancel(CancelBooking { header, waive_fee: false }));
+    let command = revoke(&property);
+    assert_eq!(status(&property.one(command)), Some(Status::Cancelled));
+    assert_eq!(property.booking("1").token_epoch, 2);
+}
+
+#[test]
+fn another_address_ends_the_links_and_another_name_does_not() {
+    let mut property = booked();
+    let mut change = |email: &str, name: &str| {
+        let header = property.header("1");
+        let guest =
+            Guest { email: email.to_owned(), first_name: name.to_owned(), ..property.booking("1").guest.clone() };
+        let command = ModifyBooking {
+            header,
+            stays: None,
+            rate_plan_id: None,
+            guest: Some(guest),
+            reprice: false,
+            quote: None,
+            override_restrictions: false,
+        };
+        assert_eq!(status(&property.one(BookingCommand::Modify(Box::new(command)))), Some(Status::Confirmed));
+        property.booking("1").token_epoch
+    };
+    assert_eq!(change("ada@example.com", "Augusta"), 0);
+    assert_eq!(change("Ada@Example.com", "Augusta"), 0, "the same mailbox");
+    assert_eq!(change("mallory@example.com", "Augusta"), 1);
+    assert_eq!(change("ada@example.com", "Augusta"), 2, "an epoch never comes back");
+}
+
+#[test]
+fn tokens_end_two_weeks_after_the_last_departure() {
+    let mut property = booked();
+    let accepts = |booking: &Booking, at_: &str| booking.accepts_token(0, at(at_));
+    let mut booking = property.booking("1").clone();
+    assert!(accepts(&booking, "2027-03-30T23:59:59Z"));
+    assert!(!accepts(&booking, "2027-03-31T00:00:00Z"));
+    booking.stays.push(booking.stays[0].clone());
+    booking.stays[1].departure = date("2027-03-20");
+    assert!(accepts(&booking, "2027-04-03T12:00:00Z"), "a later stay extends them");
+    booking.token_epoch = 1;
+    assert!(!accepts(&booking, "2027-03-14T00:00:00Z"));
+    property.at_check_in("2027-03-13");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use pvt_domain::messages::NotificationKind::{
     self, BookingCancelled, BookingConfirmed, BookingNoShow, HoldExpired, PaymentFailed, PaymentLink, PaymentReceived,
     PaymentRefunded, PaymentReturned,
 };
+use pvt_service::tokens::{Purpose, TokenClaims, TokenKeys};
 
 /// Subject, text and HTML in English and in French.
 fn both(kind: NotificationKind, booking: &Booking) -> [(String, String, String); 2] {
@@ -37,7 +38,7 @@ fn lacks(kind: NotificationKind, booking: &Booking, words: &[&str]) {
 #[test]
 fn payment_request_shows_amount_deadline_and_link() {
     let held = held();
-    let link = links().pay(held.id);
+    let link = links().pay(&held);
     assert!(link.starts_with(&format!("https://booking.example.com/api/bookings/{}/pay?token=", held.id)), "{link}");
     for kind in [PaymentLink, PaymentFailed] {
         // Montréal is five hours behind UTC.
@@ -61,18 +62,36 @@ fn payment_request_shows_amount_deadline_and_link() {
 }
 
 #[test]
-fn link_token_verifies_for_its_booking_only() {
-    let held = held();
-    let (link, key) = (links().pay(held.id), pvt_service::tokens::TokenKey::derive(&"a secret".into()).unwrap());
-    let token = link.split_once("token=").unwrap().1;
-    assert!(key.verify(held.id, token));
-    assert!(!key.verify(pvt_domain::ids::BookingId::derive(None, "other", "f"), token));
+fn links_are_good_for_no_more_than_they_are_for() {
+    let mut held = held();
+    held.token_epoch = 3;
+    let keys = TokenKeys::derive(&"a secret".into(), None).unwrap();
+    let verified = |link: &str| keys.verify(held.id, link.split_once("token=").unwrap().1);
+    let claims = |purpose| Some(TokenClaims { purpose, epoch: 3 });
+    assert_eq!(verified(&links().pay(&held)), claims(Purpose::View));
+    assert_eq!(verified(&links().receipt(&held)), claims(Purpose::View));
+    let manage = links().manage(&held);
+    assert_eq!(verified(&manage), claims(Purpose::Manage));
+    assert!(manage.starts_with(&format!("https://booking.example.com/bookings/{}#token=", held.id)), "{manage}");
+}
+
+#[test]
+fn bookings_that_can_be_changed_have_a_link_for_it() {
+    let (confirmed, ended) = (booking(), cancelled());
+    let manage = links().manage(&confirmed);
+    says(
+        BookingConfirmed,
+        &confirmed,
+        &["Change or cancel your booking", &manage],
+        &["Modifier ou annuler votre réservation", &manage],
+    );
+    lacks(BookingCancelled, &ended, &["token=", "Change or cancel", "Modifier ou annuler"]);
 }
 
 #[test]
 fn confirmation_of_paid_booking_shows_balance_and_receipt() {
     let part = with_payments(&held(), 14_280, 0, Status::Confirmed);
-    let link = links().receipt(part.id);
+    let link = links().receipt(&part);
     says(
         BookingConfirmed,
         &part,
@@ -86,7 +105,7 @@ fn confirmation_of_paid_booking_shows_balance_and_receipt() {
         &["Your booking is paid in full.", "0.00 CAD"],
         &["Votre réservation est entièrement réglée.", "0,00 CAD"],
     );
-    lacks(BookingConfirmed, &booking(), &["Balance due", "Solde", "token="]);
+    lacks(BookingConfirmed, &booking(), &["Balance due", "Solde", "receipt?token="]);
 }
 
 #[test]
