@@ -8,6 +8,7 @@
 mod accounts;
 mod availability;
 mod booking_links;
+mod changes;
 mod cli;
 mod config;
 mod contention;

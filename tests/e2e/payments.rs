@@ -87,7 +87,7 @@ pub(crate) async fn expire_hold(stack: &Stack, booked: &AcceptedBooking) -> Resu
 }
 
 /// Kinds of mail to the guest, in order.
-async fn mails(stack: &Stack, booked: &AcceptedBooking) -> Result<Vec<String>> {
+pub(crate) async fn mails(stack: &Stack, booked: &AcceptedBooking) -> Result<Vec<String>> {
     let mut rows: Vec<Notification> = stack.stores.all("notifications").await?;
     rows.retain(|row| row.booking_id.as_uuid() == booked.id);
     rows.sort_by_key(|row| row.created_at);

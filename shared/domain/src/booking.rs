@@ -1,17 +1,21 @@
 //! A booking: the stays of one guest, their lifecycle and history.
 
 mod balance;
+pub mod change_fees;
 pub mod history;
 pub mod lifecycle;
 pub mod payment;
+pub mod pending_change;
 mod revisions;
 
 pub use crate::values::guest::{Guest, Source};
 pub use crate::values::refusal::{Alternative, Rejection};
 pub use crate::values::stay::{EarlierBeds, PartyGender, Stay, StayRequest};
+pub use change_fees::ChangeFees;
 pub use history::{Action, Changes, HistoryEntry};
 pub use lifecycle::Status;
 pub use payment::{Payment, PaymentStatus};
+pub use pending_change::PendingChange;
 
 use crate::ids::{BedId, BookingId, PropertyId, RatePlanId};
 use crate::timestamp::Timestamp;
@@ -19,6 +23,7 @@ use crate::values::policy::CancellationPolicy;
 use crate::values::price::Price;
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 /// A booking, as stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +53,9 @@ pub struct Booking {
     /// Payment.
     #[serde(default, skip_serializing_if = "Payment::is_empty")]
     pub payment: Payment,
+    /// A change that waits for its deposit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_change: Option<Box<PendingChange>>,
     /// Reason of a rejection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejection: Option<Rejection>,
@@ -94,9 +102,22 @@ impl Booking {
         epoch == self.token_epoch && last_day.is_none_or(|last_day| now.as_datetime().date_naive() <= last_day)
     }
 
-    /// The bed-nights that this booking must claim, from its stays and status alone.
+    /// The bed-nights that this booking must claim, from its stays, its pending change and its status alone.
     pub fn claims(&self) -> impl Iterator<Item = (&BedId, NaiveDate)> {
-        let stays = if self.status.holds_beds() { self.stays.as_slice() } else { &[] };
-        stays.iter().flat_map(Stay::bed_nights)
+        let pending = self.pending_change.as_ref().map_or(&[][..], |pending| &pending.stays);
+        claimed_nights(self.status, &self.stays, pending)
     }
+}
+
+/// The bed-nights that a booking in this status must claim for its stays and those of its pending change; a bed-night
+/// of both is claimed once.
+pub fn claimed_nights<'a>(
+    status: Status,
+    stays: &'a [Stay],
+    pending: &'a [Stay],
+) -> impl Iterator<Item = (&'a BedId, NaiveDate)> {
+    let (stays, pending) = if status.holds_beds() { (stays, pending) } else { (&[][..], &[][..]) };
+    let own = || stays.iter().flat_map(Stay::bed_nights);
+    let known: HashSet<_> = if pending.is_empty() { HashSet::new() } else { own().collect() };
+    own().chain(pending.iter().flat_map(Stay::bed_nights).filter(move |night| !known.contains(night)))
 }

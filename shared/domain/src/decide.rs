@@ -13,13 +13,16 @@ mod journal;
 mod modify;
 mod outcome;
 mod payment;
+mod pending_change;
 mod place;
+mod preview;
 mod repricing;
 mod request;
 mod revoke_links;
 mod stay_progress;
 
 pub use outcome::{BatchOutcome, BedNightClaim, BlockChange, Change, Decision, MissingState, Owner};
+pub use preview::preview_modification;
 
 use crate::actor::Actor;
 use crate::block::Block;

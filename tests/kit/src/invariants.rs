@@ -9,7 +9,7 @@ use crate::mails::Mail;
 use crate::records::{MartBedNight, MartBooking, Records};
 use chrono::{Days, NaiveDate};
 use pvt_domain::block::{Block, BlockStatus};
-use pvt_domain::booking::{Action, Booking, HistoryEntry, Status};
+use pvt_domain::booking::{Action, Booking, HistoryEntry, Status, Stay};
 use pvt_domain::ledger::Summary;
 use pvt_domain::messages::NotificationKind;
 use pvt_stores::mongo::notifications::{Notification, NotificationStatus};
@@ -38,7 +38,9 @@ pub fn violations(records: &Records, mails: &[Mail], expected: &Expected) -> Vec
     accepted_are_decided(records, &expected.accepted, &mut wrong);
     let owners = occupied_bed_nights(records, &mut wrong);
     let blocked = blocked_bed_nights(records, &owners, &mut wrong);
-    claims_match(records, &owners, &blocked, &mut wrong);
+    let mut claimed = owners.clone();
+    pending_bed_nights(records, &mut claimed, &mut wrong);
+    claims_match(records, &claimed, &blocked, &mut wrong);
     records.bookings.iter().for_each(|booking| history_is_legal(booking, &mut wrong));
     records.blocks.iter().for_each(|block| block_is_legal(block, &mut wrong));
     reassignments_match(records, &mut wrong);
@@ -80,17 +82,11 @@ fn occupied_bed_nights(records: &Records, wrong: &mut Vec<String>) -> BTreeMap<B
                     stay.guests
                 ));
             }
-            let mut night = stay.arrival;
-            while night < stay.departure {
-                let earlier = stay.earlier_beds.iter().find(|earlier| night < earlier.until);
-                for bed in earlier.map_or(&stay.assigned_beds, |earlier| &earlier.beds) {
-                    nights += 1;
-                    let place = (booking.property_id.to_string(), bed.to_string(), night);
-                    if let Some(other) = owners.insert(place.clone(), booking.id.as_uuid()) {
-                        wrong.push(format!("double booking of {place:?}: {other} and {}", booking.id));
-                    }
+            for place in bed_nights(booking, stay) {
+                nights += 1;
+                if let Some(other) = owners.insert(place.clone(), booking.id.as_uuid()) {
+                    wrong.push(format!("double booking of {place:?}: {other} and {}", booking.id));
                 }
-                night = night + Days::new(1);
             }
         }
         if nights == 0 {
@@ -98,6 +94,36 @@ fn occupied_bed_nights(records: &Records, wrong: &mut Vec<String>) -> BTreeMap<B
         }
     }
     owners
+}
+
+/// The bed-nights of a stay, those of earlier beds included.
+fn bed_nights(booking: &Booking, stay: &Stay) -> Vec<BedNight> {
+    let mut nights = Vec::new();
+    let mut night = stay.arrival;
+    while night < stay.departure {
+        let earlier = stay.earlier_beds.iter().find(|earlier| night < earlier.until);
+        for bed in earlier.map_or(&stay.assigned_beds, |earlier| &earlier.beds) {
+            nights.push((booking.property_id.to_string(), bed.to_string(), night));
+        }
+        night = night + Days::new(1);
+    }
+    nights
+}
+
+/// 2: bed-nights of pending changes are held beside those of their bookings, and of no other.
+fn pending_bed_nights(records: &Records, owners: &mut BTreeMap<BedNight, Uuid>, wrong: &mut Vec<String>) {
+    for booking in &records.bookings {
+        let Some(pending) = &booking.pending_change else { continue };
+        if booking.status != Status::Confirmed {
+            wrong.push(format!("booking {} is {:?} and has a pending change", booking.id, booking.status));
+        }
+        for place in pending.stays.iter().flat_map(|stay| bed_nights(booking, stay)) {
+            let owner = owners.entry(place.clone()).or_insert(booking.id.as_uuid());
+            if *owner != booking.id.as_uuid() {
+                wrong.push(format!("{place:?} is of {owner} and of a pending change of {}", booking.id));
+            }
+        }
+    }
 }
 
 /// 2: bed-nights by their block; none is occupied or blocked twice.
@@ -216,7 +242,7 @@ fn action_allows(entry: &HistoryEntry) -> bool {
     match entry.action {
         Action::Request => entry.rev == 1 && entry.from == Status::Requested,
         Action::Cancel => entry.from != entry.to && entry.to == Status::Cancelled,
-        Action::Modify | Action::Assign | Action::Move => {
+        Action::Modify | Action::HoldChange | Action::ReleaseChange | Action::Assign | Action::Move => {
             entry.from == entry.to && entry.to.holds_beds() && entry.to != Status::CheckedOut
         }
         Action::RevokeLinks => entry.from == entry.to && entry.changes.as_ref().is_some_and(|it| it.links_revoked),
@@ -344,6 +370,7 @@ fn explains_mail(kind: NotificationKind, entry: &HistoryEntry) -> bool {
         NotificationKind::BookingCancelled => entry.to == Status::Cancelled,
         NotificationKind::BookingNoShow => entry.to == Status::NoShow,
         NotificationKind::PaymentLink => entry.to == Status::Held,
+        NotificationKind::ChangePaymentLink => entry.action == Action::HoldChange,
         NotificationKind::HoldExpired => entry.action == Action::Expire,
         NotificationKind::PaymentReceived => entry.to.holds_beds() && increased(entry, |ledger| ledger.captured),
         NotificationKind::PaymentRefunded => increased(entry, |ledger| ledger.refunded),

@@ -38,6 +38,11 @@ impl<'a> Change<'a> {
         self.by(Action::Modify).is_some_and(is_guest_visible_change)
     }
 
+    /// Whether a change is held until its deposit is paid.
+    pub(super) fn is_held(&self) -> bool {
+        self.by(Action::HoldChange).is_some()
+    }
+
     /// The entry, if a payment was captured.
     pub(super) fn captured(&self) -> Option<&'a HistoryEntry> {
         self.by(Action::RecordPayment).filter(|entry| captured_more(entry))

@@ -74,6 +74,7 @@ pub(crate) fn booking() -> Booking {
             total: 28_560,
         }),
         payment: Payment::default(),
+        pending_change: None,
         rejection: None,
         alternatives: Vec::new(),
         cancellation_policy: None,

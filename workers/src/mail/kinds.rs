@@ -5,7 +5,7 @@
 
 use super::change::{Change, captured_more, is_guest_visible_change, refunded_more};
 use super::language::{CalendarNote, Language, Phrases};
-use pvt_domain::booking::{Booking, HistoryEntry, Status};
+use pvt_domain::booking::{Action, Booking, HistoryEntry, Status};
 use pvt_domain::events::{PaymentEvent, PaymentEventKind};
 use pvt_domain::ledger::Summary;
 use pvt_domain::messages::NotificationKind;
@@ -121,6 +121,7 @@ pub(super) fn of(kind: NotificationKind) -> &'static Kind {
         NotificationKind::ArrivalSoon => &ARRIVAL_SOON,
         NotificationKind::ArrivalToday => &ARRIVAL_TODAY,
         NotificationKind::PaymentLink => &PAYMENT_LINK,
+        NotificationKind::ChangePaymentLink => &CHANGE_PAYMENT_LINK,
         NotificationKind::PaymentReceived => &PAYMENT_RECEIVED,
         NotificationKind::PaymentFailed => &PAYMENT_FAILED,
         NotificationKind::HoldExpired => &HOLD_EXPIRED,
@@ -244,6 +245,25 @@ static PAYMENT_LINK: Kind = Kind {
         title: "Réglez votre séjour pour confirmer votre réservation",
         lead: "Nous gardons vos lits jusqu’à l’heure indiquée ci-dessous. Réglez d’ici là et votre réservation sera \
             confirmée aussitôt.",
+    },
+};
+
+static CHANGE_PAYMENT_LINK: Kind = Kind {
+    when: When {
+        reports: |_, entry| entry.action == Action::HoldChange,
+        latest_only: true,
+        ..When::new(Trigger::Change(|change| change.is_held()), |booking| booking.pending_change.is_some())
+    },
+    shows: Shows::new(PaymentRows::Request, CalendarNote::ShowsStatus),
+    english: Wording {
+        title: "Complete your payment to change your booking",
+        lead: "Your booking stays as shown here until you have paid. We are holding what you want to change until the \
+            time shown below. Pay by then and your change takes effect straight away.",
+    },
+    french: Wording {
+        title: "Réglez pour modifier votre réservation",
+        lead: "Votre réservation reste telle qu’indiquée ici jusqu’au règlement. Nous gardons ce que vous souhaitez \
+            modifier jusqu’à l’heure indiquée ci-dessous. Réglez d’ici là et la modification prend effet aussitôt.",
     },
 };
 

@@ -181,6 +181,7 @@ pub(super) struct Phrases {
     pub due_now: &'static str,
     pub deadline: &'static str,
     pub due_on_arrival: &'static str,
+    pub change_fee: &'static str,
     pub this_payment: &'static str,
     pub this_refund: &'static str,
     pub paid: &'static str,

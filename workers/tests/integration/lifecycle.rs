@@ -54,6 +54,7 @@ fn modifies(booking: &Booking, nights: u64, expected_rev: Option<u32>) -> Bookin
         reprice: true,
         quote,
         override_restrictions: false,
+        waive_change_fees: false,
     }))
 }
 

@@ -14,7 +14,6 @@ use pvt_domain::booking::{Booking, Status};
 use pvt_domain::ids::BookingId;
 use pvt_domain::messages::{BOOKING_CANCEL, CancelBooking};
 use pvt_domain::money::Money;
-use pvt_domain::rates::cancellation::cancellation_fee;
 use pvt_domain::timestamp::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -88,13 +87,7 @@ async fn quote(app: &App, booking: &Booking, waived: bool) -> Result<Tagged<FeeV
         return Err(problem::NOT_READY.into());
     };
     let now = Timestamp::new(Utc::now());
-    let (policy, price) = (booking.cancellation_policy.as_ref(), booking.price.as_ref());
-    // A held booking is cancelled free of charge.
-    let fee = if waived || booking.status == Status::Held {
-        0
-    } else {
-        cancellation_fee(policy, price, &booking.stays, &inventory.property, now)
-    };
+    let fee = if waived { 0 } else { booking.cancellation_fee_at(&inventory.property, now) };
     let money = |amount| booking.price.as_ref().map(|price| Money::new(amount, price.currency));
     let view = FeeView {
         id: booking.id,

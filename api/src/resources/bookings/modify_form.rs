@@ -2,7 +2,7 @@
 
 use super::command_forms::{beds, index};
 use crate::form::form;
-use crate::form::presence::{Presence as _, defaulted, optional, reported_if};
+use crate::form::presence::{Presence as _, defaulted, optional, reported_if, required_if};
 use crate::form::types::{FieldType, boolean, date, free_text, list, object, one_of, text};
 use crate::resources::bookings::form::{email, guests, name, staff_only, youngest_age};
 use chrono::NaiveDate;
@@ -27,9 +27,13 @@ form! {
         reprice: Option<bool> = optional(boolean()),
         /// For staff.
         override_restrictions: bool = defaulted(boolean()),
+        /// For staff: waives the fees of the guest's earlier changes; needs a reason.
+        waive_change_fees: bool = defaulted(boolean()),
         /// Of all stays as they are to be.
         quote: Option<String> = optional(text()),
-        reason: Option<String> = optional(free_text("invalid_reason")),
+        reason: Option<String> = required_if(waive_change_fees == Some(true), free_text("invalid_reason")),
+        /// Only return what it would cost.
+        dry_run: bool = defaulted(boolean()),
     }
     named if WHOLE { "WholeBookingChange" } else { "BookingChange" };
     exempt crate::resources::bookings::form::CARD_CHECK_EXEMPT;
@@ -89,6 +93,7 @@ pub(crate) struct Modification {
     pub(crate) rate_plan_id: Option<RatePlanId>,
     pub(crate) reprice: bool,
     pub(crate) override_restrictions: bool,
+    pub(crate) waive_change_fees: bool,
     /// The signed quote, as it came.
     pub(crate) quote: Option<String>,
     pub(crate) reason: Option<String>,
@@ -120,14 +125,18 @@ impl<const WHOLE: bool> ModificationForm<WHOLE> {
         by_staff: bool,
     ) -> Result<Modification, Vec<FieldError>> {
         let mut violations = Vec::new();
-        if self.stays.is_none() && self.guest.is_none() && self.rate_plan_id.is_none() && self.reprice.is_none() {
-            violations.push(FieldError::new("", "nothing_to_do", "send stays, guest, rate_plan_id or reprice"));
+        let is_empty =
+            self.stays.is_none() && self.guest.is_none() && self.rate_plan_id.is_none() && self.reprice.is_none();
+        if is_empty && !self.waive_change_fees {
+            let advice = "send stays, guest, rate_plan_id, reprice or waive_change_fees";
+            violations.push(FieldError::new("", "nothing_to_do", advice));
         }
         if !by_staff {
             let sent = [
                 ("/rate_plan_id", self.rate_plan_id.is_some()),
                 ("/reprice", self.reprice.is_some()),
                 ("/override_restrictions", self.override_restrictions),
+                ("/waive_change_fees", self.waive_change_fees),
             ];
             violations.extend(sent.into_iter().filter(|(_, sent)| *sent).map(|(pointer, _)| staff_only(pointer)));
         }
@@ -168,6 +177,7 @@ impl<const WHOLE: bool> ModificationForm<WHOLE> {
             rate_plan_id: self.rate_plan_id,
             reprice,
             override_restrictions: self.override_restrictions,
+            waive_change_fees: self.waive_change_fees,
             quote: self.quote,
             reason: self.reason,
         })

@@ -18,6 +18,7 @@ pub(crate) struct Phrases {
     pub(crate) guests: &'static str,
     pub(crate) prices: &'static str,
     pub(crate) total: &'static str,
+    change_fee: &'static str,
     pub(crate) cancellation_fee: &'static str,
     pub(crate) payments: &'static str,
     pub(crate) nothing_paid: &'static str,
@@ -55,6 +56,7 @@ const ENGLISH: Phrases = Phrases {
     guests: "guests",
     prices: "Prices",
     total: "Total",
+    change_fee: "Change fee",
     cancellation_fee: "Cancellation fee",
     payments: "Payments",
     nothing_paid: "No payment received yet.",
@@ -95,6 +97,7 @@ const FRENCH: Phrases = Phrases {
     guests: "personnes",
     prices: "Prix",
     total: "Total",
+    change_fee: "Frais de modification",
     cancellation_fee: "Frais d’annulation",
     payments: "Paiements",
     nothing_paid: "Aucun paiement reçu à ce jour.",
@@ -201,6 +204,9 @@ impl<'a> Receipt<'a> {
             .enumerate()
             .map(|(index, nights)| ReceiptRow { label: name(index), amount: money(nights.iter().sum()) });
         let taxes = price.taxes.iter().map(|tax| ReceiptRow { label: tax.name.clone(), amount: money(tax.amount) });
+        let change_fee = booking.change_fee();
+        let fee_row = ReceiptRow { label: phrases.change_fee.to_owned(), amount: money(change_fee) };
+        let fee_row = (change_fee > 0).then_some(fee_row);
         let zone = inventory.property.time_zone;
         let entries =
             ledger.into_iter().flat_map(|ledger| ledger.entries().into_iter().map(move |entry| (ledger, entry)));
@@ -221,8 +227,8 @@ impl<'a> Receipt<'a> {
             guest: format!("{} {}", booking.guest.first_name, booking.guest.last_name),
             notice: (booking.payment_status() == PaymentStatus::Processing).then_some(phrases.processing_more),
             stays: stays.collect(),
-            prices: nights.chain(taxes).collect(),
-            total: money(price.total),
+            prices: nights.chain(taxes).chain(fee_row).collect(),
+            total: money(price.total + change_fee),
             cancellation_fee: booking.cancellation_fee.map(money),
             payments: payments.collect(),
             balance: money(booking.balance()),

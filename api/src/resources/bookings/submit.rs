@@ -25,7 +25,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use chrono::Utc;
 use pvt_domain::booking::{Booking, Status};
-use pvt_domain::messages::{CommandHeader, MessageType, Reply, ReplyOutcome};
+use pvt_domain::messages::{CommandHeader, MessageType, RefusalDetail, Reply, ReplyOutcome};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
@@ -124,15 +124,7 @@ impl BookingCommand {
         }
         let wait = self.wait.command;
         let slot = app.booking_replies.wait_for(command_id).filter(|_| !wait.is_zero());
-        let header = CommandHeader {
-            booking_id: booking.id,
-            property_id: booking.property_id.clone(),
-            expected_rev: spec.expected_rev,
-            actor: actor.clone(),
-            as_admin: self.access.caller.is_admin(),
-            reason: spec.reason.clone(),
-            requested_at: Utc::now().into(),
-        };
+        let header = self.header(&booking, spec.expected_rev, spec.reason.clone());
         let reply_to = slot.as_ref().and_then(|_| app.reply_queue.queue());
         let reply_expected = reply_to.is_some();
         let submission = Submission {
@@ -153,6 +145,19 @@ impl BookingCommand {
             None => Outcome::Unknown,
         };
         self.respond(app, outcome, command_id, &booking, &spec).await
+    }
+
+    /// The header of a command that this caller sends now.
+    pub(super) fn header(&self, booking: &Booking, expected_rev: Option<u32>, reason: Option<String>) -> CommandHeader {
+        CommandHeader {
+            booking_id: booking.id,
+            property_id: booking.property_id.clone(),
+            expected_rev,
+            actor: self.access.actor(),
+            as_admin: self.access.caller.is_admin(),
+            reason,
+            requested_at: Utc::now().into(),
+        }
     }
 
     async fn respond(
@@ -181,10 +186,7 @@ impl BookingCommand {
         match (reply.outcome, reply.detail) {
             (ReplyOutcome::Decided, _) => decided(&access, &now),
             (ReplyOutcome::Stale, _) => Err(self.conflict(problem::PRECONDITION_FAILED, &now)),
-            (ReplyOutcome::Refused, Some(why)) => Err(self.with_current(
-                refusal::refusal_problem(app, &now.property_id, &why, self.access.is_staff_of(&now)),
-                &now,
-            )),
+            (ReplyOutcome::Refused, Some(why)) => Err(self.refused(app, &now, &why)),
             (ReplyOutcome::KeyReused, _) => Err(problem::IDEMPOTENCY_KEY_REUSED.into()),
             (ReplyOutcome::Conflict | ReplyOutcome::Refused, _) => Err(self.conflict(spec.conflict_problem, &now)),
         }
@@ -193,6 +195,11 @@ impl BookingCommand {
     /// 200 with the booking.
     pub(super) fn current(&self, booking: &Booking) -> CurrentBooking {
         current(&self.access, booking)
+    }
+
+    /// A refusal, with the current booking.
+    pub(super) fn refused(&self, app: &SharedApp, now: &Booking, why: &RefusalDetail) -> Problem {
+        self.with_current(refusal::refusal_problem(app, &now.property_id, why, self.access.is_staff_of(now)), now)
     }
 
     /// A conflict, with the current booking.

@@ -2,7 +2,9 @@
 
 use crate::resources::payments::view::{EXAMPLE_BOOKING, example_money};
 use chrono::NaiveDate;
-use pvt_domain::booking::{Alternative, Booking, Guest, PaymentStatus, Rejection, Source, Status, Stay, StayRequest};
+use pvt_domain::booking::{
+    Alternative, Booking, Guest, PaymentStatus, PendingChange, Rejection, Source, Status, Stay, StayRequest,
+};
 use pvt_domain::ids::BookingId;
 use pvt_domain::money::{Currency, Money};
 use pvt_domain::pricing::Price;
@@ -119,6 +121,9 @@ pub(crate) struct BookingView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     price: Option<PriceView<'a>>,
     payment: PaymentView,
+    /// A change that takes effect once `payment.payable` is paid; its beds are held until `payment.expires_at`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_change: Option<PendingChangeView<'a>>,
     /// The fee that was charged for the cancellation.
     #[serde(skip_serializing_if = "Option::is_none")]
     cancellation_fee: Option<Money>,
@@ -156,6 +161,25 @@ impl<'a> GuestView<'a> {
             email: Some(&guest.email),
             phone: guest.phone.as_deref(),
             locale: guest.locale.as_deref(),
+        }
+    }
+}
+
+/// A change that waits for its deposit.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
+struct PendingChangeView<'a> {
+    /// All stays after the change.
+    stays: Vec<StayRequest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    price: Option<PriceView<'a>>,
+}
+
+impl<'a> PendingChangeView<'a> {
+    fn new(change: &'a PendingChange) -> Self {
+        Self {
+            stays: change.stays.iter().map(Stay::as_request).collect(),
+            price: change.price.as_ref().map(|price| PriceView::new(price, &change.stays)),
         }
     }
 }
@@ -198,12 +222,15 @@ struct PaymentView {
     /// The balance due.
     #[serde(skip_serializing_if = "Option::is_none")]
     due: Option<Money>,
-    /// What has to be paid now to confirm a held booking.
+    /// What has to be paid now to confirm a held booking or a pending change.
     #[serde(skip_serializing_if = "Option::is_none")]
     payable: Option<Money>,
     /// Until when beds are held for a payment.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<Timestamp>,
+    /// Fees of the guest's changes, owed beside the price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change_fee: Option<Money>,
     /// Refunded, or being refunded.
     #[serde(skip_serializing_if = "Option::is_none")]
     refunded: Option<Money>,
@@ -226,6 +253,7 @@ impl<'a> BookingView<'a> {
             guest: GuestView::new(&booking.guest),
             price: booking.price.as_ref().map(|price| PriceView::new(price, &booking.stays)),
             payment: PaymentView::new(booking),
+            pending_change: booking.pending_change.as_deref().map(PendingChangeView::new),
             cancellation_fee: booking
                 .cancellation_fee
                 .zip(booking.price.as_ref())
@@ -296,8 +324,9 @@ impl PaymentView {
             status: booking.payment_status(),
             paid: money(ledger.kept().max(0)),
             due: money(booking.balance()),
-            payable: money(booking.payable()).filter(|payable| booking.status == Status::Held && payable.amount > 0),
-            expires_at: booking.payment.expires_at.filter(|_| booking.status == Status::Held),
+            payable: money(booking.payable()).filter(|payable| booking.hold_ends().is_some() && payable.amount > 0),
+            expires_at: booking.hold_ends(),
+            change_fee: money(booking.change_fee()).filter(|fee| fee.amount > 0),
             refunded: money(ledger.refunded).filter(|refunded| refunded.amount > 0),
         }
     }

@@ -24,7 +24,7 @@ use crate::resources::payments::view::{
 use crate::state::{App, SharedApp};
 use axum::extract::{FromRequest, Request, State};
 use chrono::Utc;
-use pvt_domain::booking::{Booking, Status};
+use pvt_domain::booking::Booking;
 use pvt_domain::ids::BookingId;
 use pvt_domain::intake::FieldError;
 use pvt_domain::ledger::PaymentChannel;
@@ -240,7 +240,7 @@ async fn respond(
 }
 
 fn expires_at(booking: &Booking, payment: Option<&PaymentView>) -> Option<Timestamp> {
-    let hold = booking.payment.expires_at.filter(|_| booking.status == Status::Held);
+    let hold = booking.hold_ends();
     let page = payment.and_then(|payment| payment.expires_at);
     hold.into_iter().chain(page).min()
 }

@@ -4,7 +4,7 @@ use super::responses::{add, known};
 use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
 use crate::form::form;
-use crate::form::presence::required;
+use crate::form::presence::{optional, required};
 use crate::form::reader::{Field, Pointer, Reader};
 use crate::form::types::{self, FieldType, integer, inventory_id, object, text};
 use crate::http::extract::{Form, IdempotencyKey, OfProperty};
@@ -55,8 +55,8 @@ pub(super) async fn create(
     IdempotencyKey(key): IdempotencyKey,
     Form { value: form, fingerprint }: Form<NewPolicyForm>,
 ) -> Result<Created<CancellationPolicy>, Problem> {
-    let NewPolicyForm { property_id: property, id, name, tiers } = form;
-    let new = CancellationPolicy { id, name, tiers };
+    let NewPolicyForm { property_id: property, id, name, tiers, free_changes_hours_before } = form;
+    let new = CancellationPolicy { id, name, tiers, free_changes_hours_before };
     let caller = caller.staff_of(&property)?;
     let subject = format!("cancellation_policy:{}", new.id);
     let once =
@@ -86,6 +86,8 @@ form! {
         id: PolicyId = required(inventory_id()),
         name: String = required(text().length(1, MAX_NAME_CHARS)),
         tiers: Vec<Tier> = required(types::list(object::<TierForm>().map(Tier::from), MAX_TIERS)),
+        /// Guests change their bookings free of charge until so many hours before check-in opens.
+        free_changes_hours_before: Option<u32> = optional(integer(0..=MAX_HOURS_BEFORE.into())),
     }
     example json!({
         "property_id": "pvt-quebec", "id": "flexible", "name": "Flexible",

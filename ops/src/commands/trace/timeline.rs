@@ -1,7 +1,7 @@
 //! The timeline of a booking, computed from what the stores hold. Pure.
 
 use chrono::DateTime;
-use pvt_domain::booking::{Booking, HistoryEntry, Status};
+use pvt_domain::booking::{Booking, HistoryEntry};
 use pvt_domain::ledger::{InstructionState, Ledger};
 use pvt_domain::money::{Currency, Money};
 use pvt_domain::timestamp::Timestamp;
@@ -124,7 +124,7 @@ impl Timeline<'_> {
     pub(super) fn summary(&self, now: Timestamp) -> Vec<String> {
         let booking = self.booking;
         let mut waits = Vec::new();
-        if let (Status::Held, Some(ends)) = (booking.status, booking.payment.expires_at) {
+        if let Some(ends) = booking.hold_ends() {
             let left = (ends.as_datetime() - now.as_datetime()).num_minutes();
             waits.push(format!(
                 "held for {} until {ends}, {}",

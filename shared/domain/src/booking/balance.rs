@@ -6,9 +6,10 @@ use crate::ledger::Summary;
 impl Booking {
     /// Amount that the property may keep in the booking's present status.
     fn owed(&self) -> i64 {
-        let total = || self.price.as_ref().map_or(0, |price| price.total);
         match self.status {
-            Status::Requested | Status::Held | Status::Confirmed | Status::CheckedIn | Status::CheckedOut => total(),
+            Status::Requested | Status::Held | Status::Confirmed | Status::CheckedIn | Status::CheckedOut => {
+                self.total() + self.change_fee()
+            }
             Status::NoShow | Status::Cancelled => self.cancellation_fee.unwrap_or(0),
             Status::Expired | Status::Rejected => 0,
         }
@@ -22,13 +23,14 @@ impl Booking {
         (self.owed() - self.payment.ledger.as_ref().map_or(0, Summary::kept)).max(0)
     }
 
-    /// Amount that a guest can pay now: what confirms a held booking, otherwise the balance.
+    /// Amount that a guest can pay now: what confirms a held booking or a pending change, otherwise the balance.
     pub fn payable(&self) -> i64 {
-        match self.status {
-            Status::Held => {
-                (self.payment.required - self.payment.ledger.as_ref().map_or(0, |ledger| ledger.cleared)).max(0)
-            }
-            _ => self.balance(),
+        let missing =
+            |required: i64| (required - self.payment.ledger.as_ref().map_or(0, |ledger| ledger.cleared)).max(0);
+        match (&self.pending_change, self.status) {
+            (Some(pending), _) => missing(pending.required),
+            (None, Status::Held) => missing(self.payment.required),
+            (None, _) => self.balance(),
         }
     }
 
@@ -37,7 +39,10 @@ impl Booking {
     /// `refund = max(0, captured − refunded − fee)`; amounts charged back cannot be refunded.
     pub fn total_to_refund(&self) -> i64 {
         let Some(ledger) = &self.payment.ledger else { return 0 };
-        (ledger.captured - ledger.charged_back - self.owed()).max(ledger.surplus).max(0)
+        // What is paid towards a pending change is kept until the change is applied or released.
+        let pending = self.pending_change.as_ref().and_then(|pending| pending.price.as_ref());
+        let owed = self.owed().max(pending.map_or(0, |price| price.total));
+        (ledger.captured - ledger.charged_back - owed).max(ledger.surplus).max(0)
     }
 
     /// Payment status for display.

@@ -21,6 +21,10 @@ wire_enum! {
         Cancel = "cancel",
         /// Dates, guests, room types or prices were changed.
         Modify = "modify",
+        /// A guest's change was accepted and its addition held until its deposit is paid.
+        HoldChange = "hold_change",
+        /// A held change expired unpaid, or gave way to something else.
+        ReleaseChange = "release_change",
         /// Beds were assigned, pinned or unpinned by staff.
         Assign = "assign",
         /// Other beds were assigned to make room for another booking.

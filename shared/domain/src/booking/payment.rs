@@ -1,5 +1,6 @@
 //! Payment of a booking: what it takes to confirm it, and the totals of its ledger.
 
+use super::change_fees::ChangeFees;
 use crate::ledger::Summary;
 use crate::money::is_zero;
 use crate::timestamp::Timestamp;
@@ -23,6 +24,9 @@ pub struct Payment {
     /// refunded and counted.
     #[serde(default, rename = "to_return", skip_serializing_if = "is_zero")]
     pub to_refund: i64,
+    /// Fees of the guest's changes.
+    #[serde(default, skip_serializing_if = "ChangeFees::is_none")]
+    pub change_fees: ChangeFees,
 }
 
 wire_enum! {
@@ -69,8 +73,13 @@ impl Payment {
     /// Whether the payments confirm a hold. Amounts to refund do not count, except surplus payments, which never did.
     /// A refund made in Stripe's dashboard does count: observed in order, it would have followed the confirmation.
     pub fn covers(&self) -> bool {
-        let Some(ledger) = &self.ledger else { return self.required == 0 };
-        ledger.cleared - (self.to_refund - ledger.surplus).max(0) >= self.required
+        self.covers_amount(self.required)
+    }
+
+    /// Whether the payments cover this amount, counted as for a hold.
+    pub(crate) fn covers_amount(&self, required: i64) -> bool {
+        let Some(ledger) = &self.ledger else { return required == 0 };
+        ledger.cleared - (self.to_refund - ledger.surplus).max(0) >= required
     }
 
     /// Whether, beyond that, the amount has not been refunded. Released beds are not claimed again for less: the

@@ -144,6 +144,9 @@ pub struct ModifyBooking {
     /// Staff override restrictions.
     #[serde(default, skip_serializing_if = "is_false")]
     pub override_restrictions: bool,
+    /// Staff waive the fees of the guest's earlier changes.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub waive_change_fees: bool,
 }
 
 /// Cancellation.

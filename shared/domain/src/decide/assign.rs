@@ -19,6 +19,9 @@ impl Decider<'_> {
             return Err(NoRevision::because(RefusalCode::UnknownStay));
         }
         let mark = self.journal.mark();
+        // It was made for the beds of before.
+        let mut booking = booking;
+        self.release_pending_change(&mut booking);
         match self.reassign(&booking, assign) {
             Ok(changed) => {
                 let status = booking.status;

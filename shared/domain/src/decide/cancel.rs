@@ -1,11 +1,9 @@
 //! Cancellations.
 
-use super::stay_progress::fee_of;
 use super::{Decider, Decision, NoRevision, Revision};
 use crate::booking::{Action, Status};
 use crate::events::BookingEvent;
 use crate::messages::CancelBooking;
-use chrono::NaiveDate;
 use uuid::Uuid;
 
 impl Decider<'_> {
@@ -24,11 +22,9 @@ impl Decider<'_> {
         }
         let fee = self
             .grid(&header.property_id)
-            .map(|grid| fee_of(&booking, &grid.inventory().property, header.requested_at));
-        // A booking that was not confirmed has no cancellation fee.
-        let is_free = cancel.waive_fee || booking.status == Status::Held;
-        booking.cancellation_fee = Some(if is_free { 0 } else { fee.unwrap_or(0) });
-        self.release_beds(&header.property_id, &booking.stays, NaiveDate::MIN);
+            .map(|grid| booking.cancellation_fee_at(&grid.inventory().property, header.requested_at));
+        booking.cancellation_fee = Some(fee.filter(|_| !cancel.waive_fee).unwrap_or(0));
+        self.release_all_beds(&mut booking);
         Ok(Decision::Decided(Box::new(self.advance(
             booking,
             Status::Cancelled,

@@ -1,9 +1,10 @@
 //! Modifications: new dates, guests, room types, beds and prices in one step, all or nothing.
 
-use super::place::Wanted;
+use super::place::{Moves, Wanted};
 use super::repricing::{Continued, agreed};
 use super::{Decider, Decision, MAX_REVISIONS, NoRevision, NotSellable, Revision};
-use crate::booking::{Action, Booking, Rejection, Status, Stay, StayRequest};
+use crate::booking::{Action, Booking, ChangeFees, Rejection, Status, Stay, StayRequest};
+use crate::events::BookingEvent;
 use crate::ids::RatePlanId;
 use crate::intake::{MAX_GROUP_STAYS, MAX_NIGHTS, MAX_STAY_NIGHTS};
 use crate::messages::{CommandHeader, ModifyBooking, RefusalCode, StayModification};
@@ -16,37 +17,50 @@ use uuid::Uuid;
 
 impl Decider<'_> {
     pub(super) fn modify(&mut self, command_id: Uuid, modify: &ModifyBooking) -> Result<Decision, NoRevision> {
+        let booking = self.changeable(command_id, &modify.header)?;
+        let mark = self.journal.mark();
+        let event = self.change(booking, command_id, modify).inspect_err(|_| self.journal.undo_to(mark))?;
+        Ok(Decision::Decided(Box::new(event)))
+    }
+
+    fn change(
+        &mut self,
+        mut booking: Booking,
+        command_id: Uuid,
+        modify: &ModifyBooking,
+    ) -> Result<BookingEvent, NoRevision> {
         let header = &modify.header;
-        let booking = self.changeable(command_id, header)?;
+        let today = self.today(&header.property_id);
+        if modify.stays.is_some() || modify.reprice {
+            // A later change takes the place of one that is still unpaid.
+            self.release_pending_change(&mut booking);
+        }
         let mut revision = Revision::of(Action::Modify, command_id, header);
         let mut changed = booking.clone();
         if let Some(guest) = &modify.guest {
             changed.guest = guest.clone();
         }
+        let mut moves = Vec::new();
         if let Some(modifications) = &modify.stays {
-            let today = self.today(&header.property_id);
-            let allowed = check_modifications(&booking, modifications, today);
-            allowed.map_err(NoRevision::because)?;
+            check_modifications(&booking, modifications, today).map_err(NoRevision::because)?;
             self.check_sale(&booking, modify, modifications)?;
-            let mark = self.journal.mark();
-            match self.reseat(&booking, header, modifications, today) {
-                Ok((stays, moves)) => {
-                    changed.stays = stays;
-                    self.apply_price(&booking, &mut changed, modify, today)
-                        .inspect_err(|_| self.journal.undo_to(mark))?;
-                    revision.moved = self.reassign_others(&header.property_id, moves, command_id);
-                }
-                Err(stop) => {
-                    self.journal.undo_to(mark);
-                    return Err(stop);
-                }
-            }
-        } else {
-            let today = self.today(&header.property_id);
-            self.apply_price(&booking, &mut changed, modify, today)?;
+            (changed.stays, moves) = self.reseat(&booking, header, modifications, today)?;
         }
+        self.apply_price(&booking, &mut changed, modify, today)?;
+        let is_guest = !header.actor.is_staff();
+        if modify.waive_change_fees {
+            changed.payment.change_fees = ChangeFees::default();
+        } else if is_guest && let Some(grid) = self.grid(&header.property_id) {
+            let property = &grid.inventory().property;
+            changed.payment.change_fees = booking.change_fees_after(&changed, property, header.requested_at);
+        }
+        let missing = if is_guest { self.missing_deposit(&booking, &mut changed) } else { None };
+        if let Some(required) = missing {
+            return self.hold_change(booking, changed, required, revision, moves);
+        }
+        revision.moved = self.reassign_others(&header.property_id, moves, command_id);
         let status = booking.status;
-        Ok(Decision::Decided(Box::new(self.advance(changed, status, revision))))
+        Ok(self.advance(changed, status, revision))
     }
 
     /// The booking of a command that changes its stays or beds.
@@ -108,14 +122,13 @@ impl Decider<'_> {
     }
 
     /// Allocates beds for all nights from `today` on; earlier nights keep theirs.
-    #[allow(clippy::type_complexity)] // stays, and who gave way for them
     fn reseat(
         &mut self,
         booking: &Booking,
         header: &CommandHeader,
         modifications: &[StayModification],
         today: NaiveDate,
-    ) -> Result<(Vec<Stay>, Vec<(crate::ids::BookingId, usize, Vec<usize>)>), NoRevision> {
+    ) -> Result<(Vec<Stay>, Moves), NoRevision> {
         let property = &header.property_id;
         let from = if booking.status == Status::CheckedIn { today } else { NaiveDate::MIN };
         let kept: HashSet<usize> = modifications

@@ -8,7 +8,6 @@ use crate::booking::{Action, Booking, Status};
 use crate::events::BookingEvent;
 use crate::ids::BookingId;
 use crate::messages::{ConfirmBooking, ExpireHold, RefusalCode, SettlePayment};
-use chrono::NaiveDate;
 use uuid::Uuid;
 
 impl Decider<'_> {
@@ -27,6 +26,11 @@ impl Decider<'_> {
         let mut to = paid.status;
         let moved = match paid.status {
             Status::Held if paid.payment.covers() => Some(Vec::new()),
+            Status::Confirmed if paid.pending_is_paid() => {
+                self.apply_pending_change(&mut paid);
+                revision.action = Action::Modify;
+                None
+            }
             Status::Expired if paid.payment.covers_late() => self.reallocate_late(&mut paid, command_id)?,
             _ => None,
         };
@@ -61,20 +65,28 @@ impl Decider<'_> {
     /// arrived meanwhile keeps the beds, even one that confirms nothing, because staff must look at it.
     pub(super) fn expire_hold(&mut self, command_id: Uuid, expire: &ExpireHold) -> Result<Decision, NoRevision> {
         let header = &expire.header;
-        let booking = self.target_of(command_id, header)?;
+        let mut booking = self.target_of(command_id, header)?;
         if booking.status == Status::Expired {
             return Ok(Decision::Decided(Box::new(latest(&booking).ok_or_else(NoRevision::conflict)?)));
         }
-        if booking.status != Status::Held {
+        if booking.status != Status::Held && booking.pending_change.is_none() {
             return Err(NoRevision::conflict());
         }
-        if booking.payment.expires_at.is_none_or(|expires_at| expires_at > self.now) {
+        if booking.hold_ends().is_none_or(|expires_at| expires_at > self.now) {
             return Err(NoRevision::because(RefusalCode::TooEarly));
         }
-        if booking.payment.ledger.as_ref().is_some_and(|ledger| ledger.kept() > 0 || ledger.processing) {
+        let ledger = booking.payment.ledger();
+        if ledger.processing || (booking.status == Status::Held && ledger.kept() > 0) {
             return Err(NoRevision::because(RefusalCode::PaymentUnderWay));
         }
-        self.release_beds(&header.property_id, &booking.stays, NaiveDate::MIN);
+        if booking.pending_change.is_some() {
+            // The booking stands as it was; what was paid towards the change is refunded.
+            self.release_pending_change(&mut booking);
+            let status = booking.status;
+            let revision = Revision::of(Action::ReleaseChange, command_id, header);
+            return Ok(Decision::Decided(Box::new(self.advance(booking, status, revision))));
+        }
+        self.release_all_beds(&mut booking);
         Ok(Decision::Decided(Box::new(self.advance(
             booking,
             Status::Expired,

@@ -23,13 +23,16 @@ pub(super) struct Wanted {
     pub(super) present: Vec<usize>,
 }
 
+/// Reassigned stays of other bookings: booking, index of the stay, beds by number.
+pub(super) type Moves = Vec<(BookingId, usize, Vec<usize>)>;
+
 /// A placement that is not applied yet.
 #[derive(Debug, Default)]
 pub(super) struct Placement {
     /// Beds by number of each stay to place, in their order.
     pub(super) beds: Vec<Vec<usize>>,
-    /// Reassigned stays of other bookings: booking, index of the stay, beds by number.
-    pub(super) moves: Vec<(BookingId, usize, Vec<usize>)>,
+    /// Stays of other bookings that make room.
+    pub(super) moves: Moves,
 }
 
 /// A stay that may be reassigned, with its items in the problem.
@@ -210,6 +213,7 @@ impl Decider<'_> {
         };
         let candidate = |booking: &&Booking| {
             booking.status.allows_reassignment()
+                && booking.pending_change.is_none()
                 && booking.id != own
                 && booking.property_id == *property
                 && booking.stays.iter().any(meets)
@@ -246,12 +250,7 @@ impl Decider<'_> {
     }
 
     /// Applies the reassignments of a placement to the bookings, one revision each; returns their ids.
-    pub(super) fn reassign_others(
-        &mut self,
-        property: &PropertyId,
-        moves: Vec<(BookingId, usize, Vec<usize>)>,
-        command_id: Uuid,
-    ) -> Vec<BookingId> {
+    pub(super) fn reassign_others(&mut self, property: &PropertyId, moves: Moves, command_id: Uuid) -> Vec<BookingId> {
         let mut by_booking: BTreeMap<BookingId, Vec<(usize, Vec<BedId>)>> = BTreeMap::new();
         for (booking, stay, beds) in moves {
             by_booking.entry(booking).or_default().push((stay, self.bed_ids(property, &beds)));

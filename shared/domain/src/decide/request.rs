@@ -7,6 +7,7 @@ use crate::allocation::eligibility::check_party;
 use crate::booking::{Action, Booking, Payment, Rejection, Status, Stay, StayRequest};
 use crate::events::BookingEvent;
 use crate::ids::{PropertyId, RatePlanId};
+use crate::inventory::Property;
 use crate::messages::{ReplyOutcome, RequestBooking};
 use crate::pricing::{Price, price};
 use crate::rates::cancellation::CancellationPolicy;
@@ -126,10 +127,15 @@ impl Decider<'_> {
         let terms = self.grid(property).and_then(|grid| {
             let inventory = grid.inventory();
             let required = inventory.rate_plan(plan)?.deposit?.amount(price?);
-            let ends = self.now.as_datetime() + TimeDelta::minutes(i64::from(inventory.property.hold_minutes));
-            (required > 0).then(|| Payment { required, expires_at: Some(ends.into()), ..Payment::default() })
+            let expires_at = Some(self.hold_end(&inventory.property));
+            (required > 0).then(|| Payment { required, expires_at, ..Payment::default() })
         });
         terms.unwrap_or_default()
+    }
+
+    /// End of a hold that begins now.
+    pub(super) fn hold_end(&self, property: &Property) -> Timestamp {
+        (self.now.as_datetime() + TimeDelta::minutes(i64::from(property.hold_minutes))).into()
     }
 
     pub(super) fn policy(&self, property: &PropertyId, plan: &RatePlanId) -> Option<CancellationPolicy> {
@@ -151,6 +157,7 @@ fn requested(request: &RequestBooking) -> Booking {
         guest: request.guest.clone(),
         price: None,
         payment: Payment::default(),
+        pending_change: None,
         rejection: None,
         alternatives: Vec::new(),
         cancellation_policy: None,

@@ -5,10 +5,9 @@ use super::repricing::{Continued, agreed};
 use super::{Decider, Decision, NoRevision, Revision};
 use crate::booking::{Action, Booking, Rejection, Status, Stay, StayRequest};
 use crate::business_day::business_date;
-use crate::inventory::{Cleanliness, Property, RoomKind};
+use crate::inventory::{Cleanliness, RoomKind};
 use crate::messages::{CheckInBooking, CheckOutBooking, MarkNoShow, RefusalCode, ReinstateBooking};
 use crate::nights::Nights;
-use crate::rates::cancellation::cancellation_fee;
 use crate::timestamp::Timestamp;
 use chrono::{Days, NaiveDate};
 use uuid::Uuid;
@@ -17,7 +16,7 @@ impl Decider<'_> {
     /// Checks in from the day of arrival, into assigned and clean beds.
     pub(super) fn check_in(&mut self, command_id: Uuid, check_in: &CheckInBooking) -> Result<Decision, NoRevision> {
         let header = &check_in.header;
-        let booking = self.target_of(command_id, header)?;
+        let mut booking = self.target_of(command_id, header)?;
         if booking.status != Status::Confirmed {
             return Err(NoRevision::conflict());
         }
@@ -32,6 +31,8 @@ impl Decider<'_> {
         if let Some(code) = self.beds_unready(&booking, date) {
             return Err(self.refuse_command(header, code));
         }
+        // The guests move in to what is paid for.
+        self.release_pending_change(&mut booking);
         Ok(Decision::Decided(Box::new(self.advance(
             booking,
             Status::CheckedIn,
@@ -111,9 +112,11 @@ impl Decider<'_> {
         if extent(&booking).0.is_none_or(|arrival| self.today(&header.property_id) <= arrival) {
             return Err(NoRevision::because(RefusalCode::TooEarly));
         }
-        let fee = self.grid(&header.property_id).map(|grid| fee_of(&booking, &grid.inventory().property, self.now));
+        let fee = self
+            .grid(&header.property_id)
+            .map(|grid| booking.cancellation_fee_at(&grid.inventory().property, self.now));
         booking.cancellation_fee = Some(fee.unwrap_or(0));
-        self.release_beds(&header.property_id, &booking.stays, NaiveDate::MIN);
+        self.release_all_beds(&mut booking);
         Ok(Decision::Decided(Box::new(self.advance(
             booking,
             Status::NoShow,
@@ -193,12 +196,6 @@ impl Decider<'_> {
         }
         Ok(self.reassign_others(&property, placement.moves, command_id))
     }
-}
-
-/// The cancellation fee of a booking at `now`.
-pub(super) fn fee_of(booking: &Booking, property: &Property, now: Timestamp) -> i64 {
-    let (policy, price) = (booking.cancellation_policy.as_ref(), booking.price.as_ref());
-    cancellation_fee(policy, price, &booking.stays, property, now)
 }
 
 /// First arrival and last departure.

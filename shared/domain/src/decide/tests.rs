@@ -2,9 +2,11 @@
 
 mod availability;
 mod blocks;
+mod change_fees;
 mod changes;
 mod lifecycle;
 mod payment;
+mod pending_change;
 mod property;
 mod random;
 mod reshuffling;

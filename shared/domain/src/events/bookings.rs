@@ -56,7 +56,14 @@ pub fn event_kind(status: Status) -> Option<&'static str> {
 /// have none: their status decides.
 pub fn kind_of(action: Option<Action>, status: Status) -> &'static str {
     match action {
-        Some(Action::Modify | Action::Assign | Action::Move | Action::RevokeLinks) => BOOKING_MODIFIED,
+        Some(
+            Action::Modify
+            | Action::HoldChange
+            | Action::ReleaseChange
+            | Action::Assign
+            | Action::Move
+            | Action::RevokeLinks,
+        ) => BOOKING_MODIFIED,
         Some(Action::Reinstate) => BOOKING_REINSTATED,
         Some(Action::RecordPayment) => BOOKING_PAYMENT_CHANGED,
         // No revision has status `requested`, and decoding refuses one that claims it.

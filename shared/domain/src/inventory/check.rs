@@ -148,7 +148,14 @@ fn check_policies(inventory: &Inventory, violations: &mut Vec<FieldError>) {
         check_id(&at("id"), policy.id.as_str(), violations);
         check_name(&at("name"), &policy.name, violations);
         violations.extend(check_tiers(&policy.tiers, &at("tiers")));
+        if policy.free_changes_hours_before.is_some_and(|hours| hours > MAX_HOURS_BEFORE) {
+            violations.push(hours_out_of_range(at("free_changes_hours_before")));
+        }
     }
+}
+
+fn hours_out_of_range(at: String) -> FieldError {
+    FieldError::new(at, "out_of_range", format!("at most {MAX_HOURS_BEFORE} hours"))
 }
 
 /// Every violation of the tiers of a policy, below the pointer `at`.
@@ -157,11 +164,7 @@ pub fn check_tiers(tiers: &[Tier], at: &str) -> Vec<FieldError> {
     for (index, tier) in tiers.iter().enumerate() {
         let place = |field: &str| format!("{at}/{index}/{field}");
         if tier.hours_before > MAX_HOURS_BEFORE {
-            violations.push(FieldError::new(
-                place("hours_before"),
-                "out_of_range",
-                format!("at most {MAX_HOURS_BEFORE} hours"),
-            ));
+            violations.push(hours_out_of_range(place("hours_before")));
         }
         if index > 0 && tiers[index - 1].hours_before <= tier.hours_before {
             violations.push(FieldError::new(

@@ -11,13 +11,30 @@ use chrono::{NaiveDate, TimeDelta};
 
 /// The fee of cancelling at `now` a booking whose first night is `arrival`.
 pub fn fee_at(policy: &CancellationPolicy, property: &Property, arrival: NaiveDate, now: Timestamp) -> Option<Fee> {
-    let opens = arrival.and_time(property.check_in_from);
-    let still_open = |tier: &&Tier| {
-        // In local time: a change of clocks between deadline and arrival moves neither.
-        let deadline = opens.checked_sub_signed(TimeDelta::hours(i64::from(tier.hours_before))).unwrap_or(opens);
-        now.as_datetime() <= instant_of(property.time_zone, deadline)
-    };
+    let still_open = |tier: &&Tier| is_before_deadline(property, arrival, tier.hours_before, now);
     policy.tiers.iter().find(still_open).or(policy.tiers.last()).map(|tier| tier.fee)
+}
+
+/// Whether `now` is at least so many hours before check-in opens on the day of arrival.
+fn is_before_deadline(property: &Property, arrival: NaiveDate, hours_before: u32, now: Timestamp) -> bool {
+    let opens = arrival.and_time(property.check_in_from);
+    // In local time: a change of clocks between deadline and arrival moves neither.
+    let deadline = opens.checked_sub_signed(TimeDelta::hours(i64::from(hours_before))).unwrap_or(opens);
+    now.as_datetime() <= instant_of(property.time_zone, deadline)
+}
+
+/// Whether a guest may still change these stays without a fee.
+pub fn changes_are_free(
+    policy: Option<&CancellationPolicy>,
+    stays: &[Stay],
+    property: &Property,
+    now: Timestamp,
+) -> bool {
+    let arrival = stays.iter().map(|stay| stay.arrival).min();
+    let hours_before = policy.and_then(|policy| policy.free_changes_hours_before);
+    arrival
+        .zip(hours_before)
+        .is_some_and(|(arrival, hours_before)| is_before_deadline(property, arrival, hours_before, now))
 }
 
 /// The fee of cancelling these stays at `now`, in minor units of the price's currency; zero without a price. A booking

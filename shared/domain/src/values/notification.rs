@@ -20,6 +20,8 @@ wire_enum! {
         ArrivalToday = "arrival_today",
         /// Beds are held until payment: where to pay, and until when.
         PaymentLink = "payment_link",
+        /// What a change adds is held until payment: where to pay, and until when.
+        ChangePaymentLink = "change_payment_link",
         /// A payment for a confirmed booking was received.
         PaymentReceived = "payment_received",
         /// A payment attempt failed.

@@ -60,6 +60,10 @@ pub struct CancellationPolicy {
     pub name: String,
     /// From the longest time before arrival to the shortest; none means that cancellation is free.
     pub tiers: Vec<Tier>,
+    /// A guest's change is free of charge while it is made at least so many hours, in local time at the property,
+    /// before check-in opens on the day of arrival. Absent: what a change gives up costs what cancelling it would.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_changes_hours_before: Option<u32>,
 }
 
 impl CancellationPolicy {
@@ -72,6 +76,7 @@ impl CancellationPolicy {
             id: "standard".into(),
             name: "Standard".to_owned(),
             tiers: vec![tier(7, 10), tier(2, 25), tier(1, 50), tier(0, 100)],
+            free_changes_hours_before: None,
         }
     }
 }

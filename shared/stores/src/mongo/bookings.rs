@@ -170,7 +170,10 @@ impl Bookings<'_> {
         let found = self
             .0
             .collection::<Booking>(COLLECTION)
-            .find(doc! { "property_id": property_id.as_str(), "status": holding, "stays": within })
+            .find(doc! { "property_id": property_id.as_str(), "status": holding, "$or": [
+                { "stays": within.clone() },
+                { "pending_change.expires_at": { "$exists": true }, "pending_change.stays": within },
+            ] })
             .await?;
         Ok(found.map_ok(|booking| (booking.id, booking)).try_collect().await?)
     }
@@ -205,11 +208,14 @@ impl Bookings<'_> {
         Ok(found.try_collect().await?)
     }
 
-    /// Partial indexes, which cost other bookings nothing: bookings of clients, and holds by the end of their hold.
+    /// Partial indexes, which cost other bookings nothing: bookings of clients, and holds and
+    /// pending changes by the end of their hold.
     pub(super) async fn create_partial_indexes(self) -> Result<(), StoreError> {
         let of_clients = (doc! { "client": { "$exists": true } }, doc! { "client": 1, "created_at": 1, "_id": 1 });
         let of_holds = (doc! { "status": Status::Held.as_str() }, doc! { "payment.expires_at": 1 });
-        for (only, keys) in [of_clients, of_holds] {
+        let of_changes =
+            (doc! { "pending_change.expires_at": { "$exists": true } }, doc! { "pending_change.expires_at": 1 });
+        for (only, keys) in [of_clients, of_holds, of_changes] {
             let options = IndexOptions::builder().partial_filter_expression(only).build();
             self.0
                 .collection::<Document>(COLLECTION)

@@ -36,23 +36,29 @@ pub struct ExpiredHold {
 pub struct HoldExpiries<'a>(pub(super) &'a Mongo);
 
 impl HoldExpiries<'_> {
-    /// Held bookings whose hold has expired at `now` and whose end is to be requested, the longest overdue first, at
-    /// most `limit`. Left out are those with a request under way, and those with money in them whose ledger has not
-    /// changed since the last request.
+    /// Held bookings and pending changes whose hold has expired at `now` and whose end is to be requested, the longest
+    /// overdue first, at most `limit`. Left out are those with a request under way, and those with money in them whose
+    /// ledger has not changed since the last request.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn due(self, now: Timestamp, limit: i64) -> Result<Vec<ExpiredHold>, StoreError> {
         let now = now.to_string();
-        let same_hold = doc! { "$eq": ["$request.expires_at", "$payment.expires_at"] };
+        let same_hold = doc! { "$eq": ["$request.expires_at", "$expires_at"] };
         let waits_for_ledger = doc! { "$ne": [{ "$ifNull": ["$request.ledger_rev", Bson::Null] }, Bson::Null] };
         let unchanged = doc! { "$eq": ["$request.ledger_rev", "$ledger.rev"] };
         let too_early = doc! { "$gt": ["$request.next_at", now.clone()] };
         let waits = doc! { "$cond": [waits_for_ledger, unchanged, too_early] };
         let pipeline = [
-            doc! { "$match": { "status": Status::Held.as_str(), "payment.expires_at": { "$lte": now } } },
-            doc! { "$sort": { "payment.expires_at": 1 } },
-            doc! { "$project": { "property_id": 1, "payment.expires_at": 1 } },
+            doc! { "$match": { "$or": [
+                { "status": Status::Held.as_str(), "payment.expires_at": { "$lte": now.clone() } },
+                { "pending_change.expires_at": { "$lte": now } },
+            ] } },
+            doc! { "$project": {
+                "property_id": 1,
+                "expires_at": { "$ifNull": ["$pending_change.expires_at", "$payment.expires_at"] },
+            } },
+            doc! { "$sort": { "expires_at": 1 } },
             doc! { "$lookup": { "from": COLLECTION, "localField": "_id", "foreignField": "_id", "as": "request" } },
             doc! { "$set": { "request": { "$first": "$request" } } },
             doc! { "$lookup": {
@@ -64,7 +70,7 @@ impl HoldExpiries<'_> {
             doc! { "$limit": limit },
             doc! { "$project": {
                 "property_id": 1,
-                "expires_at": "$payment.expires_at",
+                "expires_at": 1,
                 "requests": { "$cond": [same_hold, { "$ifNull": ["$request.requests", 0] }, 0] },
             } },
         ];

@@ -69,6 +69,12 @@ pub struct BookingHead {
     #[serde(default)]
     pub payment: Payment,
     price: Option<Priced>,
+    pending_change: Option<PendingHead>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct PendingHead {
+    expires_at: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -80,6 +86,14 @@ impl BookingHead {
     /// Currency of its price; absent when it was rejected before it was priced.
     pub fn currency(&self) -> Option<Currency> {
         self.price.as_ref().map(|price| price.currency)
+    }
+
+    /// When beds are released unless they are paid, as [`pvt_domain::booking::Booking::hold_ends`].
+    pub fn hold_ends(&self) -> Option<Timestamp> {
+        match &self.pending_change {
+            Some(pending) => Some(pending.expires_at),
+            None => self.payment.expires_at.filter(|_| self.status == Status::Held),
+        }
     }
 
     /// The ledger's revision that the booking has applied.
@@ -171,7 +185,8 @@ impl Ledgers<'_> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let fields = doc! { "status": 1, "property_id": 1, "payment": 1, "price.currency": 1 };
+        let fields = doc! { "status": 1, "property_id": 1, "payment": 1, "price.currency": 1,
+        "pending_change.expires_at": 1 };
         let found = self
             .0
             .collection::<BookingHead>(super::bookings::COLLECTION)

@@ -17,12 +17,15 @@ impl StripeCalls {
     pub(super) async fn expire(&self, job: &mut Job<StripeCommand>, command: &ExpireCheckout) -> Result<(), Failure> {
         // The scheduler goes by MongoDB's clock: for it the hold has expired, also when this clock is behind.
         let now = self.ledgers.now().max(command.requested_at);
-        let due =
-            |head: &BookingHead| head.status == Status::Held && head.payment.expires_at.is_some_and(|ends| ends <= now);
+        let due = |head: &BookingHead| head.hold_ends().is_some_and(|ends| ends <= now);
+        // The ledger of a standing booking stays open: what is paid too late for a change is refunded.
+        let ends_booking = |head: &BookingHead| head.status == Status::Held;
         // First no new session may open; earlier ones are seen below, or closed by the delivery that opens them.
         let stopped = self
             .ledgers
-            .change(command.booking_id, |ledger, head| ledger.closed |= command.release && due(head))
+            .change(command.booking_id, |ledger, head| {
+                ledger.closed |= command.release && due(head) && ends_booking(head);
+            })
             .await?;
         let Some(stopped) = stopped else { return Err(Failure::Defer(NOT_YET_DELAY)) };
         if command.release && !due(&stopped.head) {
@@ -37,7 +40,7 @@ impl StripeCalls {
         self.emit_follow_ups(job, &saved).await?;
         if command.release {
             let summary = saved.after.summary();
-            let has_money = summary.kept() > 0 || summary.processing;
+            let has_money = summary.processing || (ends_booking(&saved.head) && summary.kept() > 0);
             if !has_money {
                 job.emit(self.release(command, &saved.head)?);
             }
@@ -56,7 +59,7 @@ impl StripeCalls {
 
     /// The command that releases the beds; the same on every delivery for one end of a hold.
     fn release(&self, command: &ExpireCheckout, head: &BookingHead) -> Result<Outgoing, EncodeError> {
-        let ends = head.payment.expires_at.map(|ends| ends.to_string()).unwrap_or_default();
+        let ends = head.hold_ends().map(|ends| ends.to_string()).unwrap_or_default();
         let id = Uuid::new_v5(&command.booking_id.as_uuid(), format!("expire|{ends}").as_bytes());
         let header = CommandHeader {
             booking_id: command.booking_id,
@@ -64,7 +67,7 @@ impl StripeCalls {
             expected_rev: None,
             actor: Actor::SYSTEM,
             as_admin: false,
-            reason: Some("nobody paid in time".to_owned()),
+            reason: Some("not paid in time".to_owned()),
             requested_at: command.requested_at,
         };
         let key = self.ledgers.topology.command_key(BOOKING_EXPIRE_HOLD, command.property_id.as_str());

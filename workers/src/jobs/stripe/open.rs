@@ -199,7 +199,7 @@ impl StripeCalls {
 /// The reason why a booking cannot be paid now.
 fn refusal(booking: &Booking, ledger: &Ledger, now: Timestamp) -> Option<PaymentRefusal> {
     let hold_is_over =
-        booking.status == Status::Held && (ledger.closed || booking.payment.expires_at.is_some_and(|ends| ends <= now));
+        (booking.status == Status::Held && ledger.closed) || booking.hold_ends().is_some_and(|ends| ends <= now);
     if hold_is_over || !booking.status.holds_beds() {
         return Some(PaymentRefusal::NotPayable);
     }
@@ -209,11 +209,7 @@ fn refusal(booking: &Booking, ledger: &Ledger, now: Timestamp) -> Option<Payment
 fn new_session(booking: &Booking, command: &OpenPayment, attempt: &Attempt) -> Result<NewSession, Failure> {
     // The same on every delivery at this revision, or Stripe would reject the idempotency key.
     let opened = attempt.opened_at.as_datetime().timestamp();
-    let ends = booking
-        .payment
-        .expires_at
-        .filter(|_| booking.status == Status::Held)
-        .map_or(i64::MAX, |ends| ends.as_datetime().timestamp());
+    let ends = booking.hold_ends().map_or(i64::MAX, |ends| ends.as_datetime().timestamp());
     Ok(NewSession {
         amount: attempt.amount,
         currency: currency(booking)?,

@@ -7,7 +7,7 @@ use crate::mail::kinds::{Movement, PaymentRows, Shows};
 use crate::mail::language::Language;
 use crate::mail::links::Links;
 use chrono_tz::Tz;
-use pvt_domain::booking::{Booking, HistoryEntry, Status};
+use pvt_domain::booking::{Booking, HistoryEntry};
 use pvt_domain::inventory::Property;
 use pvt_domain::ledger::Summary;
 use pvt_domain::money::{Currency, Money};
@@ -67,11 +67,8 @@ impl<'a> PaymentSummary<'a> {
         let phrases = self.language.phrases();
         let due = self.booking.payable();
         let later = self.booking.balance() - due;
-        let deadline = self
-            .booking
-            .payment
-            .expires_at
-            .map(|at| Row { label: phrases.deadline.to_owned(), value: self.local_moment(at) });
+        let deadline =
+            self.booking.hold_ends().map(|at| Row { label: phrases.deadline.to_owned(), value: self.local_moment(at) });
         let mut rows = vec![self.amount(phrases.due_now, due)];
         rows.extend(deadline);
         rows.extend((later > 0).then(|| self.amount(phrases.due_on_arrival, later)));
@@ -83,6 +80,7 @@ impl<'a> PaymentSummary<'a> {
         let phrases = self.language.phrases();
         let moved = movement.map(|movement| ((movement.label)(phrases), self.increase(movement.part)));
         let parts = [
+            (phrases.change_fee, self.booking.change_fee()),
             (phrases.paid, self.ledger.captured),
             (phrases.refunded, self.ledger.refunded),
             (phrases.charged_back, self.ledger.charged_back),
@@ -110,7 +108,7 @@ impl<'a> PaymentSummary<'a> {
     pub(super) fn balance_note(&self) -> &'static str {
         let phrases = self.language.phrases();
         match self.booking.balance() {
-            _ if self.booking.status == Status::Held => "",
+            _ if self.booking.hold_ends().is_some() => "",
             0 if self.ledger.kept() > 0 => phrases.all_paid,
             0 => phrases.not_due,
             _ if self.ledger.kept() > 0 => phrases.balance_on_arrival,

@@ -37,6 +37,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     due_now: "Due now",
     deadline: "Pay by",
     due_on_arrival: "Due on arrival",
+    change_fee: "Change fee",
     this_payment: "This payment",
     this_refund: "This refund",
     paid: "Paid",

@@ -39,6 +39,7 @@ pub(super) static FRENCH: Phrases = Phrases {
     due_now: "À régler maintenant",
     deadline: "À régler avant le",
     due_on_arrival: "À régler à l’arrivée",
+    change_fee: "Frais de modification",
     this_payment: "Ce paiement",
     this_refund: "Ce remboursement",
     paid: "Réglé",

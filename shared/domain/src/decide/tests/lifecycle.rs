@@ -65,6 +65,7 @@ fn another_address_ends_the_links_and_another_name_does_not() {
             reprice: false,
             quote: None,
             override_restrictions: false,
+            waive_change_fees: false,
         };
         assert_eq!(status(&property.one(BookingCommand::Modify(Box::new(command)))), Some(Status::Confirmed));
         property.booking("1").token_epoch

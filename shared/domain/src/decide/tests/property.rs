@@ -222,6 +222,7 @@ impl TestProperty {
             reprice: true,
             quote: None,
             override_restrictions: false,
+            waive_change_fees: false,
         }
     }
 

@@ -9,7 +9,7 @@ use mongodb::ClientSession;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::options::ReadConcern;
 use pvt_domain::block::Block;
-use pvt_domain::booking::{Status, Stay};
+use pvt_domain::booking::{Status, Stay, claimed_nights};
 use pvt_domain::ids::{BedId, BookingId, PropertyId, uuid_text};
 use pvt_domain::timestamp::Timestamp;
 use serde::Deserialize;
@@ -29,7 +29,14 @@ pub struct BookingSummary {
     pub stays: Vec<Stay>,
     /// When it last changed.
     pub updated_at: Timestamp,
+    #[serde(default)]
+    pending_change: Option<PendingStays>,
     history: Vec<EventOf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct PendingStays {
+    stays: Vec<Stay>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -48,7 +55,8 @@ impl BookingSummary {
         event_ids: impl IntoIterator<Item = Uuid>,
     ) -> Self {
         let history: Vec<EventOf> = event_ids.into_iter().map(|event_id| EventOf { event_id }).collect();
-        Self { id, status, rev: u32::try_from(history.len()).unwrap_or(u32::MAX), stays, updated_at, history }
+        let rev = u32::try_from(history.len()).unwrap_or(u32::MAX);
+        Self { id, status, rev, stays, updated_at, pending_change: None, history }
     }
 
     /// The ids of its events, oldest first.
@@ -58,8 +66,8 @@ impl BookingSummary {
 
     /// The bed-nights it must have claimed.
     pub fn bed_nights(&self) -> impl Iterator<Item = (&BedId, NaiveDate)> {
-        let stays = if self.status.holds_beds() { self.stays.as_slice() } else { &[] };
-        stays.iter().flat_map(Stay::bed_nights)
+        let pending = self.pending_change.as_ref().map_or(&[][..], |pending| &pending.stays);
+        claimed_nights(self.status, &self.stays, pending)
     }
 }
 
@@ -102,7 +110,8 @@ impl Reconciliations<'_> {
         property_id: &PropertyId,
     ) -> Result<PropertySnapshot, StoreError> {
         let mut snapshot = PropertySnapshot::default();
-        let fields = doc! { "status": 1, "rev": 1, "stays": 1, "updated_at": 1, "history.event_id": 1 };
+        let fields = doc! { "status": 1, "rev": 1, "stays": 1, "pending_change.stays": 1, "updated_at": 1,
+        "history.event_id": 1 };
         let mine = doc! { "property_id": property_id.as_str() };
         let mut found = self
             .0

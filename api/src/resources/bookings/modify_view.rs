@@ -1,0 +1,67 @@
+//! Preview of a modification: its price, its fee and what has to be paid.
+
+use super::view::PriceView;
+use pvt_domain::booking::{Booking, Status, Stay, StayRequest};
+use pvt_domain::ids::BookingId;
+use pvt_domain::money::Money;
+use pvt_domain::timestamp::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// A modification as it would be decided now. Whether beds are free is not checked.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChangePreview")]
+pub(super) struct ChangePreviewView<'a> {
+    id: BookingId,
+    reference: &'a str,
+    /// As it is now.
+    status: Status,
+    #[schemars(range(min = 1))]
+    rev: u32,
+    dry_run: bool,
+    /// The instant of this preview; the fee grows towards arrival.
+    at: Timestamp,
+    stays: Vec<StayRequest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    price: Option<PriceView<'a>>,
+    /// The fee of this change: what cancelling costs now, less what cancelling costs right after it. Together with the
+    /// price, fees never exceed the highest price that the booking had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fee: Option<Money>,
+    /// Fees of all changes, owed beside the price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change_fee: Option<Money>,
+    /// Balance due after the change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due: Option<Money>,
+    /// What has to be paid before the change takes effect; its beds are held meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payable: Option<Money>,
+    /// What would be refunded of what was paid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund: Option<Money>,
+}
+
+impl<'a> ChangePreviewView<'a> {
+    /// `decided` is the booking after the change was decided, `changed` after it has taken effect.
+    pub(super) fn new(booking: &'a Booking, decided: &Booking, changed: &'a Booking, at: Timestamp) -> Self {
+        let payable = decided.pending_change.as_ref().map(|_| decided.payable());
+        let money = |amount: i64| changed.price.as_ref().map(|price| Money::new(amount, price.currency));
+        let fees = |booking: &Booking| booking.payment.change_fees.sum;
+        Self {
+            id: booking.id,
+            reference: &booking.reference,
+            status: booking.status,
+            rev: booking.rev,
+            dry_run: true,
+            at,
+            stays: changed.stays.iter().map(Stay::as_request).collect(),
+            price: changed.price.as_ref().map(|price| PriceView::new(price, &changed.stays)),
+            fee: money((fees(changed) - fees(booking)).max(0)),
+            change_fee: money(changed.change_fee()),
+            due: money(changed.balance()),
+            payable: payable.and_then(money),
+            refund: money((changed.payment.refund_due() - booking.payment.refund_due()).max(0)),
+        }
+    }
+}

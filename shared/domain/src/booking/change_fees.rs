@@ -1,0 +1,89 @@
+//! Fees of guests' changes: what a change gives up costs what cancelling it at that moment would have cost.
+//!
+//! Without them a guest would avoid a cancellation fee by changing first: to one night, or to a date far ahead.
+
+use super::{Booking, Status};
+use crate::money::is_zero;
+use crate::rates::cancellation::{cancellation_fee, changes_are_free};
+use crate::timestamp::Timestamp;
+use crate::values::property::Property;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Fees of a guest's changes, in minor units of the price's currency.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChangeFees {
+    /// Sum over the guest's changes of `max(0, cancellation fee before − cancellation fee after)`, both at the time of
+    /// the change.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sum: i64,
+    /// By how much the highest price since the first fee exceeds the present price. It limits what is charged: price
+    /// and fees together never exceed that highest price.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub below_highest_price: i64,
+}
+
+impl ChangeFees {
+    /// Whether there are none.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Amount owed beside the price while the booking stands.
+    pub fn beside_price(self) -> i64 {
+        self.sum.min(self.below_highest_price)
+    }
+
+    /// Amount owed when the booking, whose price is `total`, ends with this cancellation fee.
+    fn with_cancellation(self, fee: i64, total: i64) -> i64 {
+        (fee + self.sum).min(total + self.below_highest_price)
+    }
+
+    /// With the fee of one more change; each pair is a cancellation fee and a price.
+    fn with_change(self, (fee_before, price_before): (i64, i64), (fee_after, price_after): (i64, i64)) -> Self {
+        let sum = self.sum + (fee_before - fee_after).max(0);
+        if sum == 0 {
+            return Self::default();
+        }
+        Self { sum, below_highest_price: (price_before + self.below_highest_price - price_after).max(0) }
+    }
+}
+
+impl Booking {
+    /// Total of the price; zero without one.
+    pub(crate) fn total(&self) -> i64 {
+        self.price.as_ref().map_or(0, |price| price.total)
+    }
+
+    /// Fees of the guest's changes, owed beside the price; zero once the beds are released, because a cancellation fee
+    /// includes them.
+    pub fn change_fee(&self) -> i64 {
+        if self.status.holds_beds() { self.payment.change_fees.beside_price() } else { 0 }
+    }
+
+    /// Fee of the policy alone at `now`.
+    fn policy_fee_at(&self, property: &Property, now: Timestamp) -> i64 {
+        cancellation_fee(self.cancellation_policy.as_ref(), self.price.as_ref(), &self.stays, property, now)
+    }
+
+    /// The fee of cancelling at `now`, including the fees of the guest's changes. A booking that was never confirmed
+    /// is cancelled free of charge.
+    pub fn cancellation_fee_at(&self, property: &Property, now: Timestamp) -> i64 {
+        if self.status == Status::Held {
+            return 0;
+        }
+        self.payment.change_fees.with_cancellation(self.policy_fee_at(property, now), self.total())
+    }
+
+    /// The change fees after a guest changed this booking into `changed` at `now`.
+    pub(crate) fn change_fees_after(&self, changed: &Self, property: &Property, now: Timestamp) -> ChangeFees {
+        let fees = self.payment.change_fees;
+        if changes_are_free(self.cancellation_policy.as_ref(), &self.stays, property, now) {
+            return fees;
+        }
+        fees.with_change(
+            (self.policy_fee_at(property, now), self.total()),
+            (changed.policy_fee_at(property, now), changed.total()),
+        )
+    }
+}

@@ -1,0 +1,58 @@
+//! A guest's change whose addition is held until its deposit is paid.
+//!
+//! The booking itself stays as it was meanwhile: it keeps its beds, and the beds of the change are held beside them.
+
+use super::{Booking, ChangeFees, Stay};
+use crate::ids::RatePlanId;
+use crate::timestamp::Timestamp;
+use crate::values::policy::CancellationPolicy;
+use crate::values::price::Price;
+use serde::{Deserialize, Serialize};
+
+/// A change that takes effect once the booking's payments cover `required`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PendingChange {
+    /// All stays after the change.
+    pub stays: Vec<Stay>,
+    /// Price after the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+    /// Rate plan after the change.
+    pub rate_plan_id: RatePlanId,
+    /// Cancellation policy after the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancellation_policy: Option<CancellationPolicy>,
+    /// Fees of the guest's changes after this one.
+    #[serde(default, skip_serializing_if = "ChangeFees::is_none")]
+    pub change_fees: ChangeFees,
+    /// Deposit of the changed booking: the amount that must be paid in total.
+    pub required: i64,
+    /// When the beds of the change are released, unless it is paid.
+    pub expires_at: Timestamp,
+}
+
+impl Booking {
+    /// When beds are released unless they are paid: those of a held booking, or those of a pending change.
+    pub fn hold_ends(&self) -> Option<Timestamp> {
+        match &self.pending_change {
+            Some(pending) => Some(pending.expires_at),
+            None => self.payment.expires_at.filter(|_| self.status == super::Status::Held),
+        }
+    }
+
+    /// Whether the payments cover the pending change, if there is one.
+    pub(crate) fn pending_is_paid(&self) -> bool {
+        self.pending_change.as_ref().is_some_and(|pending| self.payment.covers_amount(pending.required))
+    }
+
+    /// Makes the pending change effective.
+    pub fn apply_pending(&mut self) {
+        let Some(pending) = self.pending_change.take() else { return };
+        self.stays = pending.stays;
+        self.price = pending.price;
+        self.rate_plan_id = pending.rate_plan_id;
+        self.cancellation_policy = pending.cancellation_policy;
+        self.payment.change_fees = pending.change_fees;
+        self.payment.required = pending.required;
+    }
+}

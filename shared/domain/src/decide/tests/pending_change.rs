@@ -1,0 +1,231 @@
+//! Pending changes: what a guest's change adds is held until its deposit is paid; the booking stays as it was.
+
+use super::property::{TestProperty, code, id, status};
+use crate::actor::Actor;
+use crate::booking::{Action, PaymentStatus, Status, StayRequest};
+use crate::decide::Decision;
+use crate::fixtures::{at, request, stay};
+use crate::ledger::Summary;
+use crate::messages::*;
+use chrono::{Days, TimeDelta};
+use proptest::prelude::*;
+
+const DORM: &str = "dorm-6-mixed";
+/// One guest for one night, taxes included.
+const NIGHT: i64 = 4_760;
+
+/// A prepaid booking of one night, paid and confirmed.
+fn paid_night() -> TestProperty {
+    let mut property = TestProperty::new();
+    let stays = vec![stay(DORM, "2027-01-10", "2027-01-11", 1)];
+    let requested = RequestBooking { rate_plan_id: "prepaid".into(), ..request("1", stays) };
+    let command_id = requested.booking_id.request_command_id();
+    property.run(&[(command_id, BookingCommand::Request(Box::new(requested)))]);
+    pay(&mut property, 1, NIGHT);
+    assert_eq!(property.booking("1").status, Status::Confirmed);
+    property
+}
+
+/// The ledger's totals become `captured` in all.
+fn pay(property: &mut TestProperty, ledger_rev: u64, captured: i64) -> Decision {
+    let ledger = Summary { ledger_rev, captured, cleared: captured, ..Summary::default() };
+    let header = property.header("1");
+    property.one(BookingCommand::SettlePayment(SettlePayment { header, ledger }))
+}
+
+fn guest_changes(property: &mut TestProperty, stays: Vec<StayRequest>) -> Decision {
+    let mut modify = property.modification("1", stays);
+    modify.header.actor = Actor::GUEST;
+    property.one(BookingCommand::Modify(Box::new(modify)))
+}
+
+fn expire(property: &mut TestProperty) -> Decision {
+    let header = property.header("1");
+    property.one(BookingCommand::ExpireHold(ExpireHold { header }))
+}
+
+fn extended() -> Vec<StayRequest> {
+    vec![stay(DORM, "2027-01-10", "2027-01-14", 3)]
+}
+
+#[test]
+fn addition_is_held_until_its_deposit_is_paid() {
+    let mut property = paid_night();
+    let decision = guest_changes(&mut property, extended());
+    let Decision::Decided(event) = decision else { panic!("{decision:?}") };
+    assert_eq!((event.status, event.action), (Status::Confirmed, Some(Action::HoldChange)));
+    let booking = property.booking("1");
+    assert_eq!((booking.stays[0].departure, booking.price.as_ref().unwrap().total), (stay_end("2027-01-11"), NIGHT));
+    assert_eq!((booking.payable(), booking.balance(), booking.payment_status()), (11 * NIGHT, 0, PaymentStatus::Paid));
+    assert_eq!(booking.hold_ends(), Some(at("2026-12-01T12:30:00Z")));
+    assert_eq!(property.claims.len(), 12, "the beds of the change are held, the present one among them");
+    pay(&mut property, 2, 5 * NIGHT);
+    assert_eq!(property.booking("1").payment.to_refund, 0, "a part of the deposit is kept");
+    let decision = pay(&mut property, 3, 12 * NIGHT);
+    let Decision::Decided(event) = decision else { panic!("{decision:?}") };
+    assert_eq!((event.action, event.stays[0].guests), (Some(Action::Modify), 3));
+    let booking = property.booking("1");
+    assert_eq!((booking.payable(), booking.payment.required, booking.pending_change.is_none()), (0, 12 * NIGHT, true));
+    assert_eq!(property.claims.len(), 12);
+}
+
+fn stay_end(day: &str) -> chrono::NaiveDate {
+    crate::fixtures::date(day)
+}
+
+#[test]
+fn unpaid_addition_is_released_and_the_booking_stays() {
+    let mut property = paid_night();
+    let before = property.booking("1").clone();
+    guest_changes(&mut property, extended());
+    pay(&mut property, 2, 2 * NIGHT);
+    assert_eq!(code(&expire(&mut property)), Some(RefusalCode::TooEarly));
+    property.now = at("2026-12-01T12:30:00Z");
+    assert_eq!(status(&expire(&mut property)), Some(Status::Confirmed));
+    let booking = property.booking("1");
+    assert_eq!((&booking.stays, &booking.price, property.claims.len()), (&before.stays, &before.price, 1));
+    assert_eq!(booking.payment.to_refund, NIGHT, "what was paid towards it goes back");
+    assert_eq!(expire(&mut property), Decision::Refused(ReplyOutcome::Conflict, None));
+}
+
+#[test]
+fn moved_dates_keep_the_present_beds_until_paid() {
+    let mut property = paid_night();
+    let beds = property.booking("1").stays[0].assigned_beds.clone();
+    guest_changes(&mut property, vec![stay("private-double", "2027-02-01", "2027-02-03", 2)]);
+    assert_eq!(property.claims.len(), 1 + 4);
+    assert_eq!(property.booking("1").stays[0].assigned_beds, beds);
+    pay(&mut property, 2, 100_000);
+    let booking = property.booking("1");
+    assert_eq!((booking.stays[0].room_type_id.as_str(), property.claims.len()), ("private-double", 4));
+}
+
+#[test]
+fn later_change_replaces_a_pending_one() {
+    let mut property = paid_night();
+    guest_changes(&mut property, extended());
+    guest_changes(&mut property, vec![stay(DORM, "2027-01-10", "2027-01-12", 1)]);
+    assert_eq!((property.booking("1").payable(), property.claims.len()), (NIGHT, 2));
+    guest_changes(&mut property, vec![stay(DORM, "2027-01-10", "2027-01-11", 1)]);
+    assert_eq!((property.booking("1").payable(), property.claims.len()), (0, 1));
+    let refused = guest_changes(&mut property, vec![stay("castle", "2027-01-10", "2027-01-12", 1)]);
+    assert_eq!(code(&refused), Some(RefusalCode::Closed));
+}
+
+#[test]
+fn refused_change_keeps_the_pending_one() {
+    let mut property = paid_night();
+    guest_changes(&mut property, extended());
+    let before = property.booking("1").clone();
+    assert_eq!(
+        code(&guest_changes(&mut property, vec![stay("castle", "2027-01-10", "2027-01-12", 1)])),
+        Some(RefusalCode::Closed)
+    );
+    assert_eq!(property.booking("1"), &before);
+    property.check();
+}
+
+#[test]
+fn end_of_the_booking_releases_the_addition() {
+    for ends in [0, 1] {
+        let mut property = paid_night();
+        guest_changes(&mut property, extended());
+        if ends == 0 {
+            let header = property.header("1");
+            property.one(BookingCommand::Cancel(CancelBooking { header, waive_fee: false }));
+            assert_eq!(property.claims.len(), 0);
+        } else {
+            property.at_check_in("2027-01-10");
+            assert_eq!(status(&property.check_in("1")), Some(Status::CheckedIn));
+            assert_eq!(property.claims.len(), 1);
+        }
+        assert!(property.booking("1").pending_change.is_none());
+    }
+}
+
+#[test]
+fn staff_and_paid_up_guests_need_no_further_deposit() {
+    let mut property = paid_night();
+    property.modify("1", extended());
+    assert_eq!((property.booking("1").balance(), property.claims.len()), (11 * NIGHT, 12), "staff decide");
+    let mut property = paid_night();
+    pay(&mut property, 2, 20 * NIGHT);
+    property.now = at("2026-12-02T12:00:00Z");
+    guest_changes(&mut property, extended());
+    assert!(property.booking("1").pending_change.is_some(), "a surplus that is being refunded pays for nothing");
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Change { ahead: u64, nights: u64, guests: u32, private: bool },
+    Pay(i64),
+    Wait(i64),
+    Expire,
+    Other { ahead: u64, guests: u32 },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0..6_u64, 1..5_u64, 1..5_u32, any::<bool>()).prop_map(|(ahead, nights, guests, private)| Step::Change {
+            ahead, nights, guests, private
+        }),
+        2 => (1..60_i64).prop_map(Step::Pay),
+        1 => (1..60_i64).prop_map(Step::Wait),
+        2 => Just(Step::Expire),
+        2 => (0..6_u64, 1..7_u32).prop_map(|(ahead, guests)| Step::Other { ahead, guests }),
+    ];
+    prop::collection::vec(step, 0..14)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    /// Claims, grid and bookings agree after every step (see `TestProperty::apply`).
+    #[test]
+    fn nothing_is_confirmed_beyond_its_deposit(steps in steps()) {
+        let mut property = paid_night();
+        let (mut captured, mut ledger_rev) = (NIGHT, 1);
+        let first = crate::fixtures::date("2027-01-10");
+        let room_type = |private: bool| if private { "private-double" } else { DORM };
+        let nights = |ahead: u64, nights: u64, guests: u32, private: bool| {
+            let arrival = first.checked_add_days(Days::new(ahead)).unwrap();
+            let departure = arrival.checked_add_days(Days::new(nights)).unwrap();
+            StayRequest::new(room_type(private), arrival, departure, guests)
+        };
+        for (index, step) in steps.into_iter().enumerate() {
+            let before = property.booking("1").clone();
+            match step {
+                Step::Change { ahead, nights: count, guests, private } => {
+                    let guests = if private { guests.min(2) } else { guests };
+                    guest_changes(&mut property, vec![nights(ahead, count, guests, private)]);
+                }
+                Step::Pay(count) => {
+                    captured += count * NIGHT / 2;
+                    ledger_rev += 1;
+                    pay(&mut property, ledger_rev, captured);
+                }
+                Step::Wait(minutes) => {
+                    property.now = (property.now.as_datetime() + TimeDelta::minutes(minutes)).into();
+                }
+                Step::Expire => {
+                    expire(&mut property);
+                }
+                Step::Other { ahead, guests } => {
+                    property.book(&format!("other-{index}"), vec![nights(ahead, 2, guests, false)]);
+                }
+            }
+            let booking = property.booking("1");
+            let total = booking.price.as_ref().unwrap().total;
+            prop_assert_eq!(booking.status, Status::Confirmed);
+            // The plan wants everything paid.
+            let kept = captured - booking.payment.to_refund;
+            prop_assert!(total <= kept, "{total} is confirmed, {kept} was paid and is not to be refunded");
+            if booking.pending_change.is_some() {
+                prop_assert_eq!((&booking.stays, &booking.price), (&before.stays, &before.price));
+                let pending = booking.pending_change.as_ref().unwrap();
+                prop_assert!(pending.price.as_ref().unwrap().total > total);
+            }
+            prop_assert!(property.bookings.contains_key(&id("1")));
+        }
+    }
+}

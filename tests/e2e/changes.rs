@@ -1,0 +1,155 @@
+//! Guests' changes: what they give up costs what cancelling it costs, and what they add is held until it is paid.
+
+use crate::harness::{AcceptedBooking, ApiResponse, Expectations, LONG_TIMEOUT, Stack, StackBuilder};
+use crate::payments::{FREQUENT_EXPIRY, checkout, hold, mails, paid, prepaid, start, until};
+use anyhow::{Context, Result};
+use chrono::Days;
+use pvt_domain::booking::{Action, Booking, Status};
+use pvt_domain::ids::BookingId;
+use pvt_stripe_simulator::PayOutcome;
+use pvt_testkit::{DORM, days_from_now, doc, eventually};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+async fn stored(stack: &Stack, booked: &AcceptedBooking) -> Result<Booking> {
+    stack.mongo.bookings().find(BookingId::from_uuid(booked.id)).await?.context("the booking is stored")
+}
+
+/// `PATCH` by the guest, at the booking's present revision.
+async fn patch(stack: &Stack, booked: &AcceptedBooking, query: &str, body: &Value) -> Result<ApiResponse> {
+    let rev = format!("\"{}\"", stored(stack, booked).await?.rev);
+    let headers = [("content-type", "application/json"), ("if-match", rev.as_str()), ("prefer", "wait=30")];
+    let path = format!("/api/bookings/{}?token={}{query}", booked.id, booked.token);
+    stack.client.send(Method::PATCH, &path, &headers, Some(body.to_string().into_bytes())).await
+}
+
+fn amount(answer: &ApiResponse, pointer: &str) -> i64 {
+    answer.body.pointer(pointer).and_then(|money| money["amount"].as_i64()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn changing_before_cancelling_keeps_the_fee() -> Result<()> {
+    let stack = start().await?;
+    // Tomorrow: most of the price, or all of it, is due as a fee.
+    let (booked, ..) = paid(&stack, "1", days_from_now(1)).await?;
+    let cancel = format!("/api/bookings/{}?token={}&dry_run=true", booked.id, booked.token);
+    let at_once = amount(&stack.client.send(Method::DELETE, &cancel, &[], None).await?, "/fee");
+    let captured = stored(&stack, &booked).await?.payment.ledger().captured;
+    assert!(at_once >= captured / 2 && at_once > 0, "{at_once} of {captured}");
+    let far = days_from_now(90);
+    let body = json!({ "stays": [{ "room_type_id": DORM, "arrival": far, "departure": far + Days::new(1),
+        "guests": 1 }] });
+    let shown = patch(&stack, &booked, "&dry_run=true", &body).await?;
+    assert_eq!((shown.status, shown.body["dry_run"].as_bool()), (StatusCode::OK, Some(true)), "{shown:?}");
+    assert!(amount(&shown, "/fee") > 0, "{shown:?}");
+    assert_eq!(stored(&stack, &booked).await?.rev, 2, "a preview changes nothing");
+    let changed = patch(&stack, &booked, "", &body).await?;
+    assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
+    assert_eq!(amount(&changed, "/payment/change_fee"), amount(&shown, "/change_fee"), "{changed:?}");
+    assert_eq!(amount(&changed, "/price/total"), amount(&shown, "/price/total"));
+    let cancelled = stack.client.cancel(&booked).await?;
+    assert_eq!(cancelled.status, StatusCode::OK, "{cancelled:?}");
+    assert!(amount(&cancelled, "/cancellation_fee") >= at_once, "{at_once} at once, then {cancelled:?}");
+    stack.wait_until_quiet(&Expectations::clean()).await?;
+    let ledger = stored(&stack, &booked).await?.payment.ledger();
+    assert!(ledger.kept() >= at_once && ledger.captured == captured, "{ledger:?}");
+    stack.end(Expectations::clean()).await
+}
+
+#[tokio::test]
+async fn addition_is_held_until_paid_despite_aborts() -> Result<()> {
+    let processes: [(&str, &[&str]); 4] = [
+        ("confirmations", &["confirmations"]),
+        ("standby", &["confirmations"]),
+        ("payments", &["payments"]),
+        ("others", &["analytics", "emails", "scheduler"]),
+    ];
+    let builder = StackBuilder::new().paid_online().with(FREQUENT_EXPIRY.0, FREQUENT_EXPIRY.1);
+    let mut stack = builder.workers(&processes).start().await?;
+    for (round, point) in
+        ["before_commit", "after_commit_before_publish", "after_publish_before_ack"].iter().enumerate()
+    {
+        let arrival = days_from_now(60 + 20 * u64::try_from(round)?);
+        let (booked, ..) = paid(&stack, point, arrival).await?;
+        let before = stored(&stack, &booked).await?;
+        // The process that decides the change aborts; the other one takes over.
+        abort_next(&mut stack, point).await?;
+        let body = json!({ "stays": [{ "departure": arrival + Days::new(5) }] });
+        let held = patch(&stack, &booked, "", &body).await?;
+        stack.program("confirmations")?.wait_for_abort().await?;
+        assert_eq!(held.status, StatusCode::OK, "{held:?}");
+        let payable = amount(&held, "/payment/payable");
+        assert_eq!(
+            payable,
+            amount(&held, "/pending_change/price/total") - before.payment.ledger().captured,
+            "{held:?}"
+        );
+        assert!(payable > 0 && held.text("/payment/expires_at") > held.text("/updated_at"), "{held:?}");
+        let now = stored(&stack, &booked).await?;
+        assert_eq!((now.status, &now.stays, &now.price), (Status::Confirmed, &before.stays, &before.price));
+        // So does the one that applies its payment.
+        abort_next(&mut stack, point).await?;
+        let (session, _) = checkout(&stack, &booked, &format!("change {point}")).await?;
+        stack.stripe()?.pay(&session, PayOutcome::Success)?;
+        stack.program("confirmations")?.wait_for_abort().await?;
+        let paid = eventually("the change takes effect", LONG_TIMEOUT, || async {
+            let booking = stored(&stack, &booked).await?;
+            Ok(booking.pending_change.is_none().then_some(booking))
+        });
+        let paid = paid.await?;
+        assert_eq!((paid.stays[0].departure, paid.balance()), (arrival + Days::new(5), 0));
+        stack.restart("confirmations").await?;
+        stack.wait_until_quiet(&Expectations::clean()).await?;
+        let mailed = mails(&stack, &booked).await?;
+        for kind in ["change_payment_link", "booking_modified"] {
+            assert_eq!(mailed.iter().filter(|mail| *mail == kind).count(), 1, "{kind}: {mailed:?}");
+        }
+        assert_eq!(stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds, 0);
+    }
+    stack.end(Expectations::clean()).await
+}
+
+/// Starts the deciding process so that it aborts at this point, and then the one that takes over.
+async fn abort_next(stack: &mut Stack, point: &str) -> Result<()> {
+    if stack.program("confirmations")?.is_running()? {
+        stack.program("confirmations")?.stop().await?;
+    }
+    stack.program("standby")?.stop().await?;
+    stack.start_with_fault_point("confirmations", point).await?;
+    stack.ready("confirmations").await?;
+    stack.restart("standby").await
+}
+
+#[tokio::test]
+async fn unpaid_addition_is_released() -> Result<()> {
+    let stack = start().await?;
+    let arrival = days_from_now(60);
+    let (booked, ..) = paid(&stack, "1", arrival).await?;
+    let before = stored(&stack, &booked).await?;
+    let held = patch(&stack, &booked, "", &json!({ "stays": [{ "departure": arrival + Days::new(4) }] })).await?;
+    assert!(amount(&held, "/payment/payable") > 0, "{held:?}");
+    let (session, _) = checkout(&stack, &booked, "change").await?;
+    let overdue = doc! { "pending_change.expires_at": "2026-01-01T00:00:00.000Z" };
+    stack.stores.set("bookings", &booked.id.to_string(), overdue).await?;
+    let released = eventually("the addition is released", LONG_TIMEOUT, || async {
+        let booking = stored(&stack, &booked).await?;
+        Ok(booking.pending_change.is_none().then_some(booking))
+    });
+    let released = released.await?;
+    assert_eq!((released.status, &released.stays, &released.price), (Status::Confirmed, &before.stays, &before.price));
+    assert_eq!(released.history.last().map(|entry| entry.action), Some(Action::ReleaseChange));
+    let object = stack.stripe()?.object(&session).context("the session")?;
+    assert_eq!(object["status"], "expired", "closed at Stripe before the beds were released");
+    // The guest can still change, and a booking without a change can be held beside it.
+    let again = patch(&stack, &booked, "", &json!({ "stays": [{ "departure": arrival + Days::new(3) }] })).await?;
+    assert!(amount(&again, "/payment/payable") > 0, "{again:?}");
+    let (session, _) = checkout(&stack, &booked, "again").await?;
+    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    eventually("the second change takes effect", LONG_TIMEOUT, || async {
+        Ok((stored(&stack, &booked).await?.stays[0].departure == arrival + Days::new(3)).then_some(()))
+    })
+    .await?;
+    hold(&stack, "2", &prepaid(arrival, 2)).await?;
+    until(&stack, &booked, Status::Confirmed).await?;
+    stack.end(Expectations::clean()).await
+}
