@@ -65,6 +65,8 @@ pub(crate) struct App {
     pub(crate) password_hasher: Hasher,
     pub(crate) rate_limits: Arc<RateLimits>,
     pub(crate) proxies: Vec<Network>,
+    /// Whether Stripe's events are about real money; `None`: either.
+    pub(crate) stripe_livemode: Option<bool>,
     pub(crate) webhook_secrets: WebhookSecrets,
     pub(crate) health: Arc<Health>,
     pub(crate) intake: IntakeMetrics,
@@ -123,6 +125,7 @@ impl App {
                 .context("JWT_SECRET cannot be used")?,
             password_hasher: Hasher::new(),
             proxies: config.trusted_proxies.clone(),
+            stripe_livemode: config.stripe_livemode(),
             webhook_secrets: WebhookSecrets::new(&config.stripe_webhook_secrets)
                 .context("STRIPE_WEBHOOK_SECRETS cannot be used")?,
             idempotency: IdempotencyCache::new(),

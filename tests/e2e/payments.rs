@@ -327,3 +327,52 @@ async fn card_numbers_are_refused_and_never_stored() -> Result<()> {
     assert!(CARDS.iter().all(|card| !kept.contains(card) && !kept.contains(&digits(card))), "a card number was stored");
     stack.end(Expectations::clean()).await
 }
+
+/// A bank debit that fails after days leaves the app's payment as it was before: the guest tries again, and a hold
+/// that nobody pays any more ends.
+#[tokio::test]
+async fn failed_bank_debit_can_be_paid_again_or_expires() -> Result<()> {
+    let stack = start().await?;
+    let debit = |key: &'static str, arrival| {
+        let stack = &stack;
+        async move {
+            let booked = hold(stack, key, &prepaid(arrival, 2)).await?;
+            let intent = app_payment(stack, &booked, key).await?;
+            stack.stripe()?.pay(&intent, PayOutcome::AsyncPending)?;
+            until_processing(stack, &booked, true).await?;
+            stack.stripe()?.complete_async(&intent, false)?;
+            until_processing(stack, &booked, false).await?;
+            anyhow::Ok((booked, intent))
+        }
+    };
+    let (again, intent) = debit("again", days_from_now(60)).await?;
+    assert_eq!(app_payment(&stack, &again, "second try").await?, intent, "it can be paid");
+    stack.stripe()?.pay(&intent, PayOutcome::Success)?;
+    until(&stack, &again, Status::Confirmed).await?;
+
+    let (given_up, intent) = debit("given up", days_from_now(90)).await?;
+    expire_hold(&stack, &given_up).await?;
+    until(&stack, &given_up, Status::Expired).await?;
+    let object = stack.stripe()?.object(&intent).context("the payment")?;
+    assert_eq!(object["status"], "canceled", "closed at Stripe before the beds were released");
+    stack.end(Expectations::clean()).await
+}
+
+/// Creates a payment for an app; its id at Stripe.
+async fn app_payment(stack: &Stack, booked: &AcceptedBooking, key: &str) -> Result<String> {
+    let asking = json!({ "booking_id": booked.id, "token": booked.token });
+    let headers = [("idempotency-key", key), ("prefer", "wait=30")];
+    let answer = stack.client.post("/api/payments/create-intent", &headers, &asking).await?;
+    ensure!(answer.status == StatusCode::CREATED, "{answer:?}");
+    let secret = answer.text("/client_secret");
+    Ok(secret.split("_secret").next().unwrap_or_default().to_owned())
+}
+
+async fn until_processing(stack: &Stack, booked: &AcceptedBooking, processing: bool) -> Result<()> {
+    eventually("the booking knows the state of its payment", SHORT_TIMEOUT, || async {
+        let booking = until(stack, booked, Status::Held).await?;
+        let known = booking.payment.ledger.as_ref().is_some_and(|ledger| ledger.processing == processing);
+        Ok(known.then_some(()))
+    })
+    .await
+}

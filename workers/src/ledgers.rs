@@ -8,7 +8,7 @@ use pvt_domain::actor::Actor;
 use pvt_domain::events::PaymentEvent;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
-use pvt_domain::ledger::{Ledger, LedgerChange};
+use pvt_domain::ledger::{Ledger, LedgerChange, Refetch};
 use pvt_domain::messages::{ACCOUNT_MAIL, StaffAlert};
 use pvt_domain::messages::{
     BOOKING_SETTLE_PAYMENT, CommandHeader, PAYMENT_REFRESH, PAYMENT_REFUND, RefreshPayment, Refund, SettlePayment,
@@ -171,14 +171,18 @@ impl Ledgers {
         Ok(mails)
     }
 
-    /// The command to fetch a payment from Stripe, because an event carried only part of it. `joined`: the event is
-    /// merged into its ledger.
-    pub(crate) fn refresh_command(&self, intent: &str, event_id: &str, joined: bool) -> Result<Outgoing, EncodeError> {
-        let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("refresh|{intent}|{event_id}").as_bytes());
+    /// The command to read from Stripe what an event lacked.
+    pub(crate) fn refresh_command(&self, refetch: &Refetch, event_id: &str) -> Result<Outgoing, EncodeError> {
+        let (object, intent, charge) = match refetch {
+            Refetch::Refunds { intent } | Refetch::Payment { intent } => (intent, Some(intent), None),
+            Refetch::PaymentOfCharge { charge } => (charge, None, Some(charge)),
+        };
+        let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("refresh|{object}|{event_id}").as_bytes());
         let command = RefreshPayment {
-            intent: intent.to_owned(),
+            intent: intent.cloned(),
+            charge: charge.cloned(),
             event_id: event_id.to_owned(),
-            joined,
+            joined: matches!(refetch, Refetch::Refunds { .. }),
             requested_at: self.now(),
         };
         Ok(Outgoing::command(self.topology.command_key(PAYMENT_REFRESH, ""), id, &command)?.with_actor(Actor::STRIPE))

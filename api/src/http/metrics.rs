@@ -13,7 +13,7 @@ pub(crate) const HTTP_REQUESTS: &str = "pvt_http_requests_total";
 pub(crate) const HTTP_REQUEST_SECONDS: &str = "pvt_http_request_duration_seconds";
 /// Counter: booking requests. Label `outcome`: `accepted`, `replayed`, `invalid`, `key_reused`, `unavailable`.
 pub(crate) const INTAKE: &str = "pvt_intake_requests_total";
-/// Counter: webhook events. Label `outcome`: `accepted`, `refused`, `unavailable`.
+/// Counter: webhook events. Label `outcome`: `accepted`, `refused`, `other_mode`, `unavailable`.
 pub(crate) const WEBHOOKS: &str = "pvt_webhook_events_total";
 /// Counter: reads of the store on behalf of requests that failed. Label `class`: `unavailable`, `timeout`, `broken`.
 pub(crate) const STORE_FAILURES: &str = "pvt_store_read_failures_total";

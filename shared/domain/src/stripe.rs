@@ -8,8 +8,8 @@ pub mod metadata;
 mod objects;
 
 pub use objects::{
-    BalanceTransaction, Charge, CheckoutSession, ClientSecret, Dispute, IntentStatus, PaymentIntent, Refund,
-    RefundStatus, SessionPayment, SessionStatus,
+    BalanceTransaction, Charge, ChargeStatus, CheckoutSession, ClientSecret, Dispute, IntentStatus, LatestCharge,
+    PaymentError, PaymentIntent, Refund, RefundStatus, SessionPayment, SessionStatus,
 };
 
 use serde::Deserialize;
@@ -25,6 +25,8 @@ pub struct Event {
     pub kind: String,
     /// Creation, in Unix seconds.
     pub created: i64,
+    /// Whether it is about real money.
+    pub livemode: Option<bool>,
     /// Its object at that time.
     pub object: Object,
 }
@@ -68,6 +70,8 @@ struct Envelope {
     #[serde(rename = "type")]
     kind: String,
     created: i64,
+    #[serde(default)]
+    livemode: Option<bool>,
     data: Data,
 }
 
@@ -81,6 +85,18 @@ const SESSION_EVENTS: &str = "checkout.session.";
 const INTENT_EVENTS: &str = "payment_intent.";
 const DISPUTE_EVENTS: &str = "charge.dispute.";
 const REFUND_EVENTS: &str = "refund.";
+/// A guest completed a session; the payment may be processing.
+pub const SESSION_COMPLETED: &str = "checkout.session.completed";
+/// The payment of a completed session succeeded later.
+pub const SESSION_PAID: &str = "checkout.session.async_payment_succeeded";
+/// The payment of a completed session failed later.
+pub const SESSION_FAILED: &str = "checkout.session.async_payment_failed";
+/// A session expired.
+pub const SESSION_EXPIRED: &str = "checkout.session.expired";
+/// A payment succeeded.
+pub const INTENT_SUCCEEDED: &str = "payment_intent.succeeded";
+/// An attempt of a payment failed.
+pub const INTENT_FAILED: &str = "payment_intent.payment_failed";
 /// The former name of `refund.updated`.
 const CHARGE_REFUND_UPDATED: &str = "charge.refund.updated";
 const CHARGE_EVENTS: &str = "charge.";
@@ -90,14 +106,15 @@ impl Event {
     pub fn read(payload: &Value) -> Result<Self, EventError> {
         let envelope = Envelope::deserialize(payload).map_err(|error| EventError::Envelope(error.to_string()))?;
         let object = Object::read(&envelope.kind, envelope.data.object)?;
-        Ok(Self { id: envelope.id, kind: envelope.kind, created: envelope.created, object })
+        let Envelope { id, kind, created, livemode, .. } = envelope;
+        Ok(Self { id, kind, created, livemode, object })
     }
 }
 
 impl Object {
     fn read(kind: &str, object: Value) -> Result<Self, EventError> {
         let read = if kind.starts_with(SESSION_EVENTS) {
-            CheckoutSession::deserialize(object).map(Self::Session)
+            CheckoutSession::deserialize(object).map(|session| Self::Session(with_status(session, kind)))
         } else if kind.starts_with(INTENT_EVENTS) {
             PaymentIntent::deserialize(object).map(Self::Intent)
         } else if kind.starts_with(DISPUTE_EVENTS) {
@@ -134,6 +151,28 @@ impl Object {
             Self::Other => None,
         }
     }
+
+    /// The charge that it is or names. Refunds and disputes may name nothing else.
+    pub fn charge_id(&self) -> Option<&str> {
+        match self {
+            Self::Charge(charge) => Some(&charge.id),
+            Self::Refund(refund) => refund.charge.as_deref(),
+            Self::Dispute(dispute) => dispute.charge.as_deref(),
+            Self::Session(_) | Self::Intent(_) | Self::Other => None,
+        }
+    }
+}
+
+/// The session, with the status that the type of the event implies where it does not say it itself.
+fn with_status(mut session: CheckoutSession, kind: &str) -> CheckoutSession {
+    if session.status == SessionStatus::Unknown {
+        session.status = match kind {
+            SESSION_COMPLETED | SESSION_PAID | SESSION_FAILED => SessionStatus::Complete,
+            SESSION_EXPIRED => SessionStatus::Expired,
+            _ => SessionStatus::Unknown,
+        };
+    }
+    session
 }
 
 #[cfg(test)]

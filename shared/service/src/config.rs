@@ -15,7 +15,7 @@ pub use source::Origin;
 pub use variables::{Kind, VARIABLES, Variable, env_example};
 
 use checks::Check;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use source::Source;
 use std::net::SocketAddr;
 use url::Url;
@@ -127,6 +127,16 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether Stripe's events are about real money, as far as the key or, without one, the environment says.
+    pub fn stripe_livemode(&self) -> Option<bool> {
+        let Some(key) = &self.stripe_secret_key else { return Some(self.environment == Environment::Production) };
+        match key.expose_secret().split('_').nth(1) {
+            Some("live") => Some(true),
+            Some("test") => Some(false),
+            _ => None,
+        }
+    }
+
     /// From the process environment and `.env`.
     ///
     /// # Errors

@@ -222,7 +222,7 @@ async fn repositories_read_and_update_documents() -> Result<()> {
         assert_eq!(after, expected, "nothing but its revocation is added");
     }
     mongo.schedules().list().await?;
-    mongo.payment_sweeps().last().await?.context("the last sweep")?;
+    mongo.payment_sweeps().last(chrono::Utc::now().into()).await?.context("the last sweep")?;
     assert_eq!(mongo.reconciliations().list(None, 100).await?.len(), documents("reconciliations")?.len());
     Ok(())
 }

@@ -4,8 +4,9 @@
 
 use crate::error::StripeError;
 use crate::redact::redacted;
+use chrono::DateTime;
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub(crate) struct Head {
     retry_after: Option<Duration>,
     /// Whether it is the kept answer to an earlier request with the same key.
     replayed: bool,
+    /// Stripe's time, in Unix seconds.
+    pub(crate) date: Option<i64>,
     /// Stripe knows that asking again does not help.
     pub(crate) is_final: bool,
 }
@@ -39,6 +42,9 @@ impl Head {
             request_id: text("request-id").map(redacted),
             retry_after: seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER)),
             replayed: text("idempotent-replayed") == Some("true"),
+            date: text(DATE.as_str())
+                .and_then(|date| DateTime::parse_from_rfc2822(date).ok())
+                .map(|date| date.timestamp()),
             is_final: text("stripe-should-retry") == Some("false"),
         }
     }

@@ -71,12 +71,13 @@ impl StripeClient {
         self.send("create_intent", &intent.request()?, Some(key)).await
     }
 
-    /// Retrieves a payment intent.
+    /// Retrieves a payment intent with its latest charge.
     ///
     /// # Errors
     /// [`StripeError`].
     pub async fn intent(&self, id: &str) -> Result<PaymentIntent, StripeError> {
-        self.send("intent", &RetrievePaymentIntent::new(segment(id)), None).await
+        self.send("intent", &RetrievePaymentIntent::new(segment(id)).expand(vec!["latest_charge".to_owned()]), None)
+            .await
     }
 
     /// Cancels a payment intent. Needs no key: a canceled intent stays canceled.

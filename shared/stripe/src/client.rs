@@ -6,6 +6,7 @@ use crate::answer::{self, Head};
 use crate::error::StripeError;
 use crate::metrics as names;
 use crate::retry::Attempts;
+use chrono::Utc;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, redirect};
@@ -13,6 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use stripe_client_core::{RequestBuilder as StripeCall, StripeMethod, StripeRequest};
 use tokio::time::{Instant, sleep, timeout};
@@ -49,6 +51,8 @@ impl StripeConfig {
 pub struct StripeClient {
     http: reqwest::Client,
     config: Arc<StripeConfig>,
+    /// Seconds by which Stripe's clock was ahead of ours at its last answer.
+    clock_ahead: Arc<AtomicI64>,
 }
 
 /// A request, sent once per attempt.
@@ -82,7 +86,13 @@ impl StripeClient {
             .user_agent(USER_AGENT)
             .build()
             .map_err(|error| setup(&error))?;
-        Ok(Self { http, config: Arc::new(config) })
+        Ok(Self { http, config: Arc::new(config), clock_ahead: Arc::default() })
+    }
+
+    /// The present time by Stripe's clock, in Unix seconds: what is read from Stripe is compared with events, which
+    /// have the times of that clock.
+    pub fn time(&self) -> i64 {
+        Utc::now().timestamp() + self.clock_ahead.load(Ordering::Relaxed)
     }
 
     /// Sends a request of one of async-stripe's builders. Without a key it must be one that may be repeated.
@@ -132,6 +142,9 @@ impl StripeClient {
     async fn attempt(&self, call: &Call) -> Result<(Head, Vec<u8>), StripeError> {
         let mut response = self.request(call).send().await.map_err(unavailable)?;
         let head = Head::new(response.status(), response.headers());
+        if let Some(date) = head.date {
+            self.clock_ahead.store(date - Utc::now().timestamp(), Ordering::Relaxed);
+        }
         let body = body(&mut response).await?;
         debug!(
             operation = call.operation,

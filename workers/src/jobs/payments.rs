@@ -31,12 +31,13 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a batch is merged again because another writer changed incoming of its ledgers.
 const SAVE_ATTEMPTS: u32 = 8;
 
-/// Counter, label `outcome`: events that were new, known, of no interest, or of no booking of ours.
+/// Counter, label `outcome`: events that were new, known, of no interest, of no booking of ours, or of the other mode.
 const EVENTS: &str = "pvt_stripe_events_total";
 
 /// The worker of the `payments` queue.
 pub struct Payments {
     ledgers: Ledgers,
+    livemode: Option<bool>,
 }
 
 /// An event of the batch about a payment.
@@ -56,7 +57,19 @@ struct EventsByBooking {
 impl Payments {
     /// A worker on this database.
     pub fn new(mongo: Mongo, topology: Topology, clock: Clock) -> Self {
-        Self { ledgers: Ledgers::new(mongo, topology, clock) }
+        Self { ledgers: Ledgers::new(mongo, topology, clock), livemode: None }
+    }
+
+    /// The same, for events of this mode only.
+    #[must_use]
+    pub fn of_mode(self, livemode: Option<bool>) -> Self {
+        Self { livemode, ..self }
+    }
+
+    /// Whether an event is of test mode while we take real money, or the reverse. Intake refuses such events; one that
+    /// it accepted before, under another key, must not count either.
+    fn is_of_other_mode(&self, event: &Event) -> bool {
+        self.livemode.zip(event.livemode).is_some_and(|(ours, theirs)| ours != theirs)
     }
 
     /// Stores the events as Stripe sent them.
@@ -76,31 +89,43 @@ impl Payments {
         Ok(())
     }
 
-    /// Finds the booking of each event.
+    /// Finds the booking of each event: by what its object names, else by the ledger that has its payment or charge.
     async fn group_by_booking(&self, jobs: &mut [Job<PaymentCommand>]) -> Result<EventsByBooking, StoreError> {
         let mut incoming_events = Vec::with_capacity(jobs.len());
         for (position, job) in jobs.iter_mut().enumerate() {
             let PaymentCommand::Event(event) = &job.message;
             match Event::read(&event.payload) {
+                Ok(event) if self.is_of_other_mode(&event) => {
+                    count("other_mode", 1);
+                    tracing::error!(event = %event.id, kind = %event.kind, livemode = event.livemode,
+                        "event of Stripe's other mode has no effect");
+                }
                 Ok(Event { object: Object::Other, .. }) => count("not_followed", 1),
                 Ok(event) => incoming_events.push(IncomingEvent { position, event }),
                 Err(error) => job.fail(Failure::reject("stripe_event_unreadable", error)),
             }
         }
-        let unnamed: Vec<&str> = incoming_events
-            .iter()
-            .filter(|incoming| incoming.event.object.booking_id().is_none())
-            .filter_map(|incoming| incoming.event.object.intent_id())
-            .collect();
-        let mut owners = self.ledgers.mongo.ledgers().bookings_of_intents(&unnamed).await?;
-        let named = incoming_events
-            .iter()
-            .filter_map(|incoming| incoming.event.object.intent_id().zip(incoming.event.object.booking_id()));
-        owners.extend(named.map(|(intent, booking)| (intent.to_owned(), booking)).collect::<Vec<_>>());
+        let unnamed = || {
+            incoming_events.iter().map(|incoming| &incoming.event.object).filter(|object| object.booking_id().is_none())
+        };
+        let intents: Vec<&str> = unnamed().filter_map(Object::intent_id).collect();
+        let charges: Vec<&str> = unnamed().filter_map(Object::charge_id).collect();
+        let ledgers = self.ledgers.mongo.ledgers();
+        let mut owners = ledgers.bookings_of_intents(&intents).await?;
+        owners.extend(ledgers.bookings_of_charges(&charges).await?);
+        // The ledger may not have them yet: they are named in this batch.
+        let named = incoming_events.iter().flat_map(|incoming| {
+            let object = &incoming.event.object;
+            let ids = object.intent_id().into_iter().chain(object.charge_id());
+            ids.filter_map(|id| Some((id.to_owned(), object.booking_id()?)))
+        });
+        owners.extend(named.collect::<Vec<_>>());
         let mut events = EventsByBooking::default();
         for incoming in incoming_events {
             let object = &incoming.event.object;
-            match object.booking_id().or_else(|| object.intent_id().and_then(|intent| owners.get(intent).copied())) {
+            let owner = |id: &str| owners.get(id).copied();
+            let booking = object.booking_id().or_else(|| object.intent_id().and_then(owner));
+            match booking.or_else(|| object.charge_id().and_then(owner)) {
                 Some(booking) => events.by_booking.entry(booking).or_default().push(incoming),
                 None => events.unattributed.push(incoming),
             }
@@ -169,20 +194,20 @@ impl Payments {
                 follow_ups.into_iter().for_each(|message| job.emit(message));
             }
         }
-        for (position, Refetch::Refunds { intent }) in &merged.refetches {
-            if let Some(job) = jobs.get_mut(*position) {
-                let PaymentCommand::Event(event) = &job.message;
-                let refresh = self.ledgers.refresh_command(intent, &event.event_id, true)?;
-                job.emit(refresh);
-            }
-        }
-        for incoming in &events.unattributed {
-            let Some(intent) = incoming.event.object.intent_id() else {
+        let refetches = merged.refetches.iter().map(|(position, refetch)| (*position, refetch.clone()));
+        let unattributed = events.unattributed.iter().filter_map(|incoming| {
+            let refetch = Refetch::payment_of(&incoming.event.object);
+            if refetch.is_none() {
                 count("foreign", 1);
-                continue;
-            };
-            let refresh = self.ledgers.refresh_command(intent, &incoming.event.id, false)?;
-            if let Some(job) = jobs.get_mut(incoming.position) {
+                tracing::warn!(event = %incoming.event.id, kind = %incoming.event.kind,
+                    "payment event names no booking and no payment");
+            }
+            Some((incoming.position, refetch?))
+        });
+        for (position, refetch) in refetches.chain(unattributed) {
+            if let Some(job) = jobs.get_mut(position) {
+                let PaymentCommand::Event(event) = &job.message;
+                let refresh = self.ledgers.refresh_command(&refetch, &event.event_id)?;
                 job.emit(refresh);
             }
         }
@@ -209,7 +234,9 @@ pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
     start: Start::Consumers(|engine, dependencies| {
         let Dependencies { mongo, topology, .. } = dependencies;
         let stripe = StripeCalls::new(mongo.clone(), topology.clone(), dependencies.stripe()?, clock::system);
-        Ok(engine.register_batch(Payments::new(mongo.clone(), topology.clone(), clock::system))?.register(stripe)?)
+        let payments = Payments::new(mongo.clone(), topology.clone(), clock::system);
+        let payments = payments.of_mode(dependencies.config.stripe_livemode());
+        Ok(engine.register_batch(payments)?.register(stripe)?)
     }),
 };
 

@@ -5,6 +5,7 @@
 //! ledger, so that a redelivery repeats the same call. No bed waits for any of this.
 
 mod close;
+mod compare;
 mod expire;
 mod open;
 mod record;
@@ -15,6 +16,7 @@ mod sweep;
 use crate::clock::Clock;
 use crate::ledgers::{Ledgers, SavedLedger};
 use crate::probes;
+use chrono::TimeDelta;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
 use pvt_domain::ledger::facts::Observation;
@@ -29,6 +31,8 @@ use std::time::Duration;
 const CONCURRENCY: u16 = 16;
 /// Longest handling of a message: a few calls, each with retries and a timeout of its own.
 const TIMEOUT: Duration = Duration::from_secs(120);
+/// Age from which the sweep replays an event: a younger one may still be in flight.
+const GRACE: TimeDelta = TimeDelta::seconds(60);
 /// Delay of a command whose booking is not stored yet: its request is still in a queue.
 const NOT_YET_DELAY: Duration = Duration::from_secs(5);
 
@@ -36,12 +40,19 @@ const NOT_YET_DELAY: Duration = Duration::from_secs(5);
 pub struct StripeCalls {
     ledgers: Ledgers,
     client: Option<StripeClient>,
+    grace: TimeDelta,
 }
 
 impl StripeCalls {
     /// A worker with this client; without one it only records what staff take.
     pub fn new(mongo: Mongo, topology: Topology, client: Option<StripeClient>, clock: Clock) -> Self {
-        Self { ledgers: Ledgers::new(mongo, topology, clock), client }
+        Self { ledgers: Ledgers::new(mongo, topology, clock), client, grace: GRACE }
+    }
+
+    /// The same, with another age from which the sweep replays events.
+    #[must_use]
+    pub fn with_grace(self, grace: TimeDelta) -> Self {
+        Self { grace, ..self }
     }
 
     /// The client, for calls that cannot be skipped.
@@ -49,9 +60,10 @@ impl StripeCalls {
         self.client.as_ref().ok_or_else(|| Failure::unavailable("stripe_unconfigured", "set STRIPE_SECRET_KEY"))
     }
 
-    /// The source and time of an object that is read from Stripe now.
+    /// The source and time of an object that is read from Stripe now, by Stripe's clock.
     fn observation(&self, operation: &str) -> Observation {
-        Observation { at: self.ledgers.now().as_datetime().timestamp(), by: format!("read:{operation}") }
+        let ours = || self.ledgers.now().as_datetime().timestamp();
+        Observation { at: self.client.as_ref().map_or_else(ours, StripeClient::time), by: format!("read:{operation}") }
     }
 
     /// Queues all events and follow-ups of a stored ledger, not only those of this delivery: an earlier one may have
@@ -108,6 +120,7 @@ impl Worker for StripeCalls {
             StripeCommand::Record(command) => self.record(job, &command).await,
             StripeCommand::Refresh(command) => self.refresh(job, &command).await,
             StripeCommand::Reconcile(command) => self.sweep(job, &command).await,
+            StripeCommand::CompareBalance(command) => self.compare_balance(job, &command).await,
         }
     }
 

@@ -78,7 +78,7 @@ impl FireWindow {
     }
 }
 
-/// The command that compares Stripe with our ledgers.
+/// The command that starts a sweep of Stripe's events.
 pub(super) fn reconcile_payments(
     schedule: &Schedule,
     fire: DateTime<Utc>,
@@ -86,8 +86,8 @@ pub(super) fn reconcile_payments(
 ) -> Result<Outgoing, EncodeError> {
     let actor = Actor::schedule(&schedule.name);
     let run_id = fire_id(&schedule.name, &fire.to_rfc3339_opts(SecondsFormat::Secs, true), "");
-    let command =
-        ReconcilePayments { run_id, dry_run: schedule.dry_run, actor: actor.clone(), requested_at: fire.into() };
+    let (dry_run, requested_at) = (schedule.dry_run, fire.into());
+    let command = ReconcilePayments { run_id, dry_run, actor: actor.clone(), requested_at, span: None };
     Ok(Outgoing::command(topology.command_key(RECONCILE_PAYMENTS, ""), run_id, &command)?.with_actor(actor))
 }
 

@@ -18,13 +18,16 @@ use pvt_messaging::Outgoing;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tracing::debug;
+use tracing::{debug, error};
 
 /// Largest event, in bytes: with its envelope it must fit into a message of 64 KiB. Stripe's are a few KiB.
 const MAX_EVENT_BYTES: usize = 60 * 1024;
 /// Longest id or type of an event, in bytes. Stripe promises 255 for ids.
 const MAX_NAME_BYTES: usize = 255;
 const STRIPE_SIGNATURE: HeaderName = HeaderName::from_static("stripe-signature");
+/// Answer to an event of the other mode.
+const OTHER_MODE: &str = "The event is of the other mode, test or live, than the API key of this system: let the \
+                          endpoint of each mode have a system of its own.";
 /// The actor, as histories show it.
 const ACTOR: &str = "stripe";
 
@@ -75,6 +78,12 @@ pub(super) async fn webhook(
     let now = Utc::now();
     verify(&app, &body, now.timestamp()).inspect_err(|_| count("refused"))?;
     let (event_id, event_type, payload) = read_event(&body.bytes).inspect_err(|_| count("refused"))?;
+    if app.stripe_livemode.zip(payload["livemode"].as_bool()).is_some_and(|(ours, theirs)| ours != theirs) {
+        count("other_mode");
+        let livemode = &payload["livemode"];
+        error!(event = event_id, kind = event_type, %livemode, "event of Stripe's other mode refused");
+        return Err(Problem::new(problem::EVENT_REFUSED, OTHER_MODE));
+    }
     let message_id = stripe_event_message_id(&event_id);
     let event = StripeEvent { event_id, event_type, payload, received_at: now.into() };
     let key = app.topology.command_key(STRIPE_EVENT, "");

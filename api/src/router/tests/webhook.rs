@@ -38,6 +38,7 @@ async fn only_complete_own_events_are_accepted() {
     let good = send(&api, &signed(SECRET, now, EVENT), EVENT).await;
     assert_eq!((good.status.as_u16(), good.code()), (503, "broker_unavailable"));
     let others = EVENT.replacen('{', r#"{"account":"acct_2","#, 1);
+    let live = EVENT.replace(r#""livemode":false"#, r#""livemode":true"#);
     let large = format!("{EVENT}{}", " ".repeat(1024 * 1024));
     // Numbers that grow when they are written out.
     let grows = EVENT.replacen('{', &format!(r#"{{"n":[{}1],"#, "1e9,".repeat(12_000)), 1);
@@ -61,6 +62,7 @@ async fn only_complete_own_events_are_accepted() {
             "invalid_json",
         ),
         ("another account's event", signed(SECRET, now, &others), others.clone(), "event_refused"),
+        ("an event of the other mode", signed(SECRET, now, &live), live.clone(), "event_refused"),
         ("a body of a mebibyte", signed(SECRET, now, &large), large.clone(), "event_refused"),
         (
             "a body that is too large once it is written here",

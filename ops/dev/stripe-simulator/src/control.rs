@@ -50,12 +50,15 @@ impl Control {
         Self { simulation }
     }
 
-    /// A guest tries to pay a Checkout Session.
+    /// A guest tries to pay a Checkout Session, or in an app a payment intent.
     ///
     /// # Errors
-    /// When it is not open.
-    pub fn pay(&self, session: &str, outcome: PayOutcome) -> Result<(), ControlError> {
-        Ok(self.simulation.act(|state, cause| state.pay_session(cause, session, outcome))?)
+    /// When it cannot be paid now.
+    pub fn pay(&self, id: &str, outcome: PayOutcome) -> Result<(), ControlError> {
+        Ok(self.simulation.act(|state, cause| match id.starts_with("pi_") {
+            true => state.pay_intent(cause, id, outcome),
+            false => state.pay_session(cause, id, outcome),
+        })?)
     }
 
     /// Settles a bank debit; `id` is a session or a payment.

@@ -203,13 +203,13 @@ fn money(ledger: &Ledger) -> Vec<TimelineEvent> {
         let what = format!(
             "{} is {:?}, {} received",
             intent.id,
-            intent.status,
+            ledger.status_of(intent),
             Money::new(
                 intent.received,
                 Currency::from_code(&intent.currency.to_uppercase()).unwrap_or(ledger.currency)
             )
         );
-        events.push(TimelineEvent { at: unix(intent.since()), place: "stripe", what });
+        events.push(TimelineEvent { at: unix(ledger.status_since(intent)), place: "stripe", what });
     }
     for order in &ledger.refund_instructions {
         let state = match ledger.instruction_state(order) {

@@ -8,6 +8,7 @@ use crate::ids::{BookingId, PropertyId, uuid_text};
 use crate::ledger::{PaymentChannel, Record};
 use crate::timestamp::Timestamp;
 use crate::wire::{MessageType, inbox, queues};
+use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -39,8 +40,10 @@ inbox! {
             PAYMENT_RECORD = "payment.record.v1" => Record(RecordPayment);
             /// Read a payment from Stripe.
             PAYMENT_REFRESH = "payment.refresh.v1" => Refresh(RefreshPayment);
-            /// Reconcile Stripe's events and balance transactions with the ledgers.
+            /// Replay Stripe's events that never arrived.
             RECONCILE_PAYMENTS = "reconcile.payments.v1" => Reconcile(ReconcilePayments);
+            /// Compare Stripe's balance transactions of one day with the ledgers.
+            RECONCILE_BALANCE = "reconcile.balance.v1" => CompareBalance(CompareBalance);
         }
         events {}
     }
@@ -160,8 +163,12 @@ pub struct RecordPayment {
 /// Reading of a payment from Stripe, because an event lacked something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RefreshPayment {
-    /// `pi_…`.
-    pub intent: String,
+    /// `pi_…`; absent when only its charge is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<String>,
+    /// `ch_…` or `py_…`: the payment is the one of this charge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charge: Option<String>,
     /// The event that made this necessary.
     pub event_id: String,
     /// Whether the event was merged into the ledger, so that only what it lacked is missing.
@@ -171,7 +178,7 @@ pub struct RefreshPayment {
     pub requested_at: Timestamp,
 }
 
-/// Reconciliation of Stripe's events and balance transactions with the ledgers.
+/// Replay of Stripe's events that never arrived, one span of time after the other, each with a command of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReconcilePayments {
     /// Id of the run and of its report.
@@ -179,6 +186,37 @@ pub struct ReconcilePayments {
     #[schemars(with = "Uuid")]
     pub run_id: Uuid,
     /// Report only.
+    pub dry_run: bool,
+    /// Who requests it.
+    pub actor: Actor,
+    /// Time of the request.
+    pub requested_at: Timestamp,
+    /// The span to read; absent in the first command of a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<SweepSpan>,
+}
+
+/// A span of time in which a sweep reads Stripe's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SweepSpan {
+    /// Its start: the end of the span before.
+    pub from: Timestamp,
+    /// Its length, in seconds, unless it holds too many events.
+    pub seconds: u32,
+}
+
+/// Comparison of Stripe's balance transactions of one day with the ledgers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CompareBalance {
+    /// Id of the run and of its report.
+    #[serde(with = "uuid_text")]
+    #[schemars(with = "Uuid")]
+    pub run_id: Uuid,
+    /// The day, in UTC.
+    pub day: NaiveDate,
+    /// The last day of the run.
+    pub last_day: NaiveDate,
+    /// Report only: fees are not recorded.
     pub dry_run: bool,
     /// Who requests it.
     pub actor: Actor,
@@ -194,7 +232,7 @@ impl StripeCommand {
             Self::Expire(expire) => Some(expire.booking_id),
             Self::Refund(refund) => Some(refund.booking_id),
             Self::Record(record) => Some(record.booking_id),
-            Self::Refresh(_) | Self::Reconcile(_) => None,
+            Self::Refresh(_) | Self::Reconcile(_) | Self::CompareBalance(_) => None,
         }
     }
 }

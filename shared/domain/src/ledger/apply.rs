@@ -1,4 +1,7 @@
-//! Observation of Stripe's objects: one pure step for every event and for every object that was read.
+//! Observation of Stripe's objects: each is merged into the facts of its payment.
+//!
+//! Objects name their payment in several ways: by the payment intent, or only by the charge, which the ledger knows
+//! from the intent or from earlier events.
 
 use super::Ledger;
 use super::facts::{
@@ -6,10 +9,11 @@ use super::facts::{
 };
 use crate::stripe::metadata::{self, REFUND_KEY};
 use crate::stripe::{
-    Charge, CheckoutSession, Dispute, Event, IntentStatus, Object, PaymentIntent, Refund, SessionPayment, SessionStatus,
+    Charge, ChargeStatus, CheckoutSession, Dispute, Event, INTENT_FAILED, INTENT_SUCCEEDED, IntentStatus, Object,
+    PaymentIntent, Refund, SESSION_COMPLETED, SESSION_FAILED, SESSION_PAID, SessionPayment, SessionStatus,
 };
 
-/// Objects to read from Stripe, because an event lacked something.
+/// What to read from Stripe, because an event lacked it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refetch {
     /// All refunds of this payment: more was refunded than is known.
@@ -17,30 +21,61 @@ pub enum Refetch {
         /// `pi_…`.
         intent: String,
     },
+    /// This payment: its booking is not known.
+    Payment {
+        /// `pi_…`.
+        intent: String,
+    },
+    /// The payment of this charge: nothing else was named, and the charge is not known.
+    PaymentOfCharge {
+        /// `ch_…` or `py_…`.
+        charge: String,
+    },
 }
 
-/// A payment attempt failed.
-const INTENT_FAILED: &str = "payment_intent.payment_failed";
-/// An asynchronous payment failed.
-const SESSION_FAILED: &str = "checkout.session.async_payment_failed";
+impl Refetch {
+    /// The payment of an object whose booking is not known, if it names one.
+    pub fn payment_of(object: &Object) -> Option<Self> {
+        let of_intent = |intent: &str| Self::Payment { intent: intent.to_owned() };
+        let of_charge = |charge: &str| Self::PaymentOfCharge { charge: charge.to_owned() };
+        object.intent_id().map(of_intent).or_else(|| object.charge_id().map(of_charge))
+    }
+}
 
 impl Ledger {
     /// Observes an event. The result does not depend on the order of events, nor on how often each is observed.
     pub fn apply(&mut self, event: &Event) -> Option<Refetch> {
         let observation = Observation { at: event.created, by: event.id.clone() };
+        let at_if = |kinds: &[&str]| kinds.contains(&event.kind.as_str()).then_some(event.created);
         match &event.object {
-            Object::Session(session) => self.observe_session(session, event.kind == SESSION_FAILED, observation),
-            Object::Intent(intent) => self.observe_intent(intent, event.kind == INTENT_FAILED, observation),
-            Object::Charge(charge) => return self.observe_charge(charge),
-            Object::Refund(refund) => self.observe_refund(refund, observation),
-            Object::Dispute(dispute) => self.observe_dispute(dispute, observation),
-            Object::Other => {}
+            Object::Session(session) => {
+                let paid_at = at_if(&[SESSION_COMPLETED, SESSION_PAID]);
+                self.merge_session(session, event.kind == SESSION_FAILED, paid_at, observation);
+                None
+            }
+            Object::Intent(intent) => {
+                self.merge_intent(intent, at_if(&[INTENT_FAILED]), at_if(&[INTENT_SUCCEEDED]), observation);
+                None
+            }
+            Object::Charge(charge) => self.merge_charge(charge, &observation),
+            Object::Refund(refund) => self.merge_refund(refund, observation),
+            Object::Dispute(dispute) => self.merge_dispute(dispute, observation),
+            Object::Other => None,
         }
-        None
     }
 
     /// Observes a checkout session. A paid one also implies its payment intent, in case nothing else reports it.
     pub fn observe_session(&mut self, session: &CheckoutSession, failed: bool, observation: Observation) {
+        self.merge_session(session, failed, None, observation);
+    }
+
+    fn merge_session(
+        &mut self,
+        session: &CheckoutSession,
+        failed: bool,
+        paid_at: Option<i64>,
+        observation: Observation,
+    ) {
         let state = match (session.status, session.payment_status) {
             (_, SessionPayment::Paid | SessionPayment::NotNeeded) => SessionState::Paid,
             (SessionStatus::Expired, _) => SessionState::Expired,
@@ -60,6 +95,8 @@ impl Ledger {
                 demand: metadata::demand(&session.metadata),
                 created: session.created,
                 failed_at: None,
+                charge: None,
+                paid_at,
             });
         }
         self.sessions.observe(SessionFact {
@@ -72,8 +109,32 @@ impl Ledger {
         });
     }
 
-    /// Observes a payment intent.
-    pub fn observe_intent(&mut self, intent: &PaymentIntent, failed: bool, observation: Observation) {
+    /// Observes a payment intent, as it was read from Stripe.
+    pub fn observe_intent(&mut self, intent: &PaymentIntent, observation: Observation) {
+        self.merge_intent(intent, None, None, observation);
+    }
+
+    fn merge_intent(
+        &mut self,
+        intent: &PaymentIntent,
+        failed_at: Option<i64>,
+        paid_at: Option<i64>,
+        observation: Observation,
+    ) {
+        let failed_charge = intent.last_payment_error.as_ref().and_then(|error| error.charge.as_deref());
+        let latest = intent.latest_charge_id();
+        for id in latest.into_iter().chain(failed_charge) {
+            self.charges.observe(ChargeFact {
+                id: id.to_owned(),
+                intent: intent.id.clone(),
+                refunded: 0,
+                failed: failed_charge == Some(id),
+                created: None,
+            });
+        }
+        for charge in intent.embedded_charges() {
+            self.charges.observe(ChargeFact::of(charge, &intent.id));
+        }
         self.intents.observe(IntentFact {
             id: intent.id.clone(),
             status: intent.status,
@@ -82,19 +143,33 @@ impl Ledger {
             currency: intent.currency.clone(),
             demand: metadata::demand(&intent.metadata),
             created: intent.created,
-            failed_at: failed.then_some(observation.at),
+            failed_at,
+            charge: latest.map(str::to_owned),
+            paid_at,
             observation,
         });
     }
 
-    fn observe_charge(&mut self, charge: &Charge) -> Option<Refetch> {
-        let intent = charge.payment_intent.clone()?;
-        self.charges.observe(ChargeFact {
-            id: charge.id.clone(),
-            intent: intent.clone(),
-            refunded: charge.amount_refunded,
-        });
+    fn merge_charge(&mut self, charge: &Charge, observation: &Observation) -> Option<Refetch> {
+        let Some(intent) = self.intent_named(charge.payment_intent.as_deref(), Some(&charge.id)) else {
+            return Some(Refetch::PaymentOfCharge { charge: charge.id.clone() });
+        };
+        self.observe_charge(charge, &intent);
+        for refund in &charge.refunds {
+            self.refunds.observe(RefundFact::of(refund, &intent, observation.clone()));
+        }
         self.lacks_refunds(&intent).then_some(Refetch::Refunds { intent })
+    }
+
+    /// Observes a charge of this payment.
+    pub fn observe_charge(&mut self, charge: &Charge, intent: &str) {
+        self.charges.observe(ChargeFact::of(charge, intent));
+    }
+
+    /// The payment intent of an object that names it, or only its charge.
+    fn intent_named(&self, intent: Option<&str>, charge: Option<&str>) -> Option<String> {
+        let of_charge = || charge.and_then(|charge| self.charges.get(charge)).map(|charge| charge.intent.as_str());
+        intent.or_else(of_charge).map(str::to_owned)
     }
 
     /// Whether more of this payment was refunded than is known.
@@ -105,41 +180,101 @@ impl Ledger {
         said > known
     }
 
-    /// Observes a refund.
+    /// Observes a refund, as it was read from Stripe.
     pub fn observe_refund(&mut self, refund: &Refund, observation: Observation) {
-        let Some(intent) = refund.payment_intent.clone() else { return };
-        self.refunds.observe(RefundFact {
+        // Its payment is known: it was read by it.
+        let _: Option<Refetch> = self.merge_refund(refund, observation);
+    }
+
+    fn merge_refund(&mut self, refund: &Refund, observation: Observation) -> Option<Refetch> {
+        match self.intent_named(refund.payment_intent.as_deref(), refund.charge.as_deref()) {
+            Some(intent) => self.refunds.observe(RefundFact::of(refund, &intent, observation)),
+            None => return refund.charge.clone().map(|charge| Refetch::PaymentOfCharge { charge }),
+        }
+        None
+    }
+
+    /// Observes a dispute, as it was read from Stripe.
+    pub fn observe_dispute(&mut self, dispute: &Dispute, observation: Observation) {
+        // Its payment is known: it was read by it.
+        let _: Option<Refetch> = self.merge_dispute(dispute, observation);
+    }
+
+    fn merge_dispute(&mut self, dispute: &Dispute, observation: Observation) -> Option<Refetch> {
+        match self.intent_named(dispute.payment_intent.as_deref(), dispute.charge.as_deref()) {
+            Some(intent) => self.disputes.observe(DisputeFact::of(dispute, &intent, observation)),
+            None => return dispute.charge.clone().map(|charge| Refetch::PaymentOfCharge { charge }),
+        }
+        None
+    }
+
+    /// Status of a payment intent. The failure of its charge may be known before the intent was seen to go back.
+    pub fn status_of(&self, intent: &IntentFact) -> IntentStatus {
+        let charge = intent.charge.as_deref().and_then(|charge| self.charges.get(charge));
+        let failed = charge.is_some_and(|charge| charge.failed) || intent.failed_at > Some(intent.observation.at);
+        match intent.status {
+            IntentStatus::Processing if failed => IntentStatus::RequiresPaymentMethod,
+            status => status,
+        }
+    }
+
+    /// Time of an intent's status in Unix seconds: of a paid one by the event that reported it, else the nearest that
+    /// is known.
+    pub fn status_since(&self, intent: &IntentFact) -> i64 {
+        let is_paid = intent.status == IntentStatus::Succeeded;
+        let charge = intent.charge.as_deref().filter(|_| is_paid).and_then(|charge| self.charges.get(charge));
+        let charged = || charge?.created;
+        let observed = || Some(intent.observation.at).filter(|at| *at > 0);
+        intent.paid_at.or_else(charged).or_else(observed).unwrap_or(intent.created)
+    }
+}
+
+impl ChargeFact {
+    fn of(charge: &Charge, intent: &str) -> Self {
+        Self {
+            id: charge.id.clone(),
+            intent: intent.to_owned(),
+            refunded: charge.amount_refunded,
+            failed: charge.status == ChargeStatus::Failed,
+            created: Some(charge.created).filter(|created| *created > 0),
+        }
+    }
+}
+
+impl RefundFact {
+    fn of(refund: &Refund, intent: &str, observation: Observation) -> Self {
+        Self {
             id: refund.id.clone(),
             status: refund.status,
             observation,
-            intent,
+            intent: intent.to_owned(),
             amount: refund.amount,
             currency: refund.currency.clone(),
             key: refund.metadata.get(REFUND_KEY).cloned(),
             created: refund.created,
             failure: refund.failure_reason.clone(),
-        });
+        }
     }
+}
 
-    /// Observes a dispute.
-    pub fn observe_dispute(&mut self, dispute: &Dispute, observation: Observation) {
-        let Some(intent) = dispute.payment_intent.clone() else { return };
+impl DisputeFact {
+    fn of(dispute: &Dispute, intent: &str, observation: Observation) -> Self {
         let stage = match dispute.status.as_str() {
             "won" | "lost" | "warning_closed" | "prevented" => DisputeStage::Closed,
             "under_review" | "warning_under_review" => DisputeStage::UnderReview,
             _ => DisputeStage::Open,
         };
-        self.disputes.observe(DisputeFact {
+        Self {
             id: dispute.id.clone(),
             stage,
             status: dispute.status.clone(),
             observation,
-            intent,
+            intent: intent.to_owned(),
             amount: dispute.amount,
             currency: dispute.currency.clone(),
             reason: dispute.reason.clone(),
             created: dispute.created,
             movements: dispute.balance_transactions.clone(),
-        });
+        }
     }
 }

@@ -108,7 +108,10 @@ impl Ledger {
         let (session, intent) = (self.sessions.get(object), self.intents.get(object));
         session.is_some_and(|session| {
             session.state == SessionState::Open && session.expires_at - now.as_datetime().timestamp() >= LEAST_LEFT_SECS
-        }) || intent.is_some_and(|intent| intent.status != IntentStatus::Processing && !intent.status.is_over())
+        }) || intent.is_some_and(|intent| {
+            let status = self.status_of(intent);
+            status != IntentStatus::Processing && !status.is_over()
+        })
     }
 
     /// Objects that can still be paid: sessions and intents that are not over, and sessions that no attempt names,

@@ -53,7 +53,14 @@ impl Ledger {
             entries.push(Entry { id: id.to_owned(), kind, payment: payment.to_owned(), amount, fee, at, balance: 0 });
         };
         for intent in self.succeeded() {
-            add(&intent.id, EntryKind::Payment, &intent.id, intent.received, fee(&intent.id), instant(intent.since()));
+            add(
+                &intent.id,
+                EntryKind::Payment,
+                &intent.id,
+                intent.received,
+                fee(&intent.id),
+                instant(self.status_since(intent)),
+            );
         }
         for refund in
             self.refunds.iter().filter(|refund| refund.status.is_effective() && self.is_ours(&refund.currency))

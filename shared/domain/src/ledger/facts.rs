@@ -1,8 +1,9 @@
 //! Observed states of Stripe's objects, merged as a join-semilattice (CRDT): of two states of an object the more
 //! advanced one counts, whichever was observed first.
 //!
-//! A join is associative, commutative and idempotent, so observations may arrive in any order and repeatedly. States of
-//! equal rank are ordered by the time of the observation and, within a second, by its id.
+//! A join is associative, commutative and idempotent, so observations may arrive in any order and repeatedly. A final
+//! state is more advanced than any other. States that can go back (a payment whose bank debit failed, an inquiry that
+//! becomes a dispute) are ordered by Stripe's time, within a second by rank, and then by the id of the observation.
 
 use crate::stripe::{BalanceTransaction, IntentStatus, RefundStatus};
 use crate::wire_enum;
@@ -135,17 +136,29 @@ pub struct IntentFact {
     /// Last failure of an attempt, in Unix seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_at: Option<i64>,
+    /// The charge of the latest attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charge: Option<String>,
+    /// Time of payment in Unix seconds, from the event that reported it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid_at: Option<i64>,
 }
 
-/// A charge.
+/// A charge: one attempt of a payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChargeFact {
-    /// `ch_…`.
+    /// `ch_…` or `py_…`.
     pub id: String,
     /// Its payment intent.
     pub intent: String,
     /// The highest refunded amount observed.
     pub refunded: i64,
+    /// Whether it failed, which is final.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failed: bool,
+    /// Creation in Unix seconds, as far as known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<i64>,
 }
 
 /// A refund.
@@ -175,7 +188,7 @@ pub struct RefundFact {
 }
 
 wire_enum! {
-    /// Stage of a dispute, in the order in which it may advance.
+    /// Stage of a dispute, in the usual order. An inquiry that becomes a dispute goes back to the first.
     #[derive(PartialOrd, Ord)]
     pub enum DisputeStage {
         /// Evidence may be submitted.
@@ -215,6 +228,11 @@ pub struct DisputeFact {
 }
 
 impl DisputeFact {
+    /// Order of observations of one dispute.
+    fn order(&self) -> (i64, DisputeStage, &str, &str) {
+        (self.observation.at, self.stage, &self.status, &self.observation.by)
+    }
+
     /// Whether it is open, so that its payment must not be refunded.
     pub fn freezes(&self) -> bool {
         self.stage != DisputeStage::Closed
@@ -239,9 +257,25 @@ impl DisputeFact {
 }
 
 impl IntentFact {
-    /// Time of its present status in Unix seconds; where only its session implied it, the creation of the session.
-    pub fn since(&self) -> i64 {
-        if self.observation.at > 0 { self.observation.at } else { self.created }
+    /// Order of observations of one intent.
+    fn order(&self) -> (Option<IntentStatus>, i64, IntentStatus, &str) {
+        let last = Some(self.status).filter(|status| status.is_over());
+        // A final status stays, so its first observation is the nearest to when it came about; what only a session
+        // implied is nearer than nothing.
+        let at = match (last, self.observation.at) {
+            (Some(_), 0) => i64::MIN,
+            (Some(_), at) => -at,
+            (None, at) => at,
+        };
+        (last, at, self.status, &self.observation.by)
+    }
+}
+
+impl SessionFact {
+    /// Order of observations of one session: of its end the first counts, which is when it ended.
+    fn order(&self) -> (SessionState, i64, &str) {
+        let at = if self.state == SessionState::Open { self.observation.at } else { -self.observation.at };
+        (self.state, at, &self.observation.by)
     }
 }
 
@@ -253,7 +287,7 @@ impl Fact for SessionFact {
     fn join(&mut self, other: Self) {
         // Only an open session has a URL, so an older observation of it is still right.
         let (mine, theirs) = (self.intent.take(), other.intent.clone());
-        if (self.state, &self.observation) < (other.state, &other.observation) {
+        if self.order() < other.order() {
             *self = other;
         }
         self.intent = mine.max(theirs);
@@ -267,11 +301,17 @@ impl Fact for IntentFact {
 
     fn join(&mut self, other: Self) {
         let failed_at = self.failed_at.max(other.failed_at);
-        if (self.status, &self.observation) < (other.status, &other.observation) {
+        let paid_at = earlier(self.paid_at, other.paid_at);
+        if self.order() < other.order() {
             *self = other;
         }
-        self.failed_at = failed_at;
+        (self.failed_at, self.paid_at) = (failed_at, paid_at);
     }
+}
+
+/// The earlier of two times, as far as they are known.
+fn earlier(one: Option<i64>, two: Option<i64>) -> Option<i64> {
+    one.into_iter().chain(two).min()
 }
 
 impl Fact for ChargeFact {
@@ -281,6 +321,8 @@ impl Fact for ChargeFact {
 
     fn join(&mut self, other: Self) {
         self.refunded = self.refunded.max(other.refunded);
+        self.failed |= other.failed;
+        self.created = earlier(self.created, other.created);
     }
 }
 
@@ -304,7 +346,7 @@ impl Fact for DisputeFact {
     fn join(&mut self, mut other: Self) {
         let mut movements = std::mem::take(&mut self.movements);
         movements.append(&mut other.movements);
-        if (self.stage, &self.observation) < (other.stage, &other.observation) {
+        if self.order() < other.order() {
             *self = other;
         }
         movements.sort_by(|one, two| one.id.cmp(&two.id));

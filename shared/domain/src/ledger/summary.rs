@@ -1,6 +1,6 @@
 //! Totals of a ledger, and what in it needs the attention of staff.
 
-use super::facts::{DisputeStage, IntentFact, SessionState};
+use super::facts::{DisputeStage, IntentFact, SessionFact, SessionState};
 use super::{InstructionState, Ledger};
 use crate::money::is_zero;
 use crate::stripe::IntentStatus;
@@ -103,11 +103,13 @@ impl Ledger {
         let session = |intent: &str| self.sessions.iter().find(|session| session.intent.as_deref() == Some(intent));
         let failed =
             |intent: &IntentFact| session(&intent.id).is_some_and(|session| session.state == SessionState::Failed);
-        let ended = |id: &str| self.intents.get(id).is_some_and(|intent| intent.status.is_over());
-        self.intents.iter().any(|intent| intent.status == IntentStatus::Processing && !failed(intent))
-            || self.sessions.iter().any(|session| {
-                session.state == SessionState::Processing && !session.intent.as_deref().is_some_and(ended)
-            })
+        // A failure before the session was completed was of an earlier attempt.
+        let ended = |session: &SessionFact| {
+            let intent = session.intent.as_deref().and_then(|id| self.intents.get(id));
+            intent.is_some_and(|intent| intent.status.is_over() || intent.failed_at > Some(session.observation.at))
+        };
+        self.intents.iter().any(|intent| self.status_of(intent) == IntentStatus::Processing && !failed(intent))
+            || self.sessions.iter().any(|session| session.state == SessionState::Processing && !ended(session))
     }
 
     /// Reasons for attention, each once.

@@ -1,6 +1,7 @@
 //! Observations in any order and number yield the same ledger with the right totals.
 
 mod refunds;
+mod states;
 
 use super::{Attention, EntryKind, Ledger, PaymentChannel, PaymentEventKind, Record, RecordMethod, Refetch, Summary};
 use crate::fixtures::now;

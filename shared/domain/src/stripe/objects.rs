@@ -2,6 +2,7 @@
 
 use super::metadata::Metadata;
 use crate::wire_enum;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
@@ -17,6 +18,18 @@ fn id_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D
 /// A value that may be `null`, which is read as its default.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// The items of an embedded list, as far as they can be read: what a list leaves out is read from Stripe.
+fn items<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    #[derive(Deserialize)]
+    struct List {
+        #[serde(default)]
+        data: Vec<Value>,
+    }
+    let list = Option::<List>::deserialize(deserializer)?;
+    let data = list.map(|list| list.data).unwrap_or_default();
+    Ok(data.into_iter().filter_map(|item| serde_json::from_value(item).ok()).collect())
 }
 
 wire_enum! {
@@ -44,7 +57,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// Status of a payment intent, in the order in which it may advance: what is greater is later.
+    /// Status of a payment intent, in the order in which one attempt advances. A failed attempt goes back to the first.
     pub enum IntentStatus {
         /// No payment method, or the last one failed.
         RequiresPaymentMethod = "requires_payment_method",
@@ -79,6 +92,16 @@ wire_enum! {
     } else Unknown
 }
 
+/// The status of a payment intent, by its present name or the one that it had before API version 2019-02-11.
+fn intent_status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IntentStatus, D::Error> {
+    let name = Value::deserialize(deserializer)?;
+    Ok(match name.as_str() {
+        Some("requires_source") => IntentStatus::RequiresPaymentMethod,
+        Some("requires_source_action") => IntentStatus::RequiresAction,
+        _ => serde_json::from_value(name).unwrap_or(IntentStatus::Unknown),
+    })
+}
+
 impl IntentStatus {
     /// Whether it can no longer be paid: it was paid or canceled.
     pub fn is_over(self) -> bool {
@@ -98,9 +121,11 @@ impl RefundStatus {
 pub struct CheckoutSession {
     /// `cs_…`.
     pub id: String,
-    /// Status.
+    /// Status; events before 2021 do not have it, see [`super::Event::read`].
+    #[serde(default = "unknown_session")]
     pub status: SessionStatus,
     /// Payment status.
+    #[serde(default = "unknown_payment")]
     pub payment_status: SessionPayment,
     /// Its payment intent, once there is one.
     #[serde(default, deserialize_with = "id_of")]
@@ -123,6 +148,14 @@ pub struct CheckoutSession {
     /// Metadata.
     #[serde(default, deserialize_with = "or_default")]
     pub metadata: Metadata,
+}
+
+fn unknown_session() -> SessionStatus {
+    SessionStatus::Unknown
+}
+
+fn unknown_payment() -> SessionPayment {
+    SessionPayment::Unknown
 }
 
 /// A client secret: a bearer of it can pay. Redacted in debug output, so that no log line can carry it.
@@ -149,6 +182,7 @@ pub struct PaymentIntent {
     /// `pi_…`.
     pub id: String,
     /// Status.
+    #[serde(deserialize_with = "intent_status")]
     pub status: IntentStatus,
     /// Amount.
     pub amount: i64,
@@ -160,9 +194,15 @@ pub struct PaymentIntent {
     /// Client secret for the app of the guest.
     #[serde(default)]
     pub client_secret: Option<ClientSecret>,
-    /// Its latest charge.
-    #[serde(default, deserialize_with = "id_of")]
-    pub latest_charge: Option<String>,
+    /// Its latest charge, since API version 2022-11-15.
+    #[serde(default)]
+    pub latest_charge: Option<LatestCharge>,
+    /// Its charges, newest first, before API version 2022-11-15.
+    #[serde(default, deserialize_with = "items")]
+    pub charges: Vec<Charge>,
+    /// Failure of the last attempt.
+    #[serde(default)]
+    pub last_payment_error: Option<PaymentError>,
     /// Creation.
     #[serde(default, deserialize_with = "or_default")]
     pub created: i64,
@@ -171,14 +211,77 @@ pub struct PaymentIntent {
     pub metadata: Metadata,
 }
 
-/// A charge.
+/// The latest charge of a payment intent.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum LatestCharge {
+    /// `ch_…` or `py_…`.
+    Id(String),
+    /// Expanded.
+    Expanded(Box<Charge>),
+}
+
+/// Failure of a payment attempt.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct PaymentError {
+    /// The charge that failed, if there was one.
+    #[serde(default, deserialize_with = "id_of")]
+    pub charge: Option<String>,
+}
+
+impl PaymentIntent {
+    /// The id of its latest charge.
+    pub fn latest_charge_id(&self) -> Option<&str> {
+        match &self.latest_charge {
+            Some(LatestCharge::Id(id)) => Some(id),
+            Some(LatestCharge::Expanded(charge)) => Some(&charge.id),
+            None => self.charges.first().map(|charge| charge.id.as_str()),
+        }
+    }
+
+    /// Its charges, as far as they are embedded.
+    pub fn embedded_charges(&self) -> impl Iterator<Item = &Charge> {
+        let latest = match &self.latest_charge {
+            Some(LatestCharge::Expanded(charge)) => Some(charge.as_ref()),
+            Some(LatestCharge::Id(_)) | None => None,
+        };
+        latest.into_iter().chain(&self.charges)
+    }
+}
+
+wire_enum! {
+    /// Status of a charge.
+    pub enum ChargeStatus {
+        /// The bank has not answered.
+        Pending = "pending",
+        /// Approved.
+        Succeeded = "succeeded",
+        /// Failed.
+        Failed = "failed",
+    } else Unknown
+}
+
+fn unknown_charge() -> ChargeStatus {
+    ChargeStatus::Unknown
+}
+
+/// A charge: one attempt of a payment.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Charge {
-    /// `ch_…`.
+    /// `ch_…` or `py_…`.
     pub id: String,
-    /// Its payment intent.
+    /// Its payment intent; absent for one that was made without.
     #[serde(default, deserialize_with = "id_of")]
     pub payment_intent: Option<String>,
+    /// Status.
+    #[serde(default = "unknown_charge")]
+    pub status: ChargeStatus,
+    /// Creation.
+    #[serde(default, deserialize_with = "or_default")]
+    pub created: i64,
+    /// Its newest refunds, before API version 2022-11-15.
+    #[serde(default, deserialize_with = "items")]
+    pub refunds: Vec<Refund>,
     /// Amount.
     #[serde(default, deserialize_with = "or_default")]
     pub amount: i64,

@@ -169,3 +169,12 @@ fn no_secret_is_ever_shown() {
     assert_eq!(amqp.shown, "amqps://pvt:********@broker.example.com/pvt");
     assert!(!shown.contains("whsec_new") && !shown.contains("0123456789abcdef"));
 }
+
+#[test]
+fn mode_of_stripe_is_that_of_the_key() {
+    let mode = |pairs: &[(&str, &str)]| Config::from_pairs(pairs.iter().copied()).unwrap().stripe_livemode();
+    assert_eq!(mode(&[]), Some(false), "development");
+    assert_eq!(mode(&[("STRIPE_SECRET_KEY", "rk_test_1")]), Some(false));
+    assert_eq!(mode(&[("STRIPE_SECRET_KEY", "sk_live_1")]), Some(true));
+    assert_eq!(mode(&[("STRIPE_SECRET_KEY", "sk_1")]), None);
+}

@@ -4,7 +4,7 @@
 use super::{Index, Mongo};
 use crate::StoreError;
 use crate::error::duplicate_positions;
-use futures_util::TryStreamExt;
+use futures_util::{Stream, TryStreamExt};
 use mongodb::bson::{Document, doc, serialize_to_bson};
 use pvt_domain::booking::{Payment, Status};
 use pvt_domain::ids::{BookingId, PropertyId};
@@ -16,10 +16,11 @@ use std::collections::HashMap;
 
 pub(crate) const COLLECTION: &str = "payments";
 
-/// The ledger of a payment, by Stripe's id and by ours; ledgers with disputes; lists by last change; ledgers that need
+/// The ledger of a payment, by Stripe's ids and by ours; ledgers with disputes; lists by last change; ledgers that need
 /// attention.
 pub(crate) const INDEXES: &[Index] = &[
     (COLLECTION, &[("intents.id", 1)], false),
+    (COLLECTION, &[("charges.id", 1)], false),
     (COLLECTION, &[("attempts.id", 1)], false),
     (COLLECTION, &[("records.id", 1)], false),
     (COLLECTION, &[("disputes.id", 1)], false),
@@ -145,32 +146,38 @@ impl Ledgers<'_> {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn bookings_of_intents(self, intents: &[&str]) -> Result<HashMap<String, BookingId>, StoreError> {
-        #[derive(Deserialize)]
-        struct Owner {
-            #[serde(rename = "_id")]
-            id: BookingId,
-            intents: Vec<Named>,
-        }
-        #[derive(Deserialize)]
-        struct Named {
-            id: String,
-        }
-        if intents.is_empty() {
+        self.bookings_of("intents", intents).await
+    }
+
+    /// Bookings of these charges (`ch_…`, `py_…`), as far as known.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn bookings_of_charges(self, charges: &[&str]) -> Result<HashMap<String, BookingId>, StoreError> {
+        self.bookings_of("charges", charges).await
+    }
+
+    /// Bookings whose ledgers have objects with these ids in `field`.
+    async fn bookings_of(self, field: &str, ids: &[&str]) -> Result<HashMap<String, BookingId>, StoreError> {
+        if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let filter = doc! { "intents.id": { "$in": intents } };
-        let found: Vec<Owner> = self
+        let path = format!("{field}.id");
+        let found = self
             .0
-            .collection::<Owner>(COLLECTION)
-            .find(filter)
-            .projection(doc! { "intents.id": 1 })
-            .await?
-            .try_collect()
+            .collection::<Document>(COLLECTION)
+            .find(doc! { &path: { "$in": ids } })
+            .projection(doc! { &path: 1 })
             .await?;
-        Ok(found
-            .into_iter()
-            .flat_map(|owner| owner.intents.into_iter().map(move |intent| (intent.id, owner.id)))
-            .collect())
+        let owners: Vec<Document> = found.try_collect().await?;
+        let objects = |owner: &Document| {
+            let booking = owner.get_str("_id").ok()?.parse::<BookingId>().ok()?;
+            let objects = owner.get_array(field).ok()?.iter();
+            let ids =
+                objects.filter_map(|object| Some((object.as_document()?.get_str("id").ok()?.to_owned(), booking)));
+            Some(ids.collect::<Vec<_>>())
+        };
+        Ok(owners.iter().filter_map(objects).flatten().collect())
     }
 
     /// The parts of these bookings that their ledgers need.
@@ -231,6 +238,18 @@ impl Ledgers<'_> {
             all &= self.0.update_each(COLLECTION, updates, refused).await? == changed.len();
         }
         Ok(all)
+    }
+
+    /// Every ledger that changed at this instant or later, one by one, in no order.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn changed_since(
+        self,
+        since: Timestamp,
+    ) -> Result<impl Stream<Item = Result<Ledger, StoreError>> + Unpin, StoreError> {
+        let query = doc! { "updated_at": { "$gte": since.to_string() } };
+        Ok(self.0.collection::<Ledger>(COLLECTION).find(query).await?.map_err(StoreError::from))
     }
 
     /// Ledgers by their last change, newest first unless the filter says otherwise, at most `limit`.

@@ -1,5 +1,5 @@
-//! Reports of payment sweeps, which compare Stripe's events and balance transactions with our ledgers. The newest run
-//! also holds the time up to which events were compared.
+//! Reports of payment sweeps, which replay Stripe's events that never arrived and compare its balance transactions
+//! with our ledgers. The newest run also holds the time up to which events were read.
 
 use super::{Index, Mongo};
 use crate::StoreError;
@@ -46,8 +46,14 @@ pub struct PaymentSweep {
     pub until: Timestamp,
     /// Events that Stripe has.
     pub events: u32,
+    /// Whether every event up to the run was read; else the next run continues.
+    #[serde(default)]
+    pub complete: bool,
     /// Events that were never received.
     pub missing: u32,
+    /// Of these, events that are too large for a message: stored, and their payments read from Stripe.
+    #[serde(default)]
+    pub oversize: u32,
     /// Events that were replayed into intake.
     pub replayed: u32,
     /// Fees that were recorded.
@@ -78,15 +84,15 @@ impl PaymentSweeps<'_> {
         Ok(())
     }
 
-    /// The newest run that was not dry.
+    /// The run that was not dry and read furthest up to `now`. A later time was written by a clock that was wrong.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn last(self) -> Result<Option<PaymentSweep>, StoreError> {
+    pub async fn last(self, now: Timestamp) -> Result<Option<PaymentSweep>, StoreError> {
         Ok(self
             .0
             .collection::<PaymentSweep>(COLLECTION)
-            .find_one(doc! { "dry_run": false })
+            .find_one(doc! { "dry_run": false, "until": { "$lte": now.to_string() } })
             .sort(doc! { "until": -1 })
             .await?)
     }

@@ -28,7 +28,7 @@ impl PayableObject {
     pub(super) fn observe(&self, ledger: &mut Ledger, observation: Observation) {
         match self {
             Self::Session(session) => ledger.observe_session(session, false, observation),
-            Self::Intent(intent) => ledger.observe_intent(intent, false, observation),
+            Self::Intent(intent) => ledger.observe_intent(intent, observation),
         }
     }
 }

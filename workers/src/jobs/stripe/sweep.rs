@@ -1,138 +1,133 @@
-//! Reconciliation with Stripe: missed events are replayed, and Stripe's balance transactions are compared with our
-//! ledgers day by day.
+//! Sweep of Stripe's list of events: those that never arrived are replayed.
 //!
-//! It changes no booking and no amount: it replays events, and records the fees that only Stripe's ledger shows.
+//! A run reads one span of time per command, publishes what was missing in it and saves how far it came, before the
+//! next command continues: what was found is not lost when a later step fails. It changes no booking and no amount.
 
 use super::StripeCalls;
-use chrono::{DateTime, NaiveDate, TimeDelta};
+use chrono::{DateTime, TimeDelta, Utc};
 use pvt_domain::failure::Failure;
-use pvt_domain::ids::BookingId;
-use pvt_domain::ledger::{EntryKind, Ledger};
-use pvt_domain::messages::{ReconcilePayments, STRIPE_EVENT, StripeCommand, StripeEvent, stripe_event_message_id};
-use pvt_domain::stripe::BalanceTransaction;
+use pvt_domain::ledger::Refetch;
+use pvt_domain::messages::{
+    CompareBalance, RECONCILE_BALANCE, RECONCILE_PAYMENTS, ReconcilePayments, STRIPE_EVENT, StripeCommand, StripeEvent,
+    SweepSpan, stripe_event_message_id,
+};
+use pvt_domain::stripe::Event;
 use pvt_domain::timestamp::Timestamp;
-use pvt_messaging::Outgoing;
-use pvt_stores::mongo::ledgers::LedgerFilter;
-use pvt_stores::mongo::payment_sweeps::{DaySum, PaymentSweep};
-use pvt_stripe::{EventQuery, StripeClient, TransactionQuery};
-use pvt_worker_runtime::Job;
+use pvt_messaging::{EncodeError, Outgoing};
+use pvt_stores::mongo::payment_sweeps::PaymentSweep;
+use pvt_stores::mongo::stripe_events::StoredStripeEvent;
+use pvt_stripe::{EventQuery, StripeClient};
+use pvt_worker_runtime::{Job, failpoint};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::{Duration, Instant};
+use std::collections::HashSet;
+use uuid::Uuid;
 
 /// Overlap with the last run, for events that were in flight at its end.
 const OVERLAP: TimeDelta = TimeDelta::hours(2);
 /// How far back the first run looks, and the longest gap that is closed: Stripe keeps events for 30 days.
 const MAX_LOOKBACK: TimeDelta = TimeDelta::days(29);
-/// Younger events may still be in flight.
-const GRACE: TimeDelta = TimeDelta::seconds(60);
-/// Whole days before today that are compared, beside today so far.
+/// Whole days before today whose balance transactions are compared, beside today so far.
 const DAYS_COMPARED: i64 = 3;
-/// Events are listed in windows, oldest first. The first is short; the next are longer where events are sparse.
-const FIRST_WINDOW: TimeDelta = TimeDelta::minutes(15);
-const MAX_WINDOW: TimeDelta = TimeDelta::hours(12);
-/// A window with fewer events than this is sparse.
+/// The first span is short; the next are longer where events are sparse.
+const FIRST_SPAN: TimeDelta = TimeDelta::minutes(15);
+const MAX_SPAN: TimeDelta = TimeDelta::hours(12);
+/// A span with fewer events than this is sparse.
 const SPARSE_EVENTS: u32 = 1_000;
-/// The shortest window.
-const MIN_WINDOW: TimeDelta = TimeDelta::minutes(1);
-/// Most pages of events of a window that can still be shortened.
-const MAX_WINDOW_PAGES: usize = 50;
-/// No further window starts after this; the next run continues where this one stopped.
-const TIME_BUDGET: Duration = Duration::from_secs(40);
-/// Most pages of balance transactions.
-const MAX_PAGES: usize = 500;
+/// The shortest span.
+const MIN_SPAN: TimeDelta = TimeDelta::minutes(1);
+/// Most pages of events of a span that can still be shortened.
+const MAX_SPAN_PAGES: usize = 50;
 const PAGE: u32 = 100;
-/// Most ledgers that one comparison reads.
-const MAX_LEDGERS: i64 = 100_000;
 
-/// A day, a kind of entry and a currency.
-type SumKey = (NaiveDate, &'static str, String);
+/// Counter: events at Stripe that never arrived as webhooks.
+const MISSED: &str = "pvt_stripe_events_missed_total";
+/// Counter: missed events that are too large for a message, or have no id.
+const SKIPPED: &str = "pvt_stripe_events_skipped_total";
+
+/// The events of a span.
+struct SpanEvents {
+    /// End of the span: what follows was not read.
+    until: DateTime<Utc>,
+    /// Number of events at Stripe.
+    events: u32,
+    /// Those that are not stored, oldest first.
+    missing: Vec<Value>,
+}
 
 impl StripeCalls {
     pub(super) async fn sweep(&self, job: &mut Job<StripeCommand>, command: &ReconcilePayments) -> Result<(), Failure> {
-        let (client, started, now) = (self.client()?.clone(), Instant::now(), self.ledgers.now());
-        let since = self.since(command, now).await?;
-        let (events, missing, until) =
-            self.missing_events(&client, since, (now.as_datetime() - GRACE).into(), started).await?;
-        let lost = u32::try_from(missing.len()).unwrap_or(u32::MAX);
+        let (client, now) = (self.client()?, self.ledgers.now());
+        let mut report = match self.ledgers.mongo.payment_sweeps().find(command.run_id).await? {
+            Some(report) => report,
+            None => new_report(command, self.since(now).await?, now),
+        };
+        let from = command.span.map_or(report.since, |span| span.from).as_datetime();
+        let length = command.span.map_or(FIRST_SPAN, |span| TimeDelta::seconds(span.seconds.into()));
+        let found = self.read_span(client, from, length).await?;
+        // By Stripe's clock, which dates the events: ours may be wrong.
+        let present = DateTime::from_timestamp(client.time(), 0).unwrap_or_default() - self.grace;
+        let until = found.until.min(present).max(from);
+        let is_last = until >= present.min(now.as_datetime() - self.grace);
+        let lost = count(found.missing.len());
+        let mut oversize = 0;
         if !command.dry_run {
-            for event in missing {
-                job.emit(self.replay(event, now)?);
+            for event in found.missing {
+                oversize += u32::from(!self.replay(job, event, now).await?);
             }
         }
-        let (differences, fees) = self.compare(&client, now, command.dry_run).await?;
-        metrics::gauge!("pvt_stripe_reconciliation_mismatched_days")
-            .set(f64::from(u32::try_from(differences.len()).unwrap_or(u32::MAX)));
-        metrics::counter!("pvt_stripe_events_missed_total").increment(u64::from(lost));
-        for sum in &differences {
-            tracing::warn!(day = %sum.day, kind = %sum.kind, stripe = sum.stripe, ledger = sum.ledger,
-                currency = %sum.currency, "reconciliation mismatch with Stripe");
+        if is_last {
+            job.emit(self.compare_command(command, present)?);
+        } else {
+            let read = found.until - from;
+            let next = if found.events < SPARSE_EVENTS { (read * 2).min(MAX_SPAN) } else { read };
+            job.emit(self.next_span_command(command, until.into(), next)?);
         }
-        let sweep = PaymentSweep {
-            run_id: command.run_id,
-            actor: command.actor.clone(),
-            dry_run: command.dry_run,
-            since,
-            until,
-            events,
-            missing: lost,
-            replayed: if command.dry_run { 0 } else { lost },
-            fees,
-            differences,
-            started_at: now,
-            took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        };
-        Ok(self.ledgers.mongo.payment_sweeps().save(&sweep).await?)
+        // A redelivery finds its span in the report.
+        if report.until.as_datetime() <= from {
+            metrics::counter!(MISSED).increment(u64::from(lost));
+            report.events += found.events;
+            report.missing += lost;
+            report.oversize += oversize;
+            report.replayed += if command.dry_run { 0 } else { lost - oversize };
+        }
+        report.until = report.until.max(until.into());
+        report.complete |= is_last;
+        report.took_ms = elapsed_ms(report.started_at, self.ledgers.now());
+        self.ledgers.mongo.payment_sweeps().save(&report).await?;
+        failpoint::hit("after_sweep_before_publish");
+        Ok(())
     }
 
-    /// The start of a run: a while before the end of the last one. A redelivered run starts where it started before,
-    /// because it may have crashed before its events were replayed.
-    async fn since(&self, command: &ReconcilePayments, now: Timestamp) -> Result<Timestamp, Failure> {
-        if let Some(this) = self.ledgers.mongo.payment_sweeps().find(command.run_id).await? {
-            return Ok(this.since);
-        }
+    /// The start of a run: a while before the end of the last one, or where an incomplete one stopped.
+    async fn since(&self, now: Timestamp) -> Result<Timestamp, Failure> {
         let farthest = now.as_datetime() - MAX_LOOKBACK;
-        let Some(last) = self.ledgers.mongo.payment_sweeps().last().await? else { return Ok(farthest.into()) };
-        // An incomplete run is continued where it stopped; only at a real end may events have been in flight.
-        let was_complete = last.until >= (last.started_at.as_datetime() - GRACE).into();
+        let Some(last) = self.ledgers.mongo.payment_sweeps().last(now).await? else { return Ok(farthest.into()) };
+        // Only at a real end may events have been in flight. Reports of the version before do not say it.
+        let was_complete = last.complete || last.until >= (last.started_at.as_datetime() - self.grace).into();
         let from = last.until.as_datetime() - if was_complete { OVERLAP } else { TimeDelta::zero() };
         Ok(from.max(farthest).into())
     }
 
-    /// The number of events at Stripe from `since` on, those that are not stored, oldest first, and the end of the
-    /// search: `until`, or earlier when there are many.
-    async fn missing_events(
+    /// The events from `from` on within `length`, or within less where there are many.
+    async fn read_span(
         &self,
         client: &StripeClient,
-        since: Timestamp,
-        until: Timestamp,
-        started: Instant,
-    ) -> Result<(u32, Vec<Value>, Timestamp), Failure> {
-        let (mut events, mut missing) = (0, Vec::new());
-        let (since, until) = (since.as_datetime(), until.as_datetime());
-        let (mut from, mut span) = (since, FIRST_WINDOW);
-        // At least one window, so that there is always progress.
-        while from < until && (from == since || started.elapsed() < TIME_BUDGET) {
-            let to = (from + span).min(until);
-            let pages = if span > MIN_WINDOW { MAX_WINDOW_PAGES } else { usize::MAX };
-            match self.span(client, from.timestamp(), to.timestamp() + 1, pages).await? {
-                Some((found, lost)) => {
-                    events += found;
-                    missing.extend(lost);
-                    (from, span) = (to, if found < SPARSE_EVENTS { (span * 2).min(MAX_WINDOW) } else { span });
-                }
-                None => span = (span / 2).max(MIN_WINDOW),
+        from: DateTime<Utc>,
+        length: TimeDelta,
+    ) -> Result<SpanEvents, Failure> {
+        let (mut length, end) = (length, self.ledgers.now().as_datetime() - self.grace);
+        loop {
+            let until = (from + length).min(end).max(from);
+            let pages = if length > MIN_SPAN { MAX_SPAN_PAGES } else { usize::MAX };
+            match self.list_events(client, from.timestamp(), until.timestamp() + 1, pages).await? {
+                Some((events, missing)) => return Ok(SpanEvents { until, events, missing }),
+                None => length = (length / 2).max(MIN_SPAN),
             }
         }
-        if from < until {
-            tracing::warn!(until = %from, "too many events for one run, the next run continues");
-        }
-        Ok((events, missing, from.into()))
     }
 
-    /// The events of a window: their number, and those that are not stored, oldest first. `None` when there are more
-    /// `pages`.
-    async fn span(
+    /// The number of events of a span, and those that are not stored, oldest first. `None` when there are more `pages`.
+    async fn list_events(
         &self,
         client: &StripeClient,
         created_from: i64,
@@ -153,7 +148,7 @@ impl StripeCalls {
                 })
                 .await?;
             read += 1;
-            events += u32::try_from(page.items.len()).unwrap_or(u32::MAX);
+            events += count(page.items.len());
             let ids: Vec<&str> = page.items.iter().filter_map(|event| event["id"].as_str()).collect();
             let known: HashSet<String> = self.ledgers.mongo.stripe_events().known(&ids).await?;
             missing.extend(
@@ -167,106 +162,95 @@ impl StripeCalls {
         }
     }
 
-    /// The command that the webhook would have sent.
-    fn replay(&self, payload: Value, now: Timestamp) -> Result<Outgoing, Failure> {
+    /// Emits the command that the webhook would have sent. An event that no message can carry is stored, so that it is
+    /// not found again, and its payment is read from Stripe instead; then the answer is `false`.
+    async fn replay(&self, job: &mut Job<StripeCommand>, payload: Value, now: Timestamp) -> Result<bool, Failure> {
         let text = |field: &str| payload[field].as_str().unwrap_or_default().to_owned();
         let (event_id, event_type) = (text("id"), text("type"));
         let id = stripe_event_message_id(&event_id);
         let event = StripeEvent { event_id, event_type, payload, received_at: now };
-        Ok(Outgoing::command(self.ledgers.topology.command_key(STRIPE_EVENT, ""), id, &event)?
-            .with_actor("schedule:reconcile_payments"))
+        match Outgoing::command(self.ledgers.topology.command_key(STRIPE_EVENT, ""), id, &event) {
+            Ok(message) => {
+                job.emit(message.with_actor("schedule:reconcile_payments"));
+                return Ok(true);
+            }
+            Err(EncodeError::Oversize { bytes, .. }) => {
+                tracing::error!(event = %event.event_id, kind = %event.event_type, bytes,
+                    "event is too large for a message: stored, and its payment is read from Stripe");
+            }
+            Err(error) => tracing::error!(event = %event.event_id, %error, "event cannot be replayed"),
+        }
+        metrics::counter!(SKIPPED).increment(1);
+        let object = Event::read(&event.payload).ok().map(|event| event.object);
+        if let Some(refetch) = object.as_ref().and_then(Refetch::payment_of) {
+            job.emit(self.ledgers.refresh_command(&refetch, &event.event_id)?);
+        }
+        match StoredStripeEvent::of(&event) {
+            Ok(stored) => {
+                self.ledgers.mongo.stripe_events().insert(&[stored]).await?;
+            }
+            Err(error) => tracing::error!(event = %event.event_id, %error, "event cannot be stored"),
+        }
+        Ok(false)
     }
 
-    /// The mismatching sums, and the number of fees recorded.
-    async fn compare(
+    fn next_span_command(
         &self,
-        client: &StripeClient,
-        now: Timestamp,
-        dry_run: bool,
-    ) -> Result<(Vec<DaySum>, u32), Failure> {
-        let today = now.as_datetime().date_naive();
-        let first = today - TimeDelta::days(DAYS_COMPARED);
-        let since: Timestamp = first.and_time(chrono::NaiveTime::MIN).and_utc().into();
-        let transactions = transactions(client, since).await?;
-        let filter = LedgerFilter { since: Some(since), ..LedgerFilter::default() };
-        let ledgers = self.ledgers.mongo.ledgers().list(&filter, MAX_LEDGERS).await?;
-        let fees = if dry_run { 0 } else { self.record_fees(&transactions, &ledgers).await? };
-        let mut sums: BTreeMap<SumKey, (i64, i64)> = BTreeMap::new();
-        for transaction in &transactions {
-            if let Some(kind) = kind_of(transaction) {
-                sums.entry((day_of(transaction.created), kind.as_str(), transaction.currency.clone()))
-                    .or_default()
-                    .0 += transaction.amount;
-            }
-        }
-        for ledger in &ledgers {
-            let currency = ledger.currency.code().to_ascii_lowercase();
-            // Records of staff have no counterpart at Stripe.
-            for entry in ledger.entries().into_iter().filter(|entry| entry.id.contains('_') && entry.at >= since) {
-                let cell = (entry.at.as_datetime().date_naive(), entry.kind.as_str(), currency.clone());
-                sums.entry(cell).or_default().1 += entry.amount;
-            }
-        }
-        let differing = sums.into_iter().filter(|(_, (stripe, ledger))| stripe != ledger);
-        let sum = |((day, kind, currency), (stripe, ledger)): (SumKey, (i64, i64))| DaySum {
-            day,
-            kind: kind.to_owned(),
-            currency,
-            stripe,
-            ledger,
-        };
-        Ok((differing.map(sum).collect(), fees))
+        command: &ReconcilePayments,
+        from: Timestamp,
+        length: TimeDelta,
+    ) -> Result<Outgoing, EncodeError> {
+        let seconds = u32::try_from(length.max(MIN_SPAN).num_seconds()).unwrap_or(u32::MAX);
+        let next = ReconcilePayments { span: Some(SweepSpan { from, seconds }), ..command.clone() };
+        let id = Uuid::new_v5(&command.run_id, format!("span|{from}").as_bytes());
+        Ok(Outgoing::command(self.ledgers.topology.command_key(RECONCILE_PAYMENTS, ""), id, &next)?
+            .with_actor(command.actor.clone()))
     }
 
-    /// Records Stripe's fees in the ledgers of their payments.
-    async fn record_fees(&self, transactions: &[BalanceTransaction], ledgers: &[Ledger]) -> Result<u32, Failure> {
-        let unknown = ledgers.iter().flat_map(|ledger| {
-            let charges = ledger.charges.iter().filter(|charge| !ledger.fees.contains_key(&charge.intent));
-            charges.map(|charge| (charge.id.as_str(), (ledger.booking_id, charge.intent.as_str())))
-        });
-        let owners: HashMap<&str, (BookingId, &str)> = unknown.collect();
-        let mut noted = 0;
-        for transaction in transactions.iter().filter(|transaction| transaction.fee != 0) {
-            let Some((booking, intent)) = transaction.source.as_deref().and_then(|source| owners.get(source)).copied()
-            else {
-                continue;
-            };
-            self.ledgers.change(booking, |ledger, _| ledger.fees.insert(intent.to_owned(), transaction.fee)).await?;
-            noted += 1;
-        }
-        Ok(noted)
+    fn compare_command(&self, command: &ReconcilePayments, present: DateTime<Utc>) -> Result<Outgoing, EncodeError> {
+        let last_day = present.date_naive();
+        self.compare_day_command(&CompareBalance {
+            run_id: command.run_id,
+            day: last_day - TimeDelta::days(DAYS_COMPARED),
+            last_day,
+            dry_run: command.dry_run,
+            actor: command.actor.clone(),
+            requested_at: command.requested_at,
+        })
+    }
+
+    /// The command to compare a day; one a run and day.
+    pub(super) fn compare_day_command(&self, command: &CompareBalance) -> Result<Outgoing, EncodeError> {
+        let id = Uuid::new_v5(&command.run_id, format!("balance|{}", command.day).as_bytes());
+        Ok(Outgoing::command(self.ledgers.topology.command_key(RECONCILE_BALANCE, ""), id, command)?
+            .with_actor(command.actor.clone()))
     }
 }
 
-async fn transactions(client: &StripeClient, since: Timestamp) -> Result<Vec<BalanceTransaction>, Failure> {
-    let (mut all, mut after) = (Vec::new(), None);
-    for _ in 0..MAX_PAGES {
-        let query = TransactionQuery {
-            created_from: since.as_datetime().timestamp(),
-            created_until: None,
-            starting_after: after,
-        };
-        let page = client.balance_transactions(&query).await?;
-        all.extend(page.items);
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    Ok(all)
-}
-
-/// The kind of a balance transaction; `None` for payouts, account fees and the like.
-fn kind_of(transaction: &BalanceTransaction) -> Option<EntryKind> {
-    match transaction.reporting_category.as_str() {
-        "charge" => Some(EntryKind::Payment),
-        "refund" | "refund_failure" => Some(EntryKind::Refund),
-        "dispute" => Some(EntryKind::Chargeback),
-        "dispute_reversal" => Some(EntryKind::ChargebackReversal),
-        _ => None,
+fn new_report(command: &ReconcilePayments, since: Timestamp, now: Timestamp) -> PaymentSweep {
+    PaymentSweep {
+        run_id: command.run_id,
+        actor: command.actor.clone(),
+        dry_run: command.dry_run,
+        since,
+        until: since,
+        events: 0,
+        complete: false,
+        missing: 0,
+        oversize: 0,
+        replayed: 0,
+        fees: 0,
+        differences: Vec::new(),
+        started_at: now,
+        took_ms: 0,
     }
 }
 
-fn day_of(unix_seconds: i64) -> NaiveDate {
-    DateTime::from_timestamp(unix_seconds, 0).unwrap_or_default().date_naive()
+/// Milliseconds from one instant to another.
+pub(super) fn elapsed_ms(from: Timestamp, until: Timestamp) -> u64 {
+    u64::try_from((until.as_datetime() - from.as_datetime()).num_milliseconds()).unwrap_or(0)
+}
+
+fn count(items: usize) -> u32 {
+    u32::try_from(items).unwrap_or(u32::MAX)
 }

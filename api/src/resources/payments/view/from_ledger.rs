@@ -135,7 +135,7 @@ fn of_record(ledger: &Ledger, record: &Record) -> PaymentView {
 }
 
 fn status_of(ledger: &Ledger, known: StripeObjects<'_>, now: Timestamp) -> PaymentState {
-    let intent = known.intent.map(|intent| (intent, intent.status));
+    let intent = known.intent.map(|intent| (intent, ledger.status_of(intent)));
     match (intent, known.session.map(|session| session.state)) {
         (Some((intent, IntentStatus::Succeeded)), _) => paid_status(ledger, intent),
         (None, Some(SessionState::Paid)) => PaymentState::Succeeded,

@@ -48,20 +48,31 @@ impl State {
             Some(intent) => intent,
             None => self.intent_of_session(cause, id)?,
         };
+        self.pay_intent(cause, &intent, outcome)
+    }
+
+    /// A guest tries to pay a payment, on the page of its session or in an app.
+    pub(crate) fn pay_intent(&mut self, cause: &Cause, intent: &str, outcome: PayOutcome) -> Result<(), ApiError> {
+        let session = self.intent(intent)?.session.clone();
+        let complete = |state: &mut Self| {
+            if let Some(session) = &session {
+                state.complete_session(cause, session);
+            }
+        };
         match outcome {
             PayOutcome::Declined => {
-                self.attempt(cause, &intent, Attempt::Decline)?;
+                self.attempt(cause, intent, Attempt::Decline)?;
             }
             PayOutcome::Success => {
-                let charge = self.attempt(cause, &intent, Attempt::Card)?;
-                self.complete_session(cause, id);
+                let charge = self.attempt(cause, intent, Attempt::Card)?;
+                complete(self);
                 self.settle_charge(cause, &charge);
             }
             PayOutcome::AsyncPending | PayOutcome::AsyncSuccess | PayOutcome::AsyncFailure => {
-                self.attempt(cause, &intent, Attempt::BankDebit)?;
-                self.complete_session(cause, id);
+                self.attempt(cause, intent, Attempt::BankDebit)?;
+                complete(self);
                 if outcome != PayOutcome::AsyncPending {
-                    self.settle_bank_debit(cause, &intent, outcome == PayOutcome::AsyncSuccess)?;
+                    self.settle_bank_debit(cause, intent, outcome == PayOutcome::AsyncSuccess)?;
                 }
             }
         }
