@@ -8,7 +8,7 @@ use pvt_domain::actor::Actor;
 use pvt_domain::events::PaymentEvent;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
-use pvt_domain::ledger::{Ledger, LedgerChange, Refetch};
+use pvt_domain::ledger::{AttentionItem, Ledger, LedgerChange, Refetch};
 use pvt_domain::messages::{ACCOUNT_MAIL, StaffAlert};
 use pvt_domain::messages::{
     BOOKING_SETTLE_PAYMENT, CommandHeader, PAYMENT_REFRESH, PAYMENT_REFUND, RefreshPayment, Refund, SettlePayment,
@@ -61,10 +61,12 @@ impl Ledgers {
         change: impl Fn(&mut Ledger, &BookingHead) -> T,
     ) -> Result<Option<SavedLedger<T>>, StoreError> {
         for _ in 0..SAVE_ATTEMPTS {
-            let (heads, ledger) =
-                tokio::join!(self.mongo.ledgers().booking_heads([booking]), self.mongo.ledgers().find(booking));
-            let Some(head) = heads?.remove(&booking) else { return Ok(None) };
-            let Some(before) = ledger?.or_else(|| self.empty(&head)) else { return Ok(None) };
+            // One after the other: what is copied from the booking must not be older than what the ledger has of it.
+            let ledger = self.mongo.ledgers().find(booking).await?;
+            let Some(head) = self.mongo.ledgers().booking_heads([booking]).await?.remove(&booking) else {
+                return Ok(None);
+            };
+            let Some(before) = ledger.or_else(|| self.empty(&head)) else { return Ok(None) };
             let mut after = before.clone();
             let answer = change(&mut after, &head);
             if after == before {
@@ -133,10 +135,12 @@ impl Ledgers {
         ))
     }
 
-    /// The command for a refund that the booking decided and that was impossible then, during a dispute for example.
+    /// The command for a refund that the booking decided and that was impossible then, during a dispute for example, or
+    /// that the ledger does not know yet.
     fn refund_command(&self, ledger: &Ledger, head: &BookingHead) -> Result<Option<Outgoing>, EncodeError> {
         let to_refund = head.payment.to_refund;
-        if !ledger.can_instruct_refunds(to_refund) {
+        let is_noted = ledger.to_refund.unwrap_or(0) == to_refund;
+        if is_noted && !ledger.can_instruct_refunds(to_refund) {
             return Ok(None);
         }
         let (booking_id, property_id) = (ledger.booking_id, ledger.property_id.clone());
@@ -157,11 +161,11 @@ impl Ledgers {
         }
         let (recipients, now) = (self.mongo.users().staff_alert_recipients(&ledger.property_id).await?, self.now());
         let mut mails = Vec::new();
-        for (attention, subject) in attention_items {
+        for AttentionItem { kind: attention, subject, .. } in attention_items {
             let alert =
                 StaffAlert { booking_id: ledger.booking_id, property_id: ledger.property_id.clone(), attention };
             for user in &recipients {
-                let mail = alert.mail_to(user.id, subject, now);
+                let mail = alert.mail_to(user.id, &subject, now);
                 mails.push(
                     Outgoing::command(self.topology.command_key(ACCOUNT_MAIL, ""), mail.mail_id, &mail)?
                         .with_actor(Actor::STRIPE),

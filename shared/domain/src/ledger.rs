@@ -6,18 +6,21 @@
 
 mod apply;
 mod attempts;
+mod attention;
 mod changes;
 mod entries;
 pub mod facts;
+mod failed_refunds;
 mod refunds;
 mod summary;
 
 pub use apply::Refetch;
 pub use attempts::{Attempt, OpenedAttempt, PaymentChannel};
+pub use attention::{Attention, AttentionItem};
 pub use changes::{LedgerChange, PaymentEventKind};
 pub use entries::{Entry, EntryKind};
 pub use refunds::{InstructionState, RefundInstruction, RefundReason};
-pub use summary::{Attention, Summary};
+pub use summary::{RefundsDue, Summary};
 
 use crate::actor::Actor;
 use crate::ids::{BookingId, PropertyId, uuid_text};
@@ -70,6 +73,9 @@ pub struct Ledger {
     /// Refund instructions, whether or not Stripe has executed them.
     #[serde(default, rename = "orders", skip_serializing_if = "Vec::is_empty")]
     pub refund_instructions: Vec<RefundInstruction>,
+    /// Total to refund as the booking last decided it, including what was refunded; absent while that is nothing.
+    #[serde(default, rename = "to_return", skip_serializing_if = "Option::is_none")]
+    pub to_refund: Option<i64>,
     /// Cash and terminal payments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<Record>,
@@ -129,6 +135,7 @@ impl Ledger {
             refunds: Facts::default(),
             disputes: Facts::default(),
             refund_instructions: Vec::new(),
+            to_refund: None,
             records: Vec::new(),
             fees: BTreeMap::new(),
             updated_at: now,

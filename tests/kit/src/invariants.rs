@@ -320,7 +320,7 @@ fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec
             .get(&id)
             .is_some_and(|booking| booking.history.iter().any(|entry| entry.action == Action::Reinstate));
         match (ended.get(&id), row.kind) {
-            (_, NotificationKind::PaymentRefunded) => {}
+            (_, NotificationKind::PaymentRefunded | NotificationKind::RefundFailed) => {}
             (Some(NotificationKind::BookingCancelled), kind) if kind != NotificationKind::BookingCancelled => {
                 wrong.push(format!("{id}: mail {kind:?} after the cancellation"));
             }
@@ -374,6 +374,14 @@ fn explains_mail(kind: NotificationKind, entry: &HistoryEntry) -> bool {
         NotificationKind::HoldExpired => entry.action == Action::Expire,
         NotificationKind::PaymentReceived => entry.to.holds_beds() && increased(entry, |ledger| ledger.captured),
         NotificationKind::PaymentRefunded => increased(entry, |ledger| ledger.refunded),
+        NotificationKind::RefundFailed => {
+            let payment = entry.changes.as_deref().and_then(|changes| changes.payment.as_ref());
+            entry.action == Action::RecordPayment
+                && payment.is_some_and(|payment| {
+                    let (before, after) = (payment.before.ledger(), payment.after.ledger());
+                    after.refunded < before.refunded || after.manual > before.manual
+                })
+        }
         NotificationKind::PaymentReturned => entry.to == Status::Expired && increased(entry, |ledger| ledger.captured),
         // A failed attempt to pay changes no booking.
         NotificationKind::PaymentFailed => true,

@@ -341,13 +341,25 @@ fn emit_outcome(job: &mut Job<Arc<BookingCommand>>, decision: Decision) -> Resul
     Ok(())
 }
 
+/// Whether less than before may be owed to the guest, so that the ledger must know.
+fn may_owe_less(event: &BookingEvent) -> bool {
+    let Some(ledger) = event.payment.ledger.as_ref().filter(|ledger| ledger.captured > 0) else { return false };
+    match event.action {
+        Some(Action::Modify | Action::Reinstate) => true,
+        Some(Action::RecordPayment) => ledger.charged_back > 0,
+        // A late payment got beds after all.
+        Some(Action::Confirm) => event.payment.expires_at.is_some_and(|expires_at| expires_at <= event.occurred_at),
+        _ => false,
+    }
+}
+
 /// The commands to the `stripe` worker that follow from the payments of a booking; the same whenever the event is
 /// emitted again.
 fn follow_up_commands(event: &BookingEvent) -> Result<Vec<Outgoing>, EncodeError> {
     let (booking_id, property_id, requested_at) = (event.booking_id, event.property_id.clone(), event.occurred_at);
     let command_id = |name: &str| Uuid::new_v5(&event.event_id, name.as_bytes());
     let mut commands = Vec::new();
-    if event.payment.refund_due() > 0 {
+    if event.payment.refund_due() > 0 || may_owe_less(event) {
         let command =
             Refund { booking_id, property_id: property_id.clone(), request: None, actor: Actor::SYSTEM, requested_at };
         commands.push(

@@ -260,6 +260,20 @@ fn alert_phrases(attention: Attention, language: Language) -> &'static Phrases {
             "Un remboursement a échoué\u{a0}: la somme est toujours due au client.",
             "Relancez le remboursement, ou remboursez le client autrement et enregistrez l’opération."
         ),
+        Attention::RefundManual => alert!(
+            "A guest is owed a refund that cannot be made through Stripe, because it was paid in cash, for example.",
+            "Return the money to the guest, then record it as a payment with a negative amount.",
+            "Un remboursement est dû à un client et ne peut pas passer par Stripe, par exemple parce que la somme a été \
+            réglée en espèces.",
+            "Rendez la somme au client, puis enregistrez l’opération comme un paiement de montant négatif."
+        ),
+        Attention::RefundPending => alert!(
+            "Stripe has not made a refund for more than an hour. It is requested again every hour.",
+            "Check the Stripe dashboard and the dead letters (pvt dead list).",
+            "Un remboursement n’a pas été effectué par Stripe depuis plus d’une heure. Il est redemandé toutes les \
+            heures.",
+            "Vérifiez le tableau de bord Stripe et les messages en échec (pvt dead list)."
+        ),
         Attention::DisputeOpen => alert!(
             "A guest’s bank is disputing a payment. No part of it can be refunded until the dispute is closed.",
             "Respond in the Stripe dashboard before the deadline. GET /api/disputes lists the evidence.",

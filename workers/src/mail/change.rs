@@ -53,6 +53,11 @@ impl<'a> Change<'a> {
         self.by(Action::RecordPayment).filter(|entry| refunded_more(entry) && !captured_more(entry))
     }
 
+    /// The entry, if a refund that the guest was promised failed.
+    pub(super) fn refund_failed(&self) -> Option<&'a HistoryEntry> {
+        self.by(Action::RecordPayment).filter(|entry| refund_failed(entry))
+    }
+
     fn by(&self, action: Action) -> Option<&'a HistoryEntry> {
         self.entry.filter(|_| self.event.action == Some(action))
     }
@@ -77,6 +82,26 @@ pub(super) fn captured_more(entry: &HistoryEntry) -> bool {
 /// Whether the refunded amount rose with this revision.
 pub(super) fn refunded_more(entry: &HistoryEntry) -> bool {
     increase(entry, |ledger| ledger.refunded) > 0
+}
+
+/// Whether a refund failed with this revision: less is refunded than before, or more is left to staff, although nothing
+/// else was paid or refunded.
+pub(super) fn refund_failed(entry: &HistoryEntry) -> bool {
+    let change = entry.changes.as_deref().and_then(|changes| changes.payment.as_ref());
+    let is_failure = |change: &PaymentChange| {
+        change.after.ledger().refunded < change.before.ledger().refunded
+            || change.after.refunds_due().failed > change.before.refunds_due().failed
+    };
+    entry.action == Action::RecordPayment
+        && change.is_some_and(is_failure)
+        && !captured_more(entry)
+        && !refunded_more(entry)
+}
+
+/// Whether a refund failed that was not made good since.
+pub(super) fn is_refund_failed(booking: &Booking) -> bool {
+    let mut latest = booking.history.iter().rev().filter(|entry| refund_failed(entry) || refunded_more(entry));
+    latest.next().is_some_and(refund_failed)
 }
 
 /// How much a part of the ledger rose with this revision.

@@ -134,6 +134,17 @@ pub(crate) fn with_payments(before: &Booking, captured: i64, refunded: i64, to: 
     next_revision(before, after, action, to)
 }
 
+/// `before` with these changes of its totals. The refund due is what the domain decides.
+pub(crate) fn with_ledger(before: &Booking, change: impl FnOnce(&mut Summary)) -> Booking {
+    let mut after = before.clone();
+    let mut ledger = before.payment.ledger();
+    ledger.ledger_rev += 1;
+    change(&mut ledger);
+    after.payment.ledger = Some(ledger);
+    after.payment.to_refund = after.total_to_refund();
+    next_revision(before, after, Action::RecordPayment, before.status)
+}
+
 /// A payment event, as the `emails` queue carries it.
 pub(crate) fn payment_event(booking: &Booking, change: PaymentEventKind, event_id: u128) -> EmailCommand {
     EmailCommand::Paid(Box::new(PaymentEvent {

@@ -3,7 +3,7 @@
 //! A new kind is a variant of [`NotificationKind`] and a declaration here. Conditions are pure: they read the booking,
 //! its history and the event, and nothing else.
 
-use super::change::{Change, captured_more, is_guest_visible_change, refunded_more};
+use super::change::{Change, captured_more, is_guest_visible_change, is_refund_failed, refund_failed, refunded_more};
 use super::language::{CalendarNote, Language, Phrases};
 use pvt_domain::booking::{Action, Booking, HistoryEntry, Status};
 use pvt_domain::events::{PaymentEvent, PaymentEventKind};
@@ -127,6 +127,7 @@ pub(super) fn of(kind: NotificationKind) -> &'static Kind {
         NotificationKind::HoldExpired => &HOLD_EXPIRED,
         NotificationKind::PaymentRefunded => &PAYMENT_REFUNDED,
         NotificationKind::PaymentReturned => &PAYMENT_RETURNED,
+        NotificationKind::RefundFailed => &REFUND_FAILED,
     }
 }
 
@@ -313,7 +314,8 @@ static PAYMENT_FAILED: Kind = Kind {
 
 static HOLD_EXPIRED: Kind = Kind {
     when: When::new(Trigger::Change(|change| change.enters(Status::Expired)), |booking| {
-        let is_unpaid = booking.payment.ledger.as_ref().is_none_or(|ledger| ledger.captured == 0);
+        let ledger = booking.payment.ledger();
+        let is_unpaid = ledger.captured == 0 && ledger.other_currencies.is_empty();
         booking.status == Status::Expired && is_unpaid
     }),
     shows: Shows::new(PaymentRows::None, CalendarNote::RemovesStay),
@@ -342,14 +344,16 @@ static PAYMENT_REFUNDED: Kind = Kind {
         PaymentRows::Balance(Some(Movement { label: |phrases| phrases.this_refund, part: |ledger| ledger.refunded })),
         CalendarNote::ShowsStatus,
     ),
+    // It may have been paid in cash.
     english: Wording {
-        title: "Your refund is on its way",
-        lead: "We have issued a refund to your original payment method. It usually arrives within five to ten days.",
+        title: "We have refunded you",
+        lead: "We have made the refund shown below. To a card or an account it usually arrives within five to ten \
+            days.",
     },
     french: Wording {
-        title: "Votre remboursement est en cours",
-        lead: "Nous avons effectué un remboursement sur votre moyen de paiement initial. Il arrive en général sous \
-            cinq à dix jours.",
+        title: "Nous vous avons remboursé",
+        lead: "Nous avons effectué le remboursement indiqué ci-dessous. Sur une carte ou un compte, il arrive en \
+            général sous cinq à dix jours.",
     },
 };
 
@@ -365,12 +369,30 @@ static PAYMENT_RETURNED: Kind = Kind {
     english: Wording {
         title: "We are sorry: your payment arrived too late",
         lead: "Your payment arrived after your beds had been released, and they are no longer available. We are sorry \
-            for the inconvenience. We are refunding you in full to your original payment method.",
+            for the inconvenience. We are refunding you in full.",
     },
     french: Wording {
         title: "Nous sommes désolés\u{a0}: votre paiement est arrivé trop tard",
         lead: "Votre paiement nous est parvenu après la libération de vos lits, qui ne sont plus disponibles. Nous en \
-            sommes désolés. Nous vous remboursons intégralement sur votre moyen de paiement initial.",
+            sommes désolés. Nous vous remboursons intégralement.",
+    },
+};
+
+static REFUND_FAILED: Kind = Kind {
+    when: When {
+        reports: |_, entry| refund_failed(entry),
+        ..When::new(Trigger::Change(|change| change.refund_failed().is_some()), is_refund_failed)
+    },
+    shows: Shows::new(PaymentRows::Balance(None), CalendarNote::ShowsStatus),
+    english: Wording {
+        title: "Your refund did not go through",
+        lead: "The refund that we announced could not be made, or your bank returned it. We are sorry, and will give you \
+            the money in another way. You can also contact us about it.",
+    },
+    french: Wording {
+        title: "Votre remboursement n’a pas abouti",
+        lead: "Le remboursement que nous vous avions annoncé n’a pas pu être effectué, ou votre banque l’a renvoyé. \
+            Nous en sommes désolés et vous rendrons cette somme autrement. Vous pouvez aussi nous contacter à ce sujet.",
     },
 };
 

@@ -47,6 +47,12 @@ pub(super) struct FeeView<'a> {
     /// What would be refunded of what was paid.
     #[serde(skip_serializing_if = "Option::is_none")]
     refund: Option<Money>,
+    /// The part of `refund` that cannot be returned through Stripe, of cash for example: staff return it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund_manual: Option<Money>,
+    /// The part of `refund` that is disputed: it is returned when the dispute ends, unless it is lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund_disputed: Option<Money>,
 }
 
 /// 200 with the cancelled booking, or 202 when it takes longer than the caller waits; with `dry_run` 200 with the fee.
@@ -89,6 +95,7 @@ async fn quote(app: &App, booking: &Booking, waived: bool) -> Result<Tagged<FeeV
     let now = Timestamp::new(Utc::now());
     let fee = if waived { 0 } else { booking.cancellation_fee_at(&inventory.property, now) };
     let money = |amount| booking.price.as_ref().map(|price| Money::new(amount, price.currency));
+    let refunds = booking.payment.ledger().refunds_due(booking.total_to_refund_if_owed(fee));
     let view = FeeView {
         id: booking.id,
         reference: &booking.reference,
@@ -98,7 +105,9 @@ async fn quote(app: &App, booking: &Booking, waived: bool) -> Result<Tagged<FeeV
         at: now,
         policy: booking.cancellation_policy.as_ref().map(|policy| policy.name.as_str()),
         fee: money(fee),
-        refund: money((booking.payment.ledger().kept() - fee).max(0)),
+        refund: money(refunds.total()),
+        refund_manual: money(refunds.manual).filter(|part| part.amount > 0),
+        refund_disputed: money(refunds.disputed).filter(|part| part.amount > 0),
     };
     Ok(Tagged::at(booking.rev, &view))
 }

@@ -234,6 +234,18 @@ struct PaymentView {
     /// Refunded, or being refunded.
     #[serde(skip_serializing_if = "Option::is_none")]
     refunded: Option<Money>,
+    /// Still to be refunded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund_due: Option<Money>,
+    /// The part of `refund_due` that staff return themselves: of cash, or because a refund failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund_manual: Option<Money>,
+    /// The part of `refund_due` that is disputed: it is returned when the dispute ends, unless it is lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund_disputed: Option<Money>,
+    /// Paid in other currencies, less what was refunded: staff decide about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    other_currencies: Vec<Money>,
 }
 
 impl<'a> BookingView<'a> {
@@ -319,7 +331,7 @@ impl<'a> PriceView<'a> {
 impl PaymentView {
     fn new(booking: &Booking) -> Self {
         let money = |amount: i64| Some(Money::new(amount, booking.price.as_ref()?.currency));
-        let ledger = booking.payment.ledger();
+        let (ledger, refunds) = (booking.payment.ledger(), booking.payment.refunds_due());
         Self {
             status: booking.payment_status(),
             paid: money(ledger.kept().max(0)),
@@ -328,6 +340,10 @@ impl PaymentView {
             expires_at: booking.hold_ends(),
             change_fee: money(booking.change_fee()).filter(|fee| fee.amount > 0),
             refunded: money(ledger.refunded).filter(|refunded| refunded.amount > 0),
+            refund_due: money(refunds.total()).filter(|refund| refund.amount > 0),
+            refund_manual: money(refunds.manual).filter(|refund| refund.amount > 0),
+            refund_disputed: money(refunds.disputed).filter(|refund| refund.amount > 0),
+            other_currencies: ledger.other_currencies,
         }
     }
 }

@@ -23,10 +23,14 @@ impl Booking {
         (self.owed() - self.payment.ledger.as_ref().map_or(0, Summary::kept)).max(0)
     }
 
-    /// Amount that a guest can pay now: what confirms a held booking or a pending change, otherwise the balance.
+    /// Amount that a guest can pay now: what confirms a held booking or a pending change, otherwise the balance. A guest
+    /// who paid in another currency is not asked again: staff decide.
     pub fn payable(&self) -> i64 {
-        let missing =
-            |required: i64| (required - self.payment.ledger.as_ref().map_or(0, |ledger| ledger.cleared)).max(0);
+        let ledger = self.payment.ledger.as_ref();
+        if ledger.is_some_and(|ledger| !ledger.other_currencies.is_empty()) {
+            return 0;
+        }
+        let missing = |required: i64| (required - ledger.map_or(0, |ledger| ledger.cleared)).max(0);
         match (&self.pending_change, self.status) {
             (Some(pending), _) => missing(pending.required),
             (None, Status::Held) => missing(self.payment.required),
@@ -38,11 +42,16 @@ impl Booking {
     ///
     /// `refund = max(0, captured − refunded − fee)`; amounts charged back cannot be refunded.
     pub fn total_to_refund(&self) -> i64 {
-        let Some(ledger) = &self.payment.ledger else { return 0 };
         // What is paid towards a pending change is kept until the change is applied or released.
         let pending = self.pending_change.as_ref().and_then(|pending| pending.price.as_ref());
-        let owed = self.owed().max(pending.map_or(0, |price| price.total));
-        (ledger.captured - ledger.charged_back - owed).max(ledger.surplus).max(0)
+        self.total_to_refund_if_owed(self.owed().max(pending.map_or(0, |price| price.total)))
+    }
+
+    /// The same, if the property may keep `owed`: a cancellation fee, for example.
+    pub fn total_to_refund_if_owed(&self, owed: i64) -> i64 {
+        let Some(ledger) = &self.payment.ledger else { return 0 };
+        let left = ledger.captured - ledger.charged_back;
+        (left - owed).max(ledger.surplus.min(left)).max(0)
     }
 
     /// Payment status for display.
@@ -58,6 +67,7 @@ impl Booking {
             Summary { captured: 1.., .. } if self.balance() > 0 => PaymentStatus::PartiallyPaid,
             Summary { captured: 1.., .. } => PaymentStatus::Paid,
             Summary { processing: true, .. } => PaymentStatus::Processing,
+            _ if !ledger.other_currencies.is_empty() => PaymentStatus::PartiallyPaid,
             _ if self.status == Status::Held => PaymentStatus::Pending,
             _ if is_live && self.balance() > 0 => PaymentStatus::PayOnArrival,
             _ => PaymentStatus::NotDue,

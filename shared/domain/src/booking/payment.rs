@@ -1,7 +1,7 @@
 //! Payment of a booking: what it takes to confirm it, and the totals of its ledger.
 
 use super::change_fees::ChangeFees;
-use crate::ledger::Summary;
+use crate::ledger::{RefundsDue, Summary};
 use crate::money::is_zero;
 use crate::timestamp::Timestamp;
 use crate::wire_enum;
@@ -41,7 +41,7 @@ wire_enum! {
         Pending = "pending",
         /// A payment is processing, which may take days.
         Processing = "processing",
-        /// Paid in part.
+        /// Paid in part, in another amount than requested, or in another currency.
         PartiallyPaid = "partially_paid",
         /// Paid in full.
         Paid = "paid",
@@ -65,9 +65,14 @@ impl Payment {
         self.ledger.clone().unwrap_or_default()
     }
 
-    /// Amount still to refund.
+    /// Amount still to refund: never more than is kept.
     pub fn refund_due(&self) -> i64 {
-        (self.to_refund - self.ledger.as_ref().map_or(0, |ledger| ledger.refunded)).max(0)
+        self.refunds_due().total()
+    }
+
+    /// Amount still to refund, by the way in which it is returned.
+    pub fn refunds_due(&self) -> RefundsDue {
+        self.ledger.as_ref().map_or_else(RefundsDue::default, |ledger| ledger.refunds_due(self.to_refund))
     }
 
     /// Whether the payments confirm a hold. Amounts to refund do not count, except surplus payments, which never did.

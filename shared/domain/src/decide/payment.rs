@@ -76,7 +76,7 @@ impl Decider<'_> {
             return Err(NoRevision::because(RefusalCode::TooEarly));
         }
         let ledger = booking.payment.ledger();
-        if ledger.processing || (booking.status == Status::Held && ledger.kept() > 0) {
+        if ledger.processing || (booking.status == Status::Held && ledger.has_money()) {
             return Err(NoRevision::because(RefusalCode::PaymentUnderWay));
         }
         if booking.pending_change.is_some() {

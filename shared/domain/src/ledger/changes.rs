@@ -3,6 +3,7 @@
 use super::facts::{DisputeFact, IntentFact, RefundFact};
 use super::{Entry, EntryKind, Ledger};
 use crate::stripe::{IntentStatus, Object};
+use crate::timestamp::Timestamp;
 use crate::wire_enum;
 use chrono::DateTime;
 use std::collections::BTreeMap;
@@ -57,6 +58,9 @@ impl Ledger {
         if let Object::Refund(refund) = object {
             changes.extend(self.refunds.get(&refund.id).and_then(returned_refund));
         }
+        if let Object::Dispute(dispute) = object {
+            changes.extend(self.disputes.get(&dispute.id).and_then(|dispute| self.replaced_chargeback(dispute)));
+        }
         changes
     }
 
@@ -65,7 +69,19 @@ impl Ledger {
         let nothing = Self::new(self.booking_id, self.property_id.clone(), self.currency, self.updated_at);
         let mut changes = self.changes_since(&nothing);
         changes.extend(self.refunds.iter().filter_map(returned_refund));
+        changes.extend(self.disputes.iter().filter_map(|dispute| self.replaced_chargeback(dispute)));
         changes
+    }
+
+    /// The change of a chargeback that may have had an entry of its own before its balance transactions were observed.
+    fn replaced_chargeback(&self, dispute: &DisputeFact) -> Option<LedgerChange> {
+        let may_have_had = dispute.is_lost()
+            || dispute.movements.iter().any(|movement| !movement.currency.eq_ignore_ascii_case(&dispute.currency));
+        let is_entry = || self.entries().iter().any(|entry| entry.id == dispute.id);
+        (may_have_had && !is_entry()).then(|| {
+            let at = DateTime::from_timestamp(dispute.created, 0).unwrap_or_default().into();
+            taken_back(&dispute.id, EntryKind::Chargeback, &dispute.intent, dispute.amount, at)
+        })
     }
 
     /// Changes since `before`.
@@ -117,22 +133,20 @@ impl Ledger {
 /// The change of a refund that failed: it has no entry that could be missing.
 fn returned_refund(refund: &RefundFact) -> Option<LedgerChange> {
     let at = DateTime::from_timestamp(refund.created, 0).unwrap_or_default().into();
-    let entry = Entry {
-        id: refund.id.clone(),
-        kind: EntryKind::Refund,
-        payment: refund.intent.clone(),
-        amount: 0,
-        fee: 0,
-        at,
-        balance: 0,
-    };
-    (!refund.status.is_effective()).then(|| LedgerChange {
-        kind: PaymentEventKind::Refunded,
-        subject: format!("{}|0|taken_back", refund.id),
-        payment: refund.intent.clone(),
-        entry: Some(entry),
-        amount: refund.amount,
-    })
+    (!refund.status.is_effective())
+        .then(|| taken_back(&refund.id, EntryKind::Refund, &refund.intent, refund.amount, at))
+}
+
+/// The change of an entry that is no entry any more.
+fn taken_back(id: &str, kind: EntryKind, payment: &str, amount: i64, at: Timestamp) -> LedgerChange {
+    let (id, payment) = (id.to_owned(), payment.to_owned());
+    LedgerChange {
+        kind: if kind == EntryKind::Refund { PaymentEventKind::Refunded } else { PaymentEventKind::Disputed },
+        subject: format!("{id}|0|taken_back"),
+        payment: payment.clone(),
+        entry: Some(Entry { id, kind, payment, amount: 0, fee: 0, at, balance: 0 }),
+        amount,
+    }
 }
 
 fn failure(before: &Ledger, intent: &IntentFact) -> Option<LedgerChange> {

@@ -74,10 +74,18 @@ impl Ledger {
                 instant(refund.created),
             );
         }
-        for dispute in self.disputes.iter() {
+        for dispute in self.disputes.iter().filter(|dispute| self.is_ours(self.currency_of(dispute))) {
+            let kind = |amount: i64| if amount < 0 { EntryKind::Chargeback } else { EntryKind::ChargebackReversal };
+            let mut moved = 0;
             for movement in dispute.movements.iter().filter(|movement| self.is_ours(&movement.currency)) {
-                let kind = if movement.amount < 0 { EntryKind::Chargeback } else { EntryKind::ChargebackReversal };
-                add(&movement.id, kind, &dispute.intent, movement.amount, movement.fee, instant(movement.created));
+                let at = instant(movement.created);
+                moved += movement.amount;
+                add(&movement.id, kind(movement.amount), &dispute.intent, movement.amount, movement.fee, at);
+            }
+            // Charged back without a balance transaction in this currency.
+            let rest = -self.charged_back(dispute) - moved;
+            if rest != 0 {
+                add(&dispute.id, kind(rest), &dispute.intent, rest, 0, instant(dispute.observation.at));
             }
         }
         for record in &self.records {

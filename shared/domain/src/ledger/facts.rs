@@ -243,15 +243,17 @@ impl DisputeFact {
         self.stage == DisputeStage::Closed && self.status == "lost"
     }
 
-    /// Amount charged back, in minor units; once it is lost, all of it, whether or not the balance transaction was
-    /// observed.
+    /// Amount charged back, in minor units of its currency; once it is lost, all of it, whether or not a balance
+    /// transaction was observed. Balance transactions in the currency of the account's balance, when that is another
+    /// one, say only that it was withdrawn.
     pub fn taken(&self) -> i64 {
-        let moved = -self
-            .movements
-            .iter()
-            .filter(|movement| movement.currency == self.currency)
-            .map(|movement| movement.amount)
-            .sum::<i64>();
+        let own = || self.movements.iter().filter(|movement| movement.currency.eq_ignore_ascii_case(&self.currency));
+        let moved = if own().next().is_some() {
+            -own().map(|movement| movement.amount).sum::<i64>()
+        } else {
+            let count = |negative: bool| self.movements.iter().filter(|moved| (moved.amount < 0) == negative).count();
+            if count(true) > count(false) { self.amount } else { 0 }
+        };
         moved.max(if self.is_lost() { self.amount } else { 0 })
     }
 }

@@ -4,13 +4,17 @@
 //! checking whether it was executed, finds the same refund.
 
 use super::facts::{DisputeFact, IntentFact};
-use super::{IntentStatus, Ledger};
+use super::{IntentStatus, Ledger, RefundsDue};
 use crate::actor::Actor;
 use crate::ids::optional_uuid;
 use crate::timestamp::Timestamp;
 use crate::wire_enum;
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+/// Age after which an instruction that Stripe has not executed needs the attention of staff.
+const OVERDUE_AFTER: TimeDelta = TimeDelta::hours(1);
 
 wire_enum! {
     /// Reason of a refund.
@@ -44,6 +48,9 @@ pub struct RefundInstruction {
     /// Time of the instruction.
     #[serde(rename = "ordered_at")]
     pub instructed_at: Timestamp,
+    /// Whether Stripe had not made it an hour later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overdue: bool,
     /// Stripe's error, when it permanently refused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
@@ -79,16 +86,16 @@ impl Ledger {
             .filter(|instruction| self.instruction_state(instruction) == InstructionState::Open)
     }
 
-    /// Amount of open instructions, in minor units: as good as refunded.
+    /// Amount of open instructions in the ledger's currency: as good as refunded.
     pub fn instructed(&self) -> i64 {
-        self.open_instructions().map(|instruction| instruction.amount).sum()
+        self.succeeded().map(|payment| self.instructed_of(payment)).sum()
     }
 
-    /// Instructions for overpayments in this state.
-    fn of_system(&self, state: InstructionState) -> impl Iterator<Item = &RefundInstruction> {
-        self.refund_instructions.iter().filter(move |instruction| {
-            instruction.reason == RefundReason::NotOwed && self.instruction_state(instruction) == state
-        })
+    fn instructed_of(&self, payment: &IntentFact) -> i64 {
+        self.open_instructions()
+            .filter(|instruction| instruction.intent == payment.id)
+            .map(|instruction| instruction.amount)
+            .sum()
     }
 
     /// The intent of this payment id: an attempt's, or Stripe's `pi_…`.
@@ -104,48 +111,62 @@ impl Ledger {
         self.disputes.iter().any(|dispute| dispute.intent == intent && dispute.freezes())
     }
 
-    /// Amount of a payment that can still be refunded; zero while it is disputed.
-    pub fn refundable(&self, intent: &IntentFact) -> i64 {
-        if intent.status != IntentStatus::Succeeded || self.is_frozen(&intent.id) {
-            return 0;
+    /// Currency of the payment that is disputed, as Stripe writes it.
+    pub(super) fn currency_of<'a>(&'a self, dispute: &'a DisputeFact) -> &'a str {
+        self.intents.get(&dispute.intent).map_or(&dispute.currency, |payment| &payment.currency)
+    }
+
+    /// Amount of a dispute that was charged back, in the currency of its payment. A dispute in another currency takes
+    /// all of the payment.
+    pub(super) fn charged_back(&self, dispute: &DisputeFact) -> i64 {
+        let taken = dispute.taken();
+        match self.intents.get(&dispute.intent) {
+            Some(payment) if !payment.currency.eq_ignore_ascii_case(&dispute.currency) && taken > 0 => payment.received,
+            _ => taken,
         }
+    }
+
+    /// Amount of a payment that was neither refunded through Stripe nor charged back, in its own currency.
+    pub(super) fn unreturned(&self, payment: &IntentFact) -> i64 {
         let given: i64 = self
             .refunds
             .iter()
-            .filter(|refund| refund.intent == intent.id && refund.status.is_effective())
+            .filter(|refund| refund.intent == payment.id && refund.status.is_effective())
             .map(|refund| refund.amount)
             .sum();
-        let instructed: i64 = self
-            .open_instructions()
-            .filter(|instruction| instruction.intent == intent.id)
-            .map(|instruction| instruction.amount)
-            .sum();
-        let taken: i64 =
-            self.disputes.iter().filter(|dispute| dispute.intent == intent.id).map(DisputeFact::taken).sum();
-        (intent.received - given - instructed - taken).max(0)
+        let disputes = self.disputes.iter().filter(|dispute| dispute.intent == payment.id);
+        let taken: i64 = disputes.map(|dispute| self.charged_back(dispute)).sum();
+        (payment.received - given - taken).max(0)
     }
 
-    /// Amount of failed instructions for overpayments that was not refunded in another way: it would fail again, so
-    /// staff must resolve it.
-    fn left_to_staff(&self) -> i64 {
-        let sum = |state| self.of_system(state).map(|instruction| instruction.amount).sum::<i64>();
-        let otherwise = self.summary().refunded - sum(InstructionState::Made);
-        (sum(InstructionState::Failed) - otherwise.max(0)).max(0)
+    /// Amount of a payment that staff can still have refunded through Stripe, in its own currency: never more than the
+    /// property keeps of all payments, because some of it may have been returned in cash. Zero while it is disputed.
+    pub fn refundable(&self, payment: &IntentFact) -> i64 {
+        if payment.status != IntentStatus::Succeeded || self.is_frozen(&payment.id) {
+            return 0;
+        }
+        let left = self.unreturned(payment) - self.instructed_of(payment);
+        if self.is_ours(&payment.currency) { left.min(self.returnable()).max(0) } else { left.max(0) }
     }
 
-    /// Amount that is neither refunded, nor instructed, nor left to staff, of a total of `to_refund`.
+    /// Amount that can still be returned in any way: what is kept, less instructed refunds.
+    pub fn returnable(&self) -> i64 {
+        self.summary().kept() - self.instructed()
+    }
+
+    /// Amount that Stripe returns of a total of `to_refund` and that is not instructed yet.
     fn shortfall(&self, to_refund: i64) -> i64 {
-        to_refund - self.summary().refunded - self.instructed() - self.left_to_staff()
+        let instructed: i64 = self
+            .succeeded()
+            .filter(|payment| !self.is_frozen(&payment.id))
+            .map(|payment| self.instructed_of(payment))
+            .sum();
+        (self.summary().refunds_due(to_refund).automatic - instructed).max(0)
     }
 
     /// Amount of a payment for which the system may issue instructions: not what failed and is left to staff.
     fn instructable(&self, payment: &IntentFact) -> i64 {
-        let failed: i64 = self
-            .of_system(InstructionState::Failed)
-            .filter(|instruction| instruction.intent == payment.id)
-            .map(|instruction| instruction.amount)
-            .sum();
-        (self.refundable(payment) - failed.min(self.left_to_staff())).max(0)
+        (self.refundable(payment) - self.failed_amount(payment)).max(0)
     }
 
     /// Whether [`Self::instruct_refunds`] would issue an instruction.
@@ -153,9 +174,11 @@ impl Ledger {
         self.shortfall(to_refund) > 0 && self.succeeded().any(|payment| self.instructable(payment) > 0)
     }
 
-    /// Issues instructions until `to_refund` is refunded in total, from the newest payment on. What failed once is not
-    /// instructed again: it would fail again, and staff must look at it. Returns their number.
+    /// Issues instructions until `to_refund` is refunded in total, as far as Stripe can return it, from the newest
+    /// payment on. What failed once is not instructed again: it would fail again, and staff must look at it. Returns
+    /// their number.
     pub fn instruct_refunds(&mut self, to_refund: i64, now: Timestamp) -> usize {
+        self.note_total_to_refund(to_refund);
         let mut shortfall = self.shortfall(to_refund);
         let before = self.refund_instructions.len();
         let mut payments: Vec<IntentFact> = self.succeeded().cloned().collect();
@@ -168,6 +191,18 @@ impl Ledger {
             }
         }
         self.refund_instructions.len() - before
+    }
+
+    /// Notes the total that the booking has decided to refund, so that what Stripe cannot return of it is shown.
+    pub fn note_total_to_refund(&mut self, to_refund: i64) {
+        if to_refund > 0 || self.to_refund.is_some() {
+            self.to_refund = Some(to_refund);
+        }
+    }
+
+    /// What is still to refund of the total that the booking has decided.
+    pub fn refunds_due(&self) -> RefundsDue {
+        self.summary().refunds_due(self.to_refund.unwrap_or(0))
     }
 
     /// Issues the instruction of a request of staff. The caller has checked that the payment is refundable and the
@@ -205,9 +240,26 @@ impl Ledger {
             note: None,
             request: None,
             instructed_at: now,
+            overdue: false,
             refused: None,
         });
         &mut self.refund_instructions[place]
+    }
+
+    /// Marks open instructions that are older than an hour, so that staff see them.
+    pub fn mark_overdue(&mut self, now: Timestamp) {
+        let is_old = |instruction: &RefundInstruction| {
+            now.as_datetime() - instruction.instructed_at.as_datetime() > OVERDUE_AFTER
+        };
+        let overdue: Vec<String> = self
+            .open_instructions()
+            .filter(|instruction| is_old(instruction))
+            .map(|instruction| instruction.key.clone())
+            .collect();
+        for instruction in self.refund_instructions.iter_mut().filter(|instruction| overdue.contains(&instruction.key))
+        {
+            instruction.overdue = true;
+        }
     }
 
     /// Records that Stripe permanently refused an instruction.

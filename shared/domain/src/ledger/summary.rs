@@ -1,13 +1,16 @@
-//! Totals of a ledger, and what in it needs the attention of staff.
+//! Totals of a ledger, and of a total to refund the parts that Stripe returns, that a dispute delays, and that staff
+//! must return themselves.
+//!
+//! Mails, the API, attention and refund instructions all go by [`Summary::refunds_due`], so that no refund is promised
+//! that no one makes.
 
-use super::facts::{DisputeStage, IntentFact, SessionFact, SessionState};
-use super::{InstructionState, Ledger};
-use crate::money::is_zero;
+use super::Ledger;
+use super::facts::{IntentFact, SessionFact, SessionState};
+use crate::money::{Currency, Money, is_zero};
 use crate::stripe::IntentStatus;
-use crate::wire_enum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Totals of a ledger, as its booking knows them. Amounts are minor units of its currency and never negative.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +32,38 @@ pub struct Summary {
     /// Whether a payment is processing, which may take days.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub processing: bool,
+    /// The part of the net amount that Stripe cannot return: taken in cash and the like, or a refund of it failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub manual: i64,
+    /// The part of the net amount that is disputed and cannot be returned before the dispute ends.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub disputed: i64,
+    /// The part of `manual` of which an automatic refund failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refund_failed: i64,
+    /// Net amounts paid in other currencies. They pay nothing until staff decide.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_currencies: Vec<Money>,
+}
+
+/// What is still to refund of a total, by the way in which it is returned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RefundsDue {
+    /// Through Stripe, without anyone's help; instructed refunds included.
+    pub automatic: i64,
+    /// Through Stripe, unless the dispute is lost.
+    pub disputed: i64,
+    /// By staff, who then record it; failed refunds included.
+    pub manual: i64,
+    /// The part of `manual` that Stripe failed to refund.
+    pub failed: i64,
+}
+
+impl RefundsDue {
+    /// All of it.
+    pub fn total(&self) -> i64 {
+        self.automatic + self.disputed + self.manual
+    }
 }
 
 impl Summary {
@@ -41,22 +76,21 @@ impl Summary {
     pub fn kept(&self) -> i64 {
         self.captured - self.refunded - self.charged_back
     }
-}
 
-wire_enum! {
-    /// Reason for which a booking's payments need the attention of staff.
-    #[derive(PartialOrd, Ord, Hash)]
-    pub enum Attention {
-        /// The amount paid is not the amount due.
-        AmountMismatch = "amount_mismatch",
-        /// Paid in another currency.
-        CurrencyMismatch = "currency_mismatch",
-        /// A refund failed or was refused: the guest must be refunded in another way.
-        RefundFailed = "refund_failed",
-        /// A dispute is open and may be answered.
-        DisputeOpen = "dispute_open",
-        /// A dispute was lost.
-        DisputeLost = "dispute_lost",
+    /// Whether the property has or will have money for the booking, in whatever currency.
+    pub fn has_money(&self) -> bool {
+        self.kept() > 0 || self.processing || !self.other_currencies.is_empty()
+    }
+
+    /// What is still to refund of a total of `to_refund`: never more than is kept.
+    pub fn refunds_due(&self, to_refund: i64) -> RefundsDue {
+        let kept = self.kept().max(0);
+        let total = (to_refund - self.refunded).clamp(0, kept);
+        // A failed refund would fail again, so it comes first and is left to staff.
+        let failed = total.min(self.refund_failed);
+        let automatic = (total - failed).min((kept - self.manual - self.disputed).max(0));
+        let disputed = (total - failed - automatic).min(self.disputed);
+        RefundsDue { automatic, disputed, manual: total - automatic - disputed, failed }
     }
 }
 
@@ -70,11 +104,7 @@ impl Ledger {
             .filter(|refund| refund.status.is_effective() && self.is_ours(&refund.currency))
             .map(|refund| refund.amount)
             .sum();
-        let movements = self
-            .disputes
-            .iter()
-            .flat_map(|dispute| &dispute.movements)
-            .filter(|movement| self.is_ours(&movement.currency));
+        let disputes = self.disputes.iter().filter(|dispute| self.is_ours(self.currency_of(dispute)));
         let demands: BTreeSet<u32> = self.attempts.iter().map(|attempt| attempt.demand).collect();
         let (mut cleared, mut surplus) = (0, 0);
         for demand in demands {
@@ -82,16 +112,53 @@ impl Ledger {
             cleared += paid.next().unwrap_or(0);
             surplus += paid.sum::<i64>();
         }
-        Summary {
+        let mut summary = Summary {
             ledger_rev: self.totals_rev,
             captured: self.succeeded().map(|intent| intent.received).sum::<i64>() + recorded(1),
             refunded: refunds + recorded(-1),
-            charged_back: (-movements.map(|movement| movement.amount).sum::<i64>()).max(0),
+            charged_back: disputes.map(|dispute| self.charged_back(dispute)).sum(),
             // A negative record corrects a positive one.
             cleared: cleared + (recorded(1) - recorded(-1)).max(0),
             surplus,
             processing: self.is_processing(),
+            other_currencies: self.other_currencies(),
+            ..Summary::default()
+        };
+        self.add_ways_back(&mut summary);
+        summary
+    }
+
+    /// Splits the net amount by the way in which it can be returned.
+    fn add_ways_back(&self, summary: &mut Summary) {
+        let (mut automatic, mut disputed, mut failed) = (0, 0, 0);
+        for payment in self.succeeded() {
+            let failed_of_it = self.failed_amount(payment);
+            let rest = self.unreturned(payment) - failed_of_it;
+            failed += failed_of_it;
+            if self.is_frozen(&payment.id) {
+                disputed += rest;
+            } else {
+                automatic += rest;
+            }
         }
+        // Staff may have returned in cash what was paid through Stripe.
+        let kept = summary.kept().max(0);
+        summary.refund_failed = failed.min(kept);
+        let automatic = automatic.min(kept - summary.refund_failed);
+        summary.disputed = disputed.min(kept - summary.refund_failed - automatic);
+        summary.manual = kept - automatic - summary.disputed;
+    }
+
+    /// Net amounts of payments in other currencies.
+    fn other_currencies(&self) -> Vec<Money> {
+        let mut kept: BTreeMap<String, i64> = BTreeMap::new();
+        let foreign = self.intents.iter().filter(|intent| !self.is_ours(&intent.currency));
+        for intent in foreign.filter(|intent| intent.status == IntentStatus::Succeeded) {
+            *kept.entry(intent.currency.to_ascii_uppercase()).or_default() += self.unreturned(intent);
+        }
+        let money =
+            |(code, amount): (String, i64)| Money::new(amount, Currency::from_code(&code).unwrap_or(Currency::XXX));
+        kept.into_iter().filter(|(_, amount)| *amount > 0).map(money).collect()
     }
 
     /// Succeeded intents in the ledger's currency.
@@ -110,47 +177,5 @@ impl Ledger {
         };
         self.intents.iter().any(|intent| self.status_of(intent) == IntentStatus::Processing && !failed(intent))
             || self.sessions.iter().any(|session| session.state == SessionState::Processing && !ended(session))
-    }
-
-    /// Reasons for attention, each once.
-    pub fn attention(&self) -> BTreeSet<Attention> {
-        self.attention_items().into_iter().map(|(kind, _)| kind).collect()
-    }
-
-    /// Reasons for attention, each with its payment, instruction, refund or dispute.
-    pub fn attention_items(&self) -> BTreeSet<(Attention, &str)> {
-        let mut found = BTreeSet::new();
-        for intent in self.intents.iter().filter(|intent| intent.status == IntentStatus::Succeeded) {
-            let pays = intent.demand.is_some_and(|demand| self.paying(demand).any(|paying| paying.id == intent.id));
-            match self.is_ours(&intent.currency) {
-                false => found.insert((Attention::CurrencyMismatch, intent.id.as_str())),
-                true if !pays => found.insert((Attention::AmountMismatch, intent.id.as_str())),
-                true => false,
-            };
-        }
-        let orders = self
-            .refund_instructions
-            .iter()
-            .filter(|instruction| self.instruction_state(instruction) == InstructionState::Failed)
-            .map(|instruction| instruction.key.as_str());
-        // Failed refunds made in Stripe's dashboard.
-        let foreign = self
-            .refunds
-            .iter()
-            .filter(|refund| refund.key.is_none() && !refund.status.is_effective())
-            .map(|refund| refund.id.as_str());
-        found.extend(orders.chain(foreign).map(|subject| (Attention::RefundFailed, subject)));
-        for dispute in self.disputes.iter() {
-            match dispute.stage {
-                DisputeStage::Closed if dispute.is_lost() => {
-                    found.insert((Attention::DisputeLost, dispute.id.as_str()))
-                }
-                DisputeStage::Closed => false,
-                DisputeStage::Open | DisputeStage::UnderReview => {
-                    found.insert((Attention::DisputeOpen, dispute.id.as_str()))
-                }
-            };
-        }
-        found
     }
 }

@@ -2,6 +2,7 @@
 
 mod refunds;
 mod states;
+mod totals;
 
 use super::{Attention, EntryKind, Ledger, PaymentChannel, PaymentEventKind, Record, RecordMethod, Refetch, Summary};
 use crate::fixtures::now;

@@ -32,6 +32,8 @@ wire_enum! {
         PaymentRefunded = "payment_refunded",
         /// The payment came after the beds were released and sold: it is refunded, with an apology.
         PaymentReturned = "payment_returned",
+        /// A refund that was announced failed: the money is returned in another way.
+        RefundFailed = "refund_failed",
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::Records;
 use pvt_domain::booking::{Action, Booking, Status};
 use pvt_domain::ids::BookingId;
-use pvt_domain::ledger::{InstructionState, Ledger, Summary};
+use pvt_domain::ledger::{Ledger, Summary};
 use std::collections::{BTreeMap, HashMap};
 
 /// Compares ledgers with bookings.
@@ -38,16 +38,14 @@ fn check_ledger(booking: &Booking, ledger: &Ledger, sum: &Summary, wrong: &mut V
     if open > 0 {
         wrong.push(format!("booking {}: {open} refund instructions are open", booking.id));
     }
-    let failed =
-        ledger.refund_instructions.iter().any(|order| ledger.instruction_state(order) == InstructionState::Failed);
-    let frozen = ledger.disputes.iter().any(|dispute| dispute.freezes());
-    // What staff took in cash is refunded in cash.
-    if booking.payment.refund_due() > 0 && !failed && !frozen && ledger.records.is_empty() {
-        wrong.push(format!(
-            "booking {}: {} is owed to the guest and no refund is under way",
-            booking.id,
-            booking.payment.refund_due()
-        ));
+    // What Stripe cannot return, and what a dispute delays, is left to staff, and shown to them.
+    let due = booking.payment.refunds_due();
+    if due.automatic > 0 {
+        wrong
+            .push(format!("booking {}: {} is owed to the guest and no refund is under way", booking.id, due.automatic));
+    }
+    if due.manual > 0 && ledger.attention().is_empty() {
+        wrong.push(format!("booking {}: {} is owed to the guest and not shown to staff", booking.id, due.manual));
     }
     let balance = ledger.entries().last().map_or(0, |entry| entry.balance);
     if balance != sum.kept() {

@@ -40,7 +40,7 @@ impl StripeCalls {
         self.emit_follow_ups(job, &saved).await?;
         if command.release {
             let summary = saved.after.summary();
-            let has_money = summary.processing || (ends_booking(&saved.head) && summary.kept() > 0);
+            let has_money = summary.processing || (ends_booking(&saved.head) && summary.has_money());
             if !has_money {
                 job.emit(self.release(command, &saved.head)?);
             }

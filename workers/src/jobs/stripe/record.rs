@@ -23,9 +23,7 @@ fn add(ledger: &mut Ledger, record: &Record) -> Result<(), PaymentRefusal> {
     match ledger.records.iter().find(|known| known.id == record.id) {
         Some(known) if Record { at: record.at, ..known.clone() } == *record => Ok(()),
         Some(_) => Err(PaymentRefusal::KeyReused),
-        None if record.amount < 0 && ledger.summary().kept() - ledger.instructed() + record.amount < 0 => {
-            Err(PaymentRefusal::TooMuch)
-        }
+        None if record.amount < 0 && ledger.returnable() + record.amount < 0 => Err(PaymentRefusal::TooMuch),
         None => {
             ledger.record(record.clone());
             Ok(())

@@ -22,10 +22,12 @@ impl StripeCalls {
         let instructed = self.ledgers.change(command.booking_id, |ledger, head| match &command.request {
             Some(request) => instruct_requested_refund(ledger, request, &command.actor, now).map(Some),
             None => {
+                ledger.note_total_to_refund(head.payment.to_refund);
                 // A refund decided from outdated totals waits: the booking gets the new ones and decides again.
                 if head.ledger_rev() >= ledger.totals_rev {
                     ledger.instruct_refunds(head.payment.to_refund, now);
                 }
+                ledger.mark_overdue(now);
                 Ok(None)
             }
         });

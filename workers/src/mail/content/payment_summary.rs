@@ -47,19 +47,48 @@ impl<'a> PaymentSummary<'a> {
     /// The rows under the heading of payments.
     pub(super) fn rows(&self) -> Vec<Row> {
         let phrases = self.language.phrases();
-        let (captured, refund) = (self.ledger.captured, self.refund_total());
+        let paid = || self.amount(phrases.paid, self.ledger.captured);
         match &self.shows.payments {
             PaymentRows::None => Vec::new(),
             PaymentRows::Request => self.request_rows(),
-            PaymentRows::Balance(movement) if captured > 0 => self.balance_rows(*movement),
+            PaymentRows::Balance(movement) if self.is_paid() => self.balance_rows(*movement),
             PaymentRows::Balance(_) => Vec::new(),
-            PaymentRows::Fee(label) => vec![
-                self.amount(phrases.paid, captured),
-                self.amount(label(phrases), self.booking.cancellation_fee.unwrap_or(0)),
-                self.amount(phrases.refund, refund),
-            ],
-            PaymentRows::FullRefund => vec![self.amount(phrases.paid, captured), self.amount(phrases.refund, refund)],
+            PaymentRows::Fee(label) => {
+                let mut rows = vec![paid()];
+                rows.extend(self.other_currency_rows());
+                rows.extend(self.positive(phrases.charged_back, self.ledger.charged_back));
+                rows.push(self.amount(label(phrases), self.booking.cancellation_fee.unwrap_or(0)));
+                rows.extend(self.refund_rows());
+                rows
+            }
+            PaymentRows::FullRefund => std::iter::once(paid()).chain(self.refund_rows()).collect(),
         }
+    }
+
+    /// Whether anything was paid, in whatever currency.
+    fn is_paid(&self) -> bool {
+        self.ledger.captured > 0 || !self.ledger.other_currencies.is_empty()
+    }
+
+    /// The whole refund, including what is refunded already; apart from it, what Stripe does not return by itself.
+    fn refund_rows(&self) -> Vec<Row> {
+        let (phrases, due) = (self.language.phrases(), self.booking.payment.refunds_due());
+        let through_stripe = self.ledger.refunded + due.automatic;
+        let is_all = due.disputed + due.manual == 0;
+        let first = (is_all || through_stripe > 0).then(|| self.amount(phrases.refund, through_stripe));
+        first.into_iter().chain(self.delayed_refund_rows()).collect()
+    }
+
+    fn delayed_refund_rows(&self) -> Vec<Row> {
+        let (phrases, due) = (self.language.phrases(), self.booking.payment.refunds_due());
+        let disputed = self.positive(phrases.refund_disputed, due.disputed);
+        disputed.into_iter().chain(self.positive(phrases.refund_manual, due.manual)).collect()
+    }
+
+    fn other_currency_rows(&self) -> impl Iterator<Item = Row> {
+        let label = self.language.phrases().other_currency;
+        let paid = self.ledger.other_currencies.iter();
+        paid.map(move |money| Row { label: label.to_owned(), value: self.language.money(*money) })
     }
 
     /// What is due now, until when, and what is left for later.
@@ -79,24 +108,20 @@ impl<'a> PaymentSummary<'a> {
     fn balance_rows(&self, movement: Option<Movement>) -> Vec<Row> {
         let phrases = self.language.phrases();
         let moved = movement.map(|movement| ((movement.label)(phrases), self.increase(movement.part)));
+        let due = self.booking.payment.refunds_due();
         let parts = [
             (phrases.change_fee, self.booking.change_fee()),
             (phrases.paid, self.ledger.captured),
             (phrases.refunded, self.ledger.refunded),
             (phrases.charged_back, self.ledger.charged_back),
-            (phrases.refund_pending, self.booking.payment.refund_due()),
+            (phrases.refund_pending, due.automatic),
         ];
-        let shown = moved.into_iter().chain(parts).filter(|(_, amount)| *amount > 0);
-        let mut rows: Vec<Row> = shown.map(|(label, amount)| self.amount(label, amount)).collect();
+        let shown = moved.into_iter().chain(parts).filter_map(|(label, amount)| self.positive(label, amount));
+        let mut rows: Vec<Row> = shown.chain(self.delayed_refund_rows()).chain(self.other_currency_rows()).collect();
         if self.booking.status.holds_beds() {
             rows.push(self.amount(phrases.balance, self.booking.balance()));
         }
         rows
-    }
-
-    /// The whole refund, including what is refunded already: staff may have refunded more than was decided.
-    fn refund_total(&self) -> i64 {
-        self.booking.payment.to_refund.max(self.ledger.refunded)
     }
 
     /// How much this part of the ledger rose with the reported revision.
@@ -116,10 +141,19 @@ impl<'a> PaymentSummary<'a> {
         }
     }
 
-    /// The sentence on a duplicate payment.
+    /// The sentence on what is special: money that is not returned by itself, a payment in another currency, or a
+    /// duplicate payment.
     pub(super) fn payment_note(&self) -> &'static str {
-        let is_duplicate = self.shows.duplicate_payment && self.increase(|ledger| ledger.surplus) > 0;
-        if is_duplicate { self.language.phrases().paid_twice } else { "" }
+        let (phrases, due) = (self.language.phrases(), self.booking.payment.refunds_due());
+        let shows_money = !matches!(self.shows.payments, PaymentRows::None | PaymentRows::Request);
+        match () {
+            () if !shows_money => "",
+            () if due.manual > 0 => phrases.refund_manual_note,
+            () if due.disputed > 0 => phrases.refund_disputed_note,
+            () if self.shows.duplicate_payment && self.increase(|ledger| ledger.surplus) > 0 => phrases.paid_twice,
+            () if !self.ledger.other_currencies.is_empty() => phrases.other_currency_note,
+            () => "",
+        }
     }
 
     /// The button: pay, or see the receipt.
@@ -128,7 +162,12 @@ impl<'a> PaymentSummary<'a> {
         if matches!(self.shows.payments, PaymentRows::Request) && self.booking.payable() > 0 {
             return Some(Link { label: phrases.pay, url: links.pay(self.booking) });
         }
-        (self.ledger.captured > 0).then(|| Link { label: phrases.receipt, url: links.receipt(self.booking) })
+        self.is_paid().then(|| Link { label: phrases.receipt, url: links.receipt(self.booking) })
+    }
+
+    /// A row of this amount, unless it is zero.
+    fn positive(&self, label: &str, amount: i64) -> Option<Row> {
+        (amount > 0).then(|| self.amount(label, amount))
     }
 
     fn amount(&self, label: &str, amount: i64) -> Row {

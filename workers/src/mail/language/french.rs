@@ -46,6 +46,15 @@ pub(super) static FRENCH: Phrases = Phrases {
     refunded: "Remboursé",
     charged_back: "Repris par votre banque",
     refund_pending: "Remboursement en cours",
+    refund_manual: "Remboursement à la réception ou selon accord",
+    refund_manual_note: "Nous ne pouvons pas tout rembourser sur votre moyen de paiement initial. Le reste vous sera \
+        remis à la réception, ou nous vous contacterons à ce sujet.",
+    refund_disputed: "Remboursement après la décision de votre banque",
+    refund_disputed_note: "Votre banque conteste actuellement un paiement. Nous ne pouvons pas le rembourser avant \
+        sa décision.",
+    other_currency: "Réglé dans une autre devise",
+    other_currency_note: "Nous avons reçu un paiement dans une autre devise que celle de votre réservation. Inutile de \
+        payer de nouveau\u{a0}: nous vous contacterons.",
     balance: "Solde à régler",
     fee: "Frais d’annulation",
     no_show_fee: "Frais de non-présentation",

@@ -2,11 +2,14 @@
 
 use super::{Channel, EntryView, PaymentState, PaymentView, RefundState, RefundView, StripeIds};
 use pvt_domain::actor::Actor;
-use pvt_domain::ledger::facts::{DisputeStage, IntentFact, RefundFact, SessionFact, SessionState};
-use pvt_domain::ledger::{Attempt, Attention, InstructionState, Ledger, PaymentChannel, Record, RefundInstruction};
+use pvt_domain::ledger::facts::{IntentFact, RefundFact, SessionFact, SessionState};
+use pvt_domain::ledger::{
+    Attempt, Attention, AttentionItem, InstructionState, Ledger, PaymentChannel, Record, RefundInstruction,
+};
 use pvt_domain::money::{Currency, Money};
 use pvt_domain::stripe::{IntentStatus, RefundStatus};
 use pvt_domain::timestamp::Timestamp;
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// Stripe's objects of one payment.
@@ -108,7 +111,7 @@ fn of_stripe(
         created_at,
         entries,
         refunds: intent.map(|intent| refunds_of(ledger, intent, currency)).unwrap_or_default(),
-        attention: Some(known.intent.map(|intent| attention_of(ledger, intent)).unwrap_or_default()),
+        attention: Some(known.intent.map(|intent| attention_of(ledger, &intent.id)).unwrap_or_default()),
         id,
     }
 }
@@ -129,7 +132,7 @@ fn of_record(ledger: &Ledger, record: &Record) -> PaymentView {
         created_at: record.at,
         entries: entries_of(ledger, &id),
         refunds: Vec::new(),
-        attention: Some(Vec::new()),
+        attention: Some(attention_of(ledger, &id)),
         id,
     }
 }
@@ -247,28 +250,12 @@ fn made_refund(refund: &RefundFact, instruction: Option<&RefundInstruction>, cur
     }
 }
 
-/// The ledger's findings about this payment.
-fn attention_of(ledger: &Ledger, intent: &IntentFact) -> Vec<Attention> {
-    let paid = intent.status == IntentStatus::Succeeded;
-    let ours = currency_of(&intent.currency) == Some(ledger.currency);
-    let requested =
-        ledger.attempts.iter().find(|attempt| intent.demand == Some(attempt.demand)).map(|attempt| attempt.amount);
-    let disputes = || ledger.disputes.iter().filter(|dispute| dispute.intent == intent.id);
-    let is_mine = |kind: &Attention| match kind {
-        Attention::CurrencyMismatch => paid && !ours,
-        Attention::AmountMismatch => paid && ours && requested != Some(intent.received),
-        Attention::RefundFailed => {
-            let failed = ledger.refund_instructions.iter().any(|instruction| {
-                instruction.intent == intent.id && ledger.instruction_state(instruction) == InstructionState::Failed
-            });
-            failed || ledger.refunds.iter().any(|refund| refund.intent == intent.id && !refund.status.is_effective())
-        }
-        Attention::DisputeOpen => disputes().any(|dispute| dispute.stage != DisputeStage::Closed),
-        Attention::DisputeLost => {
-            disputes().any(|dispute| dispute.stage == DisputeStage::Closed && dispute.status == "lost")
-        }
-    };
-    ledger.attention().into_iter().filter(is_mine).collect()
+/// The ledger's findings about this payment, and those about all payments of the booking.
+fn attention_of(ledger: &Ledger, payment: &str) -> Vec<Attention> {
+    let items = ledger.attention_items().into_iter();
+    let is_mine = |item: &AttentionItem| item.payment.as_deref().is_none_or(|id| id == payment);
+    let kinds: BTreeSet<Attention> = items.filter(is_mine).map(|item| item.kind).collect();
+    kinds.into_iter().collect()
 }
 
 /// Of Stripe's lower-case code.

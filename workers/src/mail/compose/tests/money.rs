@@ -1,12 +1,14 @@
 //! Amounts, links and sentences about payments, in both languages.
 
 use super::{composed, contains_all, read};
-use crate::mail::fixtures::{booking, cancelled, held, inventory, links, with_payments};
+use crate::mail::fixtures::{booking, cancelled, held, inventory, links, with_ledger, with_payments};
 use pvt_domain::booking::{Booking, Status};
+use pvt_domain::ledger::Summary;
 use pvt_domain::messages::NotificationKind::{
     self, BookingCancelled, BookingConfirmed, BookingNoShow, HoldExpired, PaymentFailed, PaymentLink, PaymentReceived,
-    PaymentRefunded, PaymentReturned,
+    PaymentRefunded, PaymentReturned, RefundFailed,
 };
+use pvt_domain::money::{Currency, Money};
 use pvt_service::tokens::{Purpose, TokenClaims, TokenKeys};
 
 /// Subject, text and HTML in English and in French.
@@ -188,4 +190,72 @@ fn expired_hold_mail_requests_no_payment() {
         &["désolés", "Réglé", "285,60 CAD", "Remboursement", "Voir le reçu"],
     );
     lacks(PaymentReturned, &late, &["Balance", "Solde", "/pay?"]);
+}
+
+/// A cancelled booking of which 285.60 was paid, with these changes of its totals.
+fn cancelled_with(change: impl FnOnce(&mut Summary)) -> Booking {
+    let paid = with_payments(&cancelled(), 28_560, 0, Status::Cancelled);
+    with_ledger(&paid, change)
+}
+
+#[test]
+fn refund_of_cash_is_promised_at_the_front_desk() {
+    let cash = cancelled_with(|ledger| ledger.manual = 28_560);
+    says(
+        BookingCancelled,
+        &cash,
+        &["Refund at the front desk or by arrangement", "257.04 CAD", "we will contact you"],
+        &["Remboursement à la réception ou selon accord", "257,04 CAD", "nous vous contacterons"],
+    );
+    lacks(BookingCancelled, &cash, &["- Refund:", "Remboursement :"]);
+    let mixed = cancelled_with(|ledger| ledger.manual = 10_000);
+    says(
+        BookingCancelled,
+        &mixed,
+        &["Refund", "185.60 CAD", "front desk or by arrangement", "71.44 CAD"],
+        &["185,60", "71,44"],
+    );
+}
+
+#[test]
+fn no_refund_of_a_chargeback_is_promised() {
+    let lost = cancelled_with(|ledger| ledger.charged_back = 28_560);
+    says(
+        BookingCancelled,
+        &lost,
+        &["Charged back by your bank", "285.60 CAD", "Refund", "0.00 CAD"],
+        &["Repris par votre banque", "0,00 CAD"],
+    );
+    let open = cancelled_with(|ledger| ledger.disputed = 28_560);
+    says(
+        BookingCancelled,
+        &open,
+        &["Refund after your bank’s decision", "257.04 CAD", "before your bank has decided"],
+        &["Remboursement après la décision de votre banque", "257,04"],
+    );
+}
+
+#[test]
+fn failed_refund_is_announced_as_returned_in_another_way() {
+    let failed = cancelled_with(|ledger| (ledger.manual, ledger.refund_failed) = (25_704, 25_704));
+    says(
+        RefundFailed,
+        &failed,
+        &["could not be made, or your bank returned it", "front desk or by arrangement", "257.04 CAD"],
+        &["n’a pas pu être effectué", "257,04"],
+    );
+    lacks(RefundFailed, &failed, &["Refund in progress", "Remboursement en cours"]);
+}
+
+#[test]
+fn payment_in_another_currency_is_shown() {
+    let foreign = with_ledger(&cancelled(), |ledger| {
+        ledger.other_currencies = vec![Money::new(20_000, Currency::USD)];
+    });
+    says(
+        BookingCancelled,
+        &foreign,
+        &["Paid in another currency", "200.00 USD", "we will contact you"],
+        &["Réglé dans une autre devise", "200,00 USD"],
+    );
 }

@@ -2,12 +2,15 @@
 
 use super::{decide, decide_now, sends};
 use crate::mail::decide::MailDecision;
-use crate::mail::fixtures::{at, cancelled, event, held, inventory, next_revision, payment_event, with_payments};
+use crate::mail::fixtures::{
+    at, cancelled, event, held, inventory, next_revision, payment_event, with_ledger, with_payments,
+};
 use crate::mail::identity::Version;
 use pvt_domain::booking::{Action, Booking, Status};
 use pvt_domain::events::PaymentEventKind;
 use pvt_domain::messages::NotificationKind::{
     self, BookingConfirmed, HoldExpired, PaymentFailed, PaymentLink, PaymentReceived, PaymentRefunded, PaymentReturned,
+    RefundFailed,
 };
 use uuid::Uuid;
 
@@ -65,11 +68,21 @@ fn payments_and_refunds_are_mailed_per_revision() {
     let same = with_payments(&less, 28_560, 5_000, Status::Confirmed);
     assert_eq!(decide_now(&event(&same, 5), Some(&same)), MailDecision::Skip("not_notified"));
     let back = with_payments(&less, 28_560, 0, Status::Confirmed);
-    assert_eq!(
-        decide_now(&event(&back, 5), Some(&back)),
-        MailDecision::Skip("not_notified"),
-        "a refund that failed is for staff"
-    );
+    assert_eq!(decide_now(&event(&back, 5), Some(&back)), mailed(&back, RefundFailed, 5), "it was announced");
+    let again = with_payments(&back, 28_560, 5_000, Status::Confirmed);
+    assert_eq!(decide_now(&event(&again, 5), Some(&again)), SUPERSEDED, "it was made in the meantime");
+}
+
+#[test]
+fn refused_refund_of_a_cancelled_booking_is_mailed() {
+    let paid = with_payments(&cancelled(), 14_280, 0, Status::Cancelled);
+    let refused = with_ledger(&paid, |ledger| (ledger.manual, ledger.refund_failed) = (11_424, 11_424));
+    assert_eq!(decide_now(&event(&refused, 4), Some(&refused)), mailed(&refused, RefundFailed, 4));
+    let in_cash = with_ledger(&paid, |ledger| ledger.manual = 11_424);
+    assert_eq!(decide_now(&event(&in_cash, 4), Some(&in_cash)), MailDecision::Skip("not_notified"));
+    let returned = with_payments(&refused, 14_280, 11_424, Status::Cancelled);
+    assert_eq!(decide_now(&event(&returned, 4), Some(&returned)), SUPERSEDED);
+    assert_eq!(decide_now(&event(&returned, 5), Some(&returned)), mailed(&returned, PaymentRefunded, 5));
 }
 
 #[test]
