@@ -18,12 +18,13 @@ mod store_call;
 use anyhow::Context as _;
 use axum::Router;
 use pvt_service::Config;
+use pvt_service::http::Pages;
 use state::{App, SharedApp};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::info;
+use tracing::{info, warn};
 
 /// For requests in progress at shutdown; within Kubernetes' and systemd's usual 30 s.
 const DRAIN_LIMIT: Duration = Duration::from_secs(20);
@@ -35,6 +36,8 @@ pub struct Server {
     app: SharedApp,
     router: Router,
     listener: TcpListener,
+    operators: TcpListener,
+    pages: Pages,
     parts: CancellationToken,
     /// Ends the tasks of an instance that is dropped, run or not.
     guard: DropGuard,
@@ -47,19 +50,25 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Binds `PVT_HTTP_ADDR` and begins to connect to broker and store; neither needs to be there yet.
+    /// Binds `PVT_HTTP_ADDR` and `PVT_METRICS_ADDR`, and begins to connect to broker and store; neither needs to be
+    /// there yet.
     ///
     /// # Errors
-    /// When the address is taken or a setting cannot be used.
+    /// When an address is taken or a setting cannot be used.
     pub async fn bind(config: &Config) -> anyhow::Result<Self> {
         let parts = CancellationToken::new();
         let guard = parts.clone().drop_guard();
         let listener = TcpListener::bind(config.http_addr)
             .await
             .with_context(|| format!("PVT_HTTP_ADDR {} cannot be listened on", config.http_addr))?;
+        let operators = TcpListener::bind(config.api_metrics_addr)
+            .await
+            .with_context(|| format!("PVT_METRICS_ADDR {} cannot be listened on", config.api_metrics_addr))?;
         let app = App::start(config, &parts).await?;
-        let router = router::router(app.clone(), config)?;
-        Ok(Self { app, router, listener, parts, guard })
+        // First: metrics that are created before there is a recorder are lost.
+        let pages = router::operating_pages(&app)?;
+        let router = router::router(app.clone(), config);
+        Ok(Self { app, router, listener, operators, pages, parts, guard })
     }
 
     /// Where it listens; tells the port when the configured one was 0.
@@ -76,13 +85,18 @@ impl Server {
     /// When the system does not know where it listens.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         info!(address = %self.local_addr()?, "the API listens");
-        let Self { app, router, listener, parts, guard } = self;
+        let Self { app, router, listener, operators, pages, parts, guard } = self;
         // Requests that only wait are answered once the parts are stopped, so both stop at once.
         let stopped = async {
             stop.cancelled().await;
             parts.cancel();
         };
-        tokio::join!(stopped, http::serve::serve(listener, router, stop.clone(), DRAIN_LIMIT));
+        let operating = pvt_service::http::serve(operators, pages, stop.clone());
+        let guests = http::serve::serve(listener, router, stop.clone(), DRAIN_LIMIT);
+        let ((), operated, ()) = tokio::join!(stopped, operating, guests);
+        if let Err(error) = operated {
+            warn!(%error, "the pages for operators ended badly");
+        }
         app.close(PUBLISH_LIMIT).await;
         drop(guard);
         info!("the API has stopped");

@@ -16,8 +16,8 @@ use pvt_domain::messages::RefusalDetail;
 use pvt_service::http::Pages;
 use pvt_service::{Config, http, telemetry};
 
-/// Routes that the service crate brings.
-const OPERATING: [&str; 4] = ["/livez", "/readyz", "/metrics", "/version"];
+/// Routes that the service crate brings to the listener of guests.
+const PROBES: [&str; 2] = ["/livez", "/readyz"];
 
 /// Every resource, in the order of the document.
 pub(crate) fn resources() -> Vec<Resource> {
@@ -48,19 +48,23 @@ pub(crate) fn refused_beds(app: &App, property: &PropertyId, why: &RefusalDetail
     bookings::refusal::refusal_problem(app, property, why, true)
 }
 
-/// The whole API.
+/// The pages for operators.
 ///
 /// # Errors
 /// When metrics cannot be recorded in this process.
-pub(crate) fn router(app: SharedApp, config: &Config) -> anyhow::Result<Router> {
-    let pages = Pages { about: ABOUT, health: app.health.clone(), metrics: telemetry::metrics_handle()? };
+pub(crate) fn operating_pages(app: &App) -> anyhow::Result<Pages> {
+    Ok(Pages { about: ABOUT, health: app.health.clone(), metrics: telemetry::metrics_handle()? })
+}
+
+/// The whole API.
+pub(crate) fn router(app: SharedApp, config: &Config) -> Router {
     let table = table();
-    let metrics = HttpMetrics::new(table.iter().map(|route| route.path).chain(OPERATING));
+    let metrics = HttpMetrics::new(table.iter().map(|route| route.path).chain(PROBES));
     let edge_state = Edge::new(metrics, Cors::new(&config.cors_origins), config.public_url.scheme() == "https");
-    Ok(assemble(&app, table)
-        .merge(http::router(pages))
+    assemble(&app, table)
+        .merge(http::probes(app.health.clone()))
         .fallback(async || Problem::from(problem::NOT_FOUND).into_response())
-        .layer(from_fn_with_state(edge_state, edge)))
+        .layer(from_fn_with_state(edge_state, edge))
 }
 
 #[cfg(test)]

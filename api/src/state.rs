@@ -71,7 +71,6 @@ pub(crate) struct App {
     pub(crate) health: Arc<Health>,
     pub(crate) intake: IntakeMetrics,
     pub(crate) started_at: Timestamp,
-    pub(crate) environment: &'static str,
     publisher: Publisher,
     /// Publishes that outlive the requests that began them.
     pub(crate) tasks: TaskTracker,
@@ -131,7 +130,6 @@ impl App {
             idempotency: IdempotencyCache::new(),
             intake: IntakeMetrics::new(),
             started_at: chrono::Utc::now().into(),
-            environment: config.environment.as_str(),
             topology,
             mongo,
             inventory_cache,

@@ -12,6 +12,7 @@ mod keys;
 mod migrate;
 mod queues;
 mod reconcile;
+mod secrets;
 mod seed;
 #[cfg(feature = "dev")]
 mod status;
@@ -60,6 +61,7 @@ commands! {
     Keys(keys::Keys),
     Users(users::Users),
     Config(config::Config),
+    Secrets(secrets::Secrets),
     #[cfg(feature = "dev")] Bench(pvt_bench::Bench),
     Api(api::Api),
     Workers(workers::Workers),

@@ -60,6 +60,22 @@ async fn production_refuses_development_defaults() -> Result<()> {
     Ok(())
 }
 
+/// Nothing is set but what a host or a container needs to be reached.
+#[tokio::test]
+async fn public_addresses_refuse_the_secrets_of_development() -> Result<()> {
+    for exposed in [("PVT_HTTP_ADDR", "0.0.0.0:0"), ("PUBLIC_URL", "https://booking.example.com")] {
+        for arguments in [&["api"][..], &["workers", "run", "--all"], &["config", "check"], &["seed"]] {
+            let output = run(arguments, &[exposed]).await?;
+            let message = stderr(&output);
+            assert_eq!(output.status.code(), Some(1), "pvt {arguments:?} with {exposed:?}: {message}");
+            for name in ["JWT_SECRET", "STRIPE_WEBHOOK_SECRETS", exposed.0] {
+                assert!(message.contains(name), "pvt {arguments:?} does not name {name}:\n{message}");
+            }
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn config_check_masks_secrets() -> Result<()> {
     let settings = [

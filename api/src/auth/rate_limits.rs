@@ -119,7 +119,8 @@ impl RateLimits {
             auth: RateLimit::new("auth", config.rate_auth),
             booking: RateLimit::new("booking", config.rate_booking),
             client: RateLimit::new("client", config.rate_client),
-            exempt_loopback: config.environment == Environment::Development,
+            // A proxy on the same machine connects from loopback, too.
+            exempt_loopback: config.environment == Environment::Development && config.is_local(),
         })
     }
 

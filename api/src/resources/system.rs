@@ -66,8 +66,6 @@ struct ComponentView<'a> {
     status: State,
     required: bool,
     latency_ms: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
 }
 
 /// Status of this instance.
@@ -78,8 +76,6 @@ struct StatusView {
     status: State,
     name: &'static str,
     version: &'static str,
-    #[schemars(extend("enum" = ["development", "production"]))]
-    environment: &'static str,
     #[schemars(with = "DateTime<Utc>")]
     started_at: Timestamp,
     #[schemars(range(min = 0))]
@@ -99,7 +95,6 @@ impl<'a> HealthView<'a> {
             status: component.status,
             required: component.required,
             latency_ms: component.latency_ms,
-            detail: component.detail.as_deref(),
         });
         Self { status: report.status, components: components.collect() }
     }
@@ -140,7 +135,6 @@ async fn status(Shared(app): Shared<SharedApp>) -> Shown<StatusView> {
         status: report.status,
         name: ABOUT.name,
         version: ABOUT.version,
-        environment: app.environment,
         started_at: app.started_at,
         uptime_seconds: uptime.num_seconds().max(0),
         properties: app.inventory_cache.all().len(),

@@ -22,6 +22,7 @@ use pvt_domain::demo;
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::Inventory;
 use pvt_service::Config;
+use pvt_service::health::State;
 use pvt_service::tokens::Purpose;
 use pvt_stores::mongo::Mongo;
 use secrecy::ExposeSecret as _;
@@ -58,7 +59,8 @@ impl Api {
         let stop = CancellationToken::new();
         let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "tests").await.unwrap();
         let app = App::with_inventory_cache(&config, &stop, mongo, InventoryCache::of(inventories)).unwrap();
-        let router = router(app.clone(), &config).unwrap();
+        pvt_service::telemetry::metrics_handle().unwrap();
+        let router = router(app.clone(), &config);
         Self { app, router, _guard: stop.drop_guard() }
     }
 
@@ -184,17 +186,25 @@ async fn intake_without_properties_is_not_ready() {
         assert_eq!((answer.status.as_u16(), answer.code()), (503, "not_ready"));
         assert!(answer.headers.contains_key(header::RETRY_AFTER));
     }
-    let ready = api.get("/readyz?verbose").await;
-    assert_eq!(ready.status.as_u16(), 503);
-    let down: Vec<_> = ready.body["components"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|part| part["status"] == "down")
-        .map(|part| part["name"].as_str().unwrap())
-        .collect();
+    let report = api.app.health.report().await;
+    let down: Vec<_> =
+        report.components.iter().filter(|part| part.status == State::Down).map(|part| part.name).collect();
     assert_eq!(down, ["broker", "properties", "mongodb", "reply_queue"]);
     assert_eq!(api.get("/livez").await.status.as_u16(), 200);
+}
+
+#[tokio::test]
+async fn guests_are_shown_probes_and_nothing_of_operations() {
+    let api = Api::knowing([]).await;
+    for path in ["/metrics", "/version"] {
+        assert_eq!(api.get(path).await.code(), "not_found", "{path}");
+    }
+    for path in ["/readyz", "/readyz?verbose"] {
+        let ready = api.get(path).await;
+        assert_eq!((ready.status.as_u16(), ready.body), (503, json!({ "status": "down" })), "{path}");
+    }
+    let status = api.get("/api/status").await;
+    assert!(status.body.get("environment").is_none(), "{}", status.body);
 }
 
 #[tokio::test]
@@ -323,8 +333,7 @@ async fn properties_are_listed_and_shown() {
 async fn metrics_are_labelled_by_route() {
     let api = Api::new().await;
     api.get("/api/bookings/some-id").await;
-    let response = api.router.clone().oneshot(Request::get("/metrics").body(Body::empty()).unwrap()).await.unwrap();
-    let text = String::from_utf8(to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec()).unwrap();
+    let text = pvt_service::telemetry::metrics_handle().unwrap().render();
     assert!(
         text.contains(r#"pvt_http_requests_total{route="/api/bookings/{id}",method="GET",status="404"}"#),
         "{text}"

@@ -36,8 +36,8 @@ const NAMES: [(&str, &str, &str); 6] = [
 const ROOM_TYPES: [(&str, u32); 5] =
     [("dorm-6-mixed", 2), ("dorm-8-mixed", 3), ("dorm-4-female", 1), ("private-double", 2), ("private-twin", 2)];
 
-/// Creates the property with bookings unless it exists, and in development the demonstration accounts. Returns whether
-/// the property was created.
+/// Creates the property with bookings unless it exists, and in development the demonstration accounts, unless other
+/// machines can reach the system: their passwords are published. Returns whether the property was created.
 ///
 /// # Errors
 /// When MongoDB or the broker cannot be used.
@@ -50,7 +50,7 @@ pub async fn run(config: &Config, days: u64) -> Result<bool> {
         let sent = send_bookings(config, days).await?;
         terminal::note(format_args!("  seeded {} with {sent} bookings over {days} days", demo.property.name));
     }
-    if config.environment == Environment::Development {
+    if config.environment == Environment::Development && config.is_local() {
         accounts::create(&mongo).await?;
     }
     mongo.shutdown().await;

@@ -3,9 +3,11 @@
 use crate::output::Output;
 use crate::settings;
 use anyhow::{Result, bail};
+use pvt_domain::accounts::Email;
 use pvt_messaging::{QueueDepth, QueueRole, queue_depths};
+use pvt_operations::seed::accounts::ACCOUNTS;
 use pvt_operations::{broker, terminal};
-use pvt_service::config::Config;
+use pvt_service::config::{Config, Environment};
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
 use secrecy::ExposeSecret;
@@ -46,6 +48,9 @@ struct Finding {
 async fn run(config: &Config, json: bool) -> Result<()> {
     let mut findings = vec![mongodb(config).await, postgres(config).await, smtp(config).await, api(config).await];
     findings.extend(rabbitmq(config).await);
+    if config.environment == Environment::Production || !config.is_local() {
+        findings.push(demonstration_accounts(config).await);
+    }
     if json {
         terminal::json(&findings)?;
     }
@@ -88,10 +93,31 @@ async fn smtp(config: &Config) -> Finding {
 
 async fn api(config: &Config) -> Finding {
     let probe = async {
-        let response = reqwest::get(format!("http://{}/readyz?verbose", config.http_addr)).await?;
+        let response = reqwest::get(format!("http://{}/readyz?verbose", config.api_metrics_addr)).await?;
         if response.status().is_success() { Ok(()) } else { Err(anyhow::anyhow!("{}", response.text().await?)) }
     };
-    check("API", probe, "`pvt status` shows where its log is; `pvt up` starts it").await
+    check(
+        "API",
+        probe,
+        "`pvt status` shows where its log is; `pvt up` starts it; elsewhere set PVT_METRICS_ADDR as the API has it",
+    )
+    .await
+}
+
+/// Their passwords are published. A database that was once used for development may have them.
+async fn demonstration_accounts(config: &Config) -> Finding {
+    let probe = async {
+        let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt doctor").await?;
+        let mut active = Vec::new();
+        for account in &ACCOUNTS {
+            let Some(email) = Email::parse(account.email) else { continue };
+            let found = mongo.users().find_by_email(&email).await?;
+            active.extend(found.filter(|user| user.disabled_at.is_none()).map(|_| account.email));
+        }
+        mongo.shutdown().await;
+        if active.is_empty() { Ok(()) } else { Err(anyhow::anyhow!("active: {}", active.join(", "))) }
+    };
+    check("demonstration accounts", probe, "their passwords are published: disable them with `pvt users disable`").await
 }
 
 async fn rabbitmq(config: &Config) -> Vec<Finding> {

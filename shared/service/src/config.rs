@@ -15,14 +15,16 @@ pub use source::Origin;
 pub use variables::{Kind, VARIABLES, Variable, env_example};
 
 use checks::Check;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use source::Source;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use url::Url;
 
 /// Most partitions of the booking queue; each costs two quorum queues.
 const MAX_PARTITIONS: u16 = 256;
 const MAX_RETRY_DIVISOR: u32 = 10_000;
+/// Where the API answers operators unless it is set: beside the address of workers, as both may run on one machine.
+const API_METRICS_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8093);
 
 /// What kind of system this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,8 +113,10 @@ pub struct Config {
     pub rate_client: Option<Rate>,
     /// `PVT_OPS_ADDR`.
     pub ops_addr: SocketAddr,
-    /// `PVT_METRICS_ADDR`.
+    /// `PVT_METRICS_ADDR`, of a worker process.
     pub metrics_addr: SocketAddr,
+    /// `PVT_METRICS_ADDR`, of the API.
+    pub api_metrics_addr: SocketAddr,
     /// `PVT_SCHEDULES`, a JSON object; the scheduler knows what may be in it.
     pub schedules: String,
     /// `PVT_LOG`.
@@ -183,6 +187,11 @@ impl Config {
         Self::read(&Source::new(pairs.into_iter().map(|(name, value)| (name.into(), value.into()))))
     }
 
+    /// Whether only this machine can reach the system: it listens on loopback, and its public URL is loopback.
+    pub fn is_local(&self) -> bool {
+        exposure(Some(self.http_addr), Some(&self.public_url)).is_none()
+    }
+
     /// Every setting with its origin, secrets masked, in the order of [`VARIABLES`].
     pub fn settings(&self) -> &[Setting] {
         &self.settings
@@ -217,6 +226,9 @@ impl Config {
         let rate_client = reader.take(&variables::PVT_RATE_CLIENT, |text, _| limits::rate(text));
         let ops_addr = reader.take(&variables::PVT_OPS_ADDR, |text, _| checks::address(text));
         let metrics_addr = reader.take(&variables::PVT_METRICS_ADDR, |text, _| checks::address(text));
+        // API and workers of one machine share a file of settings; only an address that is set is meant for the API.
+        let is_set = matches!(source.find(&variables::PVT_METRICS_ADDR), Ok(Some(_)));
+        let api_metrics_addr = if is_set { metrics_addr } else { Some(API_METRICS_ADDR) };
         let schedules = reader.take(&variables::PVT_SCHEDULES, |text, _| checks::json_object(text));
         let log =
             reader.take(&variables::PVT_LOG, |text, _| crate::telemetry::check_filter(text).map(|()| text.to_owned()));
@@ -224,6 +236,13 @@ impl Config {
         let partitions = reader.take(&variables::PVT_PARTITIONS, |text, _| checks::number(text, 1, MAX_PARTITIONS));
         let retry_divisor =
             reader.take(&variables::PVT_RETRY_DIVISOR, |text, _| checks::number(text, 1, MAX_RETRY_DIVISOR));
+        let exposed_by = exposure(http_addr, public_url.as_ref());
+        reader.refuse_published_secrets(
+            exposed_by,
+            jwt_secret.as_ref(),
+            jwt_previous_secret.as_ref(),
+            stripe_webhook_secrets.as_deref().unwrap_or_default(),
+        );
         let Reader { faults, settings, .. } = reader;
         // A value is missing only together with a fault that says why.
         let whole = || {
@@ -252,6 +271,7 @@ impl Config {
                 rate_client: rate_client?,
                 ops_addr: ops_addr?,
                 metrics_addr: metrics_addr?,
+                api_metrics_addr: api_metrics_addr?,
                 schedules: schedules?,
                 log: log?,
                 queue_prefix: queue_prefix?,
@@ -264,6 +284,18 @@ impl Config {
             Some(config) if faults.is_empty() => Ok(config),
             _ => Err(ConfigError { faults }),
         }
+    }
+}
+
+/// The settings by which the system can be reached from other machines.
+fn exposure(http_addr: Option<SocketAddr>, public_url: Option<&Url>) -> Option<&'static str> {
+    let listens = http_addr.is_some_and(|address| !address.ip().is_loopback());
+    let is_public = public_url.is_some_and(|url| !checks::is_loopback(url.host_str().unwrap_or_default()));
+    match (listens, is_public) {
+        (true, true) => Some("PVT_HTTP_ADDR and PUBLIC_URL are"),
+        (true, false) => Some("PVT_HTTP_ADDR is"),
+        (false, true) => Some("PUBLIC_URL is"),
+        (false, false) => None,
     }
 }
 
@@ -296,6 +328,37 @@ impl Reader<'_> {
 
     fn secret(&mut self, variable: &Variable, check: impl FnOnce(&str, bool) -> Check<()>) -> Option<SecretString> {
         self.take(variable, |text, production| check(text, production).map(|()| SecretString::from(text)))
+    }
+
+    /// The development secrets are published with the sources: who knows them is an administrator, and pays by forged
+    /// events. So they are for this machine alone, in whatever environment.
+    fn refuse_published_secrets(
+        &mut self,
+        exposed_by: Option<&str>,
+        jwt_secret: Option<&SecretString>,
+        jwt_previous_secret: Option<&SecretString>,
+        webhook_secrets: &[String],
+    ) {
+        let reason = match exposed_by {
+            Some(settings) => format!("{settings} not loopback"),
+            None if self.production => "this is production".to_owned(),
+            None => return,
+        };
+        let jwt_default = variables::JWT_SECRET.default;
+        let is_published = |secret: Option<&SecretString>| secret.map(ExposeSecret::expose_secret) == jwt_default;
+        let webhook_default = variables::STRIPE_WEBHOOK_SECRETS.default;
+        let webhook_is_published = webhook_secrets.iter().any(|secret| Some(secret.as_str()) == webhook_default);
+        for (variable, published) in [
+            (&variables::STRIPE_WEBHOOK_SECRETS, webhook_is_published),
+            (&variables::JWT_SECRET, is_published(jwt_secret)),
+            (&variables::JWT_PREVIOUS_SECRET, is_published(jwt_previous_secret)),
+        ] {
+            if published {
+                let problem =
+                    format!("is the development secret, which everybody can read, and {reason}; set your own");
+                self.faults.push(fault(variable, problem));
+            }
+        }
     }
 
     /// Only the operator's side uses it, so its unset default is not held against a service in production.

@@ -1,5 +1,6 @@
-//! The pages by which a process is operated: `/livez`, `/readyz`, `/metrics`, `/version`. Workers serve these alone,
-//! the API among its own routes.
+//! The pages by which a process is operated: `/livez`, `/readyz`, `/metrics`, `/version`, on a listener of their own.
+//!
+//! The API answers the probes on the listener of its guests, too, and must never show anything else of itself there.
 
 use crate::health::{Health, Report, State as HealthState};
 use crate::telemetry::MetricsHandle;
@@ -46,10 +47,22 @@ pub struct Pages {
     pub metrics: MetricsHandle,
 }
 
+/// The probes alone: whether the process lives and is ready, and not why.
+pub fn probes(health: Arc<Health>) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(async |State(health): State<Arc<Health>>| readiness(&*health.report().await, false)))
+        .with_state(health)
+}
+
+async fn livez() -> Response {
+    Json(json!({ "status": "up" })).into_response()
+}
+
 /// The pages' routes.
 pub fn router(pages: Pages) -> Router {
     Router::new()
-        .route("/livez", get(async || Json(json!({ "status": "up" }))))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/version", get(async |State(pages): State<Pages>| Json(pages.about)))
@@ -61,9 +74,13 @@ async fn readyz(State(pages): State<Pages>, RawQuery(query): RawQuery) -> Respon
     let report = pages.health.report().await;
     let verbose =
         query.is_some_and(|query| query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose=")));
+    readiness(&report, verbose)
+}
+
+fn readiness(report: &Report, verbose: bool) -> Response {
     let body =
-        if verbose { Json(&*report).into_response() } else { Json(json!({ "status": report.status })).into_response() };
-    (status_of(&report), body).into_response()
+        if verbose { Json(report).into_response() } else { Json(json!({ "status": report.status })).into_response() };
+    (status_of(report), body).into_response()
 }
 
 /// The HTTP status that a report amounts to.
@@ -75,7 +92,7 @@ async fn metrics(State(pages): State<Pages>) -> Response {
     ([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], pages.metrics.render()).into_response()
 }
 
-/// Serves the pages of a worker process until `stop`.
+/// Serves the pages of a process until `stop`.
 ///
 /// # Errors
 /// When the listener fails.
@@ -85,7 +102,7 @@ pub async fn serve(listener: TcpListener, pages: Pages, stop: CancellationToken)
 
 #[cfg(test)]
 mod tests {
-    use super::{About, Pages, serve};
+    use super::{About, Pages, probes, serve};
     use crate::health::{Health, Need};
     use std::sync::Arc;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -99,6 +116,21 @@ mod tests {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
+    }
+
+    #[tokio::test]
+    async fn probes_show_nothing_else() {
+        let health = Health::new().with("broker", Need::Required, || async { Err("away".to_owned()) });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move { axum::serve(listener, probes(Arc::new(health))).await });
+        assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200"));
+        let ready = get(address, "/readyz?verbose").await;
+        assert!(ready.starts_with("HTTP/1.1 503") && !ready.contains("broker"), "{ready}");
+        for path in ["/metrics", "/version"] {
+            assert!(get(address, path).await.starts_with("HTTP/1.1 404"), "{path}");
+        }
+        server.abort();
     }
 
     #[tokio::test]

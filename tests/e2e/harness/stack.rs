@@ -101,13 +101,15 @@ impl StackBuilder {
         };
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e").join(namespace.name());
         std::fs::create_dir_all(&folder)?;
-        let (api, smtp, mails) = (ports::free()?, ports::free()?, ports::free()?);
+        let (api, operators) = (ports::free()?, ports::free()?);
+        let (smtp, mails) = (ports::free()?, ports::free()?);
         let mut environment: Vec<(String, String)> =
             namespace.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         for (name, value) in [
             ("PVT_ENV", "development".to_owned()),
             ("PVT_LOG", LOG.to_owned()),
             ("PVT_HTTP_ADDR", api.to_string()),
+            ("PVT_METRICS_ADDR", operators.to_string()),
             ("PVT_OPS_ADDR", mails.to_string()),
             ("SMTP_URL", format!("smtp://{smtp}")),
             ("STRIPE_WEBHOOK_SECRETS", WEBHOOK_SECRET.to_owned()),

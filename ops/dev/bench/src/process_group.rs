@@ -100,6 +100,9 @@ impl<'a> ProcessGroup<'a> {
         let address = free_address()?;
         let mut environment = self.namespace.environment().to_vec();
         environment.push(("SMTP_URL", format!("smtp://{}", self.smtp)));
+        // The API has two listeners; nothing reads its pages for operators here.
+        environment.push(("PVT_METRICS_ADDR", "127.0.0.1:0".to_owned()));
+        environment.retain(|(variable, _)| *variable != address_variable);
         environment.push((address_variable, address.to_string()));
         self.start(name, arguments, environment, address, ready_path).await
     }

@@ -51,8 +51,9 @@ impl StartPlan {
             engines.push(("PUBLIC_URL".to_owned(), config.public_url.to_string()));
         }
         let settings = published_settings(&config, urls);
+        let (http_addr, operators) = (config.http_addr.to_string(), config.api_metrics_addr.to_string());
         let mut processes =
-            vec![process("api", &["api"], engines.clone(), &[&config.http_addr.to_string()], "/readyz", "/api")];
+            vec![process("api", &["api"], engines.clone(), &[&http_addr, &operators], "/readyz", "/api")];
         let simulated = simulator(&config, state_dir);
         for worker in pvt_workers::jobs::WORKERS {
             let address = format!("127.0.0.1:{}", worker.health_port);
@@ -85,7 +86,7 @@ impl StartPlan {
                 std::net::TcpListener::bind(address.as_str()).with_context(|| {
                     format!(
                         "{} cannot listen on {address}: another program does. Stop it, or set PVT_HTTP_ADDR, \
-                        PVT_OPS_ADDR or SMTP_URL",
+                        PVT_METRICS_ADDR, PVT_OPS_ADDR or SMTP_URL",
                         process.name
                     )
                 })?;
@@ -124,7 +125,7 @@ Try:
 
 /// The demonstration accounts with their passwords; none in production, where they do not exist.
 fn accounts(config: &Config) -> String {
-    if config.environment != Environment::Development {
+    if config.environment != Environment::Development || !config.is_local() {
         return String::new();
     }
     let lines = ACCOUNTS.iter().map(|account| format!("  {:<16} {}\n", account.email, account.password));

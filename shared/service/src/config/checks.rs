@@ -7,6 +7,10 @@ use url::Url;
 
 /// The user that RabbitMQ comes with; its password is as well known as its name.
 const GUEST: &str = "guest";
+/// Options of MongoDB's driver that accept any certificate.
+const MONGODB_UNVERIFIED: [&str; 3] = ["tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames"];
+/// MongoDB's mechanisms that authenticate by other means than a user in the URI, in lower case.
+const MECHANISMS_WITHOUT_USER: [&str; 3] = ["mongodb-x509", "mongodb-aws", "mongodb-oidc"];
 /// Shortest secret that keys may be derived from, in characters.
 const MIN_SECRET_CHARS: usize = 32;
 
@@ -26,7 +30,8 @@ fn parse_url(text: &str, schemes: &[&str]) -> Check<Url> {
     Ok(url)
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether a host, as in a URL, is this machine alone.
+pub(super) fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
@@ -73,15 +78,26 @@ pub(super) fn mongodb(text: &str, production: bool) -> Check<()> {
     if !production {
         return Ok(());
     }
-    let option = |name: &str| {
-        options
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+    let values = |names: &[&str]| -> Vec<String> {
+        let pairs = options.split('&').filter_map(|pair| pair.split_once('='));
+        let named = pairs.filter(|(key, _)| names.iter().any(|name| key.eq_ignore_ascii_case(name)));
+        named.map(|(_, value)| value.to_ascii_lowercase()).collect()
     };
-    let encrypted = option("tls").or_else(|| option("ssl")).map_or(srv, |value| value == "true");
-    hosts.split(',').try_for_each(|host| demand_tls(host_without_port(host), encrypted, "mongodb+srv:// or ?tls=true"))
+    let has_user = authority.rsplit_once('@').is_some_and(|(user, _)| !user.is_empty() && !user.starts_with(':'));
+    let mechanisms = values(&["authMechanism"]);
+    if !has_user && !mechanisms.iter().any(|mechanism| MECHANISMS_WITHOUT_USER.contains(&mechanism.as_str())) {
+        return Err("names no user; give the service a user of its own".to_owned());
+    }
+    let tls = values(&["tls", "ssl"]);
+    let encrypted = if tls.is_empty() { srv } else { tls.iter().all(|value| value == "true") };
+    let is_unverified = values(&MONGODB_UNVERIFIED).iter().any(|value| value == "true");
+    hosts.split(',').try_for_each(|host| {
+        let host = host_without_port(host);
+        if is_unverified && !is_loopback(host) {
+            return Err(format!("verifies no certificate; leave out {}", MONGODB_UNVERIFIED.join(", ")));
+        }
+        demand_tls(host, encrypted, "mongodb+srv:// or ?tls=true")
+    })
 }
 
 fn host_without_port(host: &str) -> &str {
@@ -96,9 +112,29 @@ pub(super) fn postgres(text: &str, production: bool) -> Check<()> {
     if url.path().trim_matches('/').is_empty() {
         return Err("names no database".to_owned());
     }
-    let mode = url.query_pairs().find(|(key, _)| key == "sslmode").map(|(_, value)| value.into_owned());
-    let encrypted = matches!(mode.as_deref(), Some("require" | "verify-ca" | "verify-full"));
-    if production { demand_tls(url.host_str().unwrap_or_default(), encrypted, "?sslmode=require") } else { Ok(()) }
+    if !production {
+        return Ok(());
+    }
+    // As the driver reads them: the last value counts, also over what stands before the query.
+    let last = |names: &[&str]| {
+        let named = url.query_pairs().filter(|(key, _)| names.contains(&&**key));
+        named.last().map(|(_, value)| value.into_owned())
+    };
+    if last(&["user"]).unwrap_or_else(|| url.username().to_owned()).is_empty() {
+        return Err("names no user; give the service a user of its own".to_owned());
+    }
+    let host = last(&["host", "hostaddr"]).unwrap_or_else(|| url.host_str().unwrap_or_default().to_owned());
+    // A path is a socket on this machine.
+    if host.starts_with('/') || host.starts_with("%2F") || is_loopback(&host) {
+        return Ok(());
+    }
+    match last(&["sslmode", "ssl-mode"]).unwrap_or_default().to_ascii_lowercase().as_str() {
+        "verify-full" => Ok(()),
+        "require" | "verify-ca" => {
+            Err("does not verify the server's certificate and name; use ?sslmode=verify-full".to_owned())
+        }
+        _ => demand_tls(&host, false, "?sslmode=verify-full"),
+    }
 }
 
 pub(super) fn smtp(text: &str, production: bool) -> Check<()> {

@@ -15,7 +15,7 @@ const PRODUCTION: &[(&str, &str)] = &[
     ("PVT_ENV", "production"),
     ("AMQP_URL", "amqps://pvt:secret@broker.example.com/pvt"),
     ("MONGODB_URI", "mongodb+srv://pvt:secret@cluster.example.com/pvt"),
-    ("DATABASE_URL", "postgres://pvt:secret@db.example.com/pvt?sslmode=require"),
+    ("DATABASE_URL", "postgres://pvt:secret@db.example.com/pvt?sslmode=verify-full"),
     ("SMTP_URL", "smtps://user:secret@mail.example.com"),
     ("MAIL_FROM", "Hostel <hostel@example.com>"),
     ("STRIPE_WEBHOOK_SECRETS", "whsec_new, whsec_old"),
@@ -88,14 +88,91 @@ fn production_refuses_the_guest_user_and_plain_connections() {
         ("AMQP_URL", "amqps://broker.example.com"),
         ("AMQP_URL", "amqp://pvt:secret@broker.example.com"),
         ("RABBITMQ_MANAGEMENT_URL", "http://ops:secret@broker.example.com"),
-        ("MONGODB_URI", "mongodb://a.example.com,127.0.0.1:27017/pvt"),
-        ("MONGODB_URI", "mongodb+srv://cluster.example.com/pvt?tls=false"),
+        ("MONGODB_URI", "mongodb://pvt:secret@a.example.com,127.0.0.1:27017/pvt"),
+        ("MONGODB_URI", "mongodb+srv://pvt:secret@cluster.example.com/pvt?tls=false"),
+        ("MONGODB_URI", "mongodb://pvt:secret@a.example.com/pvt?tls=true&ssl=false"),
         ("DATABASE_URL", "postgres://pvt@db.example.com/pvt?sslmode=prefer"),
+        ("DATABASE_URL", "postgres://pvt@db.example.com/pvt"),
         ("SMTP_URL", "smtp://mail.example.com"),
         ("PUBLIC_URL", "http://booking.example.com"),
     ] {
         assert_eq!(faulty(&production_with(&[(name, value)])), [name], "{value}");
     }
+}
+
+#[test]
+fn production_verifies_certificates_and_demands_users() {
+    for (name, value) in [
+        ("DATABASE_URL", "postgres://pvt:secret@db.example.com/pvt?sslmode=require"),
+        ("DATABASE_URL", "postgres://pvt:secret@db.example.com/pvt?sslmode=verify-ca"),
+        ("DATABASE_URL", "postgres://pvt:secret@db.example.com/pvt?sslmode=verify-full&sslmode=require"),
+        ("DATABASE_URL", "postgres://pvt:secret@db.example.com/pvt?sslmode=verify-full&ssl-mode=disable"),
+        ("DATABASE_URL", "postgres://pvt:secret@localhost/pvt?host=db.example.com"),
+        ("DATABASE_URL", "postgres://pvt:secret@localhost/pvt?hostaddr=203.0.113.7"),
+        ("DATABASE_URL", "postgres://localhost/pvt"),
+        ("DATABASE_URL", "postgres://pvt@localhost/pvt?user="),
+        ("DATABASE_DIRECT_URL", "postgres://pvt:secret@db.example.com/pvt?sslmode=require"),
+        ("MONGODB_URI", "mongodb+srv://pvt:secret@cluster.example.com/pvt?tlsInsecure=true"),
+        ("MONGODB_URI", "mongodb+srv://pvt:secret@cluster.example.com/pvt?TLSAllowInvalidCertificates=TRUE"),
+        ("MONGODB_URI", "mongodb://pvt:secret@a.example.com/pvt?tls=true&tlsAllowInvalidHostnames=true"),
+        ("MONGODB_URI", "mongodb+srv://cluster.example.com/pvt"),
+        ("MONGODB_URI", "mongodb://:secret@127.0.0.1/pvt"),
+        ("MONGODB_URI", "mongodb://127.0.0.1:27017/pvt"),
+    ] {
+        assert_eq!(faulty(&production_with(&[(name, value)])), [name], "{value}");
+    }
+    for (name, value) in [
+        ("DATABASE_URL", "postgres://pvt:secret@db.example.com/pvt?sslmode=verify-full&sslrootcert=/etc/pvt/ca.pem"),
+        ("DATABASE_URL", "postgres://db.example.com/pvt?user=pvt&ssl-mode=Verify-Full"),
+        ("MONGODB_URI", "mongodb+srv://cluster.example.com/pvt?authMechanism=MONGODB-X509&tlsInsecure=false"),
+    ] {
+        assert!(read(&production_with(&[(name, value)])).is_ok(), "{value}");
+    }
+    assert!(read(&[("DATABASE_URL", "postgres://db.example.com/pvt")]).is_ok(), "development may");
+}
+
+/// Who knows the secrets that are published with the sources is an administrator.
+#[test]
+fn development_secrets_are_for_this_machine_alone() {
+    let secrets = ["STRIPE_WEBHOOK_SECRETS", "JWT_SECRET"];
+    for exposed in [
+        ("PVT_HTTP_ADDR", "0.0.0.0:8080"),
+        ("PVT_HTTP_ADDR", "[::]:8080"),
+        ("PVT_HTTP_ADDR", "192.0.2.1:8080"),
+        ("PUBLIC_URL", "https://booking.example.com"),
+        ("PUBLIC_URL", "http://192.0.2.1:8080"),
+        ("PUBLIC_URL", "http://127.0.0.1.example.com"),
+    ] {
+        for environment in [None, Some(("PVT_ENV", "development"))] {
+            let pairs: Vec<_> = environment.into_iter().chain([exposed]).collect();
+            assert_eq!(faulty(&pairs), secrets, "{pairs:?}");
+            let text = read(&pairs).unwrap_err().to_string();
+            assert!(text.contains(exposed.0) && text.contains("set your own"), "{text}");
+        }
+        let own =
+            [exposed, ("JWT_SECRET", "0123456789abcdef0123456789abcdef"), ("STRIPE_WEBHOOK_SECRETS", "whsec_own")];
+        assert!(!read(&own).unwrap().is_local());
+        let mut published = own.to_vec();
+        published.push(("JWT_PREVIOUS_SECRET", "development-only-secret-never-use-it-in-production"));
+        published[2] = ("STRIPE_WEBHOOK_SECRETS", "whsec_own,whsec_development");
+        assert_eq!(faulty(&published), ["STRIPE_WEBHOOK_SECRETS", "JWT_PREVIOUS_SECRET"], "also as the second one");
+    }
+    for local in [("PVT_HTTP_ADDR", "127.0.0.2:0"), ("PVT_HTTP_ADDR", "[::1]:80"), ("PUBLIC_URL", "http://localhost:1")]
+    {
+        assert!(read(&[local]).unwrap().is_local(), "{local:?}");
+    }
+    let rotating = production_with(&[("JWT_PREVIOUS_SECRET", "development-only-secret-never-use-it-in-production")]);
+    assert_eq!(faulty(&rotating), ["JWT_PREVIOUS_SECRET"]);
+}
+
+#[test]
+fn api_and_workers_of_one_machine_answer_operators_apart() {
+    let config = read(&[]).unwrap();
+    let addresses = [config.metrics_addr, config.api_metrics_addr, config.http_addr, config.ops_addr];
+    assert!(addresses.iter().all(|address| address.ip().is_loopback()));
+    assert_eq!(std::collections::BTreeSet::from(addresses).len(), 4);
+    let config = read(&[("PVT_METRICS_ADDR", "0.0.0.0:9100")]).unwrap();
+    assert_eq!((config.metrics_addr, config.api_metrics_addr), ("0.0.0.0:9100".parse().unwrap(), config.metrics_addr));
 }
 
 #[test]
@@ -126,8 +203,9 @@ fn a_stripe_key_fits_where_it_is_used() {
 fn loopback_needs_no_tls() {
     for (name, value) in [
         ("AMQP_URL", "amqp://pvt:secret@127.0.0.1"),
-        ("MONGODB_URI", "mongodb://localhost:27017,[::1]:27018/pvt"),
+        ("MONGODB_URI", "mongodb://pvt:secret@localhost:27017,[::1]:27018/pvt?tlsInsecure=true"),
         ("DATABASE_URL", "postgres://pvt@localhost/pvt"),
+        ("DATABASE_URL", "postgres://pvt@db.example.com/pvt?host=/run/postgresql"),
         ("SMTP_URL", "smtp://mail.example.com?tls=required"),
     ] {
         assert!(read(&production_with(&[(name, value)])).is_ok(), "{value}");

@@ -72,7 +72,8 @@ variables! {
     PVT_ENV = Variable::new(
         "PVT_ENV",
         "`development` or `production`. Production refuses to start with development secrets, the broker's `guest` \
-        user,\nor without TLS where an address is not loopback.",
+        user,\nwithout users of MongoDB and PostgreSQL, or without verified TLS where an address is not \
+        loopback.\nDevelopment secrets are also refused where PVT_HTTP_ADDR or PUBLIC_URL is not loopback.",
         "development",
         "production",
     );
@@ -95,9 +96,10 @@ variables! {
     .required();
     DATABASE_URL = Variable::new(
         "DATABASE_URL",
-        "PostgreSQL, the analytics mart. Neon's form works.",
+        "PostgreSQL, the analytics mart. Neon's form works. A certificate of a private authority needs\n\
+        &sslrootcert=/path/of/its/certificate.pem.",
         "postgres://pvt@127.0.0.1:5442/pvt",
-        "postgres://pvt:PASSWORD@db.example.com/pvt?sslmode=require",
+        "postgres://pvt:PASSWORD@db.example.com/pvt?sslmode=verify-full",
     )
     .url()
     .required();
@@ -105,7 +107,7 @@ variables! {
         "DATABASE_DIRECT_URL",
         "PostgreSQL for migrations, when DATABASE_URL leads through a pooler. Unset: DATABASE_URL.",
         "",
-        "postgres://pvt:PASSWORD@direct.db.example.com/pvt?sslmode=require",
+        "postgres://pvt:PASSWORD@direct.db.example.com/pvt?sslmode=verify-full",
     )
     .url()
     .optional();
@@ -222,7 +224,8 @@ variables! {
     );
     PVT_METRICS_ADDR = Variable::new(
         "PVT_METRICS_ADDR",
-        "Address on which a worker process answers /livez, /readyz and /metrics. Port 0 takes a free one.",
+        "Address on which a process answers /livez, /readyz?verbose, /metrics and /version to operators. Unset, the \
+        API takes\n127.0.0.1:8093. Port 0 takes a free one.",
         "127.0.0.1:8092",
         "0.0.0.0:8092",
     );
