@@ -4,6 +4,7 @@
 //! Shapes are those of Stripe's API reference. They stand in this crate because the ledger's rules are about them;
 //! nothing here decides what an object means, see [`crate::ledger`].
 
+pub mod amounts;
 pub mod metadata;
 mod objects;
 

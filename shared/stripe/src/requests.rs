@@ -3,6 +3,7 @@
 use crate::error::StripeError;
 use crate::locale;
 use pvt_domain::money::Currency;
+use pvt_domain::stripe::amounts::{self, AmountRefusal};
 use pvt_domain::stripe::metadata::{BOOKING_ID, Metadata, REFUND_KEY};
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -14,10 +15,6 @@ use stripe_checkout::checkout_session::{
 use stripe_checkout::{CheckoutSessionLocale, CheckoutSessionMode};
 use stripe_core::payment_intent::{CreatePaymentIntent, CreatePaymentIntentAutomaticPaymentMethods};
 use stripe_core::refund::CreateRefund;
-
-/// Currencies of which Stripe counts other units than ISO 4217 does: it takes ISK and UGX in hundredths and MGA in
-/// whole ones. Sent as they are, amounts would be a hundredth or a hundredfold of what is meant.
-const OTHER_UNITS: [Currency; 3] = [Currency::ISK, Currency::UGX, Currency::MGA];
 
 /// A Checkout session to create: a page on which a guest pays.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,11 +116,11 @@ impl NewRefund {
 
 /// Stripe's name of a currency; refused where Stripe counts it in other units.
 fn currency(currency: Currency) -> Result<stripe_types::Currency, StripeError> {
-    if OTHER_UNITS.contains(&currency) {
+    if amounts::limits(currency).is_none() {
         return Err(StripeError::Refused {
             code: Some("currency_units".to_owned()),
             kind: "not_asked".to_owned(),
-            message: format!("Stripe counts other units of {} than we do", currency.code()),
+            message: AmountRefusal::Units(currency).to_string(),
             param: Some("currency".to_owned()),
             decline_code: None,
         });

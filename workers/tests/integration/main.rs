@@ -7,6 +7,7 @@ mod group_commit;
 mod harness;
 mod lifecycle;
 mod mart_loading;
+mod payment_attempts;
 mod payment_sweeps;
 mod payments;
 mod reassignments;

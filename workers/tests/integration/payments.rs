@@ -47,6 +47,16 @@ impl StripeHarness {
         clock: Clock,
         headers: &[(&str, &str)],
     ) -> Result<Vec<Outgoing>> {
+        let headers = headers.iter().map(|(key, value)| ((*key).to_owned().into(), (*value).to_owned())).collect();
+        self.handle(command, clock, Meta { headers, ..Meta::default() }).await
+    }
+
+    /// Delivers the command of a caller who waits for the reply.
+    pub(crate) async fn deliver_to_caller(&self, command: &StripeCommand, clock: Clock) -> Result<Vec<Outgoing>> {
+        self.handle(command, clock, Meta { reply_to: Some("replies".into()), ..Meta::default() }).await
+    }
+
+    async fn handle(&self, command: &StripeCommand, clock: Clock, meta: Meta) -> Result<Vec<Outgoing>> {
         let worker = StripeCalls::new(
             self.harness.mongo.clone(),
             self.harness.namespace.topology(),
@@ -54,9 +64,7 @@ impl StripeHarness {
             clock,
         )
         .with_grace(chrono::TimeDelta::zero());
-        let headers = headers.iter().map(|(key, value)| ((*key).to_owned().into(), (*value).to_owned())).collect();
-        let mut job =
-            Job::new(command.clone(), Meta { id: Uuid::from_u128(1), attempt: 1, headers, ..Meta::default() });
+        let mut job = Job::new(command.clone(), Meta { id: Uuid::from_u128(1), attempt: 1, ..meta });
         worker.handle(&mut job).await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
         Ok(job.emitted().to_vec())
     }
@@ -125,11 +133,16 @@ impl Emitted {
 }
 
 fn opens(booking: &Booking, payment: u128) -> StripeCommand {
+    opens_payment(booking, payment, PaymentChannel::Checkout)
+}
+
+/// The command to open a payment in this channel under this id.
+pub(crate) fn opens_payment(booking: &Booking, payment: u128, channel: PaymentChannel) -> StripeCommand {
     StripeCommand::Open(OpenPayment {
         payment_id: Uuid::from_u128(payment),
         booking_id: booking.id,
         property_id: booking.property_id.clone(),
-        channel: PaymentChannel::Checkout,
+        channel,
         success_url: "http://127.0.0.1/paid".into(),
         cancel_url: "http://127.0.0.1/not-paid".into(),
         actor: "guest".into(),

@@ -19,6 +19,7 @@ use pvt_domain::intake::FieldError;
 use pvt_domain::inventory::check::MAX_NIGHTLY;
 use pvt_domain::messages::{PAYMENT_REFUND, Refund, RefundRequest};
 use pvt_domain::money::Money;
+use pvt_domain::stripe::amounts::{self, AmountRefusal};
 use serde_json::json;
 
 form! {
@@ -87,11 +88,16 @@ pub(super) async fn refund(
 /// The refunded amount. A refund is in the currency of the payment, whatever the booking is priced in.
 fn amount_in_payment_currency(money: Money, payment: &PaymentView) -> Result<i64, Problem> {
     let paid_in = payment.amount.currency;
-    if money.currency == paid_in {
-        return Ok(money.amount);
+    if money.currency != paid_in {
+        let message = format!("the payment was made in {}", paid_in.code());
+        return Err(Problem::fields(vec![FieldError::new("/amount/currency", "wrong_currency", message)]));
     }
-    let message = format!("the payment was made in {}", paid_in.code());
-    Err(Problem::fields(vec![FieldError::new("/amount/currency", "wrong_currency", message)]))
+    let step = amounts::limits(paid_in).map_or(1, |limits| limits.step);
+    if money.amount % step != 0 {
+        let message = AmountRefusal::Step(Money::new(step, paid_in)).to_string();
+        return Err(Problem::fields(vec![FieldError::new("/amount/amount", "not_a_multiple", message)]));
+    }
+    Ok(money.amount)
 }
 
 #[cfg(test)]
@@ -133,6 +139,15 @@ mod tests {
         let payment = payment_of(&ledger, "pi_usd", at("2027-01-15T08:10:00Z")).unwrap();
         let usd = Currency::from_code("USD").unwrap();
         assert_eq!(amount_in_payment_currency(Money::new(15_000, usd), &payment).unwrap(), 15_000);
+        let mut dinars = intent("pi_kwd", "succeeded", 15_000, None);
+        dinars["currency"] = "kwd".into();
+        observe(&mut ledger, 3, "payment_intent.succeeded", dinars);
+        let dinars = payment_of(&ledger, "pi_kwd", at("2027-01-15T08:10:00Z")).unwrap();
+        let refused = amount_in_payment_currency(Money::new(5_124, Currency::KWD), &dinars).unwrap_err();
+        assert_eq!(
+            (refused.errors()[0].pointer.as_str(), refused.errors()[0].code),
+            ("/amount/amount", "not_a_multiple")
+        );
         let refused = amount_in_payment_currency(Money::new(15_000, Currency::CAD), &payment).unwrap_err();
         assert_eq!(
             (refused.errors()[0].pointer.as_str(), refused.errors()[0].code),

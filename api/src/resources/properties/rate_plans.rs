@@ -16,11 +16,12 @@ use crate::resources::properties::change::{self, EditOutcome, PropertyChange};
 use crate::state::SharedApp;
 use axum::extract::State;
 use pvt_domain::ids::{PolicyId, PropertyId, RatePlanId, RoomTypeId};
-use pvt_domain::intake::MAX_NAME_CHARS;
+use pvt_domain::intake::{FieldError, MAX_NAME_CHARS};
 use pvt_domain::inventory::check::PPM;
 use pvt_domain::inventory::{Inventory, RatePlan};
-use pvt_domain::money::Money;
+use pvt_domain::money::{Currency, Money};
 use pvt_domain::rates::{DEFAULT_DEPOSIT_PPM, Deposit};
+use pvt_domain::stripe::amounts::{self, AmountRefusal};
 use schemars::JsonSchema;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
@@ -242,12 +243,64 @@ impl RatePlanChangeForm {
             };
             nightly.iter().map(amount).collect::<Result<_, Problem>>()
         });
-        Ok(RatePlan {
+        let plan = RatePlan {
             name: self.name.clone().unwrap_or(before.name),
             nightly: nightly.transpose()?.unwrap_or(before.nightly),
             cancellation_policy_id: self.cancellation_policy_id.clone().unwrap_or(before.cancellation_policy_id),
             deposit: self.deposit.unwrap_or(before.deposit),
             ..before
-        })
+        };
+        if self.deposit.is_some() || self.nightly.is_some() {
+            check_deposit(&plan, inventory.property.currency).map_err(Problem::fields)?;
+        }
+        Ok(plan)
+    }
+}
+
+/// Whether Stripe takes the deposit: in this currency at all, and of one night at least its minimum.
+fn check_deposit(plan: &RatePlan, currency: Currency) -> Result<(), Vec<FieldError>> {
+    if plan.deposit.is_none() {
+        return Ok(());
+    }
+    let refused = |why: AmountRefusal| FieldError::new("/deposit", "not_payable_online", why.to_string());
+    let Some(limits) = amounts::limits(currency) else { return Err(vec![refused(AmountRefusal::Units(currency))]) };
+    let bounded = |amount: &i64| amounts::check(Money::new(amount - amount % limits.step, currency));
+    match plan.nightly.values().find_map(|amount| bounded(amount).err()) {
+        Some(why) => Err(vec![refused(why)]),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_deposit;
+    use pvt_domain::demo;
+    use pvt_domain::inventory::RatePlan;
+    use pvt_domain::money::Currency;
+    use pvt_domain::rates::Deposit;
+
+    #[test]
+    fn deposit_must_be_payable_online() {
+        let plan = |deposit, nightly: i64| RatePlan {
+            nightly: [("dorm-6".into(), nightly)].into(),
+            deposit,
+            ..demo::inventory().rate_plans[0].clone()
+        };
+        let refused = |deposit, nightly, currency| {
+            let errors = check_deposit(&plan(deposit, nightly), currency).err()?;
+            errors.into_iter().next().map(|error| (error.pointer, error.code, error.message))
+        };
+        let full = Some(Deposit::Full);
+        let expected = |message: &str| Some(("/deposit".to_owned(), "not_payable_online", message.to_owned()));
+        assert_eq!(refused(full, 49, Currency::CAD), expected("Stripe takes no less than 0.50 CAD"));
+        assert_eq!(refused(full, 4_200, Currency::ISK), expected("Stripe counts ISK in other units than ISO 4217"));
+        for (deposit, nightly, currency) in [
+            (None, 49, Currency::CAD),
+            (None, 4_200, Currency::ISK),
+            (full, 50, Currency::CAD),
+            (full, 5_124, Currency::KWD),
+        ] {
+            assert_eq!(refused(deposit, nightly, currency), None, "{nightly} {currency}");
+        }
     }
 }

@@ -13,8 +13,7 @@ use crate::params::Params;
 use crate::state::{Cause, State};
 use serde_json::Value;
 
-/// Smallest and largest amount of a currency with two digits, in minor units, as at Stripe.
-const MIN_AMOUNT: i64 = 50;
+/// Largest amount, in minor units, of most currencies.
 const MAX_AMOUNT: i64 = 99_999_999;
 
 /// One request, authenticated and parsed.
@@ -79,14 +78,51 @@ fn currency(params: &Params, name: &str) -> Result<String, ApiError> {
 
 /// Refuses amounts that Stripe does not charge.
 fn check_amount(amount: i64, currency: &str, param: &str) -> Result<(), ApiError> {
-    let least = if crate::objects::exponent(currency) == 2 { MIN_AMOUNT } else { 1 };
+    let least = least(currency);
     if amount < least {
         let words = format!("Amount must be at least {}", crate::objects::shown(least, currency));
         return Err(ApiError::invalid(words).code("amount_too_small").param(param));
     }
-    if amount > MAX_AMOUNT {
-        let words = format!("Amount must be no more than {}", crate::objects::shown(MAX_AMOUNT, currency));
+    let most = match currency {
+        "idr" => 999_999_999_999,
+        "cop" => 9_999_999_999,
+        "inr" => 999_999_999,
+        _ => MAX_AMOUNT,
+    };
+    if amount > most {
+        let words = format!("Amount must be no more than {}", crate::objects::shown(most, currency));
         return Err(ApiError::invalid(words).code("amount_too_large").param(param));
+    }
+    check_step(amount, currency, param)
+}
+
+/// Smallest amount in minor units: <https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts>.
+fn least(currency: &str) -> i64 {
+    match currency {
+        "gbp" => 30,
+        "usd" | "ars" | "aud" | "brl" | "cad" | "chf" | "cop" | "eur" | "idr" | "ils" | "inr" | "nzd" | "php"
+        | "rub" | "sgd" | "zar" | "jpy" | "krw" => 50,
+        "aed" | "myr" | "pln" | "ron" => 200,
+        "dkk" => 250,
+        "nok" | "sek" => 300,
+        "hkd" => 400,
+        "mxn" | "thb" => 1_000,
+        "czk" => 1_500,
+        "huf" => 17_500,
+        _ => 1,
+    }
+}
+
+/// Refuses fractions that Stripe does not charge or refund: the last digit of three, and those of ISK and UGX.
+fn check_step(amount: i64, currency: &str, param: &str) -> Result<(), ApiError> {
+    let step = match currency {
+        "bhd" | "jod" | "kwd" | "omr" | "tnd" => 10,
+        "isk" | "ugx" => 100,
+        _ => 1,
+    };
+    if amount % step != 0 {
+        let words = format!("Invalid integer: {amount}. Amounts in {currency} must be evenly divisible by {step}.");
+        return Err(ApiError::invalid(words).code("parameter_invalid_integer").param(param));
     }
     Ok(())
 }

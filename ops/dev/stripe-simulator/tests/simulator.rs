@@ -5,6 +5,8 @@
 #[path = "simulator/harness.rs"]
 mod harness;
 
+#[path = "simulator/amounts.rs"]
+mod amounts;
 #[path = "simulator/debits.rs"]
 mod debits;
 #[path = "simulator/disputes.rs"]

@@ -2,6 +2,7 @@
 
 use super::{Booking, PaymentStatus, Status};
 use crate::ledger::Summary;
+use crate::stripe::amounts;
 
 impl Booking {
     /// Amount that the property may keep in the booking's present status.
@@ -23,19 +24,20 @@ impl Booking {
         (self.owed() - self.payment.ledger.as_ref().map_or(0, Summary::kept)).max(0)
     }
 
-    /// Amount that a guest can pay now: what confirms a held booking or a pending change, otherwise the balance. A guest
-    /// who paid in another currency is not asked again: staff decide.
+    /// Amount that a guest can pay now: what confirms a held booking or a pending change, otherwise the balance, as far
+    /// as Stripe takes it in one payment. A guest who paid in another currency is not asked again: staff decide.
     pub fn payable(&self) -> i64 {
         let ledger = self.payment.ledger.as_ref();
         if ledger.is_some_and(|ledger| !ledger.other_currencies.is_empty()) {
             return 0;
         }
         let missing = |required: i64| (required - ledger.map_or(0, |ledger| ledger.cleared)).max(0);
-        match (&self.pending_change, self.status) {
+        let due = match (&self.pending_change, self.status) {
             (Some(pending), _) => missing(pending.required),
             (None, Status::Held) => missing(self.payment.required),
             (None, _) => self.balance(),
-        }
+        };
+        self.price.as_ref().map_or(due, |price| amounts::payable_part(due, price.currency))
     }
 
     /// Total to refund in the booking's present status: overpayment and surplus payments.

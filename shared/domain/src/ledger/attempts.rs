@@ -40,6 +40,10 @@ pub struct Attempt {
     pub object: Option<String>,
     /// Time of opening.
     pub opened_at: Timestamp,
+    /// When its session ends by itself, in Unix seconds: a parameter of its request, which must be the same whenever
+    /// the request is repeated under the same key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
 }
 
 /// Result of opening an attempt.
@@ -81,7 +85,7 @@ impl Ledger {
         let last = self.attempts.last();
         let again = last.filter(|last| last.amount == amount && self.paying(last.demand).next().is_none());
         let demand = again.map_or(last.map_or(1, |last| last.demand + 1), |again| again.demand);
-        let attempt = Attempt { id, demand, amount, channel, object: None, opened_at: now };
+        let attempt = Attempt { id, demand, amount, channel, object: None, opened_at: now, expires_at: None };
         self.prune_attempts(now).then(|| {
             self.attempts.push(attempt.clone());
             OpenedAttempt { attempt, superseded }
@@ -94,6 +98,13 @@ impl Ledger {
         self.attempts.retain(|attempt| attempt.object.is_some() || age(attempt) < UNKNOWN_FOR_SECS);
         let known = self.attempts.iter().filter(|attempt| attempt.object.is_some()).count();
         known < MAX_ATTEMPTS && self.attempts.len() - known < MAX_ATTEMPTS
+    }
+
+    /// Sets when the session of an attempt ends. Returns the attempt.
+    pub fn set_expiry(&mut self, id: Uuid, expires_at: i64) -> Option<&Attempt> {
+        let attempt = self.attempts.iter_mut().find(|attempt| attempt.id == id)?;
+        attempt.expires_at = Some(expires_at);
+        Some(attempt)
     }
 
     /// Records the object that Stripe created for an attempt.

@@ -7,6 +7,7 @@ use super::facts::{DisputeFact, IntentFact};
 use super::{IntentStatus, Ledger, RefundsDue};
 use crate::actor::Actor;
 use crate::ids::optional_uuid;
+use crate::stripe::amounts;
 use crate::timestamp::Timestamp;
 use crate::wire_enum;
 use chrono::TimeDelta;
@@ -169,9 +170,15 @@ impl Ledger {
         (self.refundable(payment) - self.failed_amount(payment)).max(0)
     }
 
+    /// The part of an amount that Stripe can refund in this currency.
+    fn in_steps(&self, amount: i64) -> i64 {
+        amounts::in_steps(amount, self.currency)
+    }
+
     /// Whether [`Self::instruct_refunds`] would issue an instruction.
     pub fn can_instruct_refunds(&self, to_refund: i64) -> bool {
-        self.shortfall(to_refund) > 0 && self.succeeded().any(|payment| self.instructable(payment) > 0)
+        let shortfall = self.shortfall(to_refund);
+        self.succeeded().any(|payment| self.in_steps(self.instructable(payment).min(shortfall)) > 0)
     }
 
     /// Issues instructions until `to_refund` is refunded in total, as far as Stripe can return it, from the newest
@@ -184,7 +191,7 @@ impl Ledger {
         let mut payments: Vec<IntentFact> = self.succeeded().cloned().collect();
         payments.sort_by(|one, two| (two.created, &two.id).cmp(&(one.created, &one.id)));
         for payment in payments {
-            let amount = self.instructable(&payment).min(shortfall);
+            let amount = self.in_steps(self.instructable(&payment).min(shortfall));
             if amount > 0 {
                 shortfall -= amount;
                 self.instruct(&payment.id, amount, RefundReason::NotOwed, Actor::SYSTEM, now);

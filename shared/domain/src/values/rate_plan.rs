@@ -3,6 +3,7 @@
 use super::price::Price;
 use crate::ids::{PolicyId, RatePlanId, RoomTypeId};
 use crate::money::apply_rate;
+use crate::stripe::amounts;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,14 +47,17 @@ pub enum Deposit {
 }
 
 impl Deposit {
-    /// Minor units of the price's currency: never negative, never more than the total.
+    /// Minor units of the price's currency, as Stripe takes them: at least its minimum, never more than the total, and
+    /// zero where it takes nothing of the total.
     pub fn amount(self, price: &Price) -> i64 {
         let amount = match self {
             Self::Percent { ppm } => apply_rate(price.total, ppm),
             Self::FirstNight => price.of_first_nights(1),
             Self::Full => price.total,
         };
-        amount.clamp(0, price.total.max(0))
+        let least = amounts::limits(price.currency).map_or(0, |limits| limits.min);
+        let amount = if amount > 0 { amount.max(least) } else { 0 };
+        amounts::payable_part(amount.min(price.total), price.currency)
     }
 }
 
@@ -61,8 +65,10 @@ impl Deposit {
 mod tests {
     use super::{DEFAULT_DEPOSIT_PPM, Deposit};
     use crate::fixtures::{sample_inventory, stay};
+    use crate::money::Currency;
     use crate::pricing::price;
     use crate::rates::Rates;
+    use crate::values::price::Price;
 
     #[test]
     fn deposits_are_computed_from_the_price() {
@@ -74,6 +80,22 @@ mod tests {
         assert_eq!(Deposit::FirstNight.amount(&price), 9_520);
         assert_eq!(Deposit::Percent { ppm: DEFAULT_DEPOSIT_PPM }.amount(&price), 5_712);
         assert_eq!(Deposit::Percent { ppm: 2_000_000 }.amount(&price), 28_560, "never more than the total");
+    }
+
+    #[test]
+    fn deposit_is_what_stripe_takes() {
+        let inventory = sample_inventory();
+        let stays = [stay("dorm-6-mixed", "2027-03-14", "2027-03-17", 2)];
+        let priced = |currency, total| {
+            let price = price(&inventory, &Rates::default(), &inventory.rate_plans[0], &stays).unwrap();
+            Price { currency, total, ..price }
+        };
+        let part = |currency, total| Deposit::Percent { ppm: 10_000 }.amount(&priced(currency, total));
+        assert_eq!(part(Currency::CAD, 2_000), 50, "1 % would be 0.20, less than the minimum");
+        assert_eq!([part(Currency::CAD, 40), part(Currency::ISK, 20_000)], [0, 0], "nothing is taken of it");
+        assert_eq!(part(Currency::KWD, 5_127), 50);
+        assert_eq!(Deposit::Full.amount(&priced(Currency::KWD, 5_127)), 5_120, "the rest is paid on arrival");
+        assert_eq!(Deposit::Full.amount(&priced(Currency::CAD, 250_000_000)), 99_999_999);
     }
 
     #[test]

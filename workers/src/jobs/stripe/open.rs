@@ -8,8 +8,8 @@ use pvt_domain::ledger::facts::{Observation, SessionState};
 use pvt_domain::ledger::{Attempt, Ledger, PaymentChannel};
 use pvt_domain::messages::{OpenPayment, PaymentRefusal, PaymentReply, StripeCommand};
 use pvt_domain::money::Currency;
-use pvt_domain::stripe::ClientSecret;
 use pvt_domain::stripe::metadata::{BOOKING_ID, DEMAND, Metadata, PAYMENT_ID, PROPERTY_ID};
+use pvt_domain::stripe::{CheckoutSession, ClientSecret};
 use pvt_domain::timestamp::Timestamp;
 use pvt_stripe::{NewIntent, NewSession, StripeClient, StripeError};
 use pvt_worker_runtime::{Job, failpoint};
@@ -82,9 +82,15 @@ impl StripeCalls {
             let booking = Booking { payment: known, ..booking.clone() };
             match refusal(&booking, ledger, now).filter(|_| !is_known(ledger)) {
                 Some(refusal) => Err(refusal),
-                None => ledger
-                    .open(command.payment_id, command.channel, booking.payable(), now)
-                    .ok_or(PaymentRefusal::TooManyAttempts),
+                None => {
+                    let opened = ledger.open(command.payment_id, command.channel, booking.payable(), now);
+                    let mut opened = opened.ok_or(PaymentRefusal::TooManyAttempts)?;
+                    if opened.attempt.object.is_none() && opened.attempt.expires_at.is_none() {
+                        let ends = session_end(&booking, opened.attempt.opened_at.as_datetime().timestamp());
+                        opened.attempt = ledger.set_expiry(opened.attempt.id, ends).cloned().unwrap_or(opened.attempt);
+                    }
+                    Ok(opened)
+                }
             }
         });
         let Some(opened) = opened.await.map_err(Failure::from)? else { return Ok(Err(PaymentRefusal::NotPayable)) };
@@ -119,15 +125,7 @@ impl StripeCalls {
     ) -> Result<Option<OpenedPayment>, CallError> {
         let (session, observation) = match object {
             Some(id) => (client.session(id).await?, self.observation("session")),
-            None => {
-                let request = new_session(booking, command, attempt)?;
-                // Also under the revision, from which the request follows: a session that no caller saw must not block
-                // a later one.
-                (
-                    client.create_session(&request, &format!("checkout:{}:{}", attempt.id, booking.rev)).await?,
-                    self.observation("create"),
-                )
-            }
+            None => (self.create_session(client, booking, command, attempt).await?, self.observation("create")),
         };
         let (id, url) = (session.id.clone(), session.url.clone());
         let Some(ledger) =
@@ -137,6 +135,33 @@ impl StripeCalls {
         };
         let is_open = ledger.sessions.get(&id).is_some_and(|known| known.state == SessionState::Open);
         Ok(is_open.then(|| OpenedPayment { attempt: attempt.clone(), url, client_secret: None }))
+    }
+
+    /// Creates the session of an attempt. The parameters are those that the ledger has, so that the request is the same
+    /// under the same key; a new end, when the request reached Stripe too late for the first, is another key.
+    async fn create_session(
+        &self,
+        client: &StripeClient,
+        booking: &Booking,
+        command: &OpenPayment,
+        attempt: &Attempt,
+    ) -> Result<CheckoutSession, CallError> {
+        let ends =
+            attempt.expires_at.unwrap_or_else(|| session_end(booking, attempt.opened_at.as_datetime().timestamp()));
+        let request = new_session(booking, command, attempt, ends)?;
+        match client.create_session(&request, &session_key(attempt, booking, ends)).await {
+            Err(StripeError::Refused { param: Some(param), .. }) if param == "expires_at" => {
+                // By the clock that judges it.
+                let ends = session_end(booking, client.time());
+                self.ledgers
+                    .change(booking.id, |ledger, _| ledger.set_expiry(attempt.id, ends).is_some())
+                    .await
+                    .map_err(Failure::from)?;
+                let request = new_session(booking, command, attempt, ends)?;
+                Ok(client.create_session(&request, &session_key(attempt, booking, ends)).await?)
+            }
+            created => Ok(created?),
+        }
     }
 
     /// Opens or finds a payment intent; `None` when the hold has ended.
@@ -160,7 +185,9 @@ impl StripeCalls {
                     title: booking.reference.clone(),
                     metadata,
                 };
-                client.create_intent(&request, &format!("intent:{}", attempt.id)).await?
+                // An attempt that was given up and opened again is another request.
+                let opened = attempt.opened_at.as_datetime().timestamp();
+                client.create_intent(&request, &format!("intent:{}:{opened}", attempt.id)).await?
             }
         };
         let client_secret = intent.client_secret.clone().map(ClientSecret::into_text);
@@ -206,10 +233,19 @@ fn refusal(booking: &Booking, ledger: &Ledger, now: Timestamp) -> Option<Payment
     (booking.payable() <= 0).then_some(PaymentRefusal::NothingDue)
 }
 
-fn new_session(booking: &Booking, command: &OpenPayment, attempt: &Attempt) -> Result<NewSession, Failure> {
-    // The same on every delivery at this revision, or Stripe would reject the idempotency key.
-    let opened = attempt.opened_at.as_datetime().timestamp();
+/// When a session that is opened at this time ends, both in Unix seconds.
+fn session_end(booking: &Booking, opened: i64) -> i64 {
     let ends = booking.hold_ends().map_or(i64::MAX, |ends| ends.as_datetime().timestamp());
+    ends.clamp(opened + MIN_SESSION_SECS, opened + MAX_SESSION_SECS)
+}
+
+/// The idempotency key of a session: everything from which its request follows, so that a session that no caller saw
+/// does not block a later one.
+fn session_key(attempt: &Attempt, booking: &Booking, ends: i64) -> String {
+    format!("checkout:{}:{}:{ends}", attempt.id, booking.rev)
+}
+
+fn new_session(booking: &Booking, command: &OpenPayment, attempt: &Attempt, ends: i64) -> Result<NewSession, Failure> {
     Ok(NewSession {
         amount: attempt.amount,
         currency: currency(booking)?,
@@ -218,7 +254,7 @@ fn new_session(booking: &Booking, command: &OpenPayment, attempt: &Attempt) -> R
         locale: booking.guest.locale.clone().unwrap_or_default(),
         success_url: command.success_url.clone(),
         cancel_url: command.cancel_url.clone(),
-        expires_at: Some(ends.clamp(opened + MIN_SESSION_SECS, opened + MAX_SESSION_SECS)),
+        expires_at: Some(ends),
         metadata: metadata(booking, attempt),
     })
 }

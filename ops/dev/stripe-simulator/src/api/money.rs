@@ -1,6 +1,7 @@
 //! Charges, refunds, disputes and Stripe's ledger: <https://docs.stripe.com/api/charges>, `/refunds`, `/disputes`,
 //! `/balance_transactions`.
 
+use super::check_step;
 use super::listing::{self, Rows};
 use crate::error::ApiError;
 use crate::objects::balance::BalanceTransaction;
@@ -58,6 +59,9 @@ pub(super) fn refund(state: &mut State, cause: &Cause, params: &Params) -> Resul
             }
         },
     };
+    if let Some(amount) = order.amount {
+        check_step(amount, &state.charge(&order.charge)?.currency, "amount")?;
+    }
     let id = state.refund_charge(cause, order)?;
     Ok(state.refund(&id)?.json())
 }
