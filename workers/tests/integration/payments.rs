@@ -215,7 +215,8 @@ async fn redelivery_emits_what_the_crashed_delivery_stored() -> Result<()> {
     let mut ledger = stripe.harness.mongo.ledgers().find(booking_id).await?.context("a ledger")?;
     assert_eq!(ledger.summary().kept(), all, "more than was paid");
     let before = ledger.clone();
-    ledger.instruct_requested_refund(Uuid::from_u128(8), "pi_elsewhere", all, "staff:1", "on its way", requested_at);
+    let paid = before.intents.iter().next().context("the payment")?.id.as_str();
+    ledger.instruct_requested_refund(Uuid::from_u128(8), paid, all, "staff:1", "on its way", requested_at);
     ledger.advance_rev(&before, requested_at);
     assert!(stripe.harness.mongo.ledgers().save(&[ledger]).await?);
     let twice = RecordPayment { booking_id, property_id: property_id.clone(), record: out(-1) };
