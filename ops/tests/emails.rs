@@ -317,7 +317,7 @@ async fn mail_left_in_flight_by_a_crash_is_deferred_then_sent() {
     // The state after a crash between the server's reply and the record.
     emitted(&harness.handle(vec![job(booking_event(&booking, 1), 1)]).await[0]);
     let mut row = harness.rows(&booking).await.remove(0);
-    row.status = NotificationStatus::Sending;
+    (row.status, row.process) = (NotificationStatus::Sending, Some("of a process that is gone".to_owned()));
     let ledger: mongodb::Collection<Notification> =
         harness.bookings.client().database(&harness.bookings.namespace().db).collection("notifications");
     ledger.replace_one(mongodb::bson::doc! { "_id": &row.key }, &row).await.unwrap();
@@ -328,6 +328,31 @@ async fn mail_left_in_flight_by_a_crash_is_deferred_then_sent() {
     let row = &harness.rows(&booking).await[0];
     assert_eq!((row.status, row.attempts, row.maybe_duplicate), (NotificationStatus::Sent, 2, 1));
     assert_eq!(harness.message_ids(&booking), [row.message_id.clone(), row.message_id.clone()]);
+}
+
+/// A mail server that takes its time, and a message that another process gets again meanwhile, at any attempt.
+#[tokio::test]
+async fn mail_of_a_living_sender_is_not_taken_over() {
+    let harness = MailHarness::open().await;
+    let booking = confirmed(1);
+    harness.store(std::slice::from_ref(&booking)).await;
+    harness.fault(r#"{"mode":"tarpit","delay_ms":3000,"next":1}"#).await;
+    let other = worker(&harness.mongo, harness.smtp);
+    let again = |attempt| vec![job(booking_event(&booking, 1), attempt)];
+    let slow = harness.handle(again(1));
+    let meanwhile = async {
+        while harness.rows(&booking).await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let taken = handle(&other, again(2)).await;
+        let row = harness.rows(&booking).await.remove(0);
+        (class(&taken[0]), row.status)
+    };
+    let (sent, (class_meanwhile, status)) = tokio::join!(slow, meanwhile);
+    assert_eq!((class_meanwhile, status), ("deferred", NotificationStatus::Sending));
+    assert!(emitted(&sent[0]).delivered);
+    assert!(emitted(&handle(&other, again(3)).await[0]).delivered, "the event is published again");
+    assert_eq!(harness.message_ids(&booking).len(), 1);
 }
 
 #[tokio::test]

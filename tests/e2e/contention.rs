@@ -6,7 +6,7 @@ use chrono::Days;
 use futures_util::future::try_join_all;
 use pvt_domain::booking::{Booking, Rejection, Status, StayRequest};
 use pvt_testkit::{DORM, booking_body, days_from_now, dormitory};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -69,6 +69,42 @@ async fn capacity_holds_with_several_worker_processes() -> Result<()> {
         ("w3", &["confirmations", "analytics"]),
     ]))
     .await
+}
+
+/// Every bed is sold; each cancellation is followed by a request for its bed while the deciding processes are restarted
+/// in turn. A request that is decided before the cancellation is rejected for good.
+#[tokio::test]
+async fn hand_over_keeps_the_order_of_commands() -> Result<()> {
+    let deciders = ["w1", "w2"];
+    let processes: [(&str, &[&str]); 3] =
+        [("w1", &["confirmations"]), ("w2", &["confirmations"]), ("others", &["analytics", "emails", "payments"])];
+    let mut stack = StackBuilder::new().workers(&processes).selling([dormitory(PROPERTY, BEDS)]).start().await?;
+    let guests: Vec<usize> = (0..BEDS).collect();
+    let mut holders = Vec::new();
+    for guest in &guests {
+        holders.push(stack.book(&format!("first-{guest}"), &body(40, 1)).await?);
+    }
+    for round in 0..10 {
+        let mut next = Vec::new();
+        for (guest, holder) in guests.iter().zip(&holders) {
+            let path = format!("/api/bookings/{}?token={}", holder.id, holder.token);
+            let decided = stack.client.wait_for_decision(holder).await?;
+            assert_eq!(decided["status"], "confirmed", "round {round}: {decided}");
+            let cancelled = stack.client.send(Method::DELETE, &path, &[("prefer", "respond-async")], None).await?;
+            assert_eq!(cancelled.status, StatusCode::ACCEPTED, "{cancelled:?}");
+            next.push(stack.book(&format!("round-{round}-{guest}"), &body(40, 1)).await?);
+        }
+        let decider = deciders[round % deciders.len()];
+        stack.program(decider)?.stop().await?;
+        stack.restart(decider).await?;
+        holders = next;
+    }
+    let expectations = Expectations::clean();
+    stack.wait_until_quiet(&expectations).await?;
+    let bookings = stack.stores.records().await?.bookings;
+    let count = |status| bookings.iter().filter(|booking| booking.status == status).count();
+    assert_eq!((count(Status::Confirmed), count(Status::Rejected)), (BEDS, 0));
+    stack.end(expectations).await
 }
 
 /// A worker that has lost its partition without noticing, or any other writer, decides concurrently for the same

@@ -35,7 +35,8 @@ fn expected(kinds: &[(&str, usize)]) -> BTreeMap<String, usize> {
 async fn mismatches_are_detected_reported_and_repaired() -> Result<()> {
     let stack = StackBuilder::new().workers(&[("others", &["confirmations", "emails", "analytics"])]).start().await?;
     let mart = Mart::connect(&stack.namespace.database_url(), "tests")?;
-    let worker = Reconciliation::new(stack.mongo.clone(), mart.clone(), clock::system).with_grace(Duration::ZERO);
+    let worker = Reconciliation::new(stack.mongo.clone(), mart.clone(), &stack.namespace.topology(), clock::system)
+        .with_grace(Duration::ZERO);
     let crew = InProcessWorkers::start(&stack, |engine| engine.register(worker))?;
     let mut ours = Vec::new();
     for day in 10..16 {

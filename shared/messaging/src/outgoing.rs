@@ -88,6 +88,12 @@ impl Outgoing {
         Ok(Self::raw(Target::Events, unversioned(kind), id, kind, encode(message)?))
     }
 
+    /// The same message for this queue (full name) alone, whatever is bound to its exchange.
+    #[must_use]
+    pub fn to_queue(self, queue: impl Into<Cow<'static, str>>) -> Self {
+        Self { target: Target::Queue, routing_key: queue.into(), ..self }
+    }
+
     /// A reply to `queue`, the `reply_to` of the message that it answers.
     ///
     /// # Errors

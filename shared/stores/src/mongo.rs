@@ -11,6 +11,7 @@ pub mod commit;
 pub mod hold_expiries;
 pub mod inventory;
 pub mod ledgers;
+pub mod mail_senders;
 pub mod notifications;
 pub mod occupancy;
 pub mod password_resets;
@@ -131,6 +132,7 @@ impl Mongo {
             self.database.collection::<Document>(collection).create_index(index).await?;
         }
         self.bookings().create_partial_indexes().await?;
+        self.mail_senders().create_expiry_index().await?;
         // Collections cannot be created inside a transaction cheaply, so those that a transaction writes exist
         // beforehand.
         for name in [rates::COLLECTION, bookings::COLLECTION, blocks::COLLECTION, commit::CLAIMS] {
@@ -194,6 +196,11 @@ impl Mongo {
     /// Payment ledgers, one document a booking.
     pub fn ledgers(&self) -> ledgers::Ledgers<'_> {
         ledgers::Ledgers(self)
+    }
+
+    /// Presence of the processes that send mail.
+    pub fn mail_senders(&self) -> mail_senders::MailSenders<'_> {
+        mail_senders::MailSenders(self)
     }
 
     /// Ledger of mails about bookings, one row a mail.

@@ -95,19 +95,13 @@ impl Runner {
             }
             tasks.spawn(session.clone().process(deliveries, slot));
         };
-        match &end {
-            End::Lost(_) => session.lost.cancel(),
-            // Running handlers finish; deliveries not started return to the queue when the channel closes.
-            End::Drained => {
-                if let Err(error) = subscription.cancel().await {
-                    debug!(queue = %self.queue.name, %error, "cancelling the consumer");
-                }
-            }
-            End::Quarantined => {}
+        if matches!(end, End::Lost(_)) {
+            session.lost.cancel();
         }
         tasks.close();
-        // Handlers finish before the next subscription, because a partition has one writer at a time. Their timeout
-        // bounds this wait.
+        // Handlers finish before the consumer ends, because a partition has one writer at a time: the broker activates
+        // the next consumer as soon as this one is cancelled, whatever it still holds. Their timeout bounds this wait.
+        // Deliveries not started return to the queue when the channel closes.
         tasks.wait().await;
         if let Err(error) = subscription.close().await {
             debug!(queue = %self.queue.name, %error, "closing the channel");
@@ -157,6 +151,9 @@ impl Runner {
         mut held: Vec<Delivery>,
         slot: OwnedSemaphorePermit,
     ) -> End {
+        // As before a drain: the next consumer must not overtake a batch in hand.
+        tasks.close();
+        tasks.wait().await;
         if let Err(error) = subscription.cancel().await {
             return End::Lost(error);
         }
@@ -170,8 +167,6 @@ impl Runner {
         if timeout(GATHER_TIMEOUT, gather).await.is_err() {
             debug!(queue = %self.queue.name, "stream of the cancelled consumer did not end");
         }
-        tasks.close();
-        tasks.wait().await;
         let Some(suspect) = quarantine::take_suspect(&mut held) else { return End::Quarantined };
         warn!(
             worker = self.context.worker.spec.name, queue = %self.queue.name, message_id = %suspect.envelope.id,

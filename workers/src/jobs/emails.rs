@@ -7,6 +7,7 @@
 mod accounts;
 mod delivery;
 mod pending_mails;
+mod presence;
 mod properties;
 
 use crate::clock::{self, Clock};
@@ -17,6 +18,7 @@ use crate::probes;
 use delivery::SendResult;
 use futures_util::future::join_all;
 use pending_mails::{PendingMail, SendState};
+use presence::Presence;
 use properties::Properties;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
@@ -38,6 +40,9 @@ pub const MAILS: &str = "pvt_mails_total";
 /// Delay of a message whose mail another process may be sending.
 const IN_FLIGHT_DELAY: Duration = Duration::from_secs(5);
 
+/// Longest duration of a batch.
+const TIMEOUT: Duration = Duration::from_secs(240);
+
 /// Most messages of a batch.
 const BATCH_MAX: u16 = 100;
 
@@ -52,6 +57,7 @@ pub struct Emails {
     links: Links,
     properties: Properties,
     clock: Clock,
+    presence: Presence,
     /// Outcomes that could not be written to the ledger yet. Until then nothing more is sent, so it holds one batch at
     /// most.
     unrecorded: Mutex<HashMap<String, NotificationOutcome>>,
@@ -88,6 +94,7 @@ impl Emails {
             links,
             properties: Properties::default(),
             clock: clock::system,
+            presence: Presence::default(),
             unrecorded: Mutex::default(),
         })
     }
@@ -106,12 +113,15 @@ impl Emails {
 
     /// Reserves, sends and records these mails; one outcome for each.
     async fn send(&self, mails: &mut [PendingMail<'_>]) -> Result<Vec<MailOutcome>, Failure> {
-        pending_mails::reserve(mails, &self.mongo, self.sender.domain(), (self.clock)()).await?;
+        let owner = (self.presence.process(), self.sender.domain());
+        pending_mails::reserve(mails, &self.mongo, owner, (self.clock)()).await?;
         let results =
             delivery::send(mails, &self.smtp, MailContext { sender: &self.sender, links: &self.links }, (self.clock)())
                 .await;
         pvt_worker_runtime::failpoint::hit("after_smtp_before_record");
         self.record(results.iter().flatten().filter_map(SendResult::to_record).collect()).await?;
+        let unknown: Vec<&str> = results.iter().flatten().filter_map(SendResult::unknown_key).collect();
+        self.mongo.notifications().abandon(&unknown, self.presence.process()).await?;
         let now = (self.clock)();
         let outcome = |(mail, result): (&PendingMail<'_>, Option<SendResult>)| match (&mail.state, result) {
             (SendState::Completed { delivered, at }, _) => MailOutcome::Done { delivered: *delivered, at: *at },
@@ -155,12 +165,29 @@ impl BatchWorker for Emails {
         ],
         // Above the longest time of the mail client for mails about accounts and then for those about bookings, or
         // accepted mails would go unrecorded.
-        timeout: Duration::from_secs(240),
+        timeout: TIMEOUT,
         shape: Shape::Batch { max: BATCH_MAX, linger: Duration::from_millis(20) },
     };
     type Message = EmailCommand;
 
     async fn handle(&self, batch: &mut Batch<EmailCommand>) -> Result<(), Failure> {
+        self.presence.renew(&self.mongo).await?;
+        tokio::select! {
+            handled = self.handle_batch(batch) => handled,
+            never = self.presence.keep(&self.mongo) => match never {},
+        }
+    }
+
+    async fn probe(&self, class: &'static str) -> Option<bool> {
+        match class {
+            probes::SMTP => Some(self.smtp.accepts_mail_from(self.sender.address()).await),
+            _ => probes::mongodb(class, &self.mongo).await,
+        }
+    }
+}
+
+impl Emails {
+    async fn handle_batch(&self, batch: &mut Batch<EmailCommand>) -> Result<(), Failure> {
         let unrecorded: Vec<NotificationOutcome> = self.unrecorded().values().cloned().collect();
         self.record(unrecorded).await?;
         accounts::handle(self, &mut batch.items).await?;
@@ -182,13 +209,6 @@ impl BatchWorker for Emails {
             }
         }
         Ok(())
-    }
-
-    async fn probe(&self, class: &'static str) -> Option<bool> {
-        match class {
-            probes::SMTP => Some(self.smtp.accepts_mail_from(self.sender.address()).await),
-            _ => probes::mongodb(class, &self.mongo).await,
-        }
     }
 }
 

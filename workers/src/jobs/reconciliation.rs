@@ -10,8 +10,8 @@ use crate::clock::{self, Clock};
 use crate::declaration::{Dependencies, Start, WorkerDeclaration};
 use crate::probes;
 use pvt_domain::failure::Failure;
-use pvt_domain::messages::ReconcileCommand;
-use pvt_messaging::{Queue, RetryDelay};
+use pvt_domain::messages::{ReconcileCommand, queues};
+use pvt_messaging::{Queue, RetryDelay, Topology};
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
 use pvt_worker_runtime::{Job, Shape, Spec, Worker};
@@ -19,7 +19,7 @@ use run::Run;
 use std::time::Duration;
 
 /// How long the events of a change may be in flight before they count as missing.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_secs(600);
 /// Properties checked at the same time.
 const CONCURRENCY: u16 = 2;
 const TIMEOUT: Duration = Duration::from_secs(240);
@@ -30,12 +30,14 @@ pub struct Reconciliation {
     mart: Mart,
     clock: Clock,
     grace: Duration,
+    /// Full name of the queue whose worker loads the mart.
+    mart_queue: String,
 }
 
 impl Reconciliation {
-    /// A worker on these stores.
-    pub fn new(mongo: Mongo, mart: Mart, clock: Clock) -> Self {
-        Self { mongo, mart, clock, grace: GRACE }
+    /// A worker on these stores that repairs the mart through its queue in this topology.
+    pub fn new(mongo: Mongo, mart: Mart, topology: &Topology, clock: Clock) -> Self {
+        Self { mongo, mart, clock, grace: GRACE, mart_queue: topology.name(queues::ANALYTICS) }
     }
 
     /// The same, with another grace period.
@@ -53,8 +55,8 @@ pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
     health_port: 8085,
     queues: &[Reconciliation::SPEC.queue],
     start: Start::Consumers(|engine, dependencies| {
-        let Dependencies { mongo, mart, .. } = dependencies;
-        Ok(engine.register(Reconciliation::new(mongo.clone(), mart.clone(), clock::system))?)
+        let Dependencies { mongo, mart, topology, .. } = dependencies;
+        Ok(engine.register(Reconciliation::new(mongo.clone(), mart.clone(), topology, clock::system))?)
     }),
 };
 

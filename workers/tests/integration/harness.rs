@@ -126,7 +126,8 @@ impl Harness {
     /// Runs reconciliation without a grace period; its events are returned and not published.
     pub(crate) async fn reconcile(&self, run_id: Uuid, dry_run: bool) -> Result<(Report, Vec<Outgoing>)> {
         let worker =
-            Reconciliation::new(self.mongo.clone(), self.mart.clone(), clock::system).with_grace(Duration::ZERO);
+            Reconciliation::new(self.mongo.clone(), self.mart.clone(), &self.namespace.topology(), clock::system)
+                .with_grace(Duration::ZERO);
         self.reconcile_with(&worker, run_id, dry_run).await
     }
 

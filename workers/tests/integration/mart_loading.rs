@@ -26,7 +26,8 @@ async fn lost_events_reach_the_mart_through_the_broker() -> Result<()> {
         .register_batch(Analytics::new(harness.mart.clone()))?
         .register_batch(Payments::new(harness.mongo.clone(), topology.clone(), clock::system))?
         .register(
-            Reconciliation::new(harness.mongo.clone(), harness.mart.clone(), clock::system).with_grace(Duration::ZERO),
+            Reconciliation::new(harness.mongo.clone(), harness.mart.clone(), &topology, clock::system)
+                .with_grace(Duration::ZERO),
         )?;
     let running = tokio::spawn(engine.run(stop.clone()));
 

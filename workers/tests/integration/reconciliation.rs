@@ -5,6 +5,7 @@ use anyhow::Result;
 use mongodb::bson::doc;
 use pvt_domain::booking::Booking;
 use pvt_domain::decide::Owner;
+use pvt_messaging::Target;
 use pvt_stores::mongo::commit::claim_key;
 use pvt_stores::mongo::reconciliations::FindingKind::{Conflict, EventMissing, MartBehind, MissingClaim, OrphanClaim};
 use pvt_testkit::days_from_now;
@@ -114,7 +115,8 @@ async fn concurrent_commits_are_not_mismatches() -> Result<()> {
         }
         anyhow::Ok(())
     };
-    let worker = Reconciliation::new(harness.mongo.clone(), harness.mart.clone(), clock::system);
+    let worker =
+        Reconciliation::new(harness.mongo.clone(), harness.mart.clone(), &harness.namespace.topology(), clock::system);
     let checks = async {
         for _ in 0..40 {
             let (report, published) = harness.reconcile_with(&worker, Uuid::new_v4(), true).await?;
@@ -134,7 +136,8 @@ async fn lost_events_are_republished_under_the_same_ids() -> Result<()> {
     let cancelled = harness.cancel(&booking).await?;
     let (other, lost) = harness.book("b", 10).await?;
 
-    let patient = Reconciliation::new(harness.mongo.clone(), harness.mart.clone(), clock::system);
+    let patient =
+        Reconciliation::new(harness.mongo.clone(), harness.mart.clone(), &harness.namespace.topology(), clock::system);
     let (report, published) = harness.reconcile_with(&patient, Uuid::new_v4(), false).await?;
     assert_eq!((report.found, published.len()), (0, 0), "recent events may still be in flight");
 
@@ -148,6 +151,8 @@ async fn lost_events_are_republished_under_the_same_ids() -> Result<()> {
     ids.sort();
     expected.sort();
     assert_eq!(ids, expected);
+    let mart_queue = harness.namespace.topology().name("analytics");
+    assert!(published.iter().all(|event| event.target == Target::Queue && event.routing_key == mart_queue));
     harness.load(&published).await?;
     assert!(harness.mart.behind(&[(booking.id, 2), (other.id, 1)]).await?.is_empty());
     let (next, _) = harness.reconcile(Uuid::new_v4(), false).await?;

@@ -12,6 +12,7 @@ use pvt_domain::accounts::UserId;
 use pvt_domain::messages::AccountMailKind;
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 const COLLECTION: &str = "account_mails";
 
@@ -34,6 +35,9 @@ pub struct AccountMailRow {
     pub message_id: String,
     /// Number of attempts to send it.
     pub attempts: u32,
+    /// The process that sends it, as in [`super::notifications::Notification::process`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
     /// Why it is not sent. Never an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -60,11 +64,16 @@ pub struct AccountMails<'a>(pub(super) &'a Mongo);
 
 impl AccountMails<'_> {
     /// Inserts the row of a mail, or takes over an unfinished one. `first_delivery`: the message that requests the mail
-    /// is handled for the first time.
+    /// is handled for the first time. No process sends a mail that it began earlier than `abandoned_before`.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then the row may have been written.
-    pub async fn begin(self, row: &AccountMailRow, first_delivery: bool) -> Result<AccountMailClaim, StoreError> {
+    pub async fn begin(
+        self,
+        row: &AccountMailRow,
+        first_delivery: bool,
+        abandoned_before: Timestamp,
+    ) -> Result<AccountMailClaim, StoreError> {
         match self.rows().insert_one(row).await.map_err(StoreError::from) {
             Ok(_) => return Ok(AccountMailClaim::Claimed),
             Err(StoreError::Duplicate(_)) => {}
@@ -75,12 +84,18 @@ impl AccountMails<'_> {
         };
         match found.status {
             NotificationStatus::Sent | NotificationStatus::Failed => return Ok(AccountMailClaim::Settled),
-            // Its sender is sending it or has crashed: one retry later, a running sender has finished.
-            NotificationStatus::Sending if first_delivery => return Ok(AccountMailClaim::InProgress),
-            NotificationStatus::Sending | NotificationStatus::Waiting => {}
+            NotificationStatus::Sending => {
+                let process: HashSet<&str> = found.process.as_deref().into_iter().collect();
+                let is_sending = !self.0.mail_senders().alive(process).await?.is_empty();
+                // A row without a process is of an older version: one retry later, a running sender has finished.
+                if first_delivery || (is_sending && found.updated_at >= abandoned_before) {
+                    return Ok(AccountMailClaim::InProgress);
+                }
+            }
+            NotificationStatus::Waiting => {}
         }
         let as_read = doc! { "_id": &row.key, "attempts": found.attempts, "status": { "$in": ["sending", "waiting"] } };
-        let change = doc! { "$set": { "status": "sending", "updated_at": row.updated_at.to_string() },
+        let change = doc! { "$set": { "status": "sending", "process": &row.process, "updated_at": row.updated_at.to_string() },
         "$inc": { "attempts": 1 } };
         let taken = self.rows().update_one(as_read, change).await?;
         Ok(if taken.modified_count == 1 { AccountMailClaim::Claimed } else { AccountMailClaim::InProgress })
@@ -100,6 +115,16 @@ impl AccountMails<'_> {
         let unsent = doc! { "_id": key, "status": { "$ne": "sent" } };
         let change = doc! { "$set": { "status": status.as_str(), "reason": reason, "updated_at": now.to_string() } };
         self.rows().update_one(unsent, change).await?;
+        Ok(())
+    }
+
+    /// Records that the process no longer sends this mail and does not know whether it was accepted.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails; then others wait until the process ends.
+    pub async fn abandon(self, key: &str, process: &str) -> Result<(), StoreError> {
+        let own = doc! { "_id": key, "process": process, "status": "sending" };
+        self.rows().update_one(own, doc! { "$unset": { "process": "" } }).await?;
         Ok(())
     }
 

@@ -68,6 +68,10 @@ pub struct Notification {
     /// The sender while it is being sent: one run of a batch.
     #[serde(with = "uuid_text")]
     pub sender: Uuid,
+    /// The process that sends it, in `mail_senders`; absent in rows from before there was any, and once the outcome of
+    /// an attempt is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
     /// Why it is not sent. Never an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -123,14 +127,14 @@ impl Notifications<'_> {
         Ok(found.map_ok(|row| (row.key.clone(), row)).try_collect().await?)
     }
 
-    /// Claims unfinished rows for `sender` and returns the keys it claimed; other senders were faster with the rest.
+    /// Claims unfinished rows for a sender of this process and returns the keys it claimed; other senders were faster with the rest.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then any of the rows may have been claimed.
     pub async fn claim(
         self,
         claims: &[NotificationClaim],
-        sender: Uuid,
+        (sender, process): (Uuid, &str),
         now: Timestamp,
     ) -> Result<HashSet<String>, StoreError> {
         if claims.is_empty() {
@@ -141,7 +145,7 @@ impl Notifications<'_> {
             doc! {
                 "q": { "_id": &claim.key, "attempts": claim.attempts, "status": { "$in": ["sending", "waiting"] } },
                 "u": {
-                    "$set": { "status": "sending", "sender": &sender, "updated_at": &now },
+                    "$set": { "status": "sending", "sender": &sender, "process": process, "updated_at": &now },
                     "$inc": { "attempts": 1, "maybe_duplicate": i32::from(claim.maybe_duplicate) },
                 },
             }
@@ -181,6 +185,19 @@ impl Notifications<'_> {
             }
         }))
         .await
+    }
+
+    /// Records that the process no longer sends these mails and does not know whether they were accepted.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails; then others wait until the process ends.
+    pub async fn abandon(self, keys: &[&str], process: &str) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let own = doc! { "_id": { "$in": keys }, "process": process, "status": "sending" };
+        self.rows().update_many(own, doc! { "$unset": { "process": "" } }).await?;
+        Ok(())
     }
 
     /// All mails about a booking.

@@ -3,6 +3,7 @@
 
 mod batches;
 mod crash_loops;
+mod hand_over;
 mod outcomes;
 mod recovery;
 mod scripted;

@@ -3,7 +3,7 @@
 //! The token of a password reset is created here, after the ledger's row and before the mail. Only its hash is stored,
 //! and the token itself must never leave the mail.
 
-use super::pending_mails::is_first_delivery;
+use super::pending_mails::{abandoned_before, is_first_delivery};
 use super::{Emails, IN_FLIGHT_DELAY, MAILS};
 use crate::mail::account::{self, AccountDecision, AccountMailParts};
 use crate::mail::smtp::DeliveryOutcome;
@@ -59,8 +59,10 @@ pub(super) async fn handle(worker: &Emails, jobs: &mut [Job<EmailCommand>]) -> R
             warn!(user_id = %pending.user_id, kind = pending.kind.as_str(), outcome = outcome.as_str(), reason,
                 "mail not accepted");
         }
-        if let Some(status) = row {
-            worker.mongo.account_mails().record(&pending.key, status, reason(&outcome), (worker.clock)()).await?;
+        let ledger = worker.mongo.account_mails();
+        match row {
+            Some(status) => ledger.record(&pending.key, status, reason(&outcome), (worker.clock)()).await?,
+            None => ledger.abandon(&pending.key, worker.presence.process()).await?,
         }
         if let (Some(failure), Some(job)) = (failure, jobs.get_mut(pending.position)) {
             job.fail(failure);
@@ -87,11 +89,13 @@ async fn plan(
         status: NotificationStatus::Sending,
         message_id: message_id.clone(),
         attempts: 1,
+        process: Some(worker.presence.process().to_owned()),
         reason: None,
         created_at: now,
         updated_at: now,
     };
-    match worker.mongo.account_mails().begin(&row, is_first_delivery(&job.meta)).await? {
+    let ledger = worker.mongo.account_mails();
+    match ledger.begin(&row, is_first_delivery(&job.meta), abandoned_before(now)).await? {
         AccountMailClaim::Claimed => {}
         AccountMailClaim::Settled => return Ok(None),
         AccountMailClaim::InProgress => {

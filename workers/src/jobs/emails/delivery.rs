@@ -45,6 +45,11 @@ impl SendResult {
         Some(NotificationOutcome { key: self.key.clone(), status, reason })
     }
 
+    /// The key of a mail of which it is unknown whether it was accepted.
+    pub(super) fn unknown_key(&self) -> Option<&str> {
+        matches!(self.result, SendAttempt::Tried(DeliveryOutcome::Unknown(_))).then_some(self.key.as_str())
+    }
+
     /// What follows for the messages that asked for it.
     pub(super) fn outcome(self, now: Timestamp) -> MailOutcome {
         match self.result {

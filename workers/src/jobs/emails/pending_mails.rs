@@ -1,7 +1,8 @@
 //! The mails of a batch: each once, whatever the number of messages that ask for it, and with the right to send it.
 
-use super::MAILS;
+use super::{MAILS, TIMEOUT};
 use crate::mail::decide::{MailDecision, PlannedMail, decide};
+use chrono::TimeDelta;
 use metrics::counter;
 use pvt_domain::booking::Booking;
 use pvt_domain::events::NotificationEvent;
@@ -55,7 +56,7 @@ impl PendingMail<'_> {
         }
     }
 
-    fn ledger_row(&self, message_id: String, sender: Uuid, now: Timestamp) -> Notification {
+    fn ledger_row(&self, message_id: String, (sender, process): (Uuid, &str), now: Timestamp) -> Notification {
         Notification {
             key: self.plan.key.as_str().to_owned(),
             booking_id: self.booking.id,
@@ -67,6 +68,7 @@ impl PendingMail<'_> {
             attempts: 1,
             maybe_duplicate: 0,
             sender,
+            process: Some(process.to_owned()),
             reason: None,
             created_at: now,
             updated_at: now,
@@ -128,25 +130,30 @@ pub(super) fn collect<'a>(
 pub(super) async fn reserve(
     mails: &mut [PendingMail<'_>],
     mongo: &Mongo,
-    domain: &str,
+    (process, domain): (&str, &str),
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let sender = Uuid::new_v4();
     let rows: Vec<Notification> =
-        mails.iter().map(|mail| mail.ledger_row(mail.plan.key.message_id(domain), sender, now)).collect();
+        mails.iter().map(|mail| mail.ledger_row(mail.plan.key.message_id(domain), (sender, process), now)).collect();
     let existing = mongo.notifications().begin(&rows).await?;
+    let sending = existing.values().filter(|row| row.status == NotificationStatus::Sending);
+    let alive = mongo.mail_senders().alive(sending.filter_map(|row| row.process.as_deref()).collect()).await?;
+    let abandoned_before = abandoned_before(now);
     let mut claims = Vec::new();
     for (mail, row) in mails.iter_mut().zip(rows) {
         mail.state = match existing.get(&row.key) {
             None => SendState::Claimed { message_id: row.message_id },
             Some(found) => {
-                let (state, claim) = take_over(found, mail.first_delivery);
+                let is_sending = found.updated_at >= abandoned_before
+                    && found.process.as_ref().is_some_and(|process| alive.contains(process));
+                let (state, claim) = take_over(found, is_sending || mail.first_delivery);
                 claims.extend(claim);
                 state
             }
         };
     }
-    let won = mongo.notifications().claim(&claims, sender, now).await?;
+    let won = mongo.notifications().claim(&claims, (sender, process), now).await?;
     for claim in claims.iter().filter(|claim| !won.contains(&claim.key)) {
         if let Some(mail) = mails.iter_mut().find(|mail| mail.plan.key.as_str() == claim.key) {
             mail.state = SendState::InFlight;
@@ -160,11 +167,16 @@ pub(super) fn is_first_delivery(meta: &Meta) -> bool {
     meta.attempt <= 1 && meta.header(HEADER_DEFERRALS).is_none()
 }
 
+/// The time of which on rows are being sent by processes that are alive: a handler that takes longer is ended.
+pub(super) fn abandoned_before(now: Timestamp) -> Timestamp {
+    (now.as_datetime() - TimeDelta::from_std(TIMEOUT).unwrap_or(TimeDelta::MAX)).into()
+}
+
 /// What an existing row means for a mail.
 ///
-/// A row in `sending` belongs to a sender that is running or has crashed. A message delivered for the first time is
-/// deferred once, which is long enough for a running sender; the next delivery sends, at the risk of a duplicate.
-fn take_over(found: &Notification, first_delivery: bool) -> (SendState, Option<NotificationClaim>) {
+/// A row in `sending` belongs to a sender that is running or has crashed. While its process is alive the message waits;
+/// and at its first delivery, in case its process is not known. Then the mail is sent, at the risk of a duplicate.
+fn take_over(found: &Notification, waits: bool) -> (SendState, Option<NotificationClaim>) {
     let maybe_duplicate = match found.status {
         NotificationStatus::Sent | NotificationStatus::Failed => {
             return (
@@ -172,7 +184,7 @@ fn take_over(found: &Notification, first_delivery: bool) -> (SendState, Option<N
                 None,
             );
         }
-        NotificationStatus::Sending if first_delivery => return (SendState::InFlight, None),
+        NotificationStatus::Sending if waits => return (SendState::InFlight, None),
         NotificationStatus::Sending => true,
         NotificationStatus::Waiting => false,
     };
@@ -230,10 +242,10 @@ mod tests {
         let inventory = inventory();
         let properties = HashMap::from([(inventory.property.id.clone(), Arc::new(inventory))]);
         let mails = collect(&mut jobs, &bookings, &properties, at("2026-12-01T12:00:00Z"));
-        let mut row = mails[0].ledger_row("<kept@pvt.test>".to_owned(), Uuid::nil(), at("2026-12-01T12:00:00Z"));
-        let mut state = |status: NotificationStatus, first_delivery| {
+        let mut row = mails[0].ledger_row("<kept@pvt.test>".to_owned(), (Uuid::nil(), "p"), at("2026-12-01T12:00:00Z"));
+        let mut state = |status: NotificationStatus, waits| {
             row.status = status;
-            let (state, claim) = take_over(&row, first_delivery);
+            let (state, claim) = take_over(&row, waits);
             (state, claim.map(|claim| claim.maybe_duplicate))
         };
         let ours = SendState::Claimed { message_id: "<kept@pvt.test>".to_owned() };

@@ -149,7 +149,10 @@ impl<'a> Run<'a> {
             self.findings.push(finding);
             return Ok(());
         }
-        let message = Outgoing::event(event.event_id, event)?.with_correlation_id(event.booking_id.as_uuid());
+        // To the mart's queue alone: to mails and searches this is no news.
+        let message = Outgoing::event(event.event_id, event)?
+            .to_queue(self.worker.mart_queue.clone())
+            .with_correlation_id(event.booking_id.as_uuid());
         self.worker.mongo.audit_log().append(&self.audit(&finding)).await?;
         self.findings.push(Finding { repaired: true, ..finding });
         self.events.push(message);
