@@ -9,6 +9,7 @@ mod accounts;
 mod availability;
 mod booking_links;
 mod changes;
+mod checked_in;
 mod cli;
 mod config;
 mod contention;

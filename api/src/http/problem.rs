@@ -114,6 +114,10 @@ problems! {
         "Assign beds to every stay first.";
     BED_NOT_CLEAN "bed_not_clean" 409 "A bed is not clean"
         "Have it cleaned, or assign another one.";
+    BED_OCCUPIED "bed_occupied" 409 "A guest who has not checked out lies in the bed"
+        "Check them out first, or assign another bed.";
+    BEDS_UNNAMED "beds_unnamed" 409 "Checked-in guests would change beds tonight"
+        "Name the beds that they move to, or change later nights only.";
     BED_TAKEN "bed_taken" 409 "A bed is taken"
         "Choose another bed, or move the bookings that hold it.";
     BED_UNFIT "bed_unfit" 409 "The beds do not fit the stay"

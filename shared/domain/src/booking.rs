@@ -10,7 +10,7 @@ mod revisions;
 
 pub use crate::values::guest::{Guest, Source};
 pub use crate::values::refusal::{Alternative, Rejection};
-pub use crate::values::stay::{EarlierBeds, PartyGender, Stay, StayRequest};
+pub use crate::values::stay::{BedMove, EarlierBeds, PartyGender, Stay, StayRequest};
 pub use change_fees::ChangeFees;
 pub use history::{Action, Changes, HistoryEntry};
 pub use lifecycle::Status;

@@ -9,6 +9,7 @@ mod alternatives;
 mod assign;
 mod block;
 mod cancel;
+mod checked_in;
 mod journal;
 mod modify;
 mod outcome;
@@ -18,15 +19,16 @@ mod place;
 mod preview;
 mod repricing;
 mod request;
+mod reseat;
 mod revoke_links;
 mod stay_progress;
 
-pub use outcome::{BatchOutcome, BedNightClaim, BlockChange, Change, Decision, MissingState, Owner};
+pub use outcome::{BatchOutcome, BedNightClaim, BlockChange, Change, Decision, InventoryMarks, MissingState, Owner};
 pub use preview::preview_modification;
 
 use crate::actor::Actor;
 use crate::block::Block;
-use crate::booking::{Action, Booking, HistoryEntry, Rejection, Status};
+use crate::booking::{Action, BedMove, Booking, HistoryEntry, Rejection, Status};
 use crate::business_day::business_date;
 use crate::events::{BookingEvent, kind_of};
 use crate::grid::OccupancyGrid;
@@ -37,6 +39,7 @@ use crate::timestamp::Timestamp;
 use chrono::NaiveDate;
 use journal::Journal;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Most revisions of one booking, so that its document and its events stay within their limits.
@@ -108,7 +111,10 @@ impl NoRevision {
     }
 
     fn because(code: impl Into<RefusalCode>) -> Self {
-        let detail = RefusalDetail { code: code.into(), alternatives: Vec::new(), bookings: Vec::new() };
+        Self::with(RefusalDetail::of(code))
+    }
+
+    fn with(detail: RefusalDetail) -> Self {
         Self::Answer(Decision::Refused(ReplyOutcome::Refused, Some(Box::new(detail))))
     }
 }
@@ -158,11 +164,16 @@ struct Revision {
     actor: Actor,
     reason: Option<String>,
     moved: Vec<BookingId>,
+    bed_moves: Vec<BedMove>,
 }
 
 impl Revision {
     fn of(action: Action, command_id: Uuid, header: &CommandHeader) -> Self {
-        Self { action, command_id, actor: header.actor.clone(), reason: header.reason.clone(), moved: Vec::new() }
+        Self { reason: header.reason.clone(), ..Self::by(action, command_id, header.actor.clone()) }
+    }
+
+    fn by(action: Action, command_id: Uuid, actor: Actor) -> Self {
+        Self { action, command_id, actor, reason: None, moved: Vec::new(), bed_moves: Vec::new() }
     }
 }
 
@@ -259,6 +270,7 @@ impl Decider<'_> {
         if before.as_ref().is_some_and(|before| !before.guest.email.eq_ignore_ascii_case(&booking.guest.email)) {
             booking.token_epoch = booking.token_epoch.saturating_add(1);
         }
+        self.mark_left_beds(&booking, &revision.bed_moves);
         booking.payment.to_refund = booking.total_to_refund();
         let changes = before.as_ref().and_then(|before| booking.changes_since(before));
         let entry = HistoryEntry {
@@ -273,6 +285,7 @@ impl Decider<'_> {
             reason: revision.reason,
             changes,
             moved: revision.moved,
+            bed_moves: revision.bed_moves,
         };
         (booking.rev, booking.updated_at) = (rev, self.now);
         let event = BookingEvent::of(&booking, &entry);
@@ -293,6 +306,13 @@ impl Decider<'_> {
             grids: self.journal.into_grids(),
             ..BatchOutcome::default()
         };
+        for (property, grid) in &outcome.grids {
+            let Some(stored) = self.known.grids.get(property) else { continue };
+            let (stored_rev, inventory) = (stored.inventory().rev, grid.inventory());
+            if inventory.rev != stored_rev {
+                outcome.marks.push(InventoryMarks { stored_rev, inventory: Arc::clone(inventory) });
+            }
+        }
         for booking in self.changed.iter().filter_map(|id| self.bookings.remove(id)) {
             let stored = self.known.bookings.get(&booking.id);
             outcome.reclaim(

@@ -8,7 +8,7 @@ mod layout;
 pub use layout::RoomTypeLayout;
 
 use crate::ids::{BedId, RoomTypeId};
-use crate::inventory::Inventory;
+use crate::inventory::{Cleanliness, Inventory};
 use crate::nights::Nights;
 use crate::rates::Rates;
 use chrono::{Days, NaiveDate};
@@ -148,6 +148,26 @@ impl OccupancyGrid {
     /// The inventory of the property.
     pub fn inventory(&self) -> &Arc<Inventory> {
         &self.inventory
+    }
+
+    /// Marks these beds as dirty: the next revision of the inventory, unless all of them are marked already.
+    pub fn mark_dirty(&mut self, beds: &[BedId]) {
+        let inventory = &self.inventory;
+        let is_clean = |bed: &&BedId| {
+            inventory.room_of(bed).is_some_and(|room| room.state_of(bed).cleanliness == Cleanliness::Clean)
+        };
+        let clean: Vec<&BedId> = beds.iter().filter(is_clean).collect();
+        if clean.is_empty() {
+            return;
+        }
+        let mut marked = Inventory::clone(inventory);
+        for room in &mut marked.rooms {
+            for bed in clean.iter().filter(|bed| room.beds.contains(bed)) {
+                room.bed_states.entry((**bed).clone()).or_default().cleanliness = Cleanliness::Dirty;
+            }
+        }
+        marked.rev += 1;
+        self.inventory = Arc::new(marked);
     }
 
     /// Its prices and restrictions by date.

@@ -116,6 +116,7 @@ fn event(
         rate_plan_id: "standard".into(),
         source: if number.is_multiple_of(2) { Source::Direct } else { Source::Airbnb },
         stays,
+        bed_moves: Vec::new(),
         price: (status != Status::Rejected).then(|| Price {
             currency: Currency::CAD,
             nights: amounts,

@@ -5,12 +5,16 @@
 use anyhow::{Context, Result};
 use mongodb::Client;
 use mongodb::bson::{Document, doc};
+use pvt_domain::decide::{BatchOutcome, InventoryMarks};
 use pvt_domain::demo;
+use pvt_domain::grid::OccupancyGrid;
 use pvt_domain::ids::BlockId;
-use pvt_domain::inventory::Inventory;
+use pvt_domain::inventory::{Cleanliness, Inventory};
 use pvt_domain::rates::RateCalendar;
+use pvt_stores::StoreError;
 use pvt_stores::mongo::audit::AuditEntry;
 use pvt_testkit::Namespace;
+use std::sync::Arc;
 use uuid::Uuid;
 
 fn entry(action: &str) -> AuditEntry {
@@ -84,5 +88,28 @@ async fn concurrently_lifted_block_makes_the_change_fail() -> Result<()> {
     assert!(!mongo.inventories().replace(&named("second", 1), 0, &entry("change"), &[hold]).await?);
     lifting.commit_transaction().await?;
     assert!(!mongo.inventories().replace(&named("second", 1), 0, &entry("change"), &[hold]).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn beds_are_marked_only_at_the_revision_that_was_decided_upon() -> Result<()> {
+    let namespace = Namespace::new().await?;
+    let mongo = namespace.mongo().await?;
+    let id = demo::inventory().property.id;
+    mongo.inventories().create(&named("first", 0), &entry("create")).await?;
+    let marked = |rev: u64| {
+        let mut grid = OccupancyGrid::new(Arc::new(named("as decided upon", rev)), chrono::NaiveDate::MIN);
+        grid.mark_dirty(&["d6a-1".into()]);
+        let marks = vec![InventoryMarks { stored_rev: rev, inventory: Arc::clone(grid.inventory()) }];
+        BatchOutcome { marks, ..BatchOutcome::default() }
+    };
+    assert!(mongo.inventories().replace(&named("renamed", 1), 0, &entry("change"), &[]).await?);
+    let outdated = mongo.claims().commit(&marked(0)).await;
+    assert!(matches!(outdated, Err(StoreError::Stale(_))), "{outdated:?}");
+    mongo.claims().commit(&marked(1)).await?;
+    let stored = mongo.inventories().find(&id).await?.context("the property")?;
+    let room = stored.room_of(&"d6a-1".into()).context("a room")?;
+    assert_eq!(room.state_of(&"d6a-1".into()).cleanliness, Cleanliness::Dirty);
+    assert_eq!((stored.property.name.as_str(), stored.rev), ("renamed", 2), "only the marks are written");
     Ok(())
 }

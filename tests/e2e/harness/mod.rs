@@ -10,7 +10,7 @@ mod rival_writer;
 mod stack;
 mod stripe;
 
-pub(crate) use client::{AcceptedBooking, ApiResponse, booked};
+pub(crate) use client::{AcceptedBooking, ApiResponse, Client, booked};
 pub(crate) use expectations::Expectations;
 pub(crate) use in_process_workers::InProcessWorkers;
 pub(crate) use mailbox::Mailbox;

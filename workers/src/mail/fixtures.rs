@@ -37,6 +37,7 @@ fn entry(id: BookingId, rev: u32, action: Action, from: Status, to: Status) -> H
         reason: None,
         changes: None,
         moved: Vec::new(),
+        bed_moves: Vec::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod checked_in;
 mod due_schedules;
 mod group_commit;
 mod harness;

@@ -2,7 +2,9 @@
 
 use crate::form::form;
 use crate::form::presence::{defaulted, optional, required, required_if};
-use crate::form::types::{FieldType, boolean, count, free_text, list, object, parsed, refusal};
+use crate::form::reader::Pointer;
+use crate::form::types::{FieldType, boolean, count, date, free_text, list, object, parsed, refusal};
+use chrono::NaiveDate;
 use pvt_domain::ids::BedId;
 use pvt_domain::intake::{MAX_GROUP_GUESTS, MAX_GROUP_STAYS};
 use pvt_domain::messages::Assignment;
@@ -79,6 +81,8 @@ form! {
         /// The index of the stay.
         stay: usize = required(index()),
         beds: Option<Vec<BedId>> = optional(beds()),
+        /// The first night in these beds, for checked-in guests; tonight by default.
+        from: Option<NaiveDate> = optional(date()),
         /// Pinned: not moved for others.
         locked: Option<bool> = optional(boolean()),
     }
@@ -86,12 +90,15 @@ form! {
         if beds.as_ref().is_none_or(Option::is_none) && locked.is_none_or(|locked| locked.is_none()) {
             reader.violation(at, "nothing_to_do", "send beds, locked or both");
         }
+        if beds.as_ref().is_none_or(Option::is_none) && from.is_some_and(|from| from.is_some()) {
+            reader.violation(&Pointer::Key(at, "from"), "without_beds", "send the beds for these nights");
+        }
     }
 }
 
 impl From<AssignmentForm> for Assignment {
-    fn from(AssignmentForm { stay, beds, locked }: AssignmentForm) -> Self {
-        Self { stay, beds, locked }
+    fn from(AssignmentForm { stay, beds, from, locked }: AssignmentForm) -> Self {
+        Self { stay, beds, from, locked }
     }
 }
 
@@ -175,7 +182,8 @@ mod tests {
             (chosen.len(), chosen[0].stay, chosen[0].beds.as_ref().map(Vec::len), chosen[1].locked),
             (2, 1, Some(2), Some(true))
         );
-        let body = r#"{"assignments":[{"stay":-1,"beds":[7]},{"beds":[]},{"stay":0}]}"#;
+        let body = r#"{"assignments":[{"stay":-1,"beds":[7]},{"beds":[]},{"stay":0},
+            {"stay":1,"locked":true,"from":"2027-01-11"}]}"#;
         let refused = read_form::<AssignForm>(&json(), Body::from(body)).await.unwrap_err();
         let expected = [
             ("/assignments/0/stay", "out_of_range"),
@@ -183,6 +191,7 @@ mod tests {
             ("/assignments/1/stay", "required"),
             ("/assignments/1/beds", "bed_count"),
             ("/assignments/2", "nothing_to_do"),
+            ("/assignments/3/from", "without_beds"),
         ];
         assert_eq!(violations(&refused), expected);
     }

@@ -7,7 +7,7 @@ use crate::state::SharedApp;
 use axum::extract::State;
 use pvt_domain::actor::Actor;
 use pvt_domain::booking::history::{PriceChange, RatePlanChange, StayChange};
-use pvt_domain::booking::{Action, Changes, HistoryEntry, Status};
+use pvt_domain::booking::{Action, BedMove, Changes, HistoryEntry, Status};
 use pvt_domain::ids::BookingId;
 use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
@@ -45,6 +45,9 @@ struct EntryView<'a> {
     /// Bookings that were reassigned to other beds.
     #[serde(skip_serializing_if = "<[BookingId]>::is_empty")]
     moved: &'a [BookingId],
+    /// Moves of the checked-in guests to other beds, each from its first night on.
+    #[serde(skip_serializing_if = "<[BedMove]>::is_empty")]
+    bed_moves: &'a [BedMove],
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -82,6 +85,7 @@ impl<'a> From<&'a HistoryEntry> for EntryView<'a> {
             reason: entry.reason.as_deref(),
             changes: entry.changes.as_deref().map(ChangesView::from),
             moved: &entry.moved,
+            bed_moves: &entry.bed_moves,
         }
     }
 }

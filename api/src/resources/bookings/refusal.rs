@@ -24,6 +24,8 @@ fn kind(code: RefusalCode) -> &'static ProblemKind {
         RefusalCode::PaymentUnderWay => problem::PAYMENT_UNDER_WAY,
         RefusalCode::BedsMissing => problem::BEDS_MISSING,
         RefusalCode::BedNotClean => problem::BED_NOT_CLEAN,
+        RefusalCode::BedOccupied => problem::BED_OCCUPIED,
+        RefusalCode::BedsUnnamed => problem::BEDS_UNNAMED,
         RefusalCode::BedTaken => problem::BED_TAKEN,
         RefusalCode::BedUnfit => problem::BED_UNFIT,
         RefusalCode::UnknownStay => problem::UNKNOWN_STAY,
@@ -63,6 +65,7 @@ pub(crate) fn refusal_problem(app: &App, property: &PropertyId, why: &RefusalDet
     }
     if to_staff && !why.bookings.is_empty() {
         problem = problem.with_member("bookings", &why.bookings);
+        problem = problem.with_member("booking_count", &why.booking_count.unwrap_or(why.bookings.len()));
     }
     problem
 }

@@ -3,7 +3,7 @@
 use crate::resources::payments::view::{EXAMPLE_BOOKING, example_money};
 use chrono::NaiveDate;
 use pvt_domain::booking::{
-    Alternative, Booking, Guest, PaymentStatus, PendingChange, Rejection, Source, Status, Stay, StayRequest,
+    Alternative, BedMove, Booking, Guest, PaymentStatus, PendingChange, Rejection, Source, Status, Stay, StayRequest,
 };
 use pvt_domain::ids::BookingId;
 use pvt_domain::money::{Currency, Money};
@@ -117,6 +117,9 @@ pub(crate) struct BookingView<'a> {
     rate_plan_id: &'a str,
     source: Source,
     stays: &'a [Stay],
+    /// Moves of the checked-in guests to other beds that the last revision ordered, each from its first night on.
+    #[serde(skip_serializing_if = "<[BedMove]>::is_empty")]
+    bed_moves: &'a [BedMove],
     guest: GuestView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     price: Option<PriceView<'a>>,
@@ -262,6 +265,7 @@ impl<'a> BookingView<'a> {
             rate_plan_id: booking.rate_plan_id.as_str(),
             source: booking.source,
             stays: &booking.stays,
+            bed_moves: booking.history.last().map_or(&[], |entry| &entry.bed_moves),
             guest: GuestView::new(&booking.guest),
             price: booking.price.as_ref().map(|price| PriceView::new(price, &booking.stays)),
             payment: PaymentView::new(booking),

@@ -58,6 +58,7 @@ struct StayView<'a> {
     departure: NaiveDate,
     #[schemars(range(min = 1))]
     guests: u32,
+    /// Its beds on this day: those of the first night and, on the day of departure, of the last one.
     assigned_beds: &'a [BedId],
     /// All its beds are made.
     ready: bool,
@@ -116,21 +117,30 @@ pub(super) fn listing(
     let stays = |booking: &Booking| -> Vec<usize> {
         (0..booking.stays.len()).filter(|index| on(&booking.stays[*index])).collect()
     };
-    let items = bookings.iter().map(|booking| Item::of(booking, &stays(booking), currency, made)).collect();
+    let items = bookings.iter().map(|booking| Item::of(booking, &stays(booking), date, currency, made)).collect();
     Shown::new(&Listing { property_id: inventory.property.id.as_str(), date, items })
 }
 
 impl<'a> Item<'a> {
-    fn of(booking: &'a Booking, stays: &[usize], currency: Currency, made: impl Fn(&BedId) -> bool) -> Self {
+    fn of(
+        booking: &'a Booking,
+        stays: &[usize],
+        date: NaiveDate,
+        currency: Currency,
+        made: impl Fn(&BedId) -> bool,
+    ) -> Self {
         let shown = booking.stays.iter().enumerate().filter(|(index, _)| stays.contains(index));
-        let stays = shown.map(|(index, stay)| StayView {
-            index,
-            room_type_id: stay.room_type_id.as_str(),
-            arrival: stay.arrival,
-            departure: stay.departure,
-            guests: stay.guests,
-            assigned_beds: &stay.assigned_beds,
-            ready: stay.assigned_beds.iter().all(&made),
+        let stays = shown.map(|(index, stay)| {
+            let beds = stay.occupied_beds(date);
+            StayView {
+                index,
+                room_type_id: stay.room_type_id.as_str(),
+                arrival: stay.arrival,
+                departure: stay.departure,
+                guests: stay.guests,
+                assigned_beds: beds,
+                ready: beds.iter().all(&made),
+            }
         });
         Self {
             booking_id: booking.id,

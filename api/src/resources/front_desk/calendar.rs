@@ -144,18 +144,7 @@ fn entries<'a>(bookings: &[&'a Booking], blocks: &'a [Block], shown: Nights) -> 
 
 /// Each bed of a stay with the nights that it is slept in.
 fn parts(stay: &Stay) -> impl Iterator<Item = (&BedId, Nights)> {
-    let ends = stay
-        .earlier_beds
-        .iter()
-        .map(|earlier| (earlier.until, &earlier.beds))
-        .chain([(stay.departure, &stay.assigned_beds)]);
-    ends.scan(stay.arrival, |begin, (until, beds)| {
-        let nights = Nights::new(*begin, until.min(stay.departure));
-        *begin = until;
-        Some(beds.iter().map(move |bed| (bed, nights)))
-    })
-    .flatten()
-    .filter(|(_, nights)| nights.count() > 0)
+    stay.parts().flat_map(|(nights, beds)| beds.iter().map(move |bed| (bed, nights)))
 }
 
 impl<'a> RoomView<'a> {

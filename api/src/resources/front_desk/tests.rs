@@ -1,8 +1,9 @@
 //! Arrivals, the bed calendar and bed statistics of the demonstration property.
 
-use super::arrivals::listing;
+use super::arrivals::{Listing, listing};
 use super::calendar::BedCalendar;
 use super::stats::property_stats;
+use crate::http::response::Shown;
 use axum::body::to_bytes;
 use axum::response::IntoResponse as _;
 use chrono::NaiveDate;
@@ -66,18 +67,27 @@ async fn arrivals_are_sorted_by_name_with_stays_and_bed_status() {
         booking("11111111-2222-5333-8444-555555555555", "Lovelace"),
         booking("21111111-2222-5333-8444-555555555555", "Byron"),
     ];
-    let answer = listing(&inventory(), date("2027-01-10"), bookings, |stay| stay.arrival == date("2027-01-10"));
-    let body: Value =
-        serde_json::from_slice(&to_bytes(answer.into_response().into_body(), usize::MAX).await.unwrap()).unwrap();
+    let arrivals =
+        listing(&inventory(), date("2027-01-10"), bookings.clone(), |stay| stay.arrival == date("2027-01-10"));
+    let departures = listing(&inventory(), date("2027-01-13"), bookings, |stay| stay.departure == date("2027-01-13"));
+    let body = async |answer: Shown<Listing<'static>>| -> Value {
+        serde_json::from_slice(&to_bytes(answer.into_response().into_body(), usize::MAX).await.unwrap()).unwrap()
+    };
+    let (arrivals, departures) = (body(arrivals).await, body(departures).await);
     let names: Vec<&str> =
-        body["items"].as_array().unwrap().iter().filter_map(|item| item["guest"]["last_name"].as_str()).collect();
+        arrivals["items"].as_array().unwrap().iter().filter_map(|item| item["guest"]["last_name"].as_str()).collect();
     assert_eq!(names, ["Byron", "Lovelace"]);
-    let item = &body["items"][0];
+    let item = &arrivals["items"][0];
     assert_eq!((&item["due"]["amount"], item["stays"].as_array().map(Vec::len)), (&json!(29_400), Some(1)));
+    let beds = |item: &Value| {
+        let stay = &item["stays"][0];
+        (stay["index"].clone(), stay["assigned_beds"].clone(), stay["ready"].clone())
+    };
+    assert_eq!(beds(item), (json!(0), json!(["d6a-3", "d6a-4"]), json!(true)), "the beds of the first night");
     assert_eq!(
-        (&item["stays"][0]["index"], &item["stays"][0]["ready"]),
-        (&json!(0), &json!(false)),
-        "one of its beds is not made"
+        beds(&departures["items"][0]),
+        (json!(0), json!(["d6a-1", "d6a-2"]), json!(false)),
+        "one of those of the last night is not made"
     );
 }
 

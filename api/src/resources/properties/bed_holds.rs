@@ -211,6 +211,7 @@ async fn hold(
                 // What is in the way of the other beds is reported in the same answer.
                 let all = conflicts.get_or_insert(RefusalDetail { bookings: Vec::new(), ..why.clone() });
                 all.bookings.extend(why.bookings);
+                all.booking_count = all.booking_count.max(why.booking_count);
                 continue;
             }
             Err(problem) => problem,
@@ -218,10 +219,11 @@ async fn hold(
         held.release(app, context).await;
         return Err(outcome);
     }
-    let Some(mut why) = conflicts else { return Ok(held) };
+    let Some(why) = conflicts else { return Ok(held) };
     held.release(app, context).await;
-    why.bookings.sort_unstable();
-    why.bookings.dedup();
+    let most = why.booking_count;
+    let mut why = RefusalDetail { bookings: Vec::new(), ..why.clone() }.naming(why.bookings);
+    why.booking_count = why.booking_count.max(most);
     Err(refused_beds(app, &inventory.property.id, &why))
 }
 

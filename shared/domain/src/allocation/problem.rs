@@ -40,6 +40,16 @@ impl ReshuffleProblem {
         self.units[unit] >= item.beds && !self.fixed[unit].overlaps(&item.span)
     }
 
+    /// Takes their present unit from items that can no longer stay in it, because nights of it became fixed.
+    pub(crate) fn evict(&mut self) {
+        for index in 0..self.items.len() {
+            let item = self.items[index];
+            if item.home.is_some_and(|home| !self.can_hold(home, &item)) {
+                self.items[index].home = None;
+            }
+        }
+    }
+
     /// Whether every night has as many units as items; if not, there is no solution.
     pub(crate) fn has_room(&self) -> bool {
         let nights =

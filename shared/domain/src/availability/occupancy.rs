@@ -142,22 +142,15 @@ impl Occupancy {
             && stay.earlier_beds.is_empty()
             && !stay.assigned_beds.is_empty()
             && self.empty.span(stay.nights()).is_some();
-        let mut begin = stay.arrival;
         let mut parts = Vec::with_capacity(1);
-        for (until, beds) in stay
-            .earlier_beds
-            .iter()
-            .map(|earlier| (earlier.until, &earlier.beds))
-            .chain([(stay.departure, &stay.assigned_beds)])
-        {
-            let run = Run::of(&self.empty, beds, Nights::new(begin, until.min(stay.departure)));
+        for (nights, beds) in stay.parts() {
+            let run = Run::of(&self.empty, beds, nights);
             parts.extend(run.map(|run| HeldStay {
                 room_type,
                 guests: u16::try_from(stay.guests).unwrap_or(u16::MAX),
                 movable: movable && run.beds.len() == beds.len(),
                 run,
             }));
-            begin = until;
         }
         parts
     }

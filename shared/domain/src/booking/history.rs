@@ -6,7 +6,7 @@ use crate::actor::Actor;
 use crate::ids::{BookingId, RatePlanId, uuid_text};
 use crate::timestamp::Timestamp;
 use crate::values::price::Price;
-use crate::values::stay::Stay;
+use crate::values::stay::{BedMove, Stay};
 use crate::wire_enum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -175,6 +175,9 @@ pub struct HistoryEntry {
     /// too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moved: Vec<BookingId>,
+    /// Moves of the checked-in guests that this revision orders.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bed_moves: Vec<BedMove>,
 }
 
 /// Stays, price, rate plan and payment as they were at a revision.

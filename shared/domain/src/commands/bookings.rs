@@ -214,6 +214,9 @@ pub struct Assignment {
     /// Its beds from now on; absent: unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beds: Option<Vec<BedId>>,
+    /// First night in these beds, for checked-in guests; absent: tonight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<NaiveDate>,
     /// Whether they are pinned; absent: unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locked: Option<bool>,

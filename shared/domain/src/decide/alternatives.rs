@@ -2,17 +2,20 @@
 //! dates.
 
 use super::Decider;
+use super::repricing::Continued;
 use crate::allocation::allocate;
 use crate::allocation::eligibility::check_party;
-use crate::booking::{Alternative, Rejection, StayRequest};
+use crate::booking::{Alternative, Booking, Rejection, StayRequest};
 use crate::ids::RoomTypeId;
-use crate::messages::RequestBooking;
+use crate::messages::{RequestBooking, StayModification};
+use crate::nights::Nights;
 use crate::pricing::price;
 use crate::rates::restrictions;
 use chrono::{NaiveDate, TimeDelta};
+use std::sync::Arc;
 
 /// Most alternatives per rejection.
-const MAX_ALTERNATIVES: usize = 3;
+pub(super) const MAX_ALTERNATIVES: usize = 3;
 /// Shifts of the dates that are tried, nearest first, in days.
 const SHIFTS: [i64; 6] = [1, -1, 2, -2, 3, -3];
 
@@ -40,6 +43,50 @@ impl Decider<'_> {
             offers.extend(self.offer(request, stays, today));
         }
         offers
+    }
+
+    /// Alternatives to a longer stay of checked-in guests, whose beds are taken: as long as they can stay in them, or
+    /// from then on in another room type. The beds of the stay have been released.
+    pub(super) fn shorter_or_split(
+        &mut self,
+        booking: &Booking,
+        modifications: &[StayModification],
+        (index, ahead): (usize, Nights),
+        beds: &[usize],
+    ) -> Vec<Alternative> {
+        let today = self.today(&booking.property_id);
+        let Some(grid) = self.grid(&booking.property_id) else { return Vec::new() };
+        let (inventory, Some(span)) = (Arc::clone(grid.inventory()), grid.span(ahead)) else { return Vec::new() };
+        let free = beds.iter().map(|bed| grid.row(*bed).free_run(span.first())).min().unwrap_or(0);
+        let until = grid.date_at(span.end().min(span.first() + free));
+        let stays: Vec<Continued> =
+            modifications.iter().map(|one| Continued { requested: one.stay.clone(), before: one.continues }).collect();
+        let Some(stay) = stays.get(index).filter(|stay| stay.requested.arrival < until && until < ahead.departure)
+        else {
+            return Vec::new();
+        };
+        let rest = StayRequest { arrival: until, departure: ahead.departure, ..stay.requested.clone() };
+        let mut shorter = stays.clone();
+        shorter[index].requested.departure = until;
+        let others = inventory.room_types.iter().filter(|other| other.id != rest.room_type_id);
+        let split = others.map(|other| StayRequest { room_type_id: other.id.clone(), ..rest.clone() });
+        let split = split.filter(|other| allocate(grid, other).is_ok()).map(|requested| {
+            let added = Continued { requested, before: None };
+            shorter.iter().cloned().chain([added]).collect::<Vec<_>>()
+        });
+        let is_longer =
+            booking.stays.iter().enumerate().any(|(before, had)| stay.before == Some(before) && had.departure < until);
+        let offers: Vec<Vec<Continued>> = is_longer.then(|| shorter.clone()).into_iter().chain(split).collect();
+        let mut priced = Vec::new();
+        for stays in offers {
+            let requests: Vec<StayRequest> = stays.iter().map(|stay| stay.requested.clone()).collect();
+            if check_party(&inventory, &requests).is_ok()
+                && let Ok(price) = self.reprice(booking, &booking.rate_plan_id, &stays, today)
+            {
+                priced.push(Alternative { stays: requests, total: price.total });
+            }
+        }
+        priced
     }
 
     fn offer(&mut self, request: &RequestBooking, stays: Vec<StayRequest>, today: NaiveDate) -> Option<Alternative> {

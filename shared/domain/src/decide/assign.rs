@@ -1,10 +1,11 @@
 //! Bed assignments by staff.
 
+use super::checked_in::ChangedStay;
 use super::{Decider, Decision, NoRevision, Revision};
-use crate::booking::{Action, Booking, Status, Stay, StayRequest};
+use crate::booking::{Action, Booking, Status, StayRequest};
 use crate::ids::{BedId, BookingId, PropertyId};
 use crate::inventory::RoomKind;
-use crate::messages::{AssignBeds, CommandHeader, RefusalCode, RefusalDetail, ReplyOutcome};
+use crate::messages::{AssignBeds, CommandHeader, RefusalCode, RefusalDetail};
 use crate::nights::Nights;
 use chrono::NaiveDate;
 use std::collections::{BTreeSet, HashSet};
@@ -22,41 +23,49 @@ impl Decider<'_> {
         // It was made for the beds of before.
         let mut booking = booking;
         self.release_pending_change(&mut booking);
-        match self.reassign(&booking, assign) {
-            Ok(changed) => {
-                let status = booking.status;
-                Ok(Decision::Decided(Box::new(self.advance(
-                    changed,
-                    status,
-                    Revision::of(Action::Assign, command_id, header),
-                ))))
-            }
-            Err(stop) => {
-                self.journal.undo_to(mark);
-                Err(stop)
-            }
-        }
+        let reassigned = self.reassign(&booking, assign).and_then(|changed| {
+            let stays: Vec<ChangedStay<'_>> = changed
+                .stays
+                .iter()
+                .zip(&booking.stays)
+                .enumerate()
+                .map(|(index, (after, before))| {
+                    let named = assign.assignments.iter().any(|one| one.stay == index && one.beds.is_some());
+                    ChangedStay { after, before: Some(before), named }
+                })
+                .collect();
+            let bed_moves = self.bed_moves(&booking, &stays)?;
+            Ok((changed, bed_moves))
+        });
+        let (changed, bed_moves) = reassigned.inspect_err(|_| self.journal.undo_to(mark))?;
+        let revision = Revision { bed_moves, ..Revision::of(Action::Assign, command_id, header) };
+        Ok(Decision::Decided(Box::new(self.advance(changed, booking.status, revision))))
     }
 
-    /// All changing beds are released before any is claimed, so that guests may swap beds.
+    /// All changing beds are released before any is claimed, so that guests may swap beds. Those of checked-in guests
+    /// change from tonight on, or from the night that is named.
     fn reassign(&mut self, booking: &Booking, assign: &AssignBeds) -> Result<Booking, NoRevision> {
         let header = &assign.header;
-        let from = if booking.status == Status::CheckedIn { self.today(&header.property_id) } else { NaiveDate::MIN };
+        let in_house = booking.status == Status::CheckedIn;
+        let from = if in_house { self.today(&header.property_id) } else { NaiveDate::MIN };
         let mut changed = booking.clone();
-        let leaving = assign.assignments.iter().filter(|one| one.beds.is_some());
-        let leaving: Vec<Stay> = leaving.filter_map(|one| booking.stays.get(one.stay).cloned()).collect();
-        self.release_beds(&header.property_id, &leaving, from);
+        let mut claimed = Vec::new();
         for one in &assign.assignments {
             let Some(stay) = changed.stays.get_mut(one.stay) else { continue };
-            let ahead = Nights::new(stay.arrival.max(from), stay.departure);
-            if let Some(beds) = &one.beds {
-                if ahead.count() < 1 {
-                    return Err(NoRevision::because(RefusalCode::InvalidDates));
-                }
-                self.assign_beds(header, &stay.as_request(), ahead, beds)?;
-                stay.move_to(beds.clone(), ahead.arrival);
-            }
             stay.locked = one.locked.unwrap_or(stay.locked);
+            let earliest = stay.arrival.max(from);
+            let begin = one.from.unwrap_or(earliest);
+            let Some(beds) = &one.beds else { continue };
+            if begin < earliest || stay.departure <= begin || (begin > earliest && !in_house) {
+                return Err(NoRevision::because(RefusalCode::InvalidDates));
+            }
+            self.release_beds(&header.property_id, std::slice::from_ref(stay), begin);
+            claimed.push((one.stay, Nights::new(begin, stay.departure), beds));
+        }
+        for (index, ahead, beds) in claimed {
+            let Some(stay) = changed.stays.get_mut(index) else { continue };
+            self.assign_beds(header, &stay.as_request(), ahead, beds)?;
+            stay.move_to(beds.clone(), ahead.arrival);
         }
         Ok(changed)
     }
@@ -105,30 +114,13 @@ impl Decider<'_> {
         beds: &[BedId],
         nights: Nights,
     ) -> NoRevision {
-        if !self.known.fresh.contains(property) {
-            self.missing.grids.insert(property.clone());
-            return NoRevision::Unread;
-        }
-        let known = self.known.occupied.get(property);
-        if !known.is_some_and(|known| known.arrival <= nights.arrival && nights.departure <= known.departure) {
-            let wider = known.map_or(nights, |known| {
-                Nights::new(known.arrival.min(nights.arrival), known.departure.max(nights.departure))
-            });
-            self.missing.occupants.insert(property.clone(), wider);
-            return NoRevision::Unread;
-        }
-        let in_the_way = |booking: &&Booking| {
-            Some(booking.id) != own
-                && booking.property_id == *property
-                && booking
-                    .claims()
-                    .any(|(bed, night)| nights.arrival <= night && night < nights.departure && beds.contains(bed))
+        let in_the_way = |booking: &Booking| {
+            let claimed = |(bed, night)| nights.arrival <= night && night < nights.departure && beds.contains(bed);
+            Some(booking.id) != own && booking.claims().any(claimed)
         };
-        let stored = self.known.bookings.values().filter(|booking| !self.bookings.contains_key(&booking.id));
-        let mut bookings: Vec<BookingId> =
-            self.bookings.values().chain(stored).filter(in_the_way).map(|booking| booking.id).collect();
-        bookings.sort_unstable();
-        let detail = RefusalDetail { code: RefusalCode::BedTaken, alternatives: Vec::new(), bookings };
-        NoRevision::Answer(Decision::Refused(ReplyOutcome::Refused, Some(Box::new(detail))))
+        match self.bookings_on(property, nights, in_the_way) {
+            Ok(bookings) => NoRevision::with(RefusalDetail::of(RefusalCode::BedTaken).naming(bookings)),
+            Err(unread) => unread,
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Occupancy grids of a batch, changed in place, with an undo log of the present command.
 
 use crate::grid::{OccupancyGrid, Row, Span};
-use crate::ids::PropertyId;
+use crate::ids::{BedId, PropertyId};
 use std::collections::HashMap;
 
 /// Grids that the batch has touched. A grid is copied once per batch, when it is first touched.
@@ -37,6 +37,13 @@ impl Journal {
         if let Some(grid) = self.grids.get_mut(property) {
             self.undo.push((property.clone(), bed, *grid.row(bed)));
             grid.free(bed, span);
+        }
+    }
+
+    /// Marks beds as dirty. This is not undone: only decided commands mark beds.
+    pub(super) fn mark_dirty(&mut self, property: &PropertyId, beds: &[BedId]) {
+        if let Some(grid) = self.grids.get_mut(property) {
+            grid.mark_dirty(beds);
         }
     }
 

@@ -1,14 +1,13 @@
 //! Modifications: new dates, guests, room types, beds and prices in one step, all or nothing.
 
-use super::place::{Moves, Wanted};
 use super::repricing::{Continued, agreed};
+use super::reseat::before;
 use super::{Decider, Decision, MAX_REVISIONS, NoRevision, NotSellable, Revision};
 use crate::booking::{Action, Booking, ChangeFees, Rejection, Status, Stay, StayRequest};
 use crate::events::BookingEvent;
 use crate::ids::RatePlanId;
 use crate::intake::{MAX_GROUP_STAYS, MAX_NIGHTS, MAX_STAY_NIGHTS};
 use crate::messages::{CommandHeader, ModifyBooking, RefusalCode, StayModification};
-use crate::nights::Nights;
 use crate::pricing::Price;
 use crate::rates::restrictions::{self, RestrictionKind};
 use chrono::NaiveDate;
@@ -44,7 +43,8 @@ impl Decider<'_> {
         if let Some(modifications) = &modify.stays {
             check_modifications(&booking, modifications, today).map_err(NoRevision::because)?;
             self.check_sale(&booking, modify, modifications)?;
-            (changed.stays, moves) = self.reseat(&booking, header, modifications, today)?;
+            let reseated = self.reseat(&booking, header, modifications, today)?;
+            (changed.stays, moves, revision.bed_moves) = (reseated.stays, reseated.moves, reseated.bed_moves);
         }
         self.apply_price(&booking, &mut changed, modify, today)?;
         let is_guest = !header.actor.is_staff();
@@ -121,83 +121,6 @@ impl Decider<'_> {
         if new_violations.count() == 0 { Ok(()) } else { Err(self.not_sellable(property, Rejection::Restriction)) }
     }
 
-    /// Allocates beds for all nights from `today` on; earlier nights keep theirs.
-    fn reseat(
-        &mut self,
-        booking: &Booking,
-        header: &CommandHeader,
-        modifications: &[StayModification],
-        today: NaiveDate,
-    ) -> Result<(Vec<Stay>, Moves), NoRevision> {
-        let property = &header.property_id;
-        let from = if booking.status == Status::CheckedIn { today } else { NaiveDate::MIN };
-        let kept: HashSet<usize> = modifications
-            .iter()
-            .filter(|modification| is_kept(booking, modification))
-            .filter_map(|modification| modification.continues)
-            .collect();
-        let leaving: Vec<Stay> = booking
-            .stays
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| !kept.contains(index))
-            .map(|(_, stay)| stay.clone())
-            .collect();
-        self.release_beds(property, &leaving, from);
-        let mut stays: Vec<Option<Stay>> = vec![None; modifications.len()];
-        let mut waiting = Vec::new();
-        for (index, modification) in modifications.iter().enumerate() {
-            let present = before(booking, modification);
-            let mut stay = present.map_or_else(
-                || Stay::of(&modification.stay, Vec::new()),
-                |present| continued(present, &modification.stay),
-            );
-            let ahead = Nights::new(modification.stay.arrival.max(from), modification.stay.departure);
-            if is_kept(booking, modification) || ahead.count() < 1 {
-                stays[index] = Some(stay);
-                continue;
-            }
-            let same_shape = present.is_some_and(|present| {
-                present.room_type_id == modification.stay.room_type_id && present.guests == modification.stay.guests
-            });
-            let promised = present.filter(|present| present.locked && same_shape).map(|present| &present.assigned_beds);
-            if let Some(beds) = modification.beds.as_ref().or(promised) {
-                self.assign_beds(header, &modification.stay, ahead, beds)?;
-                stay.move_to(beds.clone(), ahead.arrival);
-                stays[index] = Some(stay);
-            } else {
-                stays[index] = Some(stay);
-                waiting.push((index, ahead));
-            }
-        }
-        let grid = self.grid(property);
-        let number = |bed| grid.and_then(|grid| grid.bed_number(bed));
-        let wanted: Vec<Wanted> = waiting
-            .iter()
-            .map(|(index, ahead)| Wanted {
-                requested: StayRequest {
-                    arrival: ahead.arrival,
-                    departure: ahead.departure,
-                    ..modifications[*index].stay.clone()
-                },
-                present: stays[*index].iter().flat_map(|stay| stay.assigned_beds.iter().filter_map(number)).collect(),
-            })
-            .collect();
-        let placement = self.place(property, booking.id, &wanted)?;
-        for ((index, ahead), numbers) in waiting.into_iter().zip(&placement.beds) {
-            let beds = self.bed_ids(property, numbers);
-            if let Some(stay) = &mut stays[index] {
-                let same: HashSet<_> = stay.assigned_beds.iter().collect();
-                // The same beds in another order are not a move.
-                if same != beds.iter().collect() {
-                    stay.locked = false;
-                    stay.move_to(beds, ahead.arrival);
-                }
-            }
-        }
-        Ok((stays.into_iter().flatten().collect(), placement.moves))
-    }
-
     fn apply_price(
         &mut self,
         booking: &Booking,
@@ -251,30 +174,6 @@ impl Decider<'_> {
     }
 }
 
-fn before<'a>(booking: &'a Booking, modification: &StayModification) -> Option<&'a Stay> {
-    modification.continues.and_then(|index| booking.stays.get(index))
-}
-
-/// Whether the stay is unchanged, its beds included.
-fn is_kept(booking: &Booking, modification: &StayModification) -> bool {
-    before(booking, modification).is_some_and(|before| {
-        before.as_request() == modification.stay
-            && modification.beds.as_ref().is_none_or(|beds| *beds == before.assigned_beds)
-    })
-}
-
-fn continued(before: &Stay, requested: &StayRequest) -> Stay {
-    let mut stay = Stay {
-        assigned_beds: before.assigned_beds.clone(),
-        earlier_beds: before.earlier_beds.clone(),
-        locked: before.locked,
-        ..Stay::of(requested, Vec::new())
-    };
-    // Earlier beds are kept only for nights that are still part of the stay.
-    stay.earlier_beds.retain(|earlier| earlier.until > requested.arrival);
-    stay
-}
-
 /// Checks that do not depend on occupancy. After check-in only future nights change.
 fn check_modifications(
     booking: &Booking,
@@ -301,8 +200,12 @@ fn check_modifications(
         let slept = |before: &&Stay| in_house && before.arrival < today;
         match before(booking, modification) {
             Some(before) if slept(&before) => {
-                let same_past = before.departure <= today && stay.departure != before.departure;
-                if stay.arrival != before.arrival || stay.departure < today.min(before.departure) || same_past {
+                let same_past = before.departure < today && stay.departure != before.departure;
+                // Nothing lies ahead in which others could sleep there, or elsewhere.
+                let is_over = stay.departure <= today
+                    && (before.guests != stay.guests || before.room_type_id != stay.room_type_id);
+                let shortened_past = stay.departure < today.min(before.departure);
+                if stay.arrival != before.arrival || shortened_past || same_past || is_over {
                     return Err(RefusalCode::InvalidDates);
                 }
             }

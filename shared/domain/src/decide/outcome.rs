@@ -5,11 +5,13 @@ use crate::booking::Booking;
 use crate::events::{BookingEvent, InventoryChanged};
 use crate::grid::OccupancyGrid;
 use crate::ids::{BedId, BlockId, BookingId, PropertyId};
+use crate::inventory::Inventory;
 use crate::messages::{RefusalDetail, ReplyOutcome};
 use crate::nights::Nights;
 use chrono::NaiveDate;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 
 /// Owner of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +74,15 @@ pub struct BlockChange {
     pub block: Block,
 }
 
+/// A property whose beds were marked for housekeeping.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InventoryMarks {
+    /// Stored revision that the decision was based on.
+    pub stored_rev: u64,
+    /// The inventory with the marks, at its next revision. Only its rooms differ.
+    pub inventory: Arc<Inventory>,
+}
+
 /// Decision on one command.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
@@ -96,6 +107,8 @@ pub struct BatchOutcome {
     pub changes: Vec<Change>,
     /// Changed blocks, each once, in the order of their first change.
     pub block_changes: Vec<BlockChange>,
+    /// Properties whose beds were marked dirty.
+    pub marks: Vec<InventoryMarks>,
     /// Claims to insert, after `released` are deleted.
     pub claimed: BTreeSet<BedNightClaim>,
     /// Claims to delete.
@@ -130,7 +143,7 @@ impl BatchOutcome {
 
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.block_changes.is_empty()
+        self.changes.is_empty() && self.block_changes.is_empty() && self.marks.is_empty()
     }
 }
 

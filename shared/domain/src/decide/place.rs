@@ -21,6 +21,8 @@ pub(super) struct Wanted {
     pub(super) requested: StayRequest,
     /// Beds to keep where possible, by number.
     pub(super) present: Vec<usize>,
+    /// Whether it must be in exactly these beds; then stays that may be reassigned give way.
+    pub(super) exact: bool,
 }
 
 /// Reassigned stays of other bookings: booking, index of the stay, beds by number.
@@ -41,6 +43,40 @@ struct Movable {
     booking: BookingId,
     stay: usize,
     items: Vec<usize>,
+    /// The present unit of each item.
+    homes: Vec<usize>,
+}
+
+/// Stays to place in a reshuffle, each by its index.
+struct Demand {
+    kind: RoomKind,
+    /// Nights and guests.
+    open: Vec<(usize, Span, usize)>,
+    /// Nights and units of those that must be in certain beds.
+    exact: Vec<(usize, Span, Vec<usize>)>,
+}
+
+impl Demand {
+    /// `None` when a stay must be in beds that are not whole units of this type.
+    fn of(grid: &OccupancyGrid, kind: RoomKind, units: &[Vec<usize>], stays: &[usize], all: &[Wanted]) -> Option<Self> {
+        let unit_of = unit_of(units);
+        let mut demand = Self { kind, open: Vec::new(), exact: Vec::new() };
+        for index in stays {
+            let Wanted { requested, present, exact } = all.get(*index)?;
+            let span = grid.span(requested.nights())?;
+            if *exact {
+                demand.exact.push((*index, span, homes(present, units, &unit_of, kind)?));
+            } else {
+                demand.open.push((*index, span, usize::try_from(requested.guests).ok()?));
+            }
+        }
+        Some(demand)
+    }
+
+    fn spans(&self) -> Vec<Span> {
+        let exact = self.exact.iter().map(|(_, span, _)| *span);
+        self.open.iter().map(|(_, span, _)| *span).chain(exact).collect()
+    }
 }
 
 /// The units of a room type and the problem of allocating them.
@@ -86,7 +122,9 @@ impl Decider<'_> {
                 None => types.push((&stay.requested.room_type_id, vec![index])),
             }
         }
-        for (room_type, stays) in types {
+        for (room_type, mut stays) in types {
+            // Certain beds are taken before others are chosen.
+            stays.sort_by_key(|index| !wanted[*index].exact);
             let mark = self.journal.mark();
             match self.place_in_turn(property, wanted, &stays, &mut placement) {
                 Ok(()) => {}
@@ -109,9 +147,12 @@ impl Decider<'_> {
     ) -> Result<(), AllocationError> {
         for index in stays {
             let grid = self.grid(property).ok_or(AllocationError::UnknownType)?;
-            let Wanted { requested, present } = &wanted[*index];
-            let beds = allocate_keeping(grid, requested, present)?;
+            let Wanted { requested, present, exact } = &wanted[*index];
+            let beds = if *exact { present.clone() } else { allocate_keeping(grid, requested, present)? };
             let span = grid.span(requested.nights()).ok_or(AllocationError::OutsideHorizon)?;
+            if *exact && !beds.iter().all(|bed| grid.is_free(*bed, &span)) {
+                return Err(AllocationError::Taken);
+            }
             beds.iter().for_each(|bed| self.journal.take(property, *bed, &span));
             placement.beds[*index] = beds;
         }
@@ -135,27 +176,20 @@ impl Decider<'_> {
         let full = NotSellable::from(Rejection::NoAvailability);
         let Some(grid) = self.grid(property) else { return Err(full) };
         let Some(pool) = UnitPool::empty(grid, room_type) else { return Err(full) };
-        let requested: Vec<(usize, Span, usize)> = stays
-            .iter()
-            .filter_map(|index| {
-                let requested = &wanted[*index].requested;
-                Some((*index, grid.span(requested.nights())?, usize::try_from(requested.guests).ok()?))
-            })
-            .collect();
         let kind = grid.beds_of(room_type).map_or(RoomKind::Dorm, |layout| layout.kind);
-        if !pool.clone_with(&requested, kind).problem.has_room() {
+        let Some(demand) = Demand::of(grid, kind, &pool.units, stays, wanted) else { return Err(full) };
+        if !pool.has_room_for(&demand) {
             return Err(full);
         }
         let mut solved = None;
-        let spans: Vec<Span> = requested.iter().map(|(_, span, _)| *span).collect();
-        for nights in reach(grid, &pool.problem.fixed, &spans) {
+        for nights in reach(grid, &pool.problem.fixed, &demand.spans()) {
             let known = self.known.occupied.get(property);
             if !known.is_some_and(|known| known.arrival <= nights.arrival && nights.departure <= known.departure) {
                 self.missing.occupants.insert(property.clone(), widened(known, nights));
                 return Err(NotSellable::Unread);
             }
             let mut pool = self.with_movables(pool.clone(), property, own, room_type, nights);
-            let items = pool.add(&requested, kind);
+            let Some(items) = pool.add(&demand) else { continue };
             if let Some(seats) = pool.problem.solve() {
                 solved = Some((pool, items, seats));
                 break;
@@ -164,22 +198,23 @@ impl Decider<'_> {
         let Some((pool, items, seats)) = solved else { return Err(full) };
         let beds_of =
             |items: &[usize]| items.iter().flat_map(|item| pool.units[seats[*item]].clone()).collect::<Vec<usize>>();
-        for ((index, ..), items) in requested.iter().zip(&items) {
+        for ((index, ..), items) in demand.open.iter().zip(&items) {
             placement.beds[*index] = beds_of(items);
+        }
+        for (index, ..) in &demand.exact {
+            placement.beds[*index].clone_from(&wanted[*index].present);
         }
         let moved: Vec<(&Movable, Vec<usize>)> = pool
             .movables
             .iter()
-            .filter(|movable| pool.is_moved(movable, &seats))
+            .filter(|movable| movable.is_moved(&seats))
             .map(|movable| (movable, beds_of(&movable.items)))
             .collect();
         // All beds are released before any is claimed, because stays may swap beds.
         for (movable, _) in &moved {
-            for item in &movable.items {
-                let Item { span, home, .. } = pool.problem.items[*item];
-                home.into_iter()
-                    .flat_map(|home| &pool.units[home])
-                    .for_each(|bed| self.journal.free(property, *bed, &span));
+            for (item, home) in movable.items.iter().zip(&movable.homes) {
+                let span = pool.problem.items[*item].span;
+                pool.units[*home].iter().for_each(|bed| self.journal.free(property, *bed, &span));
             }
         }
         for (movable, beds) in moved {
@@ -187,7 +222,8 @@ impl Decider<'_> {
             span.iter().for_each(|span| beds.iter().for_each(|bed| self.journal.take(property, *bed, span)));
             placement.moves.push((movable.booking, movable.stay, beds));
         }
-        for (index, span, _) in &requested {
+        let placed = demand.open.iter().map(|(index, span, _)| (index, span));
+        for (index, span) in placed.chain(demand.exact.iter().map(|(index, span, _)| (index, span))) {
             placement.beds[*index].iter().for_each(|bed| self.journal.take(property, *bed, span));
         }
         Ok(())
@@ -235,14 +271,15 @@ impl Decider<'_> {
                 let beds =
                     if kind == RoomKind::Private { usize::try_from(stay.guests).unwrap_or(usize::MAX) } else { 1 };
                 let first = pool.problem.items.len();
-                for home in homes {
-                    pool.problem.fixed[home].free(&span);
-                    pool.problem.items.push(Item { span, beds, home: Some(home) });
+                for home in &homes {
+                    pool.problem.fixed[*home].free(&span);
+                    pool.problem.items.push(Item { span, beds, home: Some(*home) });
                 }
                 pool.movables.push(Movable {
                     booking: booking.id,
                     stay: index,
                     items: (first..pool.problem.items.len()).collect(),
+                    homes,
                 });
             }
         }
@@ -264,8 +301,7 @@ impl Decider<'_> {
                 }
             }
             let status = booking.status;
-            let revision =
-                Revision { action: Action::Move, command_id, actor: Actor::SYSTEM, reason: None, moved: Vec::new() };
+            let revision = Revision::by(Action::Move, command_id, Actor::SYSTEM);
             let event = self.advance(booking, status, revision);
             self.consequences.push((self.current, event));
         }
@@ -283,18 +319,11 @@ impl Decider<'_> {
         let Some(grid) = self.grid(property) else { return };
         let mut freed: Vec<(usize, Span)> = Vec::new();
         for stay in stays {
-            let mut begin = stay.arrival;
-            let parts = stay
-                .earlier_beds
-                .iter()
-                .map(|earlier| (earlier.until, &earlier.beds))
-                .chain([(stay.departure, &stay.assigned_beds)]);
-            for (until, beds) in parts {
-                let span = grid.clipped_span(Nights::new(begin.max(from), until.min(stay.departure)));
+            for (nights, beds) in stay.parts() {
+                let span = grid.clipped_span(Nights::new(nights.arrival.max(from), nights.departure));
                 freed.extend(
                     span.iter().flat_map(|span| beds.iter().filter_map(|bed| Some((grid.bed_number(bed)?, *span)))),
                 );
-                begin = until;
             }
         }
         freed.iter().for_each(|(bed, span)| self.journal.free(property, *bed, span));
@@ -310,7 +339,8 @@ fn all_taken(row: &Row, span: &Span) -> bool {
     (span.first()..span.end()).all(|night| row.taken(night))
 }
 
-fn widened(known: Option<&Nights>, wanted: Nights) -> Nights {
+/// The known nights, widened by the wanted ones.
+pub(super) fn widened(known: Option<&Nights>, wanted: Nights) -> Nights {
     known.map_or(wanted, |known| Nights::new(known.arrival.min(wanted.arrival), known.departure.max(wanted.departure)))
 }
 
@@ -322,28 +352,46 @@ impl UnitPool {
         Some(Self { problem, units, movables: Vec::new() })
     }
 
-    /// Adds the stays to place; returns the items of each.
-    fn add(&mut self, requested: &[(usize, Span, usize)], kind: RoomKind) -> Vec<Vec<usize>> {
-        let mut all = Vec::with_capacity(requested.len());
-        for (_, span, guests) in requested {
-            let (count, beds) = if kind == RoomKind::Private { (1, *guests) } else { (*guests, 1) };
+    /// Adds the stays to place; returns the items of each open one. `None` when a bed that must be free is not.
+    fn add(&mut self, demand: &Demand) -> Option<Vec<Vec<usize>>> {
+        for (_, span, units) in &demand.exact {
+            for unit in units {
+                if self.problem.fixed[*unit].overlaps(span) {
+                    return None;
+                }
+                self.problem.fixed[*unit].take(span);
+            }
+        }
+        self.problem.evict();
+        let mut all = Vec::with_capacity(demand.open.len());
+        for (_, span, guests) in &demand.open {
+            let (count, beds) = if demand.kind == RoomKind::Private { (1, *guests) } else { (*guests, 1) };
             let first = self.problem.items.len();
             self.problem.items.extend(std::iter::repeat_n(Item { span: *span, beds, home: None }, count));
             all.push((first..self.problem.items.len()).collect());
         }
-        all
+        Some(all)
     }
 
-    fn clone_with(&self, requested: &[(usize, Span, usize)], kind: RoomKind) -> Self {
-        let mut pool = Self { problem: self.problem.clone(), units: Vec::new(), movables: Vec::new() };
-        pool.add(requested, kind);
-        pool
+    /// Whether every night has a unit for all of these stays, whoever would have to give way.
+    fn has_room_for(&self, demand: &Demand) -> bool {
+        let mut problem = self.problem.clone();
+        for (_, span, guests) in &demand.open {
+            let count = if demand.kind == RoomKind::Private { 1 } else { *guests };
+            problem.items.extend(std::iter::repeat_n(Item { span: *span, beds: 0, home: None }, count));
+        }
+        for (_, span, units) in &demand.exact {
+            problem.items.extend(std::iter::repeat_n(Item { span: *span, beds: 0, home: None }, units.len()));
+        }
+        problem.has_room()
     }
+}
 
-    /// Whether a stay ends up in other units than before; guests of one stay who swap beds are not moved.
-    fn is_moved(&self, movable: &Movable, seats: &[usize]) -> bool {
-        let mut homes: Vec<Option<usize>> = movable.items.iter().map(|item| self.problem.items[*item].home).collect();
-        let mut now: Vec<Option<usize>> = movable.items.iter().map(|item| Some(seats[*item])).collect();
+impl Movable {
+    /// Whether the stay ends up in other units than before; guests of one stay who swap beds are not moved.
+    fn is_moved(&self, seats: &[usize]) -> bool {
+        let mut homes = self.homes.clone();
+        let mut now: Vec<usize> = self.items.iter().map(|item| seats[*item]).collect();
         homes.sort_unstable();
         now.sort_unstable();
         homes != now

@@ -28,7 +28,7 @@ impl Decider<'_> {
         }
         let mut booking = requested(request);
         let actor = request.client.as_ref().map_or(Actor::GUEST, Actor::client);
-        let mut revision = Revision { action: Action::Request, command_id, actor, reason: None, moved: Vec::new() };
+        let mut revision = Revision::by(Action::Request, command_id, actor);
         let status = match self.sell(request) {
             Ok((placement, price)) => {
                 let beds: Vec<_> = placement.beds.iter().map(|beds| self.bed_ids(&request.property_id, beds)).collect();
@@ -63,7 +63,7 @@ impl Decider<'_> {
         let wanted: Vec<Wanted> = request
             .stays
             .iter()
-            .map(|requested| Wanted { requested: requested.clone(), present: Vec::new() })
+            .map(|requested| Wanted { requested: requested.clone(), present: Vec::new(), exact: false })
             .collect();
         let placement = self.place(property, request.booking_id, &wanted)?;
         Ok((placement, price))

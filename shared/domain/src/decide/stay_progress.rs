@@ -5,7 +5,8 @@ use super::repricing::{Continued, agreed};
 use super::{Decider, Decision, NoRevision, Revision};
 use crate::booking::{Action, Booking, Rejection, Status, Stay, StayRequest};
 use crate::business_day::business_date;
-use crate::inventory::{Cleanliness, RoomKind};
+use crate::ids::{BedId, BookingId};
+use crate::inventory::RoomKind;
 use crate::messages::{CheckInBooking, CheckOutBooking, MarkNoShow, RefusalCode, ReinstateBooking};
 use crate::nights::Nights;
 use crate::timestamp::Timestamp;
@@ -28,9 +29,7 @@ impl Decider<'_> {
         if departure.is_some_and(|departure| today >= departure) {
             return Err(NoRevision::because(RefusalCode::TooLate));
         }
-        if let Some(code) = self.beds_unready(&booking, date) {
-            return Err(self.refuse_command(header, code));
-        }
+        self.check_beds(&booking, date, today)?;
         // The guests move in to what is paid for.
         self.release_pending_change(&mut booking);
         Ok(Decision::Decided(Box::new(self.advance(
@@ -40,22 +39,23 @@ impl Decider<'_> {
         ))))
     }
 
-    fn beds_unready(&self, booking: &Booking, date: NaiveDate) -> Option<RefusalCode> {
-        let inventory = self.grid(&booking.property_id)?.inventory();
+    /// Checks that every stay of this day has as many beds as it needs, and that they are ready.
+    fn check_beds(&mut self, booking: &Booking, date: NaiveDate, today: NaiveDate) -> Result<(), NoRevision> {
+        let property = &booking.property_id;
+        let Some(grid) = self.grid(property) else { return Ok(()) };
+        let inventory = grid.inventory();
+        let mut beds: Vec<BedId> = Vec::new();
         for stay in booking.stays.iter().filter(|stay| stay.arrival <= date && date <= stay.departure) {
             let by_the_bed =
                 inventory.room_type(&stay.room_type_id).is_none_or(|room_type| room_type.kind == RoomKind::Dorm);
             let wanted = if by_the_bed { usize::try_from(stay.guests).unwrap_or(usize::MAX) } else { 1 };
-            if stay.assigned_beds.len() < wanted {
-                return Some(RefusalCode::BedsMissing);
+            let tonight = stay.beds_on(today.max(stay.arrival));
+            if tonight.len() < wanted {
+                return Err(self.refuse(property, NoRevision::because(RefusalCode::BedsMissing), NoRevision::Unread));
             }
-            let dirty =
-                |bed| inventory.room_of(bed).is_some_and(|room| room.state_of(bed).cleanliness == Cleanliness::Dirty);
-            if stay.assigned_beds.iter().any(dirty) {
-                return Some(RefusalCode::BedNotClean);
-            }
+            beds.extend(tonight.iter().cloned());
         }
-        None
+        self.check_ready(property, booking.id, &beds, today)
     }
 
     /// Ends the stays today and releases unused nights. An open balance needs permission and a note.
@@ -157,11 +157,7 @@ impl Decider<'_> {
     }
 
     /// Claims beds for all stays again, the same ones where they are still free.
-    pub(super) fn reallocate(
-        &mut self,
-        booking: &mut Booking,
-        command_id: Uuid,
-    ) -> Result<Vec<crate::ids::BookingId>, NoRevision> {
+    pub(super) fn reallocate(&mut self, booking: &mut Booking, command_id: Uuid) -> Result<Vec<BookingId>, NoRevision> {
         let property = booking.property_id.clone();
         let Some(grid) = self.grid(&property) else {
             return Err(self.not_sellable(&property, Rejection::Closed).into());
@@ -181,17 +177,18 @@ impl Decider<'_> {
                     Wanted {
                         requested,
                         present: stay.assigned_beds.iter().filter_map(|bed| grid.bed_number(bed)).collect(),
+                        exact: false,
                     },
                 )
             })
             .collect();
         let (places, wanted): (Vec<usize>, Vec<Wanted>) = wanted.into_iter().unzip();
         let placement = self.place(&property, booking.id, &wanted)?;
-        for (index, numbers) in places.into_iter().zip(&placement.beds) {
+        for ((index, numbers), one) in places.into_iter().zip(&placement.beds).zip(&wanted) {
             let beds = self.bed_ids(&property, numbers);
             if let Some(stay) = booking.stays.get_mut(index) {
                 stay.locked &= stay.assigned_beds == beds;
-                stay.assigned_beds = beds;
+                stay.move_to(beds, one.requested.arrival);
             }
         }
         Ok(self.reassign_others(&property, placement.moves, command_id))
@@ -211,7 +208,7 @@ fn first_morning(stay: &Stay) -> NaiveDate {
 /// The stay when its guests leave today; `None` for one that has not begun.
 fn ended(stay: &Stay, today: NaiveDate) -> Option<Stay> {
     let mut ended = stay.clone();
-    ended.departure = stay.departure.min(today.max(first_morning(stay)));
+    ended.end_on(stay.departure.min(today.max(first_morning(stay))));
     (stay.arrival <= today).then_some(ended)
 }
 

@@ -4,6 +4,8 @@ mod availability;
 mod blocks;
 mod change_fees;
 mod changes;
+mod checked_in;
+mod checked_in_random;
 mod lifecycle;
 mod payment;
 mod pending_change;

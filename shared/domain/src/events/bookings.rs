@@ -1,6 +1,6 @@
 //! Events of bookings: one per revision.
 
-use crate::booking::{Action, Booking, HistoryEntry, Payment, Rejection, Source, Status, Stay};
+use crate::booking::{Action, BedMove, Booking, HistoryEntry, Payment, Rejection, Source, Status, Stay};
 use crate::ids::{BookingId, PropertyId, RatePlanId, uuid_text};
 use crate::schema::retain_names;
 use crate::timestamp::Timestamp;
@@ -118,6 +118,9 @@ pub struct BookingEvent {
     pub source: Source,
     /// Stays with their beds.
     pub stays: Vec<Stay>,
+    /// Moves of the checked-in guests that this revision orders.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bed_moves: Vec<BedMove>,
     /// Price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
@@ -152,6 +155,7 @@ impl BookingEvent {
             rate_plan_id: state.rate_plan_id,
             source: booking.source,
             stays: state.stays,
+            bed_moves: entry.bed_moves.clone(),
             price: state.price,
             rejection: booking.rejection,
             cancellation_fee: booking

@@ -71,6 +71,10 @@ refusals! {
         BedsMissing = "beds_missing",
         /// A bed must be cleaned first.
         BedNotClean = "bed_not_clean",
+        /// A guest who has not checked out lies in the bed.
+        BedOccupied = "bed_occupied",
+        /// Checked-in guests would change beds tonight, and staff named none.
+        BedsUnnamed = "beds_unnamed",
         /// A bed is taken.
         BedTaken = "bed_taken",
         /// The bed does not exist, is out of service, or does not belong to the stay's room type.
@@ -92,9 +96,32 @@ pub struct RefusalDetail {
     /// Offers that could be booked instead: at most three.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alternatives: Vec<Alternative>,
-    /// Bookings that conflict with a block or an assignment.
+    /// Bookings that are in the way: the first fifty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bookings: Vec<BookingId>,
+    /// How many bookings are in the way, if there are more than are named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub booking_count: Option<usize>,
+}
+
+/// Most bookings that a refusal names, so that its message keeps within its limit.
+pub(crate) const MAX_NAMED_BOOKINGS: usize = 50;
+
+impl RefusalDetail {
+    /// A refusal without further details.
+    pub fn of(code: impl Into<RefusalCode>) -> Self {
+        Self { code: code.into(), alternatives: Vec::new(), bookings: Vec::new(), booking_count: None }
+    }
+
+    /// The same refusal with the bookings in the way: the first of them, and how many there are.
+    pub fn naming(mut self, mut bookings: Vec<BookingId>) -> Self {
+        bookings.sort_unstable();
+        bookings.dedup();
+        self.booking_count = Some(bookings.len()).filter(|count| *count > MAX_NAMED_BOOKINGS);
+        bookings.truncate(MAX_NAMED_BOOKINGS);
+        self.bookings = bookings;
+        self
+    }
 }
 
 /// An offer to a guest whose request was rejected.

@@ -135,18 +135,69 @@ impl Stay {
         self.nights().iter().flat_map(move |night| self.beds_on(night).iter().map(move |bed| (bed, night)))
     }
 
-    /// Moves the guests to other beds from `night` on; earlier nights keep theirs.
+    /// Moves the guests to other beds from `night` on; earlier nights keep theirs, later moves are cancelled.
     pub fn move_to(&mut self, beds: Vec<BedId>, night: NaiveDate) {
-        if beds == self.assigned_beds {
+        let before = night.checked_sub_days(Days::new(1)).filter(|before| *before >= self.arrival);
+        let slept = before.map(|before| self.beds_on(before).to_vec()).unwrap_or_default();
+        self.earlier_beds.retain(|earlier| earlier.until < night);
+        // The same beds in another order are not a move.
+        if !slept.is_empty() && same_beds(&slept, &beds) {
+            self.assigned_beds = slept;
             return;
         }
-        let slept = night.checked_sub_days(Days::new(1)).map(|last| self.beds_on(last).to_vec()).unwrap_or_default();
         self.assigned_beds = beds;
-        self.earlier_beds.retain(|earlier| earlier.until < night);
-        if night > self.arrival && !slept.is_empty() {
+        if !slept.is_empty() {
             self.earlier_beds.push(EarlierBeds { until: night, beds: slept });
         }
     }
+
+    /// The beds of each run of nights without a move, in their order.
+    pub fn parts(&self) -> impl Iterator<Item = (Nights, &[BedId])> {
+        let ends = self.earlier_beds.iter().map(|earlier| (earlier.until, earlier.beds.as_slice()));
+        ends.chain([(self.departure, self.assigned_beds.as_slice())])
+            .scan(self.arrival, |begin, (until, beds)| {
+                let nights = Nights::new(*begin, until.min(self.departure));
+                *begin = (*begin).max(until);
+                Some((nights, beds))
+            })
+            .filter(|(nights, _)| nights.count() > 0)
+    }
+
+    /// Ends the stay on this morning. Moves that were to follow are cancelled.
+    pub fn end_on(&mut self, departure: NaiveDate) {
+        self.departure = departure;
+        while let Some(last) = self.earlier_beds.pop_if(|last| last.until >= departure) {
+            self.assigned_beds = last.beds;
+        }
+    }
+
+    /// The beds in which guests who have checked in lie on the business day `today`: tonight's and, on the day of
+    /// departure, last night's.
+    pub fn occupied_beds(&self, today: NaiveDate) -> &[BedId] {
+        if today < self.arrival || self.departure < today {
+            return &[];
+        }
+        let last = self.departure.checked_sub_days(Days::new(1)).unwrap_or(self.departure);
+        self.beds_on(today.min(last))
+    }
+}
+
+/// Whether these are the same beds, in any order.
+pub(crate) fn same_beds(one: &[BedId], other: &[BedId]) -> bool {
+    one.len() == other.len() && one.iter().all(|bed| other.contains(bed))
+}
+
+/// A move of checked-in guests to other beds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BedMove {
+    /// Index of their stay.
+    pub stay: usize,
+    /// First night in the new beds.
+    pub from: NaiveDate,
+    /// The beds that are left.
+    pub left: Vec<BedId>,
+    /// The new beds.
+    pub beds: Vec<BedId>,
 }
 
 #[cfg(test)]
@@ -172,5 +223,37 @@ mod tests {
         stay.move_to(vec!["c".into()], date("2027-01-11"));
         let slept: Vec<&str> = stay.bed_nights().map(|(bed, _)| bed.as_str()).collect();
         assert_eq!(slept, ["a", "c", "c"]);
+    }
+
+    #[test]
+    fn planned_move_is_cancelled_by_another_one_and_by_departure() {
+        let stay = || {
+            let mut stay =
+                Stay::of(&StayRequest::new("dorm", date("2027-01-10"), date("2027-01-14"), 1), vec!["a".into()]);
+            stay.move_to(vec!["b".into()], date("2027-01-13"));
+            stay
+        };
+        let slept = |stay: &Stay| stay.bed_nights().map(|(bed, _)| bed.to_string()).collect::<String>();
+        assert_eq!(slept(&stay()), "aaab");
+        let mut sooner = stay();
+        sooner.move_to(vec!["b".into()], date("2027-01-12"));
+        assert_eq!(slept(&sooner), "aabb");
+        let mut cancelled = stay();
+        cancelled.move_to(vec!["a".into()], date("2027-01-12"));
+        assert_eq!((slept(&cancelled), cancelled.earlier_beds.len()), ("aaaa".to_owned(), 0));
+        let mut left = stay();
+        left.end_on(date("2027-01-13"));
+        assert_eq!(
+            (slept(&left), left.assigned_beds, left.earlier_beds.len()),
+            ("aaa".to_owned(), vec!["a".into()], 0)
+        );
+    }
+
+    #[test]
+    fn guests_lie_in_last_nights_beds_until_they_leave() {
+        let mut stay = Stay::of(&StayRequest::new("dorm", date("2027-01-10"), date("2027-01-12"), 1), vec!["a".into()]);
+        stay.move_to(vec!["b".into()], date("2027-01-11"));
+        let lies = |day: &str| stay.occupied_beds(date(day)).iter().map(ToString::to_string).collect::<String>();
+        assert_eq!(["09", "10", "11", "12", "13"].map(|day| lies(&format!("2027-01-{day}"))), ["", "a", "b", "b", ""]);
     }
 }

@@ -3,7 +3,7 @@
 //! A claim is a document whose `_id` is `property|bed|night`. Its uniqueness is what makes a double booking impossible,
 //! by any writer and however late; so claims are never written outside a transaction with the bookings that own them.
 
-use super::{Mongo, blocks, bookings};
+use super::{Mongo, blocks, bookings, inventory};
 use crate::StoreError;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use chrono::NaiveDate;
@@ -12,7 +12,7 @@ use mongodb::bson::{Bson, RawDocumentBuf, doc, serialize_to_bson, serialize_to_r
 use mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT;
 use pvt_domain::block::Block;
 use pvt_domain::booking::Booking;
-use pvt_domain::decide::{BatchOutcome, BedNightClaim, BlockChange, Change};
+use pvt_domain::decide::{BatchOutcome, BedNightClaim, BlockChange, Change, InventoryMarks};
 use pvt_domain::ids::{BedId, PropertyId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -71,6 +71,7 @@ struct Batch {
     updates: Vec<Bson>,
     inserted_blocks: Vec<RawDocumentBuf>,
     block_updates: Vec<Bson>,
+    property_updates: Vec<Bson>,
     claimed: Vec<RawDocumentBuf>,
     released_keys: Vec<String>,
     released_owners: Vec<String>,
@@ -96,7 +97,17 @@ impl Batch {
                 doc! { "q": { "_id": change.block.id.to_string(), "rev": change.stored_rev }, "u": replacement },
             ))
         };
+        let property_update = |marks: &InventoryMarks| {
+            let InventoryMarks { stored_rev, inventory: marked } = marks;
+            let rooms = serialize_to_bson(&marked.rooms)?;
+            let marked_rev = inventory::revision(marked.rev);
+            Ok(Bson::Document(doc! {
+                "q": inventory::at_revision(&marked.property.id, *stored_rev),
+                "u": { "$set": { "inventory.rooms": rooms, "inventory.rev": marked_rev } },
+            }))
+        };
         Ok(Self {
+            property_updates: decisions.marks.iter().map(property_update).collect::<Result<_, _>>().map_err(broken)?,
             inserted_blocks: new_blocks
                 .iter()
                 .map(|change| serialize_to_raw_document_buf::<Block>(&change.block))
@@ -161,16 +172,17 @@ impl Claims<'_> {
         Ok(self.0.collection::<StoredClaim>(CLAIMS).count_documents(owned).await?)
     }
 
-    /// Stores a batch of decisions, all or nothing: releases, changed bookings, new bookings, new claims, in this
-    /// order.
+    /// Stores a batch of decisions, all or nothing: releases, changed bookings, marks of beds, new bookings, new
+    /// claims, in this order.
     ///
     /// Conflicts, elections and an unknown outcome of the commit are tried again for up to ten seconds.
     ///
     /// # Errors
     /// [`StoreError::Duplicate`] when a claim exists already: the decision was made on an old view.
     /// [`StoreError::BookingExists`] when a booking that was decided as new does. [`StoreError::Stale`] when a changed
-    /// booking is no longer at the revision that was decided upon. All of them mean that nothing was stored **by this
-    /// attempt**; an earlier attempt whose answer was lost may have stored the batch.
+    /// booking, or a property whose beds are marked, is no longer at the revision that was decided upon. All of them
+    /// mean that nothing was stored **by this attempt**; an earlier attempt whose answer was lost may have stored the
+    /// batch.
     pub async fn commit(self, decisions: &BatchOutcome) -> Result<(), StoreError> {
         if decisions.is_empty() {
             return Ok(());
@@ -216,6 +228,7 @@ impl Claims<'_> {
         }
         self.replace_all(session, bookings::COLLECTION, &batch.updates).await?;
         self.replace_all(session, blocks::COLLECTION, &batch.block_updates).await?;
+        self.replace_all(session, inventory::PROPERTIES, &batch.property_updates).await?;
         if !batch.inserted.is_empty() {
             let inserted = self
                 .0
@@ -241,7 +254,7 @@ impl Claims<'_> {
         Ok(())
     }
 
-    /// Replaces documents that are still at the revision that was decided upon.
+    /// Changes documents that are still at the revision that was decided upon.
     async fn replace_all(
         self,
         session: &mut ClientSession,

@@ -135,6 +135,9 @@ impl TestProperty {
             assert_eq!(self.blocks.get(&change.block.id).map(|stored| stored.rev), change.stored_rev);
             self.blocks.insert(change.block.id, change.block.clone());
         }
+        for mark in &outcome.marks {
+            assert_eq!((self.inventory().rev, mark.inventory.rev > mark.stored_rev), (mark.stored_rev, true));
+        }
         self.grids.extend(outcome.grids.clone());
         self.check();
     }
@@ -229,7 +232,10 @@ impl TestProperty {
     pub(super) fn assign(&mut self, key: &str, beds: Option<&[&str]>, locked: Option<bool>) -> Decision {
         let beds = beds.map(|beds| beds.iter().map(|bed| BedId::from(*bed)).collect());
         let header = self.header(key);
-        self.one(BookingCommand::Assign(AssignBeds { header, assignments: vec![Assignment { stay: 0, beds, locked }] }))
+        self.one(BookingCommand::Assign(AssignBeds {
+            header,
+            assignments: vec![Assignment { stay: 0, beds, from: None, locked }],
+        }))
     }
 
     pub(super) fn block(&mut self, key: &str, beds: &[&str], from: &str, until: &str) -> Decision {

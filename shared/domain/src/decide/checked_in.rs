@@ -1,0 +1,148 @@
+//! Checked-in guests: they change beds tonight only when staff name others, and only into beds that are ready.
+
+use super::{Decider, NoRevision};
+use crate::booking::{BedMove, Booking, Status, Stay};
+use crate::ids::{BedId, BookingId, PropertyId};
+use crate::inventory::Cleanliness;
+use crate::messages::{RefusalCode, RefusalDetail};
+use crate::nights::Nights;
+use chrono::{Days, NaiveDate};
+use std::collections::HashSet;
+
+/// A stay after a change.
+pub(super) struct ChangedStay<'a> {
+    /// The stay.
+    pub(super) after: &'a Stay,
+    /// The one that it continues.
+    pub(super) before: Option<&'a Stay>,
+    /// Whether staff named its beds.
+    pub(super) named: bool,
+}
+
+impl Decider<'_> {
+    /// The moves that a change of a booking orders; none unless its guests are in the house.
+    ///
+    /// # Errors
+    /// Refused when guests would change beds tonight without staff naming them, or when tonight's bed is not ready.
+    pub(super) fn bed_moves(
+        &mut self,
+        booking: &Booking,
+        stays: &[ChangedStay<'_>],
+    ) -> Result<Vec<BedMove>, NoRevision> {
+        if booking.status != Status::CheckedIn {
+            return Ok(Vec::new());
+        }
+        let property = &booking.property_id;
+        let today = self.today(property);
+        let lying: HashSet<&BedId> = booking.stays.iter().flat_map(|stay| stay.occupied_beds(today)).collect();
+        let mut kept: HashSet<&BedId> = HashSet::new();
+        let (mut entered, mut unnamed) = (Vec::new(), false);
+        for stay in stays {
+            let (old, new): (Vec<&BedId>, Vec<&BedId>) =
+                stay.after.occupied_beds(today).iter().partition(|bed| lying.contains(bed));
+            kept.extend(old);
+            unnamed |= !new.is_empty() && !stay.named;
+            entered.extend(new.into_iter().cloned());
+        }
+        if unnamed && lying.iter().any(|bed| !kept.contains(bed)) {
+            return Err(self.refuse(property, NoRevision::because(RefusalCode::BedsUnnamed), NoRevision::Unread));
+        }
+        self.check_ready(property, booking.id, &entered, today)?;
+        Ok(stays.iter().enumerate().flat_map(|(index, stay)| new_moves(index, stay, today)).collect())
+    }
+
+    /// Marks the beds that guests leave as dirty, also those that they will leave: housekeeping marks them clean after
+    /// the move.
+    pub(super) fn mark_left_beds(&mut self, booking: &Booking, moves: &[BedMove]) {
+        let today = self.today(&booking.property_id);
+        let lies_in = |bed: &&BedId| booking.stays.iter().any(|stay| stay.occupied_beds(today).contains(bed));
+        let left = moves.iter().flat_map(|one| one.left.iter().filter(|bed| today < one.from || !lies_in(bed)));
+        let left: Vec<BedId> = left.cloned().collect();
+        self.journal.mark_dirty(&booking.property_id, &left);
+    }
+
+    /// Checks that guests can lie in these beds tonight.
+    ///
+    /// # Errors
+    /// Refused when one is dirty, or the guest of last night has not checked out.
+    pub(super) fn check_ready(
+        &mut self,
+        property: &PropertyId,
+        own: BookingId,
+        beds: &[BedId],
+        today: NaiveDate,
+    ) -> Result<(), NoRevision> {
+        let Some(grid) = self.grid(property) else { return Ok(()) };
+        let inventory = grid.inventory();
+        let is_dirty = |bed: &BedId| {
+            inventory.room_of(bed).is_some_and(|room| room.state_of(bed).cleanliness == Cleanliness::Dirty)
+        };
+        if beds.iter().any(is_dirty) {
+            return Err(self.refuse(property, NoRevision::because(RefusalCode::BedNotClean), NoRevision::Unread));
+        }
+        let last_night = Nights::new(today.checked_sub_days(Days::new(1)).unwrap_or(today), today);
+        let Some(span) = grid.span(last_night) else { return Ok(()) };
+        let slept_in = |bed: &BedId| grid.bed_number(bed).is_some_and(|bed| !grid.is_free(bed, &span));
+        let beds: Vec<BedId> = beds.iter().filter(|bed| slept_in(bed)).cloned().collect();
+        if beds.is_empty() {
+            return Ok(());
+        }
+        let occupants = self.bookings_on(property, last_night, |booking| {
+            let lies_in = |stay: &Stay| stay.occupied_beds(today).iter().any(|bed| beds.contains(bed));
+            booking.id != own && booking.status == Status::CheckedIn && booking.stays.iter().any(lies_in)
+        })?;
+        if occupants.is_empty() {
+            return Ok(());
+        }
+        Err(NoRevision::with(RefusalDetail::of(RefusalCode::BedOccupied).naming(occupants)))
+    }
+
+    /// The bookings of a property on these nights for which `is_meant` holds. It waits until every booking on these
+    /// nights is known, and was read after the batch began.
+    pub(super) fn bookings_on(
+        &mut self,
+        property: &PropertyId,
+        nights: Nights,
+        is_meant: impl Fn(&Booking) -> bool,
+    ) -> Result<Vec<BookingId>, NoRevision> {
+        if !self.known.fresh.contains(property) {
+            self.missing.grids.insert(property.clone());
+            return Err(NoRevision::Unread);
+        }
+        let known = self.known.occupied.get(property);
+        if !known.is_some_and(|known| known.arrival <= nights.arrival && nights.departure <= known.departure) {
+            self.missing.occupants.insert(property.clone(), super::place::widened(known, nights));
+            return Err(NoRevision::Unread);
+        }
+        let stored = self.known.bookings.values().filter(|booking| !self.bookings.contains_key(&booking.id));
+        let all = self.bookings.values().chain(stored);
+        let meant = all.filter(|booking| booking.property_id == *property && is_meant(booking));
+        Ok(meant.map(|booking| booking.id).collect())
+    }
+}
+
+/// The moves that a change adds to those that were ordered before.
+fn new_moves(index: usize, stay: &ChangedStay<'_>, today: NaiveDate) -> Vec<BedMove> {
+    let Some(before) = stay.before else { return Vec::new() };
+    let known = moves_between(index, before, before, today);
+    let mut moves = moves_between(index, before, stay.after, today);
+    moves.retain(|one| !known.contains(one));
+    moves
+}
+
+/// The moves of guests who lie in the beds of `before` and will lie in those of `after`.
+fn moves_between(index: usize, before: &Stay, after: &Stay, today: NaiveDate) -> Vec<BedMove> {
+    let mut lying = before.occupied_beds(today);
+    let mut moves = Vec::new();
+    for (nights, beds) in after.parts().filter(|(nights, _)| today < nights.departure) {
+        let without = |some: &[BedId], others: &[BedId]| -> Vec<BedId> {
+            some.iter().filter(|bed| !others.contains(bed)).cloned().collect()
+        };
+        let (left, entered) = (without(lying, beds), without(beds, lying));
+        if !left.is_empty() && !entered.is_empty() {
+            moves.push(BedMove { stay: index, from: nights.arrival.max(today), left, beds: entered });
+        }
+        lying = beds;
+    }
+    moves
+}
