@@ -105,7 +105,7 @@ problems! {
     NOT_PAYABLE "not_payable" 409 "The booking cannot be paid"
         "It was cancelled or rejected, or its hold has expired: make a new booking.";
     TOO_MUCH "too_much" 409 "The amount exceeds what can be refunded"
-        "Refund at most what is kept: the payment less earlier and pending refunds, and less what was returned in cash.";
+        "Refund at most what is kept: the payment less earlier and pending refunds and what was returned in cash.";
     NOT_REFUNDABLE "not_refundable" 409 "The payment cannot be refunded through Stripe"
         "Refund it by hand, then send POST /api/payments/record with a negative amount.";
     DISPUTED "disputed" 409 "The payment is disputed"

@@ -263,8 +263,8 @@ fn alert_phrases(attention: Attention, language: Language) -> &'static Phrases {
         Attention::RefundManual => alert!(
             "A guest is owed a refund that cannot be made through Stripe, because it was paid in cash, for example.",
             "Return the money to the guest, then record it as a payment with a negative amount.",
-            "Un remboursement est dû à un client et ne peut pas passer par Stripe, par exemple parce que la somme a été \
-            réglée en espèces.",
+            "Un remboursement est dû à un client et ne peut pas passer par Stripe, par exemple parce que la somme a \
+            été réglée en espèces.",
             "Rendez la somme au client, puis enregistrez l’opération comme un paiement de montant négatif."
         ),
         Attention::RefundPending => alert!(

@@ -386,13 +386,14 @@ static REFUND_FAILED: Kind = Kind {
     shows: Shows::new(PaymentRows::Balance(None), CalendarNote::ShowsStatus),
     english: Wording {
         title: "Your refund did not go through",
-        lead: "The refund that we announced could not be made, or your bank returned it. We are sorry, and will give you \
-            the money in another way. You can also contact us about it.",
+        lead: "The refund that we announced could not be made, or your bank returned it. We are sorry, and will give \
+            you the money in another way. You can also contact us about it.",
     },
     french: Wording {
         title: "Votre remboursement n’a pas abouti",
         lead: "Le remboursement que nous vous avions annoncé n’a pas pu être effectué, ou votre banque l’a renvoyé. \
-            Nous en sommes désolés et vous rendrons cette somme autrement. Vous pouvez aussi nous contacter à ce sujet.",
+            Nous en sommes désolés et vous rendrons cette somme autrement. Vous pouvez aussi nous contacter à ce \
+            sujet.",
     },
 };
 

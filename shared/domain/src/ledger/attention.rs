@@ -1,4 +1,4 @@
-//! What in a ledger needs the attention of staff, until its cause has ended.
+//! Reasons for which the payments of a booking need the attention of staff, each until its cause has ended.
 
 use super::Ledger;
 use super::facts::DisputeStage;

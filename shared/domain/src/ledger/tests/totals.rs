@@ -1,4 +1,4 @@
-//! What is shown, promised, allowed and instructed agrees, and never more is returned than is kept.
+//! Agreement of amounts shown, promised, allowed and instructed: never more is returned than is kept.
 
 use super::{OWED, booking_id, dispute, event, events, intent, ledger, metadata, observed, refund, stories};
 use crate::fixtures::now;
