@@ -20,6 +20,7 @@ mod idempotency;
 mod invalid_requests;
 mod inventory;
 mod lifecycle;
+mod manual_refunds;
 mod outages;
 mod payment_api;
 mod payment_races;

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The room type of the prepaid bookings, a room for two.
-const PRIVATE: &str = "private-double";
+pub(crate) const PRIVATE: &str = "private-double";
 
 /// Expires holds every second instead of every minute.
 pub(crate) const FREQUENT_EXPIRY: (&str, &str) = ("PVT_SCHEDULES", r#"{"expire_holds": {"cron": "* * * * * *"}}"#);

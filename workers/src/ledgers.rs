@@ -23,6 +23,24 @@ use uuid::Uuid;
 /// How often a change is repeated because another writer was faster.
 const SAVE_ATTEMPTS: u32 = 8;
 
+/// The command that gives a booking the totals of its ledger.
+pub(crate) fn settle_payment(ledger: &Ledger, topology: &Topology, now: Timestamp) -> Result<Outgoing, EncodeError> {
+    let header = CommandHeader {
+        booking_id: ledger.booking_id,
+        property_id: ledger.property_id.clone(),
+        expected_rev: None,
+        actor: Actor::STRIPE,
+        as_admin: false,
+        reason: None,
+        requested_at: now,
+    };
+    let id = Uuid::new_v5(&ledger.booking_id.as_uuid(), format!("settle|{}", ledger.totals_rev).as_bytes());
+    let key = topology.command_key(BOOKING_SETTLE_PAYMENT, ledger.property_id.as_str());
+    Ok(Outgoing::command(key, id, &SettlePayment { header, ledger: ledger.summary() })?
+        .with_correlation_id(ledger.booking_id.as_uuid())
+        .with_actor(Actor::STRIPE))
+}
+
 /// Access to ledgers. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Ledgers {
@@ -113,26 +131,8 @@ impl Ledgers {
 
     /// The command that updates the booking's totals; `None` when they are current.
     fn settle_payment_command(&self, ledger: &Ledger, head: &BookingHead) -> Result<Option<Outgoing>, EncodeError> {
-        if head.ledger_rev() >= ledger.totals_rev {
-            return Ok(None);
-        }
-        let header = CommandHeader {
-            booking_id: ledger.booking_id,
-            property_id: ledger.property_id.clone(),
-            expected_rev: None,
-            actor: Actor::STRIPE,
-            as_admin: false,
-            reason: None,
-            requested_at: self.now(),
-        };
-        let id = Uuid::new_v5(&ledger.booking_id.as_uuid(), format!("settle|{}", ledger.totals_rev).as_bytes());
-        let key = self.topology.command_key(BOOKING_SETTLE_PAYMENT, ledger.property_id.as_str());
-        let command = SettlePayment { header, ledger: ledger.summary() };
-        Ok(Some(
-            Outgoing::command(key, id, &command)?
-                .with_correlation_id(ledger.booking_id.as_uuid())
-                .with_actor(Actor::STRIPE),
-        ))
+        let is_behind = head.ledger_rev() < ledger.totals_rev;
+        is_behind.then(|| settle_payment(ledger, &self.topology, self.now())).transpose()
     }
 
     /// The command for a refund that the booking decided and that was impossible then, during a dispute for example, or

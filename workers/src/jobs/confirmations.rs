@@ -345,7 +345,7 @@ fn emit_outcome(job: &mut Job<Arc<BookingCommand>>, decision: Decision) -> Resul
 fn may_owe_less(event: &BookingEvent) -> bool {
     let Some(ledger) = event.payment.ledger.as_ref().filter(|ledger| ledger.captured > 0) else { return false };
     match event.action {
-        Some(Action::Modify | Action::Reinstate) => true,
+        Some(Action::Modify | Action::HoldChange | Action::Reinstate) => true,
         Some(Action::RecordPayment) => ledger.charged_back > 0,
         // A late payment got beds after all.
         Some(Action::Confirm) => event.payment.expires_at.is_some_and(|expires_at| expires_at <= event.occurred_at),

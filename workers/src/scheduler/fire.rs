@@ -4,16 +4,17 @@
 //! fire covers the properties whose time has come since the previous one, so that the next fire makes up for an outage.
 
 use super::schedule::{Schedule, Task};
+use crate::ledgers;
 use crate::mail::decide::REMINDER_DAYS_BEFORE;
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use pvt_domain::actor::Actor;
 use pvt_domain::business_day::{business_date, instant_of};
 use pvt_domain::ids::{BookingId, PropertyId, fire_id};
 use pvt_domain::inventory::Property;
 use pvt_domain::messages::{
     BOOKING_MARK_NO_SHOW, CommandHeader, ExpireCheckout, MarkNoShow, NOTIFICATION_SEND, NotificationKind,
-    PAYMENT_EXPIRE_CHECKOUT, RECONCILE_PAYMENTS, RECONCILE_PROPERTY, ReconcilePayments, ReconcileProperty,
-    SendNotification,
+    PAYMENT_EXPIRE_CHECKOUT, PAYMENT_REFUND, RECONCILE_PAYMENTS, RECONCILE_PROPERTY, ReconcilePayments,
+    ReconcileProperty, Refund, SendNotification,
 };
 use pvt_domain::nights::Nights;
 use pvt_messaging::{EncodeError, Outgoing, PublishError, Topology};
@@ -29,6 +30,12 @@ const ARRIVAL_SOON_TIME: NaiveTime = clock(9);
 const ARRIVAL_TODAY_TIME: NaiveTime = clock(7);
 /// Days that are caught up after an outage. Older reminders would be dropped, and one audit covers all days before it.
 const MAX_DAYS_BACK: u64 = 3;
+/// Age of a refund or of totals from which on their command counts as lost.
+const IN_FLIGHT: TimeDelta = TimeDelta::minutes(15);
+/// How far back bookings are looked for that do not know their ledger's totals.
+const LOOKBACK: TimeDelta = TimeDelta::hours(25);
+/// Most refunds, and most bookings, that one fire continues.
+const MAX_RESUMED: i64 = 1_000;
 /// How far back the audit looks for no-shows.
 const AUDIT_LOOKBACK: Days = Days::new(365);
 
@@ -113,6 +120,42 @@ pub(super) fn expire_hold(
     Ok(Outgoing::command(key, id, &command)?.with_correlation_id(hold.booking_id.as_uuid()).with_actor(actor))
 }
 
+/// The commands that continue what lost commands left behind: refunds that Stripe has not made, and bookings that do
+/// not know their ledger's totals. Younger ones may still be on their way.
+pub(super) async fn resume_payments(
+    schedule: &Schedule,
+    fire: DateTime<Utc>,
+    mongo: &Mongo,
+    topology: &Topology,
+) -> Result<Vec<Outgoing>, FireError> {
+    let scaled =
+        |span: TimeDelta| i32::try_from(topology.retry_divisor()).map_or(span, |divisor| span / divisor.max(1));
+    let until = (fire - scaled(IN_FLIGHT)).into();
+    let mut commands = Vec::new();
+    for refund in mongo.ledgers().open_refunds(until, MAX_RESUMED).await? {
+        let actor = Actor::schedule(&schedule.name);
+        let at = fire.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let id = fire_id(&schedule.name, &at, &refund.booking_id.to_string());
+        let (booking_id, property_id) = (refund.booking_id, refund.property_id);
+        let command =
+            Refund { booking_id, property_id, request: None, actor: actor.clone(), requested_at: fire.into() };
+        let command = Outgoing::command(topology.command_key(PAYMENT_REFUND, ""), id, &command)?;
+        commands.push(command.with_correlation_id(booking_id.as_uuid()).with_actor(actor));
+    }
+    let since = (fire - LOOKBACK).into();
+    for ledger in mongo.ledgers().ahead_of_bookings(since, until, MAX_RESUMED).await? {
+        commands.push(ledgers::settle_payment(&ledger, topology, fire.into())?);
+    }
+    if !commands.is_empty() {
+        tracing::warn!(
+            schedule = schedule.name,
+            commands = commands.len(),
+            "continuing payments that were left behind"
+        );
+    }
+    Ok(commands)
+}
+
 /// The commands of one fire at one property.
 pub(super) async fn property_commands(
     schedule: &Schedule,
@@ -128,7 +171,7 @@ pub(super) async fn property_commands(
     let property = &inventory.property;
     let mut commands = Vec::new();
     match schedule.task {
-        Task::ReconcileProperties | Task::ExpireHolds | Task::ReconcilePayments => {}
+        Task::ReconcileProperties | Task::ExpireHolds | Task::ReconcilePayments | Task::ResumePayments => {}
         Task::NightAudit => {
             if let Some(today) = window.days(property, property.business_day_cutoff).pop() {
                 let since = today.checked_sub_days(AUDIT_LOOKBACK).unwrap_or(today);
@@ -175,7 +218,11 @@ fn arrivals_to_remind(task: Task, window: FireWindow, property: &Property) -> Ve
         }
         // An arrival of an earlier day needs no reminder any more.
         Task::RemindArrivalToday => window.days(property, ARRIVAL_TODAY_TIME).pop().into_iter().collect(),
-        Task::ReconcileProperties | Task::NightAudit | Task::ExpireHolds | Task::ReconcilePayments => Vec::new(),
+        Task::ReconcileProperties
+        | Task::NightAudit
+        | Task::ExpireHolds
+        | Task::ReconcilePayments
+        | Task::ResumePayments => Vec::new(),
     }
 }
 

@@ -197,6 +197,13 @@ impl<'a> Runner<'a> {
                 let command = fire::reconcile_payments(self.schedule, fire, &self.scheduler.topology)?;
                 self.publish(&[command]).await?;
             }
+            Task::ResumePayments => {
+                let Scheduler { mongo, topology, .. } = self.scheduler;
+                let commands = fire::resume_payments(self.schedule, fire, mongo, topology).await?;
+                if !self.schedule.dry_run {
+                    self.publish(&commands).await?;
+                }
+            }
             Task::ReconcileProperties | Task::NightAudit | Task::RemindArrivalSoon | Task::RemindArrivalToday => {
                 self.fire_at_properties(progress, window, done).await?;
             }

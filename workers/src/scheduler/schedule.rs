@@ -19,6 +19,8 @@ const REMIND_ARRIVAL_TODAY: &str = "remind_arrival_today";
 const EXPIRE_HOLDS: &str = "expire_holds";
 /// Replays events of Stripe that were missed.
 const RECONCILE_PAYMENTS: &str = "reconcile_payments";
+/// Continues refunds and totals whose commands were lost.
+const RESUME_PAYMENTS: &str = "resume_payments";
 /// Second, minute, hour, day of month, month, day of week: every full hour.
 const HOURLY: &str = "0 0 * * * *";
 /// Guests wait for the beds of unpaid holds.
@@ -27,9 +29,10 @@ const EVERY_MINUTE: &str = "0 * * * * *";
 const QUARTERLY: &str = "0 */15 * * * *";
 
 /// All schedules.
-const SCHEDULES: [(&str, &str, Task); 6] = [
+const SCHEDULES: [(&str, &str, Task); 7] = [
     (EXPIRE_HOLDS, EVERY_MINUTE, Task::ExpireHolds),
     (RECONCILE_PAYMENTS, HOURLY, Task::ReconcilePayments),
+    (RESUME_PAYMENTS, HOURLY, Task::ResumePayments),
     (RECONCILE_PROPERTIES, HOURLY, Task::ReconcileProperties),
     (NIGHT_AUDIT, QUARTERLY, Task::NightAudit),
     (REMIND_ARRIVAL_SOON, QUARTERLY, Task::RemindArrivalSoon),
@@ -51,6 +54,8 @@ pub enum Task {
     ExpireHolds,
     /// Compares Stripe's events and balance transactions with our ledgers.
     ReconcilePayments,
+    /// Requests refunds again that Stripe has not made, and gives bookings the totals that they do not know.
+    ResumePayments,
 }
 
 /// The policy for fires that were missed.

@@ -13,6 +13,7 @@ mod payment_sweeps;
 mod payments;
 mod reassignments;
 mod reconciliation;
+mod resumed_payments;
 mod scheduler;
 mod scheduler_failures;
 mod stripe_objects;

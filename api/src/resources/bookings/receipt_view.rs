@@ -27,6 +27,8 @@ pub(crate) struct Phrases {
     refund: &'static str,
     chargeback: &'static str,
     chargeback_reversal: &'static str,
+    other_currency: &'static str,
+    refund_manual: &'static str,
     card: &'static str,
     cash: &'static str,
     terminal: &'static str,
@@ -65,6 +67,8 @@ const ENGLISH: Phrases = Phrases {
     refund: "Refund",
     chargeback: "Chargeback",
     chargeback_reversal: "Chargeback reversed",
+    other_currency: "Paid in another currency (we will contact you)",
+    refund_manual: "Still to be refunded at the front desk or by arrangement",
     card: "card",
     cash: "cash",
     terminal: "card terminal",
@@ -106,6 +110,8 @@ const FRENCH: Phrases = Phrases {
     refund: "Remboursement",
     chargeback: "Rejet de débit",
     chargeback_reversal: "Rejet annulé",
+    other_currency: "Payé dans une autre devise (nous vous contacterons)",
+    refund_manual: "Reste à rembourser à la réception ou selon accord",
     card: "carte",
     cash: "espèces",
     terminal: "terminal de paiement",
@@ -219,6 +225,13 @@ impl<'a> Receipt<'a> {
             ),
             amount: Money::new(entry.amount, ledger.currency).to_string(),
         });
+        let known = booking.payment.ledger();
+        let other_currencies = known
+            .other_currencies
+            .iter()
+            .map(|paid| ReceiptRow { label: phrases.other_currency.to_owned(), amount: paid.to_string() });
+        let manual = Some(booking.payment.refunds_due().manual).filter(|amount| *amount > 0);
+        let manual = manual.map(|amount| ReceiptRow { label: phrases.refund_manual.to_owned(), amount: money(amount) });
         Self {
             phrases,
             hostel: &inventory.property.name,
@@ -230,7 +243,7 @@ impl<'a> Receipt<'a> {
             prices: nights.chain(taxes).chain(fee_row).collect(),
             total: money(price.total + change_fee),
             cancellation_fee: booking.cancellation_fee.map(money),
-            payments: payments.collect(),
+            payments: payments.chain(other_currencies).chain(manual).collect(),
             balance: money(booking.balance()),
         }
     }
@@ -242,6 +255,8 @@ mod tests {
     use crate::resources::payments::fixtures::{at, paid, recorded};
     use pvt_domain::booking::Booking;
     use pvt_domain::demo;
+    use pvt_domain::ledger::Summary;
+    use pvt_domain::money::{Currency, Money};
     use serde_json::json;
 
     fn stored(locale: Option<&str>) -> Booking {
@@ -275,6 +290,18 @@ mod tests {
             [line("2027-01-15 – Payment (card)", "100.00 CAD"), line("2027-01-15 – Refund (cash)", "-5.00 CAD")]
         );
         assert_eq!((receipt.total.as_str(), receipt.stays.len()), ("89.25 CAD", 1));
+    }
+
+    #[test]
+    fn receipt_shows_other_currencies_and_what_staff_return() {
+        let (mut booking, inventory) = (stored(Some("en-CA")), demo::inventory());
+        let usd = Money::new(7_500, Currency::USD);
+        booking.payment.ledger =
+            Some(Summary { captured: 10_000, manual: 10_000, other_currencies: vec![usd], ..Summary::default() });
+        booking.payment.to_refund = booking.total_to_refund();
+        let receipt = Receipt::new(&booking, booking.price.as_ref().unwrap(), &inventory, None);
+        let amounts: Vec<&str> = receipt.payments.iter().map(|row| row.amount.as_str()).collect();
+        assert_eq!(amounts, ["75.00 USD", "10.75 CAD"], "paid 100.00 in cash of 89.25");
     }
 
     #[test]

@@ -87,9 +87,16 @@ impl Ledger {
             .filter(|instruction| self.instruction_state(instruction) == InstructionState::Open)
     }
 
+    /// Open instructions in the ledger's currency.
+    fn open_in_currency(&self) -> impl Iterator<Item = &RefundInstruction> {
+        self.open_instructions().filter(|instruction| {
+            self.intents.get(&instruction.intent).is_none_or(|payment| self.is_ours(&payment.currency))
+        })
+    }
+
     /// Amount of open instructions in the ledger's currency: as good as refunded.
     pub fn instructed(&self) -> i64 {
-        self.succeeded().map(|payment| self.instructed_of(payment)).sum()
+        self.open_in_currency().map(|instruction| instruction.amount).sum()
     }
 
     fn instructed_of(&self, payment: &IntentFact) -> i64 {
@@ -158,9 +165,9 @@ impl Ledger {
     /// Amount that Stripe returns of a total of `to_refund` and that is not instructed yet.
     fn shortfall(&self, to_refund: i64) -> i64 {
         let instructed: i64 = self
-            .succeeded()
-            .filter(|payment| !self.is_frozen(&payment.id))
-            .map(|payment| self.instructed_of(payment))
+            .open_in_currency()
+            .filter(|instruction| !self.is_frozen(&instruction.intent))
+            .map(|instruction| instruction.amount)
             .sum();
         (self.summary().refunds_due(to_refund).automatic - instructed).max(0)
     }

@@ -27,6 +27,7 @@ pub(crate) const INDEXES: &[Index] = &[
     (COLLECTION, &[("property_id", 1), ("updated_at", 1), ("_id", 1)], false),
     (COLLECTION, &[("updated_at", 1), ("_id", 1)], false),
     (COLLECTION, &[("attention", 1), ("updated_at", 1), ("_id", 1)], false),
+    (COLLECTION, &[("open_refund_since", 1)], false),
 ];
 
 /// A ledger as stored: with what needs attention, so that it can be queried.
@@ -35,6 +36,19 @@ struct Stored<'a> {
     #[serde(flatten)]
     ledger: &'a Ledger,
     attention: Vec<Attention>,
+    /// When the oldest refund was instructed that Stripe has not made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_refund_since: Option<Timestamp>,
+}
+
+/// A ledger with a refund that Stripe has not made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct OpenRefund {
+    /// Its booking.
+    #[serde(rename = "_id")]
+    pub booking_id: BookingId,
+    /// The booking's property.
+    pub property_id: PropertyId,
 }
 
 /// Filter of a list of ledgers.
@@ -214,7 +228,8 @@ impl Ledgers<'_> {
             |error: mongodb::bson::error::Error| StoreError::Broken { store: "mongodb", message: error.to_string() };
         let stored = |ledger: &Ledger| {
             let attention = ledger.attention().into_iter().collect();
-            serialize_to_bson(&Stored { ledger, attention }).map_err(broken)
+            let open_refund_since = ledger.open_instructions().map(|instruction| instruction.instructed_at).min();
+            serialize_to_bson(&Stored { ledger, attention, open_refund_since }).map_err(broken)
         };
         let (new, changed): (Vec<&Ledger>, Vec<&Ledger>) = ledgers.iter().partition(|ledger| ledger.rev == 1);
         let mut all = true;
@@ -238,6 +253,45 @@ impl Ledgers<'_> {
             all &= self.0.update_each(COLLECTION, updates, refused).await? == changed.len();
         }
         Ok(all)
+    }
+
+    /// Ledgers with a refund that was instructed until this instant and that Stripe has not made, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn open_refunds(self, until: Timestamp, limit: i64) -> Result<Vec<OpenRefund>, StoreError> {
+        let found = self
+            .0
+            .collection::<OpenRefund>(COLLECTION)
+            .find(doc! { "open_refund_since": { "$lte": until.to_string() } })
+            .projection(doc! { "property_id": 1 })
+            .sort(doc! { "open_refund_since": 1 })
+            .limit(limit)
+            .await?;
+        Ok(found.try_collect().await?)
+    }
+
+    /// Ledgers that changed last between these instants and whose bookings do not know their totals.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn ahead_of_bookings(
+        self,
+        since: Timestamp,
+        until: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<Ledger>, StoreError> {
+        let known = doc! { "$ifNull": [{ "$first": "$booking.payment.ledger.ledger_rev" }, 0] };
+        let pipeline = [
+            doc! { "$match": { "updated_at": { "$gte": since.to_string(), "$lte": until.to_string() } } },
+            doc! { "$lookup": { "from": super::bookings::COLLECTION, "localField": "_id", "foreignField": "_id",
+            "as": "booking", "pipeline": [{ "$project": { "payment.ledger.ledger_rev": 1 } }] } },
+            doc! { "$match": { "booking": { "$ne": [] }, "$expr": { "$gt": ["$sums_rev", known] } } },
+            doc! { "$limit": limit },
+            doc! { "$unset": "booking" },
+        ];
+        let found = self.0.collection::<Ledger>(COLLECTION).aggregate(pipeline).await?.with_type::<Ledger>();
+        Ok(found.try_collect().await?)
     }
 
     /// Every ledger that changed at this instant or later, one by one, in no order.
