@@ -95,8 +95,10 @@ impl AccountMails<'_> {
             NotificationStatus::Waiting => {}
         }
         let as_read = doc! { "_id": &row.key, "attempts": found.attempts, "status": { "$in": ["sending", "waiting"] } };
-        let change = doc! { "$set": { "status": "sending", "process": &row.process, "updated_at": row.updated_at.to_string() },
-        "$inc": { "attempts": 1 } };
+        let change = doc! {
+            "$set": { "status": "sending", "process": &row.process, "updated_at": row.updated_at.to_string() },
+            "$inc": { "attempts": 1 },
+        };
         let taken = self.rows().update_one(as_read, change).await?;
         Ok(if taken.modified_count == 1 { AccountMailClaim::Claimed } else { AccountMailClaim::InProgress })
     }

@@ -127,7 +127,8 @@ impl Notifications<'_> {
         Ok(found.map_ok(|row| (row.key.clone(), row)).try_collect().await?)
     }
 
-    /// Claims unfinished rows for a sender of this process and returns the keys it claimed; other senders were faster with the rest.
+    /// Claims unfinished rows for a sender of this process and returns the keys it claimed; other senders were faster
+    /// with the rest.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails; then any of the rows may have been claimed.

@@ -15,6 +15,10 @@ const COLLECTION: &str = "payment_sweeps";
 /// The newest run.
 pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("until", -1)], false)];
 
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 /// Sums of one day and one kind of entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaySum {
@@ -47,12 +51,12 @@ pub struct PaymentSweep {
     /// Events that Stripe has.
     pub events: u32,
     /// Whether every event up to the run was read; else the next run continues.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub complete: bool,
     /// Events that were never received.
     pub missing: u32,
     /// Of these, events that are too large for a message: stored, and their payments read from Stripe.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub oversize: u32,
     /// Events that were replayed into intake.
     pub replayed: u32,
