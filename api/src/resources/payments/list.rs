@@ -2,6 +2,7 @@
 //!
 //! Payments are listed by ledger, the last changed first. A short page may still have a next one.
 
+use super::show::booking_filter;
 use crate::auth::policy::Caller;
 use crate::http::extract::QueryParams;
 use crate::http::pagination::{Page, PageQuery, Paged};
@@ -74,10 +75,7 @@ async fn filter(
     query: ListQuery,
     after: Option<Position>,
 ) -> Result<LedgerFilter, Problem> {
-    let booking = query.booking_id.map(|text| text.parse::<BookingId>());
-    let booking = booking
-        .transpose()
-        .map_err(|_| Problem::new(problem::INVALID_QUERY, "`booking_id` takes a booking's id, a UUID."))?;
+    let booking = booking_filter(query.booking_id)?;
     let properties: Vec<PropertyId> =
         app.inventory_cache.all().keys().filter(|property| caller.is_staff_of(property)).cloned().collect();
     let requested: Option<PropertyId> = query.property_id.map(PropertyId::new);

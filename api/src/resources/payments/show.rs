@@ -51,7 +51,7 @@ pub(super) async fn show(
     credentials: BookingCredentials,
     PathId(PaymentId(id)): PathId<PaymentId>,
 ) -> Result<Shown<PaymentView>, Problem> {
-    let booking_id: Option<BookingId> = query.booking_id.and_then(|text| text.parse().ok());
+    let booking_id = booking_filter(query.booking_id)?;
     let access = credentials.access(&app, booking_id, None)?;
     let caller = &credentials.caller;
     let view = match access.filter(BookingAccess::has_token) {
@@ -63,6 +63,12 @@ pub(super) async fn show(
         None => visible_payment(&app, caller, &id).await?,
     };
     view.map(|view| Shown::new(&view.visible_to(caller))).ok_or_else(|| problem::NOT_FOUND.into())
+}
+
+/// The booking that a query names.
+pub(super) fn booking_filter(text: Option<String>) -> Result<Option<BookingId>, Problem> {
+    let booking = text.map(|text| text.parse::<BookingId>()).transpose();
+    booking.map_err(|_| Problem::new(problem::INVALID_QUERY, "`booking_id` takes a booking's id, a UUID."))
 }
 
 /// The ledger of a payment, as it is stored.

@@ -119,6 +119,7 @@ async fn staff_violations_are_reported() {
         ("/api/payments/analytics?property_id=pvt-montreal&from=2027-01-01&until=2027-02-01", 503),
         ("/api/payments?property_id=castle", 404),
         ("/api/payments?booking_id=x", 400),
+        ("/api/payments/pi_1?booking_id=x", 400),
         ("/api/payments?attention=true", 503),
         ("/api/disputes", 403),
     ] {
