@@ -130,15 +130,15 @@ async fn blocked_beds_leave_search_results_and_stays_are_reassigned() -> Result<
 
 #[tokio::test]
 async fn search_follows_rates_restrictions_and_inventory() -> Result<()> {
-    let house = dormitory(PROPERTY, 2);
-    let stack = StackBuilder::new().selling([house.clone()]).start().await?;
+    let seed = dormitory(PROPERTY, 2);
+    let stack = StackBuilder::new().selling([seed.clone()]).start().await?;
     wait_for_availability(&stack, (20, 2, 1), 2, true).await?;
     let entry = |action: &str| {
         AuditEntry::new(Uuid::new_v4(), Utc::now().into(), "staff:test", action.to_owned(), PROPERTY, "")
     };
-    let calendars: Vec<RateCalendar> = house.rate_plans.iter().map(|plan| special_rates(&plan.id)).collect();
+    let calendars: Vec<RateCalendar> = seed.rate_plans.iter().map(|plan| special_rates(&plan.id)).collect();
     ensure!(
-        stack.mongo.rates().save(&PROPERTY.into(), house.rev, &calendars, &entry("rates.set")).await?,
+        stack.mongo.rates().save(&PROPERTY.into(), seed.rev, &calendars, &entry("rates.set")).await?,
         "no other test changes the property"
     );
     eventually("too short a stay", REFRESH_DELAY, || async {
@@ -164,13 +164,13 @@ async fn search_follows_rates_restrictions_and_inventory() -> Result<()> {
     );
     assert_eq!(stack.client.get(&cheap).await?.body, json!({ "items": [] }));
 
-    let mut changed = house.clone();
-    changed.rev = house.rev + 2;
+    let mut changed = seed.clone();
+    changed.rev = seed.rev + 2;
     changed.rooms[0]
         .bed_states
         .insert("r-2".into(), BedState { service: BedService::OutOfService, cleanliness: Cleanliness::Dirty });
     ensure!(
-        stack.mongo.inventories().replace(&changed, house.rev + 1, &entry("bed.set"), &[]).await?,
+        stack.mongo.inventories().replace(&changed, seed.rev + 1, &entry("bed.set"), &[]).await?,
         "no other test changes the property"
     );
     eventually("a bed less", REFRESH_DELAY, || async {

@@ -119,7 +119,7 @@ async fn links_do_what_they_are_for_and_leak_nowhere() -> Result<()> {
     })
     .await?;
 
-    // Whoever comes without a token is given none.
+    // Visitors without a token are given none.
     let over = page(&stack, &format!("/api/bookings/{}/pay", booked.id), Some(&cashier)).await?;
     let location = over.headers()["location"].to_str()?.to_owned();
     assert_eq!((over.status(), location.contains("token")), (StatusCode::SEE_OTHER, false), "{location}");

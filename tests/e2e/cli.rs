@@ -65,7 +65,7 @@ async fn migrate_and_topology_apply_prepare_empty_stores() -> Result<()> {
     Management::new(namespace.management_url(), "/")?.delete_policies(&namespace.topology()).await?;
     let diff = pvt(&["topology", "diff"], &environment, folder).await?;
     assert_eq!(diff.status.code(), Some(5), "policies are gone: {}", text(&diff));
-    assert!(!text(&diff).contains("retry."), "the ladder needs none: {}", text(&diff));
+    assert!(!text(&diff).contains("retry."), "retry queues need none: {}", text(&diff));
     assert!(pvt(&["topology", "apply"], &environment, folder).await?.status.success());
     let shown = pvt(&["topology", "show"], &environment, folder).await?;
     let definitions: Value = serde_json::from_slice(&shown.stdout).with_context(|| text(&shown))?;
@@ -210,9 +210,9 @@ async fn discard_requires_reason() -> Result<()> {
     let dry = stack.pvt(&["dead", "discard", one, "--reason", "test", "--dry-run"]).await?;
     assert!(dry.status.success() && text(&dry).contains("1 would be"), "{}", text(&dry));
     let discarded = stack.pvt(&["dead", "discard", one, "--reason", "unknown sender"]).await?;
-    assert!(discarded.status.success() && text(&discarded).contains("1 thrown away"), "{}", text(&discarded));
+    assert!(discarded.status.success() && text(&discarded).contains("1 discarded"), "{}", text(&discarded));
     let rest = stack.pvt(&["dead", "discard", "--all", "--class", "invalid_envelope", "--reason", "the same"]).await?;
-    assert!(rest.status.success() && text(&rest).contains("1 thrown away"), "{}", text(&rest));
+    assert!(rest.status.success() && text(&rest).contains("1 discarded"), "{}", text(&rest));
     let left = stack.pvt_json(&["dead", "list", "--json"]).await?;
     assert_eq!((left.as_array().map(Vec::len), &left[0]["id"]), (Some(1), &Value::from(id.to_string())));
     stack.end(Expectations::clean().dead("emails", 1)).await

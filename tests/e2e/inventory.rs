@@ -57,7 +57,7 @@ impl<'a> Key<'a> {
 async fn set_up(admin: &Key<'_>) -> Result<()> {
     let property = json!({ "id": PROPERTY, "name": "PVT Québec", "address": "19 rue Sainte-Ursule, \
         Québec", "time_zone": "America/Toronto", "currency": "CAD" });
-    admin.made("/properties", "house", &property).await?;
+    admin.made("/properties", "property", &property).await?;
     admin
         .made(
             "/room-types",

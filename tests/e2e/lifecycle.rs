@@ -168,12 +168,12 @@ async fn booking_lifecycle_from_request_to_check_out() -> Result<()> {
     assert_eq!(staff.command(&ours, "checkout", &json!({})).await?.problem()?, "state_conflict");
     assert_eq!(staff.succeed(&ours, "checkin", &json!({})).await?.text("/status"), "checked_in");
     let inside = guest_changes(&stack, &ours, &[("if-match", "\"4\"")], &json!({ "stays": [{ "guests": 1 }] })).await?;
-    assert_eq!(inside.problem()?, "state_conflict", "guests in the house ask the desk");
+    assert_eq!(inside.problem()?, "state_conflict", "after check-in only the front desk changes a stay");
     let extended = staff
         .change(
             &ours,
             4,
-            &json!({ "stays": [{ "departure": today() + Days::new(6) }], "reprice": false, "reason": "on the house" }),
+            &json!({ "stays": [{ "departure": today() + Days::new(6) }], "reprice": false, "reason": "goodwill" }),
         )
         .await?;
     assert_eq!(

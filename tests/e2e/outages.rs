@@ -228,7 +228,7 @@ async fn faulty_mail_server_receives_every_mail_once() -> Result<()> {
 async fn refused_recipient_is_final() -> Result<()> {
     let stack = StackBuilder::new().start().await?;
     stack.mailbox.inject_fault(&json!({ "mode": "550", "next": 1 })).await?;
-    let booked = stack.client.book("nobody-there", &body(1)).await?;
+    let booked = stack.client.book("no-worker", &body(1)).await?;
     let refused = || async {
         let ledger = stack.stores.records().await?.notifications;
         ensure!(ledger.len() == 1, "{ledger:?}");

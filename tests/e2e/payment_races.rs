@@ -124,9 +124,9 @@ async fn webhook_flood_with_kills_is_applied_once() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hold_expiry_racing_payment_has_one_outcome() -> Result<()> {
-    let mut house = large_property();
-    house.property.hold_minutes = 60;
-    let stack = separate_processes().selling([house]).start().await?;
+    let mut seed = large_property();
+    seed.property.hold_minutes = 60;
+    let stack = separate_processes().selling([seed]).start().await?;
     let racing = held(&stack, RACING).await?;
     // Payments and hold expiries at random moments of the same few seconds, with other guests requesting the beds as
     // soon as they are released.

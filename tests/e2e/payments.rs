@@ -329,7 +329,7 @@ async fn card_numbers_are_refused_and_never_stored() -> Result<()> {
 }
 
 /// A bank debit that fails after days leaves the app's payment as it was before: the guest tries again, and a hold
-/// that nobody pays any more ends.
+/// that is never paid ends.
 #[tokio::test]
 async fn failed_bank_debit_can_be_paid_again_or_expires() -> Result<()> {
     let stack = start().await?;

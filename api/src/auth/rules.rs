@@ -5,13 +5,13 @@ use super::policy::{Access, Bucket, Rule};
 use pvt_service::tokens::Purpose;
 use pvt_stores::mongo::api_keys::Scope;
 
-/// Everybody; no credential is looked at.
+/// All callers; no credential is looked at.
 pub(crate) const OPEN: Rule = Rule::new(Access::Open);
-/// Everybody, however often: probes, and callers that prove themselves by a signature.
+/// All callers, without a limit: probes, and callers that prove themselves by a signature.
 pub(crate) const OPEN_UNLIMITED: Rule = OPEN.limited_by(Bucket::Unlimited);
-/// Everybody, as often as passwords may be tried.
+/// All callers, as often as passwords may be tried.
 pub(crate) const OPEN_PASSWORD: Rule = OPEN.limited_by(Bucket::Auth);
-/// Everybody; a credential that is sent must be valid.
+/// All callers; a credential that is sent must be valid.
 pub(crate) const PUBLIC: Rule = Rule::new(Access::Public);
 /// Users who have logged in.
 pub(crate) const ACCOUNT: Rule = Rule::new(Access::Account);
@@ -27,7 +27,7 @@ pub(crate) const INVENTORY_STAFF: Rule = Rule::new(Access::Staff).scoped(Scope::
 pub(crate) const RATES_ADMIN: Rule = Rule::new(Access::Admin).scoped(Scope::RatesWrite);
 /// Administrators who read reports.
 pub(crate) const REPORTS_ADMIN: Rule = Rule::new(Access::Admin).scoped(Scope::ReportsRead);
-/// Everybody who asks for a booking.
+/// All callers who request a booking.
 pub(crate) const BOOKING_REQUEST: Rule =
     Rule::new(Access::Public).scoped(Scope::BookingsWrite).limited_by(Bucket::Booking);
 /// A booking's guest, client and staff, to read it.

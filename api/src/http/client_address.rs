@@ -13,7 +13,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The address that a request was sent from: the peer's, or behind proxies of ours the last one that is none of them.
 pub(crate) fn client_address(extensions: &Extensions, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
-    // Without a peer everybody is one stranger, and counted as one.
+    // Without a peer all callers share one address, and its limits.
     let peer = extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.to_canonical());
     let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(*address));
     let mut nearest = peer;

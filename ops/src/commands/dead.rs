@@ -233,7 +233,7 @@ impl Discard {
         })
         .await?;
         if selection.dry_run || chosen.is_empty() {
-            return report(chosen.len(), "would be thrown away");
+            return report(chosen.len(), "would be discarded");
         }
         append_audit_entries(&config, &chosen, &self.reason).await?;
         let chosen: HashSet<(Uuid, String)> = chosen.into_iter().map(|(id, _, label)| (id, label)).collect();
@@ -246,7 +246,7 @@ impl Discard {
             Disposition::Discard
         })
         .await?;
-        report(count, "thrown away; the audit has the ids and the reason")
+        report(count, "discarded; the audit has the ids and the reason")
     }
 }
 

@@ -354,8 +354,7 @@ impl Reader<'_> {
             (&variables::JWT_PREVIOUS_SECRET, is_published(jwt_previous_secret)),
         ] {
             if published {
-                let problem =
-                    format!("is the development secret, which everybody can read, and {reason}; set your own");
+                let problem = format!("is the development secret, which is public, and {reason}; set your own");
                 self.faults.push(fault(variable, problem));
             }
         }

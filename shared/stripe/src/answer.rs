@@ -75,7 +75,7 @@ struct Reason {
     decline_code: Option<String>,
 }
 
-/// The object that was asked for.
+/// The requested object.
 pub(crate) fn read<T: DeserializeOwned>(head: &Head, body: &[u8]) -> Result<T, StripeError> {
     if head.status.is_success() {
         parse(body).map_err(|reason| StripeError::Unreadable(head.describe(&reason)))

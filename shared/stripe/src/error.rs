@@ -7,7 +7,7 @@ use thiserror::Error;
 /// A failed call, sorted by what helps. Messages carry neither keys nor card numbers nor mail addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StripeError {
-    /// Stripe does not do it (400, 402, 404 and the like), and will not if it is asked the same again.
+    /// Stripe does not do it (400, 402, 404 and the like), and will not if the same request is sent again.
     #[error("Stripe refused ({kind}{}): {message}", code.as_ref().map(|code| format!(", {code}")).unwrap_or_default())]
     Refused {
         /// Stripe's name for it, for example `resource_missing`, `card_declined`, `charge_already_refunded`.
@@ -64,7 +64,7 @@ impl StripeError {
         }
     }
 
-    /// Whether what was asked about does not exist.
+    /// Whether the requested object does not exist.
     pub fn is_missing(&self) -> bool {
         self.code() == Some("resource_missing")
     }

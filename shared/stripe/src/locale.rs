@@ -22,10 +22,10 @@ mod tests {
 
     #[test]
     fn a_language_is_better_than_none() {
-        for (asked, given) in
+        for (wanted, given) in
             [("fr-CA", "fr-CA"), ("fr_ca", "fr-CA"), ("fr-CH", "fr"), ("en-CA", "en"), ("tlh", "auto"), ("", "auto")]
         {
-            assert_eq!(nearest(asked), given, "{asked}");
+            assert_eq!(nearest(wanted), given, "{wanted}");
         }
     }
 }

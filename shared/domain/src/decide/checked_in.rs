@@ -20,7 +20,7 @@ pub(super) struct ChangedStay<'a> {
 }
 
 impl Decider<'_> {
-    /// The moves that a change of a booking orders; none unless its guests are in the house.
+    /// The moves that a change of a booking orders; none unless its guests have checked in.
     ///
     /// # Errors
     /// Refused when guests would change beds tonight without staff naming them, or when tonight's bed is not ready.

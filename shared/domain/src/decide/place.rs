@@ -373,7 +373,7 @@ impl UnitPool {
         Some(all)
     }
 
-    /// Whether every night has a unit for all of these stays, whoever would have to give way.
+    /// Whether every night has a unit for all of these stays, whichever bookings would have to move.
     fn has_room_for(&self, demand: &Demand) -> bool {
         let mut problem = self.problem.clone();
         for (_, span, guests) in &demand.open {

@@ -65,7 +65,7 @@ const UNKNOWN_FOR_SECS: i64 = 600;
 impl Ledger {
     /// Opens the attempt of this id, or returns it; an open one for the same amount is reused. `None` when there were
     /// too many. Attempts that never reached Stripe are dropped after some time, so that an outage of Stripe locks
-    /// nobody out.
+    /// no guest out.
     pub fn open(&mut self, id: Uuid, channel: PaymentChannel, amount: i64, now: Timestamp) -> Option<OpenedAttempt> {
         let known = self.attempts.iter().position(|attempt| attempt.id == id);
         let (earlier, amount) = known

@@ -1,4 +1,4 @@
-//! Retry delays: exchanges with a queue each that hold a message for a while (the retry ladder).
+//! Retry delays: exchanges with a queue each that hold a message for a while.
 
 use std::time::Duration;
 

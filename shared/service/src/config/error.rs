@@ -29,7 +29,7 @@ pub struct ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.faults.len();
-        write!(f, "the configuration has {count} {}:", if count == 1 { "fault" } else { "faults" })?;
+        write!(f, "the configuration has {count} {}:", if count == 1 { "problem" } else { "problems" })?;
         self.faults.iter().try_for_each(|fault| write!(f, "\n  - {fault}"))
     }
 }

@@ -52,7 +52,7 @@ fn all_invalid_settings_are_reported_at_once() {
     let text = read(&[("PVT_HTTP_ADDR", "8080")]).unwrap_err().to_string();
     assert_eq!(
         text,
-        "the configuration has 1 fault:\n  - PVT_HTTP_ADDR: is not an address with a port (example: 0.0.0.0:8080)"
+        "the configuration has 1 problem:\n  - PVT_HTTP_ADDR: is not an address with a port (example: 0.0.0.0:8080)"
     );
 }
 
@@ -177,7 +177,7 @@ fn api_and_workers_of_one_machine_answer_operators_apart() {
 
 #[test]
 fn a_stripe_key_fits_where_it_is_used() {
-    assert!(read(PRODUCTION).unwrap().stripe_secret_key.is_none(), "a house may take cash alone");
+    assert!(read(PRODUCTION).unwrap().stripe_secret_key.is_none(), "a property may take cash alone");
     let config = read(&production_with(&[("STRIPE_SECRET_KEY", "rk_live_1")])).unwrap();
     assert_eq!(
         (config.stripe_api_base.as_str(), config.stripe_api_version.as_str()),

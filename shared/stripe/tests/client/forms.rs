@@ -35,13 +35,17 @@ async fn session_request_is_as_documented() {
     let server = Server::new([says(200, session("open"))]).await;
     let made = server.client.create_session(&new_session(), "session:b-1:1").await.unwrap();
     assert_eq!((made.id.as_str(), made.amount_total), ("cs_1", 4_410));
-    let asked = server.only();
-    assert_eq!((asked.method.clone(), asked.path.as_str()), (Method::POST, "/v1/checkout/sessions"));
-    assert_eq!(asked.header("authorization"), Some(format!("Bearer {KEY}").as_str()));
-    assert_eq!(asked.header("stripe-version"), Some(VERSION));
-    assert_eq!(asked.header("idempotency-key"), Some("session:b-1:1"));
-    assert_eq!(asked.header("content-type"), Some("application/x-www-form-urlencoded"));
-    assert!(asked.body.contains("%26+breakfast") && asked.body.contains("guest%2B1%40example.com"), "{}", asked.body);
+    let request = server.only();
+    assert_eq!((request.method.clone(), request.path.as_str()), (Method::POST, "/v1/checkout/sessions"));
+    assert_eq!(request.header("authorization"), Some(format!("Bearer {KEY}").as_str()));
+    assert_eq!(request.header("stripe-version"), Some(VERSION));
+    assert_eq!(request.header("idempotency-key"), Some("session:b-1:1"));
+    assert_eq!(request.header("content-type"), Some("application/x-www-form-urlencoded"));
+    assert!(
+        request.body.contains("%26+breakfast") && request.body.contains("guest%2B1%40example.com"),
+        "{}",
+        request.body
+    );
     let expected = pairs(&[
         ("mode", "payment"),
         ("line_items[0][quantity]", "1"),
@@ -59,7 +63,7 @@ async fn session_request_is_as_documented() {
         ("payment_intent_data[metadata][booking_id]", "b-1"),
         ("payment_intent_data[metadata][demand]", "1"),
     ]);
-    assert_eq!(asked.form, expected);
+    assert_eq!(request.form, expected);
 }
 
 #[tokio::test]
@@ -144,13 +148,13 @@ async fn objects_are_read_by_their_ids() {
     server.client.intent("pi_1").await.unwrap();
     server.client.refund("re_1").await.unwrap();
     server.client.charge("../ch_1?x=1").await.unwrap();
-    let paths: Vec<_> = server.received().into_iter().map(|asked| asked.path).collect();
+    let paths: Vec<_> = server.received().into_iter().map(|request| request.path).collect();
     let expected =
         ["/v1/checkout/sessions/cs_1", "/v1/payment_intents/pi_1", "/v1/refunds/re_1", "/v1/charges/..%2Fch_1%3Fx=1"];
     assert_eq!(paths, expected, "an id is one segment, whatever is in it");
-    assert!(server.received().iter().all(|asked| asked.method == Method::GET
-        && asked.body.is_empty()
-        && asked.header("idempotency-key").is_none()));
+    assert!(server.received().iter().all(|request| request.method == Method::GET
+        && request.body.is_empty()
+        && request.header("idempotency-key").is_none()));
 }
 
 #[tokio::test]

@@ -129,12 +129,12 @@ async fn a_list_has_an_end() {
     let server = Server::new([says(200, page(1)), says(200, last)]).await;
     let ids: Vec<_> = server.client.refunds_of("pi_1").await.unwrap().into_iter().map(|refund| refund.id).collect();
     assert_eq!(ids, ["re_1", "re_2", "re_9"]);
-    let asked = server.received();
+    let requests = server.received();
     assert_eq!(
-        (asked[0].query.get("payment_intent").map(String::as_str), asked[0].query.get("starting_after")),
+        (requests[0].query.get("payment_intent").map(String::as_str), requests[0].query.get("starting_after")),
         (Some("pi_1"), None)
     );
-    assert_eq!(asked[1].query.get("starting_after").map(String::as_str), Some("re_2"));
+    assert_eq!(requests[1].query.get("starting_after").map(String::as_str), Some("re_2"));
 
     let endless = Server::new((0..50).map(|n| says(200, page(2 * n)))).await;
     assert!(matches!(endless.client.refunds_of("pi_1").await, Err(StripeError::Unreadable(_))));

@@ -86,9 +86,9 @@ impl Server {
 
     /// The only request.
     pub(crate) fn only(&self) -> ReceivedRequest {
-        let asked = self.received();
-        assert_eq!(asked.len(), 1, "{asked:?}");
-        asked.into_iter().next().unwrap()
+        let requests = self.received();
+        assert_eq!(requests.len(), 1, "{requests:?}");
+        requests.into_iter().next().unwrap()
     }
 }
 
@@ -111,7 +111,7 @@ async fn answer(
 ) -> Response<Body> {
     let pairs = |text: &[u8]| url::form_urlencoded::parse(text).into_owned().collect();
     let body = String::from_utf8(body.to_vec()).unwrap();
-    let asked = ReceivedRequest {
+    let request = ReceivedRequest {
         method,
         path: uri.path().to_owned(),
         query: pairs(uri.query().unwrap_or_default().as_bytes()),
@@ -119,7 +119,7 @@ async fn answer(
         body,
         headers,
     };
-    script.requests.lock().unwrap().push(asked);
+    script.requests.lock().unwrap().push(request);
     let next = script.answers.lock().unwrap().pop_front();
     match next.unwrap_or_else(|| says(500, error("api_error", None, "the script has ended"))) {
         Answer::Says(status, headers, text) => {

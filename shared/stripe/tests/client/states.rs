@@ -21,9 +21,9 @@ fn unexpected_state() -> Answer {
 async fn an_open_session_is_ended() {
     let server = Server::new([says(200, session("expired"))]).await;
     assert!(matches!(server.client.expire_session("cs_1").await, Ok(Expiry::Expired(_))));
-    let asked = server.only();
+    let request = server.only();
     assert_eq!(
-        (asked.method.as_str(), asked.path.as_str(), asked.body.as_str()),
+        (request.method.as_str(), request.path.as_str(), request.body.as_str()),
         ("POST", "/v1/checkout/sessions/cs_1/expire", "")
     );
 }

@@ -21,9 +21,13 @@ fn back() -> NewRefund {
 async fn another_try_has_the_same_key_and_form() {
     let server = Server::patient([Answer::Hangs, Answer::Cuts, says(200, refund("re_1"))], SHORT).await;
     assert_eq!(server.client.create_refund(&back(), "refund:b-1:3").await.unwrap().id, "re_1");
-    let asked = server.received();
-    assert_eq!(asked.len(), 3);
-    assert!(asked.iter().all(|one| one.header("idempotency-key") == Some("refund:b-1:3") && one.body == asked[0].body));
+    let requests = server.received();
+    assert_eq!(requests.len(), 3);
+    assert!(
+        requests.iter().all(
+            |request| request.header("idempotency-key") == Some("refund:b-1:3") && request.body == requests[0].body
+        )
+    );
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ fn book(property: &mut TestProperty, key: &str, from: u32, until: u32, bed: &str
     assert_eq!(status(&property.assign(key, Some(&[bed]), None)), Some(Status::Confirmed), "{key} in {bed}");
 }
 
-/// X is in the house in `a-1` until the 2nd; Y has that bed from then on, until the 4th. It is the 1st.
+/// X is checked in to `a-1` until the 2nd; Y has that bed from then on, until the 4th. It is the 1st.
 fn checked_in(beds: usize) -> TestProperty {
     let mut property = TestProperty::of(inventory(beds));
     book(&mut property, "x", 1, 2, "a-1");
