@@ -74,6 +74,23 @@ impl ApiError {
         Self::new(401, "invalid_request_error", message)
     }
 
+    /// 403: the restricted API key lacks a right.
+    pub(crate) fn forbidden(account: &str) -> Self {
+        Self::new(
+            403,
+            "invalid_request_error",
+            format!(
+                "The provided key does not have the required permissions for this endpoint on account '{account}'. \
+                Having more permissions would allow this request to continue."
+            ),
+        )
+    }
+
+    /// 400: no version of the API.
+    pub(crate) fn version(given: &str) -> Self {
+        Self::invalid(format!("Invalid Stripe API version: {given}"))
+    }
+
     /// 400: the key was used for another request.
     pub(crate) fn key_reused(key: &str) -> Self {
         Self::new(

@@ -20,6 +20,8 @@ pub(crate) const MAX_DUPLICATES: u32 = 20;
 pub enum RequestFaultKind {
     /// 429 with `Retry-After`; no effect, and nothing is kept under the idempotency key.
     RateLimited,
+    /// 403: the key lacks a right; no effect, and nothing is kept under the idempotency key.
+    Forbidden,
     /// 500 before execution; a retry with the same key executes the request.
     ServerError,
     /// 500 after execution began, without an effect; as at Stripe, the key replays the 500.

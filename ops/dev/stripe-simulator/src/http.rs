@@ -66,7 +66,8 @@ pub(crate) async fn v1(State(simulation): State<Arc<Simulation>>, request: Reque
     let body = body.and_then(|bytes| {
         String::from_utf8(bytes.into()).map_err(|_| ApiError::invalid("Invalid UTF-8 in the request's body"))
     });
-    let reply = match authenticate(&parts.headers).and(body) {
+    let checked = authenticate(&parts.headers).and_then(|()| check_version(version.as_ref()));
+    let reply = match checked.and(body) {
         Err(error) => Reply::Response(failed(&simulation, &error, &request_id).into()),
         Ok(body) => {
             let api_request = ApiRequest {
@@ -117,6 +118,18 @@ fn authenticate(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
+/// Accepts dates with or without the name of a release: `2020-08-27`, `2025-09-30.clover`.
+fn check_version(version: Option<&HeaderValue>) -> Result<(), ApiError> {
+    let Some(version) = version else { return Ok(()) };
+    let text = String::from_utf8_lossy(version.as_bytes());
+    let (date, release) = text.split_once('.').map_or((&*text, None), |(date, release)| (date, Some(release)));
+    let named = |release: &str| !release.is_empty() && release.bytes().all(|letter| letter.is_ascii_lowercase());
+    match chrono::NaiveDate::parse_from_str(date, "%Y-%m-%d") {
+        Ok(_) if release.is_none_or(named) => Ok(()),
+        _ => Err(ApiError::version(&text)),
+    }
+}
+
 fn failed(simulation: &Simulation, error: &ApiError, request_id: &str) -> StoredResponse {
     StoredResponse {
         status: error.status,
@@ -127,12 +140,18 @@ fn failed(simulation: &Simulation, error: &ApiError, request_id: &str) -> Stored
 
 /// Faults before execution, the request itself, then faults after it.
 async fn reply(simulation: &Simulation, api_request: ApiRequest) -> Reply {
-    use RequestFaultKind::{RateLimited, ServerError, ServerErrorAfterEffect, TimeoutAfterEffect, TimeoutBeforeEffect};
+    use RequestFaultKind::{
+        Forbidden, RateLimited, ServerError, ServerErrorAfterEffect, TimeoutAfterEffect, TimeoutBeforeEffect,
+    };
     let fault = simulation.faults.inject(&api_request.method, &api_request.path);
     match &fault {
         Some(fault) if fault.kind == RateLimited => {
             let answer = failed(simulation, &ApiError::rate_limited(), &api_request.request_id);
             Reply::Response(PreparedResponse { answer, original: None, retry_after_s: Some(fault.retry_after_s()) })
+        }
+        Some(fault) if fault.kind == Forbidden => {
+            let error = ApiError::forbidden(&simulation.account);
+            Reply::Response(failed(simulation, &error, &api_request.request_id).into())
         }
         Some(fault) if fault.kind == ServerError => {
             Reply::Response(failed(simulation, &ApiError::internal(), &api_request.request_id).into())

@@ -21,6 +21,8 @@ mod idempotency;
 mod intents;
 #[path = "simulator/pages.rs"]
 mod pages;
+#[path = "simulator/python_sdk.rs"]
+mod python_sdk;
 #[path = "simulator/refunds.rs"]
 mod refunds;
 #[path = "simulator/restart.rs"]

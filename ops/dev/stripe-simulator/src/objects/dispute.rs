@@ -82,10 +82,11 @@ impl Dispute {
             "created": self.created, "currency": self.currency, "enhanced_eligibility_types": [], "evidence": evidence,
             "evidence_details": { "due_by": self.created + EVIDENCE_TIME_S, "enhanced_eligibility": {},
             "has_evidence": !self.evidence.is_empty(),
-                "past_due": false, "submission_count": self.submissions },
+                "past_due": false, "submission_count": self.submissions,
+                "submission_method": if self.submissions > 0 { "manual" } else { "not_submitted" } },
             "is_charge_refundable": false, "livemode": false, "metadata": self.metadata, "payment_intent": self.intent,
             "payment_method_details": { "card": { "brand": "visa", "case_type": "chargeback",
-            "network_reason_code": "10.4" }, "type": "card" },
+            "network": "visa", "network_reason_code": "10.4" }, "type": "card" },
             "reason": self.reason, "status": self.status,
         })
     }

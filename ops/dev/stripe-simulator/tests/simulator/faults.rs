@@ -69,9 +69,11 @@ async fn faults_apply_to_configured_paths_and_are_set_over_http() {
         { "path": "/v1/refunds", "kind": "rate_limited", "retry_after_s": 7 },
         { "path": "/v1/checkout/sessions", "method": "POST", "kind": "server_error", "next": 1 },
         { "path": "/v1/events", "kind": "slow", "delay_ms": 200 },
+        { "path": "/v1/disputes", "kind": "forbidden" },
     ] });
     assert_eq!(set(body).await.status(), 200);
     assert_eq!(harness.post("/v1/refunds", &[]).await.header("retry-after"), Some("7"));
+    assert_eq!(harness.get("/v1/disputes", &[]).await.error(403)["type"], "invalid_request_error");
     assert_eq!(harness.get("/v1/checkout/sessions", &[]).await.status, 200);
     assert_eq!(harness.post("/v1/checkout/sessions", &session_form("b-1")).await.error(500)["type"], "api_error");
     assert_eq!(harness.post("/v1/checkout/sessions", &session_form("b-1")).await.status, 200);
