@@ -2,7 +2,7 @@
 
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
-use pvt_stores::{MONGODB_UNAVAILABLE, POSTGRES_UNAVAILABLE};
+use pvt_stores::{MONGODB_UNAVAILABLE, POSTGRES_LOCKED, POSTGRES_UNAVAILABLE};
 
 /// Failure class of an unavailable mail server.
 pub(crate) const SMTP: &str = "smtp_unavailable";
@@ -17,7 +17,7 @@ pub(crate) async fn mongodb(class: &str, mongo: &Mongo) -> Option<bool> {
 
 /// Whether PostgreSQL takes writes, if the failure class names it.
 pub(crate) async fn postgres(class: &str, mart: &Mart) -> Option<bool> {
-    if class != POSTGRES_UNAVAILABLE {
+    if ![POSTGRES_UNAVAILABLE, POSTGRES_LOCKED].contains(&class) {
         return None;
     }
     Some(mart.probe().await.is_ok())

@@ -7,6 +7,8 @@ use thiserror::Error;
 pub const MONGODB_UNAVAILABLE: &str = "mongodb_unavailable";
 /// Failure class of a PostgreSQL that does not respond.
 pub const POSTGRES_UNAVAILABLE: &str = "postgres_unavailable";
+/// Failure class of a row or table of PostgreSQL that another session holds.
+pub const POSTGRES_LOCKED: &str = "postgres_locked";
 
 /// A failure of MongoDB or PostgreSQL, classified by how to handle it.
 #[derive(Debug, Error)]
@@ -27,6 +29,10 @@ pub enum StoreError {
         /// The driver's message, for operators.
         message: String,
     },
+    /// Another session of PostgreSQL holds a lock: on a row, which concerns few messages, or on a table, which concerns
+    /// all.
+    #[error("postgres: another session holds a lock: {0}")]
+    Locked(String),
     /// A unique key exists already.
     #[error("duplicate key: {0}")]
     Duplicate(String),
@@ -51,6 +57,8 @@ impl From<StoreError> for Failure {
         match &error {
             StoreError::Unavailable { store: "postgres", .. } => Self::unavailable(POSTGRES_UNAVAILABLE, error),
             StoreError::Unavailable { .. } => Self::unavailable(MONGODB_UNAVAILABLE, error),
+            // A probe finds out what is locked: the runtime waits for a table, and retries the messages of a row.
+            StoreError::Locked(_) => Self::unavailable(POSTGRES_LOCKED, error),
             StoreError::Transient { .. } => Self::retry("store_contention", error),
             StoreError::Duplicate(_) | StoreError::BookingExists(_) => Self::retry("store_duplicate", error),
             StoreError::Stale(_) => Self::retry("store_stale", error),
@@ -158,6 +166,8 @@ impl From<sqlx::Error> for StoreError {
                 // Serialization failure and deadlock.
                 Some("40001" | "40P01") => Self::Transient { store, message },
                 Some("23505") => Self::Duplicate(message),
+                // The lock timeout of the transaction.
+                Some("55P03") => Self::Locked(message),
                 // Data exceptions, violated constraints and limits are the message's. Every other error
                 // (authentication, rights, a missing table, a read-only standby, shutdowns) is the server's: waiting
                 // costs nothing, while giving up healthy messages would.

@@ -6,4 +6,4 @@ pub mod error;
 pub mod mart;
 pub mod mongo;
 
-pub use error::{MONGODB_UNAVAILABLE, POSTGRES_UNAVAILABLE, StoreError};
+pub use error::{MONGODB_UNAVAILABLE, POSTGRES_LOCKED, POSTGRES_UNAVAILABLE, StoreError};

@@ -25,9 +25,11 @@ const MAX_CONNECTIONS: u32 = 8;
 /// How long an operation waits for a connection before PostgreSQL counts as down.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Begins a load. The bounds belong to the transaction, not to the session: behind a transaction pooler session
-/// settings are refused or leak to others. The second bound ends an abandoned transaction.
-const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '20s'; SET LOCAL idle_in_transaction_session_timeout = '20s'";
+/// Begins a write. The bounds belong to the transaction, not to the session: behind a transaction pooler session
+/// settings are refused or leak to others. The first bound ends an abandoned transaction. The last one is longer than
+/// a load holds its locks and than the server takes to find a deadlock: behind a forgotten session a load gives up.
+const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '20s'; \
+    SET LOCAL statement_timeout = '20s'; SET LOCAL lock_timeout = '2s'";
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -80,7 +82,7 @@ impl Mart {
     /// # Errors
     /// [`StoreError`] when it does not.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_with(BEGIN).await?;
         // With a transaction id the commit is written, although no row is.
         sqlx::query("SELECT pg_current_xact_id()").execute(&mut *transaction).await?;
         sqlx::query("UPDATE dim_property SET property_id = property_id WHERE property_id = ''")
@@ -129,7 +131,13 @@ impl Mart {
     /// # Errors
     /// [`StoreError`] when PostgreSQL fails.
     pub async fn describe(&self, inventory: &Inventory) -> Result<(), StoreError> {
-        dimensions::describe(&self.pool, inventory).await.map_err(failed)
+        let (pool, inventory) = (self.pool.clone(), inventory.clone());
+        finish(async move {
+            let mut transaction = pool.begin_with(BEGIN).await.map_err(failed)?;
+            dimensions::describe(&mut transaction, &inventory).await.map_err(failed)?;
+            transaction.commit().await.map_err(failed)
+        })
+        .await
     }
 
     /// Closes all connections.

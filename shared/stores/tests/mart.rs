@@ -342,6 +342,28 @@ async fn cancelled_load_leaves_no_transaction_open() -> Result<()> {
 }
 
 #[tokio::test]
+async fn locked_row_fails_its_own_load_and_locked_table_the_probe() -> Result<()> {
+    let (_namespace, mart, mut postgres) = migrated().await?;
+    let life =
+        Life { property: 1, revisions: vec![(1, 1, 1), (2, 1, 1)], rejected: false, end: End::Open, mailed: false };
+    let (locked, free) = (events_of(1, &life), events_of(2, &life));
+    mart.load(&locked[..1]).await?;
+    let mut forgotten = postgres.begin().await?;
+    let held = sqlx::query("SELECT * FROM fact_booking FOR UPDATE").execute(&mut *forgotten).await?;
+    assert_eq!(held.rows_affected(), 1);
+    let refused = mart.load(locked.iter().chain(&free)).await;
+    assert!(matches!(refused, Err(StoreError::Locked(_))), "{refused:?}");
+    assert_eq!(mart.load(&free).await?.bookings, 1);
+    mart.probe().await?;
+    sqlx::query("LOCK TABLE fact_booking IN EXCLUSIVE MODE").execute(&mut *forgotten).await?;
+    let refused = mart.probe().await;
+    assert!(matches!(refused, Err(StoreError::Locked(_))), "{refused:?}");
+    forgotten.rollback().await?;
+    assert_eq!(mart.load(&locked).await?.bookings, 1);
+    Ok(())
+}
+
+#[tokio::test]
 async fn unreachable_server_is_unavailable() -> Result<()> {
     let mart = Mart::connect("postgres://unknown@127.0.0.1:1/none", "test")?;
     let error = mart

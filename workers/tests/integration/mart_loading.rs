@@ -2,15 +2,19 @@
 
 use crate::harness::Harness;
 use anyhow::Result;
+use pvt_domain::events::BookingEvent;
+use pvt_domain::ids::BookingId;
 use pvt_domain::messages::{RECONCILE_PROPERTY, ReconcileProperty, STRIPE_EVENT, StripeEvent};
 use pvt_messaging::{Outgoing, Publisher};
+use pvt_stores::POSTGRES_LOCKED;
 use pvt_testkit::eventually;
 use pvt_worker_runtime::Engine;
 use pvt_workers::clock;
 use pvt_workers::jobs::analytics::Analytics;
 use pvt_workers::jobs::payments::Payments;
 use pvt_workers::jobs::reconciliation::Reconciliation;
-use std::time::Duration;
+use sqlx::{Connection, PgConnection};
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -72,6 +76,64 @@ async fn lost_events_reach_the_mart_through_the_broker() -> Result<()> {
             .await?;
     assert_eq!(serde_json::to_value(&stored.payload)?, event.payload);
     assert_eq!(stored.event_type, event.event_type);
+
+    stop.cancel();
+    running.await??;
+    publisher.close(Duration::from_secs(2)).await;
+    Ok(())
+}
+
+/// The event of another booking that differs in nothing but its ids.
+fn of_another_booking(event: &Outgoing, number: u32) -> Result<(BookingId, Outgoing)> {
+    let mut event: BookingEvent = serde_json::from_slice(&event.body)?;
+    event.booking_id = BookingId::derive(Some("tests"), &number.to_string(), "free");
+    event.event_id = event.booking_id.event_id(event.rev, "test");
+    Ok((event.booking_id, Outgoing::event(event.event_id, &event)?))
+}
+
+/// For the events of other bookings while one row is locked. In one batch they wait for the lock once, and for the
+/// locked event once more: 2 s each.
+const BESIDE_A_LOCK: Duration = Duration::from_secs(12);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn locked_row_of_the_mart_holds_its_own_events_only() -> Result<()> {
+    let harness = Harness::open().await?;
+    let topology = harness.namespace.topology();
+    let publisher = Publisher::start(harness.namespace.amqp_url(), topology.clone(), "tests");
+    let (stop, analytics) = (CancellationToken::new(), Analytics::new(harness.mart.clone()));
+    let engine = Engine::new(harness.namespace.amqp_url(), topology, publisher.clone()).register_batch(analytics)?;
+    let health = engine.health();
+    let running = tokio::spawn(engine.run(stop.clone()));
+
+    let (locked, requested) = harness.book("locked", 10).await?;
+    harness.load(&requested).await?;
+    let cancelled = harness.cancel(&locked).await?;
+    let mut forgotten = PgConnection::connect(&harness.namespace.database_url()).await?;
+    let mut session = forgotten.begin().await?;
+    let row = sqlx::query("SELECT * FROM fact_booking WHERE booking_id = $1 FOR UPDATE");
+    assert_eq!(row.bind(locked.id.as_uuid()).execute(&mut *session).await?.rows_affected(), 1);
+    let others = (0..100).map(|number| of_another_booking(&requested[0], number)).collect::<Result<Vec<_>>>()?;
+    let (ids, events): (Vec<BookingId>, Vec<Outgoing>) = others.into_iter().unzip();
+    let ids: Vec<(BookingId, u32)> = ids.into_iter().map(|id| (id, 1)).collect();
+
+    let begun = Instant::now();
+    publisher.publish_all([cancelled, events].concat()).await?;
+    eventually("the other bookings are in the mart", LIMIT, async || {
+        Ok(harness.mart.behind(&ids).await?.is_empty().then_some(()))
+    })
+    .await?;
+    assert!(begun.elapsed() < BESIDE_A_LOCK, "other bookings waited {:?} for the lock", begun.elapsed());
+    eventually("the locked event is retried later", LIMIT, async || {
+        let last_error = health.snapshot().swap_remove(0).last_error.unwrap_or_default();
+        Ok(last_error.starts_with(POSTGRES_LOCKED).then_some(()))
+    })
+    .await?;
+    assert_eq!(harness.mart.behind(&[(locked.id, 2)]).await?, [locked.id].into());
+    session.rollback().await?;
+    eventually("the locked booking is in the mart", LIMIT, async || {
+        Ok(harness.mart.behind(&[(locked.id, 2)]).await?.is_empty().then_some(()))
+    })
+    .await?;
 
     stop.cancel();
     running.await??;

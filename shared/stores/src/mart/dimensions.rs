@@ -3,7 +3,7 @@
 
 use super::columns::Columns;
 use pvt_domain::inventory::{Inventory, RoomType};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 /// All four in one statement. Nothing is updated, so an existing member costs one index lookup.
 const FILL: &str = "
@@ -38,14 +38,14 @@ pub(super) async fn fill(connection: &mut PgConnection, columns: &Columns) -> sq
 }
 
 /// Writes the descriptions of a property and its room types.
-pub(super) async fn describe(pool: &PgPool, inventory: &Inventory) -> sqlx::Result<()> {
+pub(super) async fn describe(connection: &mut PgConnection, inventory: &Inventory) -> sqlx::Result<()> {
     let property = &inventory.property;
     sqlx::query(DESCRIBE_PROPERTY)
         .bind(property.id.as_str())
         .bind(&property.name)
         .bind(property.time_zone.name())
         .bind(property.currency.code())
-        .execute(pool)
+        .execute(&mut *connection)
         .await?;
     let mut room_types: Vec<&RoomType> = inventory.room_types.iter().collect();
     room_types.sort_by(|a, b| a.id.cmp(&b.id));
@@ -57,7 +57,7 @@ pub(super) async fn describe(pool: &PgPool, inventory: &Inventory) -> sqlx::Resu
         .bind(room_types.iter().map(|it| it.kind.as_str()).collect::<Vec<_>>())
         .bind(room_types.iter().map(|it| it.gender.as_str()).collect::<Vec<_>>())
         .bind(room_types.iter().map(|it| i64::try_from(beds(it)).unwrap_or(i64::MAX)).collect::<Vec<_>>())
-        .execute(pool)
+        .execute(connection)
         .await?;
     Ok(())
 }
