@@ -188,15 +188,7 @@ impl TestProperty {
 
     /// Header of a command by staff at this time.
     pub(super) fn header(&self, key: &str) -> CommandHeader {
-        CommandHeader {
-            booking_id: id(key),
-            property_id: PROPERTY.into(),
-            expected_rev: None,
-            actor: "staff:1".into(),
-            as_admin: false,
-            reason: None,
-            requested_at: self.now,
-        }
+        header(key, "staff:1", self.now)
     }
 
     pub(super) fn check_in(&mut self, key: &str) -> Decision {
@@ -279,17 +271,21 @@ pub(super) fn booking_request(key: &str, stays: Vec<StayRequest>) -> (Uuid, Book
     (requested.booking_id.request_command_id(), BookingCommand::Request(Box::new(requested)))
 }
 
-pub(super) fn cancellation(key: &str, command: u128) -> (Uuid, BookingCommand) {
-    let header = CommandHeader {
+fn header(key: &str, actor: &str, requested_at: Timestamp) -> CommandHeader {
+    CommandHeader {
         booking_id: id(key),
         property_id: PROPERTY.into(),
         expected_rev: None,
-        actor: "guest".into(),
+        actor: actor.into(),
         as_admin: false,
         reason: None,
-        requested_at: now(),
-    };
-    (Uuid::from_u128(command), BookingCommand::Cancel(CancelBooking { header, waive_fee: false }))
+        requested_at,
+    }
+}
+
+pub(super) fn cancellation(key: &str, command: u128) -> (Uuid, BookingCommand) {
+    let cancel = CancelBooking { header: header(key, "guest", now()), waive_fee: false };
+    (Uuid::from_u128(command), BookingCommand::Cancel(cancel))
 }
 
 pub(super) fn status(decision: &Decision) -> Option<Status> {
