@@ -4,10 +4,11 @@ use crate::declaration::{Dependencies, Start, WorkerDeclaration};
 use crate::jobs::WORKERS;
 use crate::scheduler;
 use anyhow::{Context, Result, anyhow, bail};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use futures_util::future::join_all;
 use pvt_messaging::{Publisher, Topology};
 use pvt_service::config::Config;
-use pvt_service::health::{Health, Need};
+use pvt_service::health::{Finding, Health, Need};
 use pvt_service::http::{self, About, Pages};
 use pvt_service::telemetry;
 use pvt_stores::mart::Mart;
@@ -20,6 +21,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+/// A worker that is paused for longer makes its process degraded: short pauses are usual, restarts of engines for
+/// example.
+const SHORT_PAUSE: TimeDelta = TimeDelta::minutes(1);
 
 /// The names of all workers.
 pub fn worker_names() -> impl Iterator<Item = &'static str> {
@@ -99,7 +103,7 @@ fn health(workers: pvt_worker_runtime::Health, dependencies: &Dependencies) -> H
     Health::new()
         .with("workers", Need::Required, move || {
             let workers = workers.snapshot();
-            async move { describe(&workers) }
+            async move { describe(&workers, Utc::now()) }
         })
         .with("publisher", Need::Required, move || {
             let ready = publisher.is_ready();
@@ -111,16 +115,24 @@ fn health(workers: pvt_worker_runtime::Health, dependencies: &Dependencies) -> H
         })
 }
 
-fn describe(workers: &[WorkerHealth]) -> Result<Option<String>, String> {
+fn describe(workers: &[WorkerHealth], now: DateTime<Utc>) -> Finding {
     let state = |worker: &WorkerHealth| match &worker.state {
         WorkerState::Running => format!("{} running", worker.name),
-        WorkerState::Paused { class } => format!("{} paused: {class}", worker.name),
+        WorkerState::Paused { class, since } => {
+            format!("{} paused: {class}, since {}", worker.name, since.to_rfc3339_opts(SecondsFormat::Secs, true))
+        }
         WorkerState::Reconnecting => format!("{} reconnecting", worker.name),
         WorkerState::Draining => format!("{} draining", worker.name),
     };
     let states = workers.iter().map(state).collect::<Vec<_>>().join(", ");
-    let consuming = workers.iter().all(|worker| worker.state != WorkerState::Reconnecting);
-    if consuming { Ok(Some(states)) } else { Err(states) }
+    let is_long = |state: &WorkerState| matches!(state, WorkerState::Paused { since, .. } if now - since > SHORT_PAUSE);
+    if workers.iter().any(|worker| worker.state == WorkerState::Reconnecting) {
+        Finding::Down(states)
+    } else if workers.iter().any(|worker| is_long(&worker.state)) {
+        Finding::Degraded(states)
+    } else {
+        Finding::Up(Some(states))
+    }
 }
 
 #[cfg(test)]
@@ -133,6 +145,23 @@ mod tests {
     fn names_and_health_ports_are_unique() {
         assert_eq!(worker_names().collect::<BTreeSet<_>>().len(), WORKERS.len());
         assert_eq!(WORKERS.iter().map(|worker| worker.health_port).collect::<BTreeSet<_>>().len(), WORKERS.len());
+    }
+
+    #[test]
+    fn worker_that_is_paused_for_minutes_is_not_up() {
+        let worker = |name, state| WorkerHealth { name, state, last_error: None, in_flight: 1 };
+        let paused = |since: &str| WorkerState::Paused { class: "smtp_unavailable", since: since.parse().unwrap() };
+        let found = |state| {
+            let workers = [worker("analytics", WorkerState::Running), worker("emails", state)];
+            describe(&workers, "2027-01-01T12:02:00Z".parse().unwrap())
+        };
+        let text = |time| format!("analytics running, emails paused: smtp_unavailable, since 2027-01-01T{time}Z");
+        assert_eq!(found(paused("2027-01-01T12:01:30Z")), Finding::Up(Some(text("12:01:30"))));
+        assert_eq!(found(paused("2027-01-01T12:00:30Z")), Finding::Degraded(text("12:00:30")));
+        assert_eq!(
+            found(WorkerState::Reconnecting),
+            Finding::Down("analytics running, emails reconnecting".to_owned())
+        );
     }
 
     #[test]

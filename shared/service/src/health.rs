@@ -41,7 +41,7 @@ pub enum Need {
 pub struct Component {
     /// Which.
     pub name: &'static str,
-    /// Up or down.
+    /// Its state.
     pub status: State,
     /// Whether the process depends on it.
     pub required: bool,
@@ -68,19 +68,36 @@ impl Report {
     }
 
     fn of(components: Vec<Component>) -> Self {
-        let down =
-            |required: bool| components.iter().any(|part| part.status == State::Down && part.required == required);
-        let status = match (down(true), down(false)) {
-            (true, _) => State::Down,
-            (false, true) => State::Degraded,
-            (false, false) => State::Up,
+        let status = if components.iter().any(|part| part.status == State::Down && part.required) {
+            State::Down
+        } else if components.iter().any(|part| part.status != State::Up) {
+            State::Degraded
+        } else {
+            State::Up
         };
         Self { status, components }
     }
 }
 
-/// A check's answer: a detail worth showing, or what is wrong in words fit for the public.
-pub type Finding = Result<Option<String>, String>;
+/// A check's answer, in words fit for the public.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// It works; a detail worth showing.
+    Up(Option<String>),
+    /// It works in part, and what does not.
+    Degraded(String),
+    /// It does not work, and why.
+    Down(String),
+}
+
+impl From<Result<Option<String>, String>> for Finding {
+    fn from(result: Result<Option<String>, String>) -> Self {
+        match result {
+            Ok(detail) => Self::Up(detail),
+            Err(wrong) => Self::Down(wrong),
+        }
+    }
+}
 
 type Probe = Box<dyn Fn() -> BoxFuture<'static, Finding> + Send + Sync>;
 
@@ -113,9 +130,12 @@ impl Health {
     #[must_use]
     pub fn with<F>(mut self, name: &'static str, need: Need, probe: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
-        F: Future<Output = Finding> + Send + 'static,
+        F: Future<Output: Into<Finding>> + Send + 'static,
     {
-        let probe: Probe = Box::new(move || Box::pin(probe()));
+        let probe: Probe = Box::new(move || {
+            let found = probe();
+            Box::pin(async { found.await.into() })
+        });
         self.checks.push(Check { name, need, probe });
         self
     }
@@ -141,14 +161,15 @@ impl Check {
         // Spawned: a driver's future that is dropped half-way may leave its connection in disorder.
         let finding = match timeout(CHECK_TIMEOUT, tokio::spawn((self.probe)())).await {
             Ok(Ok(finding)) => finding,
-            Ok(Err(_)) => Err("the check itself failed".to_owned()),
-            Err(_) => Err(format!("no answer within {} s", CHECK_TIMEOUT.as_secs())),
+            Ok(Err(_)) => Finding::Down("the check itself failed".to_owned()),
+            Err(_) => Finding::Down(format!("no answer within {} s", CHECK_TIMEOUT.as_secs())),
         };
         let latency_ms = (begun.elapsed().as_secs_f64() * 100_000.0).round() / 100.0;
         let required = self.need == Need::Required;
         let (status, detail) = match finding {
-            Ok(detail) => (State::Up, detail),
-            Err(wrong) => (State::Down, Some(wrong)),
+            Finding::Up(detail) => (State::Up, detail),
+            Finding::Degraded(what) => (State::Degraded, Some(what)),
+            Finding::Down(why) => (State::Down, Some(why)),
         };
         Component { name: self.name, status, required, latency_ms, detail }
     }
@@ -156,18 +177,20 @@ impl Check {
 
 #[cfg(test)]
 mod tests {
-    use super::{Health, Need, State};
+    use super::{Finding, Health, Need, State};
 
     #[tokio::test]
     async fn an_optional_part_degrades_and_a_required_one_stops() {
         let up = || async { Ok(None) };
         let down = || async { Err("gone".to_owned()) };
+        let partly = || async { Finding::Degraded("slow".to_owned()) };
         let status = |health: Health| async move { health.report().await.status };
         assert_eq!(status(Health::new().with("a", Need::Required, up)).await, State::Up);
         assert_eq!(
             status(Health::new().with("a", Need::Required, up).with("b", Need::Optional, down)).await,
             State::Degraded
         );
+        assert_eq!(status(Health::new().with("a", Need::Required, partly)).await, State::Degraded);
         assert_eq!(
             status(Health::new().with("a", Need::Required, down).with("b", Need::Optional, up)).await,
             State::Down
@@ -176,11 +199,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_check_that_hangs_or_panics_counts_as_down() {
-        let health = Health::new().with("hangs", Need::Required, std::future::pending).with(
-            "panics",
-            Need::Optional,
-            || async { panic!("boom") },
-        );
+        async fn panics() -> Finding {
+            panic!("boom")
+        }
+        let hangs = std::future::pending::<Finding>;
+        let health = Health::new().with("hangs", Need::Required, hangs).with("panics", Need::Optional, panics);
         let report = health.report().await;
         assert!(report.components.iter().all(|part| part.status == State::Down), "{report:?}");
     }

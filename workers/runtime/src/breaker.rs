@@ -4,6 +4,7 @@
 //! the others wait, and its outcome closes or opens the breaker.
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use chrono::{DateTime, Utc};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -32,7 +33,16 @@ struct Inner {
 #[derive(Debug, Clone, Copy)]
 enum State {
     Closed,
-    Open { class: &'static str, until: Instant, probing: bool },
+    Open { pause: Pause, until: Instant, probing: bool },
+}
+
+/// A pause of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pause {
+    /// The last failure class.
+    pub(crate) class: &'static str,
+    /// When it began.
+    pub(crate) since: DateTime<Utc>,
 }
 
 /// Permission to handle a batch. Its holder reports the outcome; a dropped probe lets the next batch probe.
@@ -50,11 +60,11 @@ impl Default for Breaker {
 }
 
 impl Breaker {
-    /// The failure class while open.
-    pub(crate) fn paused(&self) -> Option<&'static str> {
+    /// The pause while open.
+    pub(crate) fn paused(&self) -> Option<Pause> {
         match self.lock().state {
             State::Closed => None,
-            State::Open { class, .. } => Some(class),
+            State::Open { pause, .. } => Some(pause),
         }
     }
 
@@ -102,7 +112,8 @@ impl Pass<'_> {
         let mut inner = self.breaker.lock();
         if self.probe || matches!(inner.state, State::Closed) {
             let until = Instant::now() + inner.pauses.next().unwrap_or(MAX_PAUSE);
-            inner.state = State::Open { class, until, probing: false };
+            let since = if let State::Open { pause, .. } = inner.state { pause.since } else { Utc::now() };
+            inner.state = State::Open { pause: Pause { class, since }, until, probing: false };
         }
     }
 }
@@ -133,7 +144,7 @@ mod tests {
     async fn half_open_breaker_admits_one_probe_and_its_success_closes_it() {
         let breaker = Breaker::default();
         breaker.enter().await.unavailable("db_down");
-        assert_eq!(breaker.paused(), Some("db_down"));
+        assert_eq!(breaker.paused().map(|pause| pause.class), Some("db_down"));
         assert!(breaker.enter().now_or_never().is_none(), "open: none passes");
 
         advance(FIRST_PAUSE).await;
@@ -148,8 +159,10 @@ mod tests {
     async fn failed_probe_doubles_the_pause_and_dropped_probe_is_replaced() {
         let breaker = Breaker::default();
         breaker.enter().await.unavailable("x");
+        let begun = breaker.paused().map(|pause| pause.since);
         advance(FIRST_PAUSE).await;
-        breaker.enter().await.unavailable("x");
+        breaker.enter().await.unavailable("y");
+        assert_eq!(breaker.paused().map(|pause| (pause.class, Some(pause.since))), Some(("y", begun)));
         advance(FIRST_PAUSE / 2).await;
         assert!(breaker.enter().now_or_never().is_none(), "the second pause is at least as long as the first step");
         advance(FIRST_PAUSE * 2).await;

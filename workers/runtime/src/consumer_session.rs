@@ -46,6 +46,12 @@ pub(crate) struct WorkerContext {
     pub(crate) drain: CancellationToken,
 }
 
+impl WorkerContext {
+    fn show_pause(&self) {
+        self.metrics.paused.set(if self.status.pause().is_some() { 1.0 } else { 0.0 });
+    }
+}
+
 /// One consumer on its channel.
 pub(crate) struct ConsumerSession {
     pub(crate) context: WorkerContext,
@@ -90,6 +96,7 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.context.status.in_flight.fetch_sub(self.count, Ordering::Relaxed);
         self.context.metrics.in_flight.decrement(as_f64(self.count));
+        self.context.show_pause();
     }
 }
 
@@ -174,7 +181,7 @@ impl ConsumerSession {
             }
         };
         round.again.append(&mut not_attempted);
-        self.context.metrics.paused.set(if breaker.paused().is_some() { 1.0 } else { 0.0 });
+        self.context.show_pause();
         Some(round)
     }
 

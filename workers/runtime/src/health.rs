@@ -1,6 +1,7 @@
 //! Health of running workers.
 
-use crate::breaker::Breaker;
+use crate::breaker::{Breaker, Pause};
+use chrono::{DateTime, Utc};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,6 +14,8 @@ pub enum WorkerState {
     Paused {
         /// The failure class.
         class: &'static str,
+        /// When the pause began.
+        since: DateTime<Utc>,
     },
     /// At least one of its queues is not being consumed.
     Reconnecting,
@@ -87,11 +90,16 @@ impl Status {
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }
 
+    /// The pause that holds messages. Without a message that waits, a breaker stays open until the next one comes.
+    pub(crate) fn pause(&self) -> Option<Pause> {
+        self.breaker.paused().filter(|_| self.in_flight.load(Ordering::Relaxed) > 0)
+    }
+
     fn snapshot(&self) -> WorkerHealth {
         let state = if self.draining.load(Ordering::Relaxed) {
             WorkerState::Draining
-        } else if let Some(class) = self.breaker.paused() {
-            WorkerState::Paused { class }
+        } else if let Some(Pause { class, since }) = self.pause() {
+            WorkerState::Paused { class, since }
         } else if self.consuming.load(Ordering::Relaxed) < self.queues {
             WorkerState::Reconnecting
         } else {

@@ -16,6 +16,9 @@ const SIMULATOR_ADDR: &str = "127.0.0.1:8091";
 /// Its API key; it accepts any test key.
 const SIMULATED_KEY: &str = "sk_test_simulated";
 
+/// Readiness of the API and of workers.
+const READY_PATH: &str = "/readyz";
+
 /// A process to run.
 #[derive(Debug, Clone)]
 pub(super) struct ProcessSpec {
@@ -23,6 +26,8 @@ pub(super) struct ProcessSpec {
     pub(super) arguments: Vec<String>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) ready_url: String,
+    /// The parts of its health, if it is one of ours.
+    pub(super) health_url: Option<String>,
     /// Addresses it listens on.
     pub(super) listens: Vec<String>,
     /// The URL to show.
@@ -53,7 +58,7 @@ impl StartPlan {
         let settings = published_settings(&config, urls);
         let (http_addr, operators) = (config.http_addr.to_string(), config.api_metrics_addr.to_string());
         let mut processes =
-            vec![process("api", &["api"], engines.clone(), &[&http_addr, &operators], "/readyz", "/api")];
+            vec![process("api", &["api"], engines.clone(), &[&http_addr, &operators], READY_PATH, "/api")];
         let simulated = simulator(&config, state_dir);
         for worker in pvt_workers::jobs::WORKERS {
             let address = format!("127.0.0.1:{}", worker.health_port);
@@ -68,7 +73,7 @@ impl StartPlan {
                 &["workers", "run", worker.name],
                 environment,
                 &[&address],
-                "/readyz",
+                READY_PATH,
                 "/metrics",
             ));
         }
@@ -182,6 +187,11 @@ fn simulator(config: &Config, state_dir: &Path) -> Option<ProcessSpec> {
     Some(process("stripe-simulator", &arguments, environment, &[SIMULATOR_ADDR], "/sim/effects.json", "/"))
 }
 
+/// On the listener for operators, the last one.
+fn health_url(listens: &[&str]) -> String {
+    format!("http://{}{READY_PATH}?verbose", listens.last().unwrap_or(&""))
+}
+
 fn process(
     name: &str,
     arguments: &[&str],
@@ -196,6 +206,7 @@ fn process(
         arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
         environment,
         ready_url: page(ready_path),
+        health_url: (ready_path == READY_PATH).then(|| health_url(listens)),
         listens: listens.iter().map(|address| (*address).to_owned()).collect(),
         url: page(link_path),
     }

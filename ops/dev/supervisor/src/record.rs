@@ -13,6 +13,9 @@ pub(super) struct Process {
     pub(super) identity: ProcessIdentity,
     /// Its URL.
     pub(super) url: String,
+    /// The parts of its health.
+    #[serde(default)]
+    pub(super) health_url: Option<String>,
 }
 
 /// The supervisor and its processes.

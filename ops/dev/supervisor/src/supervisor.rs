@@ -161,7 +161,8 @@ impl ProcessSupervisor {
         })?;
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         record.processes.retain(|process| process.name != self.plan.name);
-        record.processes.push(Process { name: self.plan.name.clone(), identity, url: self.plan.url.clone() });
+        let ProcessSpec { name, url, health_url, .. } = self.plan.clone();
+        record.processes.push(Process { name, identity, url, health_url });
         record.save(&self.state_dir)
     }
 

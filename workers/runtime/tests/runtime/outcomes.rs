@@ -2,6 +2,7 @@
 
 use crate::scripted::{Action, SINGLE, SameQueueWorker, ScriptedBatchWorker, ScriptedWorker, UnknownQueueWorker};
 use crate::test_broker::{TestBroker, eventually};
+use chrono::Utc;
 use pvt_domain::failure::{Cause, Failure};
 use pvt_worker_runtime::{EngineError, WorkerState};
 use std::sync::Arc;
@@ -95,9 +96,14 @@ async fn unavailable_dependency_pauses_the_worker_without_costing_attempts() {
     for n in 0..10 {
         broker.send(SINGLE, &n.to_string()).await;
     }
-    let paused = WorkerState::Paused { class: "smtp_down" };
-    eventually("the pause", || async { (running.health.snapshot()[0].state == paused).then_some(()) }).await;
+    let pause = || match running.health.snapshot()[0].state {
+        WorkerState::Paused { class: "smtp_down", since } => Some(since),
+        _ => None,
+    };
+    let since = eventually("the pause", || async { pause() }).await;
+    assert!((Utc::now() - since).num_seconds() < 20, "{since}");
     eventually("a probe", || async { (log.count() >= 4).then_some(()) }).await;
+    assert_eq!(pause(), Some(since), "a failed probe begins no new pause");
     down.store(false, Ordering::SeqCst);
     assert_eq!(broker.take_all("payments", 10).await.len(), 10);
     eventually("the end of the pause", || async {
