@@ -2,6 +2,7 @@
 
 use crate::harness::{Expectations, SHORT_TIMEOUT, StackBuilder, pvt};
 use anyhow::{Context, Result};
+use chrono::{TimeDelta, Utc};
 use pvt_messaging::management::Management;
 use pvt_testkit::{BasicProperties, DORM, Namespace, booking_body, days_from_now, eventually, properties};
 use serde_json::Value;
@@ -104,8 +105,12 @@ async fn queue_depths_are_listed() -> Result<()> {
     eventually("five requests are queued", SHORT_TIMEOUT, waiting).await?;
     let table = stack.pvt(&["queues", "list"]).await?;
     assert!(text(&table).contains(&partition), "{}", text(&table));
+    let ahead = Utc::now() + TimeDelta::days(30);
+    stack.mongo.schedules().record_fire("night_audit", ahead.into(), true, 0).await?;
     let status = stack.pvt(&["doctor"]).await?;
     assert!(text(&status).to_lowercase().contains("mongodb"), "{}", text(&status));
+    let warning = "WARN   schedules: ahead of the clock of MongoDB's server: night_audit has fired until";
+    assert!(text(&status).contains(warning), "{}", text(&status));
     let none = stack.pvt(&["dead", "list"]).await?;
     assert!(none.status.success() && text(&none).contains("No dead letters"), "{}", text(&none));
     stack.run(&["workers"]).await?;

@@ -21,6 +21,12 @@ pub(crate) fn after_answer(answered_at: DateTime<Utc>, requests: u32, divisor: u
     (answered_at + scaled(distance.min(LONGEST_DISTANCE), divisor)).into()
 }
 
+/// The latest time at which a request is repeated, with room for clocks that differ. Anything later was recorded by a
+/// wrong clock, or before the clock was set back.
+pub(crate) fn latest(now: DateTime<Utc>) -> Timestamp {
+    (now + LONGEST_DISTANCE * 2).into()
+}
+
 /// Shortened as retry delays are in tests.
 fn scaled(distance: TimeDelta, divisor: u32) -> TimeDelta {
     i32::try_from(divisor).ok().and_then(|divisor| distance.checked_div(divisor)).unwrap_or(distance)

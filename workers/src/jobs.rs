@@ -5,7 +5,7 @@ pub mod confirmations;
 pub mod emails;
 pub mod payments;
 pub mod reconciliation;
-mod scheduler;
+pub(crate) mod scheduler;
 pub mod stripe;
 
 use crate::declaration::WorkerDeclaration;

@@ -1,7 +1,7 @@
 //! A worker process: runs some of the workers until shutdown, then drains.
 
 use crate::declaration::{Dependencies, Start, WorkerDeclaration};
-use crate::jobs::WORKERS;
+use crate::jobs::{self, WORKERS};
 use crate::scheduler;
 use anyhow::{Context, Result, anyhow, bail};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -73,7 +73,11 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
             Start::Task(start) => tasks.push(start(&dependencies, shutdown.clone())),
         }
     }
-    let health = Arc::new(health(engine.health(), &dependencies));
+    let mut health = health(engine.health(), &dependencies);
+    if names.iter().any(|name| name == jobs::scheduler::WORKER.name) {
+        health = with_schedules(health, dependencies.mongo.clone());
+    }
+    let health = Arc::new(health);
     let pages = Pages { about: About::new("pvt-workers"), health, metrics };
     let stopped = CancellationToken::new();
     let pages = tokio::spawn(http::serve(listener, pages, stopped.clone()));
@@ -113,6 +117,20 @@ fn health(workers: pvt_worker_runtime::Health, dependencies: &Dependencies) -> H
             let mongo = mongo.clone();
             async move { mongo.ping().await.map(|()| None).map_err(|error| error.to_string()) }
         })
+}
+
+/// Progress of schedules that is, or lately was, ahead of the server's clock.
+fn with_schedules(health: Health, mongo: Mongo) -> Health {
+    health.with("schedules", Need::Optional, move || {
+        let mongo = mongo.clone();
+        async move {
+            match mongo.schedules().ahead_of_clock().await {
+                Ok(None) => Finding::Up(None),
+                Ok(Some(ahead)) => Finding::Degraded(format!("ahead of the server's clock: {ahead}")),
+                Err(error) => Finding::Down(error.to_string()),
+            }
+        }
+    })
 }
 
 fn describe(workers: &[WorkerHealth], now: DateTime<Utc>) -> Finding {

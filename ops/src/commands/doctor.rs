@@ -41,12 +41,15 @@ struct Finding {
     what: &'static str,
     /// Why it failed; absent when it passed.
     trouble: Option<String>,
+    /// It failed, but nothing stands still for it.
+    warning: bool,
     remedy: &'static str,
 }
 
 /// Runs every check; fails when one of them does.
 async fn run(config: &Config, json: bool) -> Result<()> {
     let mut findings = vec![mongodb(config).await, postgres(config).await, smtp(config).await, api(config).await];
+    findings.push(schedules(config).await);
     findings.extend(rabbitmq(config).await);
     if config.environment == Environment::Production || !config.is_local() {
         findings.push(demonstration_accounts(config).await);
@@ -58,11 +61,12 @@ async fn run(config: &Config, json: bool) -> Result<()> {
         match &finding.trouble {
             None => terminal::data(format_args!("ok     {}", finding.what)),
             Some(trouble) => {
-                terminal::data(format_args!("WRONG  {}: {trouble}\n       → {}", finding.what, finding.remedy))
+                let word = if finding.warning { "WARN " } else { "WRONG" };
+                terminal::data(format_args!("{word}  {}: {trouble}\n       → {}", finding.what, finding.remedy))
             }
         }
     }
-    let wrong = findings.iter().filter(|finding| finding.trouble.is_some()).count();
+    let wrong = findings.iter().filter(|finding| finding.trouble.is_some() && !finding.warning).count();
     if wrong == 0 { Ok(()) } else { bail!("{wrong} of {} checks failed", findings.len()) }
 }
 
@@ -74,6 +78,21 @@ async fn mongodb(config: &Config) -> Finding {
         found
     };
     check("MongoDB", probe, "check MONGODB_URI; locally `pvt up` starts one; transactions need a replica set").await
+}
+
+/// Schedules that were ahead of the server's clock have continued; a second time may mean that the clock is wrong.
+async fn schedules(config: &Config) -> Finding {
+    let probe = async {
+        let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt doctor").await?;
+        let ahead = mongo.schedules().ahead_of_clock().await;
+        mongo.shutdown().await;
+        match ahead? {
+            None => Ok(()),
+            Some(ahead) => Err(anyhow::anyhow!("ahead of the clock of MongoDB's server: {ahead}")),
+        }
+    };
+    let remedy = "a backup was restored or a clock was wrong: compare the clock of MongoDB's server with the true time";
+    Finding { warning: true, ..check("schedules", probe, remedy).await }
 }
 
 async fn postgres(config: &Config) -> Finding {
@@ -140,38 +159,36 @@ async fn rabbitmq(config: &Config) -> Vec<Finding> {
     };
     let missing = names(&|_, count| count.is_none());
     vec![
-        Finding { what: "RabbitMQ", trouble: None, remedy: "" },
-        Finding {
-            what: "queues",
-            trouble: missing.map(|missing| format!("missing: {missing}")),
-            remedy: "`pvt topology apply` declares them",
-        },
-        Finding {
-            what: "consumers",
-            trouble: names(&|role, count| {
+        finding("RabbitMQ", None, ""),
+        finding("queues", missing.map(|missing| format!("missing: {missing}")), "`pvt topology apply` declares them"),
+        finding(
+            "consumers",
+            names(&|role, count| {
                 matches!(role, QueueRole::Work { .. }) && count.is_some_and(|count| count.consumers == 0)
             }),
-            remedy: "start the workers of these queues, for example with `pvt workers run --all`",
-        },
-        Finding {
-            what: "dead letters",
-            trouble: names(&|role, count| {
-                matches!(role, QueueRole::Dead { .. }) && count.is_some_and(|count| count.ready > 0)
-            }),
-            remedy: "`pvt dead list` shows the reasons; `pvt dead replay` returns them to their queues, `pvt dead \
+            "start the workers of these queues, for example with `pvt workers run --all`",
+        ),
+        finding(
+            "dead letters",
+            names(&|role, count| matches!(role, QueueRole::Dead { .. }) && count.is_some_and(|count| count.ready > 0)),
+            "`pvt dead list` shows the reasons; `pvt dead replay` returns them to their queues, `pvt dead \
                 discard` removes them",
-        },
-        Finding {
-            what: "unroutable messages",
-            trouble: names(&|role, count| *role == QueueRole::Unroutable && count.is_some_and(|count| count.ready > 0)),
-            remedy: "a publisher uses a routing key that no queue is bound to: see `pvt topology diff` and `pvt dead \
+        ),
+        finding(
+            "unroutable messages",
+            names(&|role, count| *role == QueueRole::Unroutable && count.is_some_and(|count| count.ready > 0)),
+            "a publisher uses a routing key that no queue is bound to: see `pvt topology diff` and `pvt dead \
                 list --unroutable`",
-        },
+        ),
     ]
 }
 
+fn finding(what: &'static str, trouble: Option<String>, remedy: &'static str) -> Finding {
+    Finding { what, trouble, warning: false, remedy }
+}
+
 fn broker_down(trouble: String) -> Finding {
-    Finding { what: "RabbitMQ", trouble: Some(trouble), remedy: "check AMQP_URL; locally `pvt up` starts one" }
+    finding("RabbitMQ", Some(trouble), "check AMQP_URL; locally `pvt up` starts one")
 }
 
 /// Runs one check within the time limit.
@@ -185,5 +202,5 @@ async fn check<E: std::fmt::Display>(
         Ok(Err(error)) => Some(error.to_string()),
         Err(_) => Some(format!("no answer within {PROBE_LIMIT:?}")),
     };
-    Finding { what, trouble, remedy }
+    finding(what, trouble, remedy)
 }

@@ -14,7 +14,7 @@ use futures_util::StreamExt as _;
 use pvt_domain::ids::PropertyId;
 use pvt_messaging::Outgoing;
 use pvt_stores::StoreError;
-use pvt_stores::mongo::schedules::{FireProgress, PropertyBehind};
+use pvt_stores::mongo::schedules::{FireProgress, MAX_AHEAD, PropertyBehind};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -42,9 +42,6 @@ const CHUNK: usize = 500;
 const MAX_HOLDS: i64 = 10_000;
 /// Requests to end a hold are kept for this long after they were to be repeated.
 const KEEP_EXPIRIES: TimeDelta = TimeDelta::days(30);
-/// Stored progress that is further ahead of the server's clock than this was written by a wrong clock, or the clock
-/// has been set back since.
-const MAX_AHEAD: TimeDelta = TimeDelta::minutes(1);
 
 /// Progress of a schedule during one leadership.
 struct Progress {
@@ -178,7 +175,7 @@ impl<'a> Runner<'a> {
         if stored.settled_until > now + MAX_AHEAD {
             tracing::warn!(schedule = name, settled_until = %stored.settled_until, %now,
                 "progress of the schedule is ahead of the server's clock, it continues from now");
-            schedules.reset(name, now.into(), token).await?;
+            schedules.reset(name, stored.settled_until.into(), now.into(), token).await?;
             return Ok(Progress { settled_until: now, under_way: None, ..stored });
         }
         Ok(stored)
@@ -218,7 +215,7 @@ impl<'a> Runner<'a> {
     /// Requests the end of expired holds, each once until it is answered.
     async fn expire_holds(&self, fire: DateTime<Utc>) -> Result<(), FireError> {
         let (Scheduler { mongo, topology, .. }, schedule) = (self.scheduler, self.schedule);
-        let due = mongo.hold_expiries().due(fire.into(), MAX_HOLDS).await?;
+        let due = mongo.hold_expiries().due(fire.into(), hold_expiry::latest(fire), MAX_HOLDS).await?;
         if !due.is_empty() {
             let dry_run = schedule.dry_run;
             tracing::info!(schedule = schedule.name, holds = due.len(), dry_run, "expiring overdue holds");

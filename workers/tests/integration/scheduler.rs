@@ -1,13 +1,15 @@
 //! One leader fires; another takes over; nothing is sent twice and nothing is missed.
 
 use anyhow::Result;
+use chrono::{TimeDelta, Utc};
 use chrono_tz::Tz;
+use mongodb::bson::{DateTime, doc};
 use pvt_domain::demo;
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::ReconcileCommand;
 use pvt_messaging::{Publisher, Queue};
 use pvt_stores::StoreError;
-use pvt_testkit::{Namespace, eventually};
+use pvt_testkit::{Namespace, Stores, eventually};
 use pvt_worker_runtime::{Engine, Job, Shape, Spec, Worker};
 use pvt_workers::clock;
 use pvt_workers::scheduler::{CatchUp, Schedule, Scheduler};
@@ -108,6 +110,11 @@ async fn lease_has_one_holder_and_rising_token() -> Result<()> {
     // After an expired lease even the same holder gets a new token: another process may have led in between.
     let third = mongo.schedules().lead("b", LEASE).await?.expect("the lease had expired");
     assert_eq!(third.token, second.token + 1);
+    // The server's clock is set back by an hour, and the holder has ended.
+    let in_an_hour = DateTime::from_millis((Utc::now() + TimeDelta::hours(1)).timestamp_millis());
+    Stores::connect(&namespace).await?.set("schedules", "leader", doc! { "expires_at": in_an_hour }).await?;
+    let fourth = mongo.schedules().lead("a", LEASE).await?.expect("no lease is an hour long");
+    assert_eq!(fourth.token, third.token + 1);
     Ok(())
 }
 

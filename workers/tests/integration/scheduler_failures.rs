@@ -193,13 +193,23 @@ async fn progress_ahead_of_the_server_clock_counts_as_now() -> Result<()> {
     let fixture = Fixture::with_no_shows(1).await?;
     let every_second = Schedule::new("every_second", "* * * * * *", Tz::UTC)?;
     let ahead = Utc::now() + TimeDelta::days(30);
+    assert_eq!(fixture.mongo.schedules().ahead_of_clock().await?, None);
     fixture.mongo.schedules().record_fire("every_second", ahead.into(), true, 0).await?;
+    let stored = fixture.mongo.schedules().ahead_of_clock().await?.context("a warning")?;
+    let until = Timestamp::from(ahead);
+    assert_eq!(stored, format!("every_second has fired until {until}, which is in the future"));
     let (stop, running) = fixture.start(&fixture.mongo, vec![every_second]);
     eventually("it fires all the same", LIMIT, async || {
         Ok((!fixture.broker.peek("reconciliation", 1).await?.is_empty()).then_some(()))
     })
     .await?;
-    assert!(fixture.state("every_second").await?.settled_until.as_datetime() < ahead);
+    let state = fixture.state("every_second").await?;
+    assert!(state.settled_until.as_datetime() < ahead);
+    let set_back = state.set_back.context("it is recorded")?;
+    assert_eq!(set_back.from, until);
+    let reported = fixture.mongo.schedules().ahead_of_clock().await?.context("a warning")?;
+    let at = set_back.at;
+    assert_eq!(reported, format!("every_second had fired until {until} and continued from {at}"));
     stop.cancel();
     Ok(running.await?)
 }
@@ -239,19 +249,22 @@ async fn end_of_a_hold_is_requested_once_until_it_is_answered() -> Result<()> {
     let before = requests().await?;
     assert_eq!((before.len(), distinct(&before)), (HOLDS, HOLDS), "the outage of a minute per fire");
 
-    // Two were answered without ending the hold: one is due again, one has money in it.
+    // Three were answered without ending the hold: one is due again, one has money in it, one was recorded by a clock
+    // that is a month ahead.
     let past: Timestamp = (Utc::now() - TimeDelta::minutes(1)).into();
     fixture.mongo.hold_expiries().carried_out(ids[0], past, None).await?;
     fixture.mongo.hold_expiries().carried_out(ids[1], past, Some(7)).await?;
+    let ahead: Timestamp = (Utc::now() + TimeDelta::days(30)).into();
+    fixture.mongo.hold_expiries().carried_out(ids[2], ahead, None).await?;
     fires(3).await?;
     let after = requests().await?;
-    assert_eq!((after.len(), distinct(&after)), (HOLDS + 1, HOLDS + 1), "one more request, under its own id");
+    assert_eq!((after.len(), distinct(&after)), (HOLDS + 2, HOLDS + 2), "two more requests, under their own ids");
     assert_eq!(fixture.mongo.hold_expiries().requests(ids[0]).await?, 2);
 
     // Its ledger changes: a bank debit that failed, for instance.
     fixture.stores.set("payments", &ids[1].to_string(), doc! { "rev": 8_i64 }).await?;
     fires(3).await?;
-    assert_eq!(requests().await?.len(), HOLDS + 2);
+    assert_eq!(requests().await?.len(), HOLDS + 3);
     stop.cancel();
     Ok(running.await?)
 }

@@ -38,16 +38,20 @@ pub struct HoldExpiries<'a>(pub(super) &'a Mongo);
 impl HoldExpiries<'_> {
     /// Held bookings and pending changes whose hold has expired at `now` and whose end is to be requested, the longest
     /// overdue first, at most `limit`. Left out are those with a request under way, and those with money in them whose
-    /// ledger has not changed since the last request.
+    /// ledger has not changed since the last request. A request that is to be repeated after `latest` was recorded by a
+    /// wrong clock, or before the clock was set back: it is repeated now.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn due(self, now: Timestamp, limit: i64) -> Result<Vec<ExpiredHold>, StoreError> {
+    pub async fn due(self, now: Timestamp, latest: Timestamp, limit: i64) -> Result<Vec<ExpiredHold>, StoreError> {
         let now = now.to_string();
         let same_hold = doc! { "$eq": ["$request.expires_at", "$expires_at"] };
         let waits_for_ledger = doc! { "$ne": [{ "$ifNull": ["$request.ledger_rev", Bson::Null] }, Bson::Null] };
         let unchanged = doc! { "$eq": ["$request.ledger_rev", "$ledger.rev"] };
-        let too_early = doc! { "$gt": ["$request.next_at", now.clone()] };
+        let too_early = doc! { "$and": [
+            { "$gt": ["$request.next_at", now.clone()] },
+            { "$lte": ["$request.next_at", latest.to_string()] },
+        ] };
         let waits = doc! { "$cond": [waits_for_ledger, unchanged, too_early] };
         let pipeline = [
             doc! { "$match": { "$or": [

@@ -5,6 +5,7 @@
 
 use super::Mongo;
 use crate::StoreError;
+use chrono::TimeDelta;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, DateTime, Document, doc, serialize_to_bson};
 use mongodb::options::ReturnDocument;
@@ -16,6 +17,13 @@ use std::time::Duration;
 const COLLECTION: &str = "schedules";
 /// Key of the lease. Keys of schedules are `schedule|name`, so none can equal it.
 const LEADER: &str = "leader";
+/// Progress that is further ahead of the server's clock than this was written by a wrong clock, or the clock has been
+/// set back since.
+pub const MAX_AHEAD: TimeDelta = TimeDelta::minutes(1);
+/// For how long progress that was set back is reported.
+const REPORTED_FOR: TimeDelta = TimeDelta::days(1);
+/// An expiry that is further ahead of the server's clock than this many leases is no lease: the clock was set back.
+const LONGEST_LEASES: i64 = 10;
 
 /// A lease that is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +54,19 @@ pub struct ScheduleState {
     pub under_way: Option<FireProgress>,
     /// Properties that failed in a fire which is settled.
     pub behind: Vec<PropertyBehind>,
+    /// When it was last found ahead of the server's clock.
+    pub set_back: Option<SetBack>,
     /// Fencing token of the leader that wrote this.
     pub token: i64,
+}
+
+/// Progress that was ahead of the server's clock and counted as now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetBack {
+    /// When it was found, by the server's clock.
+    pub at: Timestamp,
+    /// What was stored.
+    pub from: Timestamp,
 }
 
 /// Progress of one fire: its properties are served in the order of their ids.
@@ -77,14 +96,15 @@ struct Row {
     under_way: Option<FireProgress>,
     #[serde(default)]
     behind: Vec<PropertyBehind>,
+    set_back: Option<SetBack>,
     token: i64,
 }
 
 impl From<Row> for ScheduleState {
     fn from(row: Row) -> Self {
-        let Row { key, settled_until, last_fire, under_way, behind, token } = row;
+        let Row { key, settled_until, last_fire, under_way, behind, set_back, token } = row;
         let name = key.split_once('|').map_or(key.as_str(), |(_, name)| name).to_owned();
-        Self { name, settled_until, last_fire, under_way, behind, token }
+        Self { name, settled_until, last_fire, under_way, behind, set_back, token }
     }
 }
 
@@ -102,7 +122,8 @@ impl Schedules<'_> {
         let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
         let ours: Bson = doc! { "$literal": holder }.into();
         let mine = doc! { "$eq": ["$holder", ours.clone()] };
-        let running = doc! { "$gt": ["$expires_at", "$$NOW"] };
+        let bound = doc! { "$add": ["$$NOW", lease_ms.saturating_mul(LONGEST_LEASES)] };
+        let running = doc! { "$and": [{ "$gt": ["$expires_at", "$$NOW"] }, { "$lte": ["$expires_at", bound] }] };
         let others = doc! { "$and": [{ "$ne": ["$holder", ours.clone()] }, running.clone()] };
         let renewed = doc! { "$and": [mine, running] };
         let next_token = doc! { "$add": [{ "$ifNull": ["$token", 0_i64] }, 1_i64] };
@@ -164,6 +185,29 @@ impl Schedules<'_> {
         Ok(found.map_ok(ScheduleState::from).try_collect().await?)
     }
 
+    /// Schedules whose progress is ahead of the server's clock, or was found so within a day, in words for operators;
+    /// `None` when there are none.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn ahead_of_clock(self) -> Result<Option<String>, StoreError> {
+        let time = |field: &str| doc! { "$toDate": field };
+        let ahead = doc! { "$add": ["$$NOW", MAX_AHEAD.num_milliseconds()] };
+        let lately = doc! { "$subtract": ["$$NOW", REPORTED_FOR.num_milliseconds()] };
+        let is_reported = doc! { "$or": [
+            { "$gt": [time("$settled_until"), ahead] },
+            { "$gt": [time("$set_back.at"), lately] },
+        ] };
+        let filter = doc! { "_id": { "$ne": LEADER }, "$expr": is_reported };
+        let rows = self.0.collection::<Row>(COLLECTION).find(filter).sort(doc! { "_id": 1 }).await?;
+        let states: Vec<ScheduleState> = rows.map_ok(ScheduleState::from).try_collect().await?;
+        let words = states.iter().map(|state| match &state.set_back {
+            Some(SetBack { at, from }) => format!("{} had fired until {from} and continued from {at}", state.name),
+            None => format!("{} has fired until {}, which is in the future", state.name, state.settled_until),
+        });
+        Ok((!states.is_empty()).then(|| words.collect::<Vec<_>>().join("; ")))
+    }
+
     /// Records that everything up to `until` has fired or been skipped, and the fire itself if there was one. Progress
     /// never moves back.
     ///
@@ -195,12 +239,15 @@ impl Schedules<'_> {
         self.record(name, token, doc! { "$set": { "behind": behind } }, false).await
     }
 
-    /// Moves progress that lies in the future back to the server's time: a restored backup, or a clock that was wrong.
+    /// Moves progress that lies in the future back to the server's time, and records that: a backup was restored, or a
+    /// clock was wrong.
     ///
     /// # Errors
     /// As [`Schedules::record_fire`].
-    pub async fn reset(self, name: &str, now: Timestamp, token: i64) -> Result<(), StoreError> {
-        let update = doc! { "$set": { "settled_until": now.to_string() }, "$unset": { "under_way": "" } };
+    pub async fn reset(self, name: &str, from: Timestamp, now: Timestamp, token: i64) -> Result<(), StoreError> {
+        let set_back = serialize_to_bson(&SetBack { at: now, from }).map_err(mongodb::error::Error::from)?;
+        let reached = doc! { "settled_until": now.to_string(), "set_back": set_back };
+        let update = doc! { "$set": reached, "$unset": { "under_way": "" } };
         self.record(name, token, update, true).await
     }
 
