@@ -1,9 +1,9 @@
 //! Guests' changes: what they give up costs what cancelling it costs, and what they add is held until it is paid.
 
 use crate::harness::{AcceptedBooking, ApiResponse, Expectations, LONG_TIMEOUT, Stack, StackBuilder};
-use crate::payments::{FREQUENT_EXPIRY, checkout, hold, mails, paid, prepaid, start, until};
-use anyhow::{Context, Result};
-use chrono::Days;
+use crate::payments::{FREQUENT_EXPIRY, PRIVATE, checkout, hold, mails, paid, prepaid, start, until};
+use anyhow::{Context, Result, bail};
+use chrono::{Days, NaiveDate};
 use pvt_domain::booking::{Action, Booking, Status};
 use pvt_domain::ids::BookingId;
 use pvt_stripe_simulator::PayOutcome;
@@ -25,6 +25,18 @@ async fn patch(stack: &Stack, booked: &AcceptedBooking, query: &str, body: &Valu
 
 fn amount(answer: &ApiResponse, pointer: &str) -> i64 {
     answer.body.pointer(pointer).and_then(|money| money["amount"].as_i64()).unwrap_or_default()
+}
+
+/// Waits until a search finds this many private rooms for these nights.
+async fn wait_for_rooms(stack: &Stack, arrival: NaiveDate, departure: NaiveDate, rooms: u64) -> Result<()> {
+    let path = format!("/api/rooms/search?arrival={arrival}&departure={departure}&guests=2&room_type_id={PRIVATE}");
+    eventually(&format!("{rooms} rooms are free"), LONG_TIMEOUT, || async {
+        let found = stack.client.get(&path).await?;
+        let types = found.body["items"][0]["room_types"].as_array().context("no room types")?.clone();
+        let private = types.iter().find(|found| found["room_type_id"] == PRIVATE).context("no private rooms")?;
+        if private["units_left"] == rooms { Ok(Some(())) } else { bail!("{private}") }
+    })
+    .await
 }
 
 #[tokio::test]
@@ -126,8 +138,11 @@ async fn unpaid_addition_is_released() -> Result<()> {
     let arrival = days_from_now(60);
     let (booked, ..) = paid(&stack, "1", arrival).await?;
     let before = stored(&stack, &booked).await?;
-    let held = patch(&stack, &booked, "", &json!({ "stays": [{ "departure": arrival + Days::new(4) }] })).await?;
+    let (own_end, changed_end) = (before.stays[0].departure, arrival + Days::new(4));
+    wait_for_rooms(&stack, own_end, changed_end, 4).await?;
+    let held = patch(&stack, &booked, "", &json!({ "stays": [{ "departure": changed_end }] })).await?;
     assert!(amount(&held, "/payment/payable") > 0, "{held:?}");
+    wait_for_rooms(&stack, own_end, changed_end, 3).await?;
     let (session, _) = checkout(&stack, &booked, "change").await?;
     let overdue = doc! { "pending_change.expires_at": "2026-01-01T00:00:00.000Z" };
     stack.stores.set("bookings", &booked.id.to_string(), overdue).await?;
@@ -136,6 +151,7 @@ async fn unpaid_addition_is_released() -> Result<()> {
         Ok(booking.pending_change.is_none().then_some(booking))
     });
     let released = released.await?;
+    wait_for_rooms(&stack, own_end, changed_end, 4).await?;
     assert_eq!((released.status, &released.stays, &released.price), (Status::Confirmed, &before.stays, &before.price));
     assert_eq!(released.history.last().map(|entry| entry.action), Some(Action::ReleaseChange));
     let object = stack.stripe()?.object(&session).context("the session")?;

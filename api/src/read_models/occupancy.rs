@@ -13,6 +13,7 @@ use crate::store_call;
 use chrono::{Days, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use pvt_domain::availability::{Holding, Occupancy};
+use pvt_domain::booking::Action;
 use pvt_domain::events::BookingEvent;
 use pvt_domain::grid::{HORIZON_NIGHTS, OccupancyGrid};
 use pvt_domain::ids::PropertyId;
@@ -183,7 +184,8 @@ impl OccupancyCache {
         let Some(slot) = self.existing_slot(&event.property_id) else { return };
         let mut state = slot.lock();
         if let Some(known) = &mut state.known {
-            Arc::make_mut(&mut known.occupancy).hold(Holding::from(&event));
+            let complete = apply(Arc::make_mut(&mut known.occupancy), &event);
+            state.stale |= !complete;
         }
         state.observed.iter_mut().for_each(|observed| observed.push(event.clone()));
     }
@@ -272,12 +274,22 @@ impl Shared {
             state.known = None;
             return Ok(None);
         };
-        observed.iter().for_each(|event| occupancy.hold(Holding::from(event)));
+        for event in &observed {
+            state.stale |= !apply(&mut occupancy, event);
+        }
         self.inventory_cache.insert_newer(occupancy.grid().inventory());
         let occupancy = Arc::new(occupancy);
         state.known = Some(Known { occupancy: occupancy.clone(), read_at });
         Ok(Some(occupancy))
     }
+}
+
+/// Sets the beds of the event's booking; returns whether the event describes all of them. It does not describe those
+/// of a pending change.
+fn apply(occupancy: &mut Occupancy, event: &BookingEvent) -> bool {
+    let had_pending = occupancy.has_pending_change(event.booking_id);
+    occupancy.hold(Holding::from(event));
+    !had_pending && event.action != Some(Action::HoldChange)
 }
 
 async fn occupancy(mongo: &Mongo, property: &PropertyId) -> Result<Option<Occupancy>, StoreError> {

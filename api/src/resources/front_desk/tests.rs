@@ -122,7 +122,13 @@ fn each_bed_is_counted_once_a_night() {
         (inventory(), booking("11111111-2222-5333-8444-555555555555", "Lovelace"), block());
     let mut occupancy = Occupancy::new(OccupancyGrid::new(Arc::new(inventory), date("2027-01-01")));
     occupancy.block(&block.bed_ids, block.nights());
-    occupancy.hold(Holding { booking_id: booking.id, rev: booking.rev, status: booking.status, stays: &booking.stays });
+    occupancy.hold(Holding {
+        booking_id: booking.id,
+        rev: booking.rev,
+        status: booking.status,
+        stays: &booking.stays,
+        pending: &[],
+    });
     let stats = serde_json::to_value(property_stats(&occupancy, Some(date("2027-01-12")))).unwrap();
     let of_type =
         stats["room_types"].as_array().unwrap().iter().find(|one| one["room_type_id"] == "dorm-6-mixed").unwrap();

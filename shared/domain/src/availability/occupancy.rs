@@ -23,11 +23,14 @@ pub struct Holding<'a> {
     pub status: Status,
     /// Its stays with their beds.
     pub stays: &'a [Stay],
+    /// Stays of its pending change, whose beds are held beside its own.
+    pub pending: &'a [Stay],
 }
 
 impl<'a> From<&'a BookingEvent> for Holding<'a> {
+    /// Events do not carry the stays of a pending change.
     fn from(event: &'a BookingEvent) -> Self {
-        Self { booking_id: event.booking_id, rev: event.rev, status: event.status, stays: &event.stays }
+        Self { booking_id: event.booking_id, rev: event.rev, status: event.status, stays: &event.stays, pending: &[] }
     }
 }
 
@@ -77,6 +80,7 @@ struct HeldStay {
 #[derive(Debug, Clone)]
 struct Held {
     rev: u32,
+    pending: bool,
     stays: Box<[HeldStay]>,
 }
 
@@ -115,13 +119,21 @@ impl Occupancy {
         {
             return;
         }
-        let stays = if holding.status.holds_beds() { holding.stays } else { &[] };
-        let stays: Box<[HeldStay]> = stays.iter().flat_map(|stay| self.held_stay(&holding, stay)).collect();
+        let (stays, pending) =
+            if holding.status.holds_beds() { (holding.stays, holding.pending) } else { Default::default() };
+        let stays: Box<[HeldStay]> =
+            stays.iter().chain(pending).flat_map(|stay| self.held_stay(&holding, stay)).collect();
         stays.iter().for_each(|stay| stay.run.draw(&mut self.grid));
         // Bookings without beds are remembered too: an older event may still arrive.
-        if self.held.insert(holding.booking_id, Held { rev: holding.rev, stays }).is_some() {
+        let held = Held { rev: holding.rev, pending: !pending.is_empty(), stays };
+        if self.held.insert(holding.booking_id, held).is_some() {
             self.draw();
         }
+    }
+
+    /// Whether beds are held for a pending change of this booking.
+    pub fn has_pending_change(&self, booking_id: BookingId) -> bool {
+        self.held.get(&booking_id).is_some_and(|held| held.pending)
     }
 
     fn draw(&mut self) {
@@ -138,6 +150,7 @@ impl Occupancy {
         let room_type = room_type.and_then(|index| u16::try_from(index).ok()).unwrap_or(u16::MAX);
         let movable = holding.status.allows_reassignment()
             && holding.rev < MAX_REVISIONS
+            && holding.pending.is_empty()
             && !stay.locked
             && stay.earlier_beds.is_empty()
             && !stay.assigned_beds.is_empty()

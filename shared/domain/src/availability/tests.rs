@@ -25,7 +25,7 @@ fn id(key: &str) -> BookingId {
 
 fn hold(occupancy: &mut Occupancy, key: &str, rev: u32, status: Status, requested: &StayRequest, beds: &[&str]) {
     let stay = Stay::of(requested, beds.iter().map(|bed| BedId::from(*bed)).collect());
-    occupancy.hold(Holding { booking_id: id(key), rev, status, stays: &[stay] });
+    occupancy.hold(Holding { booking_id: id(key), rev, status, stays: &[stay], pending: &[] });
 }
 
 fn book(occupancy: &mut Occupancy, key: &str, requested: &StayRequest) -> Vec<String> {
@@ -104,6 +104,24 @@ fn stays_are_reassigned_and_blocks_are_not() {
         (0, false),
         "checked-in guests keep their beds"
     );
+}
+
+#[test]
+fn pending_changes_hold_their_beds_too() {
+    let beds = |requested: &StayRequest, bed: &str| Stay::of(requested, vec![bed.into()]);
+    let (before, after) = (stay(DORM, "2027-01-10", "2027-01-11", 1), stay(DORM, "2027-01-10", "2027-01-13", 1));
+    let (stays, pending) = ([beds(&before, "a-1")], [beds(&after, "a-2")]);
+    let mut occupancy = occupancy();
+    let held = |rev, pending| Holding { booking_id: id("1"), rev, status: Status::Confirmed, stays: &stays, pending };
+    occupancy.hold(held(1, &pending));
+    assert!(occupancy.has_pending_change(id("1")));
+    assert_eq!(vacancy(&occupancy, DORM, "2027-01-10", "2027-01-11", 1), (10, true));
+    assert_eq!(vacancy(&occupancy, DORM, "2027-01-11", "2027-01-13", 1), (11, true));
+    let span = occupancy.grid().span(before.nights()).unwrap();
+    assert_eq!(occupancy.movable(&DORM.into(), &span).count(), 0, "neither its beds nor those it waits for move");
+    occupancy.hold(held(2, &[]));
+    assert!(!occupancy.has_pending_change(id("1")));
+    assert_eq!(vacancy(&occupancy, DORM, "2027-01-10", "2027-01-13", 1), (11, true));
 }
 
 #[test]

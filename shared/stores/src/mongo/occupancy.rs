@@ -28,11 +28,19 @@ pub struct StoredHolding {
     rev: u32,
     status: Status,
     stays: Vec<Stay>,
+    #[serde(default)]
+    pending_change: Option<PendingStays>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct PendingStays {
+    stays: Vec<Stay>,
 }
 
 impl<'a> From<&'a StoredHolding> for Holding<'a> {
     fn from(stored: &'a StoredHolding) -> Self {
-        Self { booking_id: stored.id, rev: stored.rev, status: stored.status, stays: &stored.stays }
+        let pending = stored.pending_change.as_ref().map_or(&[][..], |pending| &pending.stays);
+        Self { booking_id: stored.id, rev: stored.rev, status: stored.status, stays: &stored.stays, pending }
     }
 }
 
@@ -48,7 +56,7 @@ impl OccupancyReads<'_> {
     pub async fn holdings(self, property_id: &PropertyId, from: NaiveDate) -> Result<Vec<StoredHolding>, StoreError> {
         let mut filter = of_property(property_id, doc! { "departure": { "$gt": from.to_string() } });
         filter.insert("status", doc! { "$in": Status::HOLDING.to_vec() });
-        let fields = doc! { "rev": 1, "status": 1, "stays": 1 };
+        let fields = doc! { "rev": 1, "status": 1, "stays": 1, "pending_change.stays": 1 };
         let found = self.0.collection::<StoredHolding>(bookings::COLLECTION).find(filter).projection(fields).await?;
         Ok(found.try_collect().await?)
     }

@@ -18,6 +18,7 @@ fn occupancy(property: &TestProperty) -> Occupancy {
             rev: booking.rev,
             status: booking.status,
             stays: &booking.stays,
+            pending: booking.pending_change.as_ref().map_or(&[], |pending| &pending.stays),
         });
     }
     for block in property.blocks.values().filter(|block| block.status == BlockStatus::Active) {
