@@ -31,22 +31,34 @@ impl Booking {
         if ledger.is_some_and(|ledger| !ledger.other_currencies.is_empty()) {
             return 0;
         }
-        let missing = |required: i64| (required - ledger.map_or(0, |ledger| ledger.cleared)).max(0);
         let due = match (&self.pending_change, self.status) {
-            (Some(pending), _) => missing(pending.required),
-            (None, Status::Held) => missing(self.payment.required),
+            (Some(pending), _) => return self.missing(pending.required),
+            (None, Status::Held) => self.payment.required - ledger.map_or(0, |ledger| ledger.cleared),
             (None, _) => self.balance(),
         };
-        self.price.as_ref().map_or(due, |price| amounts::payable_part(due, price.currency))
+        self.payable_part(due.max(0))
+    }
+
+    /// What is missing of the deposit of a change, as far as Stripe takes it: a rest below its smallest amount could
+    /// never be paid, and is left to the balance.
+    pub(crate) fn missing(&self, required: i64) -> i64 {
+        self.payable_part((required - self.payment.retained()).max(0))
+    }
+
+    /// The part of an amount that Stripe takes in one payment.
+    fn payable_part(&self, amount: i64) -> i64 {
+        self.price.as_ref().map_or(amount, |price| amounts::payable_part(amount, price.currency))
     }
 
     /// Total to refund in the booking's present status: overpayment and surplus payments.
     ///
     /// `refund = max(0, captured − refunded − fee)`; amounts charged back cannot be refunded.
     pub fn total_to_refund(&self) -> i64 {
+        let Some(pending) = &self.pending_change else { return self.total_to_refund_if_owed(self.owed()) };
         // What is paid towards a pending change is kept until the change is applied or released.
-        let pending = self.pending_change.as_ref().and_then(|pending| pending.price.as_ref());
-        self.total_to_refund_if_owed(self.owed().max(pending.map_or(0, |price| price.total)))
+        let total = pending.price.as_ref().map_or(0, |price| price.total);
+        let left = self.payment.ledger.as_ref().map_or(0, |ledger| ledger.captured - ledger.charged_back);
+        self.total_to_refund_if_owed(self.owed().max(total)).max(pending.to_refund.min(left)).max(0)
     }
 
     /// The same, if the property may keep `owed`: a cancellation fee, for example.

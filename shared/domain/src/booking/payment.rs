@@ -78,19 +78,22 @@ impl Payment {
     /// Whether the payments confirm a hold. Amounts to refund do not count, except surplus payments, which never did.
     /// A refund made in Stripe's dashboard does count: observed in order, it would have followed the confirmation.
     pub fn covers(&self) -> bool {
-        self.covers_amount(self.required)
+        self.counted() >= self.required
     }
 
-    /// Whether the payments cover this amount, counted as for a hold.
-    pub(crate) fn covers_amount(&self, required: i64) -> bool {
-        let Some(ledger) = &self.ledger else { return required == 0 };
-        ledger.cleared - (self.to_refund - ledger.surplus).max(0) >= required
+    fn counted(&self) -> i64 {
+        self.ledger.as_ref().map_or(0, |ledger| ledger.cleared - (self.to_refund - ledger.surplus).max(0))
+    }
+
+    /// Amount that the property has and keeps: counted as for a hold, but without what was refunded or charged back.
+    pub(crate) fn retained(&self) -> i64 {
+        let kept = self.ledger.as_ref().map_or(0, Summary::kept);
+        self.counted().min(kept - self.refund_due()).max(0)
     }
 
     /// Whether, beyond that, the amount has not been refunded. Released beds are not claimed again for less: the
     /// payment may have been refunded because there were none.
     pub fn covers_late(&self) -> bool {
-        let kept = self.ledger.as_ref().map_or(0, Summary::kept);
-        self.covers() && kept - self.refund_due() >= self.required
+        self.retained() >= self.required
     }
 }

@@ -4,6 +4,7 @@
 
 use super::{Booking, ChangeFees, Stay};
 use crate::ids::RatePlanId;
+use crate::money::is_zero;
 use crate::timestamp::Timestamp;
 use crate::values::policy::CancellationPolicy;
 use crate::values::price::Price;
@@ -27,6 +28,10 @@ pub struct PendingChange {
     pub change_fees: ChangeFees,
     /// Deposit of the changed booking: the amount that must be paid in total.
     pub required: i64,
+    /// Total that the booking had decided to refund before the change. It may have been instructed already, so it is
+    /// refunded whatever the change costs, and pays for nothing.
+    #[serde(default, rename = "to_return", skip_serializing_if = "is_zero")]
+    pub to_refund: i64,
     /// When the beds of the change are released, unless it is paid.
     pub expires_at: Timestamp,
 }
@@ -42,7 +47,7 @@ impl Booking {
 
     /// Whether the payments cover the pending change, if there is one.
     pub(crate) fn pending_is_paid(&self) -> bool {
-        self.pending_change.as_ref().is_some_and(|pending| self.payment.covers_amount(pending.required))
+        self.pending_change.as_ref().is_some_and(|pending| self.missing(pending.required) == 0)
     }
 
     /// Makes the pending change effective.

@@ -30,8 +30,8 @@ impl Decider<'_> {
     ) -> Result<BookingEvent, NoRevision> {
         let header = &modify.header;
         let today = self.today(&header.property_id);
-        if modify.stays.is_some() || modify.reprice {
-            // A later change takes the place of one that is still unpaid.
+        if modify.stays.is_some() || modify.reprice || modify.quote.is_some() || modify.waive_change_fees {
+            // A later change takes the place of one that is still unpaid: applied, that one would undo it.
             self.release_pending_change(&mut booking);
         }
         let mut revision = Revision::of(Action::Modify, command_id, header);
@@ -54,8 +54,7 @@ impl Decider<'_> {
             let property = &grid.inventory().property;
             changed.payment.change_fees = booking.change_fees_after(&changed, property, header.requested_at);
         }
-        let missing = if is_guest { self.missing_deposit(&booking, &mut changed) } else { None };
-        if let Some(required) = missing {
+        if let Some(required) = self.missing_deposit(&booking, &mut changed, is_guest)? {
             return self.hold_change(booking, changed, required, revision, moves);
         }
         revision.moved = self.reassign_others(&header.property_id, moves, command_id);

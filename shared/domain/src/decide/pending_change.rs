@@ -1,4 +1,4 @@
-//! Pending changes: what a guest's change adds is held until its deposit is paid, the booking as it was staying safe.
+//! Pending changes: what a guest's change adds is held until its deposit is paid, while the booking itself stays unchanged.
 
 use super::place::Moves;
 use super::{Decider, NoRevision, Revision};
@@ -13,19 +13,37 @@ use std::collections::HashSet;
 
 impl Decider<'_> {
     /// The deposit of a guest's dearer change, if the payments do not cover it. Otherwise `changed` requires what its
-    /// plan wants paid now.
-    pub(super) fn missing_deposit(&self, booking: &Booking, changed: &mut Booking) -> Option<i64> {
-        let inventory = self.grid(&changed.property_id)?.inventory();
-        let deposit = inventory.rate_plan(&changed.rate_plan_id)?.deposit?;
-        let required = deposit.amount(changed.price.as_ref()?);
-        let is_dearer = changed.total() > booking.total() && required > booking.payment.required;
-        if is_dearer && !changed.payment.covers_amount(required) {
-            return Some(required);
+    /// plan requires now; a change by staff raises nothing.
+    ///
+    /// # Errors
+    /// Refused where a deposit is missing and the guest has paid in another currency: staff decide about that money.
+    pub(super) fn missing_deposit(
+        &self,
+        booking: &Booking,
+        changed: &mut Booking,
+        by_guest: bool,
+    ) -> Result<Option<i64>, NoRevision> {
+        let Some(required) = self.deposit(changed) else { return Ok(None) };
+        let is_dearer = by_guest && changed.total() > booking.total() && required > booking.payment.required;
+        if is_dearer && changed.missing(required) > 0 {
+            let paid_otherwise = !changed.payment.ledger().other_currencies.is_empty();
+            return if paid_otherwise {
+                Err(NoRevision::because(RefusalCode::PaymentUnderWay))
+            } else {
+                Ok(Some(required))
+            };
         }
         if is_dearer || required < booking.payment.required {
             changed.payment.required = required;
         }
-        None
+        Ok(None)
+    }
+
+    /// The deposit of a booking's rate plan, if the plan is known and the booking has a price.
+    fn deposit(&self, booking: &Booking) -> Option<i64> {
+        let plan = self.grid(&booking.property_id)?.inventory().rate_plan(&booking.rate_plan_id)?;
+        let price = booking.price.as_ref()?;
+        Some(plan.deposit.map_or(0, |deposit| deposit.amount(price)))
     }
 
     /// Keeps the booking's beds beside those of the change, which `changed` has claimed, and gives the booking the
@@ -54,6 +72,7 @@ impl Decider<'_> {
             cancellation_policy: changed.cancellation_policy,
             change_fees: changed.payment.change_fees,
             required,
+            to_refund: booking.payment.to_refund,
             expires_at,
         };
         revision.moved = self.reassign_others(&property, moves, revision.command_id);

@@ -162,14 +162,16 @@ impl Ledger {
         self.summary().kept() - self.instructed()
     }
 
-    /// Amount that Stripe returns of a total of `to_refund` and that is not instructed yet.
+    /// Amount that Stripe returns of a total of `to_refund` and that is not instructed yet. Instructions of disputed
+    /// payments do not use up what other payments return, but they are carried out as well.
     fn shortfall(&self, to_refund: i64) -> i64 {
-        let instructed: i64 = self
-            .open_in_currency()
-            .filter(|instruction| !self.is_frozen(&instruction.intent))
-            .map(|instruction| instruction.amount)
-            .sum();
-        (self.summary().refunds_due(to_refund).automatic - instructed).max(0)
+        let (mut instructed, mut unfrozen) = (0, 0);
+        for instruction in self.open_in_currency() {
+            instructed += instruction.amount;
+            unfrozen += if self.is_frozen(&instruction.intent) { 0 } else { instruction.amount };
+        }
+        let due = self.summary().refunds_due(to_refund);
+        (due.automatic - unfrozen).min(due.total() - due.failed - instructed).max(0)
     }
 
     /// Amount of a payment for which the system may issue instructions: not what failed and is left to staff.

@@ -120,6 +120,19 @@ fn frozen_amount_is_refunded_after_the_dispute_despite_a_failed_refund() {
 }
 
 #[test]
+fn open_instruction_of_a_disputed_payment_is_not_issued_twice() {
+    let mut ledger = observed(events(&stories()[0].1));
+    let older = json!({ "id": "pi_2", "status": "succeeded", "amount": 4_000, "amount_received": 4_000,
+        "currency": "cad", "created": 1_700_000_000, "metadata": metadata() });
+    ledger.apply(&event(60, "payment_intent.succeeded", older));
+    assert_eq!((ledger.instruct_refunds(1_000, now()), ledger.refund_instructions[0].intent.as_str()), (1, "pi_1"));
+    ledger.apply(&event(70, "charge.dispute.created", dispute("warning_needs_response", &[])));
+    assert!(!ledger.can_instruct_refunds(1_000), "it is carried out as well: Stripe refunds during an inquiry");
+    assert_eq!(ledger.instruct_refunds(1_500, now()), 1);
+    assert_eq!((ledger.refund_instructions[1].intent.as_str(), ledger.refund_instructions[1].amount), ("pi_2", 500));
+}
+
+#[test]
 fn each_attention_item_names_its_subject() {
     let mut ledger = observed(events(&stories()[0].1));
     for (number, id) in [(90, "re_1"), (91, "re_2")] {
