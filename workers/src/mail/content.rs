@@ -44,6 +44,8 @@ pub(super) struct Content {
     /// Where the guest may change or cancel, while that is possible.
     pub manage: Option<Link>,
     pub payments: Vec<Row>,
+    /// The heading of `changes`: they are made, or a payment will make them.
+    pub changes_title: &'static str,
     pub changes: Vec<Row>,
     pub spans: Vec<Span>,
     /// Spans of an earlier revision that calendars may still show beside `spans`.
@@ -84,6 +86,7 @@ impl Content {
         // The price of a stay that does not take place would only confuse beside its fee.
         let takes_place = booking.status.holds_beds() && !kind.shows.ended;
         let price = booking.price.as_ref().filter(|_| takes_place);
+        let pending = kind.shows.pending(booking);
         let before = (kind.shows.changes && rev > 1).then(|| booking.state_at(rev - 1));
         let summary = PaymentSummary::of(&kind.shows, rev, booking, property, language);
         let spans = spans(&booking.stays, inventory)?;
@@ -111,9 +114,12 @@ impl Content {
             manage: matches!(booking.status, Status::Held | Status::Confirmed)
                 .then(|| Link { label: phrases.manage, url: links.manage(booking) }),
             payments: summary.rows(),
-            changes: before
-                .as_ref()
-                .map_or_else(Vec::new, |before| changes::since(before, rev, booking, inventory, language)),
+            changes_title: if pending.is_some() { phrases.pending_changes } else { phrases.changes },
+            changes: match (&pending, &before) {
+                (Some(pending), _) => changes::planned(booking, pending, inventory, language),
+                (None, Some(before)) => changes::since(before, rev, booking, inventory, language),
+                (None, None) => Vec::new(),
+            },
             dropped_spans: before
                 .as_ref()
                 .map_or_else(|| Ok(Vec::new()), |before| dropped_spans(before, spans.len(), inventory))?,

@@ -1,7 +1,9 @@
 //! A booking and its property for tests of mails.
 
 use crate::mail::Links;
-use pvt_domain::booking::{Action, Booking, Guest, HistoryEntry, Payment, Source, Status, Stay, StayRequest};
+use pvt_domain::booking::{
+    Action, Booking, Guest, HistoryEntry, Payment, PendingChange, Source, Status, Stay, StayRequest,
+};
 use pvt_domain::events::{BookingEvent, PaymentEvent, PaymentEventKind, kind_of};
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::{
@@ -122,6 +124,27 @@ pub(crate) fn held() -> Booking {
     booking.status = Status::Held;
     booking.payment = Payment { required: 14_280, expires_at: Some(at("2026-12-01T17:30:00Z")), ..Payment::default() };
     booking
+}
+
+/// The booking with 30 % paid, and a change of the guest that doubles nights and price and waits for its 30 %.
+pub(crate) fn with_pending_change() -> Booking {
+    let before = with_payments(&booking(), 8_568, 0, Status::Confirmed);
+    let mut stays = before.stays.clone();
+    stays[0].departure = "2027-01-16".parse().unwrap();
+    let price =
+        before.price.clone().map(|price| Price { nights: vec![vec![8_000; 6]], total: 2 * price.total, ..price });
+    let pending = PendingChange {
+        stays,
+        price,
+        rate_plan_id: before.rate_plan_id.clone(),
+        cancellation_policy: None,
+        change_fees: before.payment.change_fees,
+        required: 17_136,
+        to_refund: 0,
+        expires_at: at("2026-12-03T17:30:00Z"),
+    };
+    let after = Booking { pending_change: Some(Box::new(pending)), ..before.clone() };
+    next_revision(&before, after, Action::HoldChange, Status::Confirmed)
 }
 
 /// `before` after payments and refunds, with its new status. The refund due is what the domain decides.

@@ -109,6 +109,16 @@ impl Shows {
     const fn new(payments: PaymentRows, calendar: CalendarNote) -> Self {
         Self { payments, calendar, ended: false, changes: false, duplicate_payment: false }
     }
+
+    /// The booking as it will be once its pending change is paid, if the mail asks for that.
+    pub(super) fn pending(&self, booking: &Booking) -> Option<Booking> {
+        let is_asked = matches!(self.payments, PaymentRows::Request) && booking.pending_change.is_some();
+        is_asked.then(|| {
+            let mut changed = booking.clone();
+            changed.apply_pending();
+            changed
+        })
+    }
 }
 
 /// The declaration of this kind.

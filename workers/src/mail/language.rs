@@ -156,6 +156,7 @@ pub(super) struct Phrases {
     pub calendar_tentative: &'static str,
     pub calendar_status: &'static str,
     pub changes: &'static str,
+    pub pending_changes: &'static str,
     pub stay_number: &'static str,
     pub nothing: &'static str,
     pub details: &'static str,

@@ -1,4 +1,6 @@
-//! The changes of a modification, as rows of before and after. Beds are left out: no guest is promised one.
+//! The changes of a modification, made or pending, as rows of before and after.
+//!
+//! Beds are left out: no guest is promised one.
 
 use super::rows::Row;
 use super::stays::{detail, title};
@@ -17,6 +19,21 @@ pub(super) fn since(
     inventory: &Inventory,
     language: Language,
 ) -> Vec<Row> {
+    let mut rows = differences(before, booking, inventory, language);
+    let entries = booking.history.iter().filter(|entry| entry.rev >= rev);
+    if entries.filter_map(|entry| entry.changes.as_ref()).any(|changes| changes.guest) {
+        let phrases = language.phrases();
+        rows.push(Row { label: phrases.details.to_owned(), value: phrases.updated.to_owned() });
+    }
+    rows
+}
+
+/// The difference between what is booked now and the booking after its pending change.
+pub(super) fn planned(booking: &Booking, changed: &Booking, inventory: &Inventory, language: Language) -> Vec<Row> {
+    differences(&booking.state_at(booking.rev), changed, inventory, language)
+}
+
+fn differences(before: &RevisionState, after: &Booking, inventory: &Inventory, language: Language) -> Vec<Row> {
     let phrases = language.phrases();
     let arrow = |was: String, is: String| format!("{was} → {is}");
     let shown = |stay: Option<&Stay>| {
@@ -25,10 +42,10 @@ pub(super) fn since(
             |stay| format!("{}, {}", title(stay, inventory), detail(stay, language)),
         )
     };
-    let count = before.stays.len().max(booking.stays.len());
+    let count = before.stays.len().max(after.stays.len());
     let mut rows = Vec::new();
     for index in 0..count {
-        let (was, is) = (before.stays.get(index), booking.stays.get(index));
+        let (was, is) = (before.stays.get(index), after.stays.get(index));
         if was.map(Stay::as_request) != is.map(Stay::as_request) {
             let label =
                 if count == 1 { phrases.stay.to_owned() } else { format!("{} {}", phrases.stay_number, index + 1) };
@@ -39,13 +56,9 @@ pub(super) fn since(
         price
             .map_or_else(|| phrases.nothing.to_owned(), |price| language.money(Money::new(price.total, price.currency)))
     };
-    let (was, is) = (total(before.price.as_ref()), total(booking.price.as_ref()));
+    let (was, is) = (total(before.price.as_ref()), total(after.price.as_ref()));
     if was != is {
         rows.push(Row { label: phrases.total.to_owned(), value: arrow(was, is) });
-    }
-    let entries = booking.history.iter().filter(|entry| entry.rev >= rev);
-    if entries.filter_map(|entry| entry.changes.as_ref()).any(|changes| changes.guest) {
-        rows.push(Row { label: phrases.details.to_owned(), value: phrases.updated.to_owned() });
     }
     rows
 }

@@ -91,14 +91,20 @@ impl<'a> PaymentSummary<'a> {
         paid.map(move |money| Row { label: label.to_owned(), value: self.language.money(*money) })
     }
 
-    /// What is due now, until when, and what is left for later.
+    /// What is due now, until when, and what is left for later: of the changed booking, if this pays for a change.
     fn request_rows(&self) -> Vec<Row> {
         let phrases = self.language.phrases();
         let due = self.booking.payable();
-        let later = self.booking.balance() - due;
+        let pending = self.shows.pending(self.booking);
+        let paid_for = pending.as_ref().unwrap_or(self.booking);
+        // Money that is being refunded pays for nothing.
+        let kept = self.ledger.kept() - self.booking.payment.refund_due();
+        let total = paid_for.price.as_ref().map_or(0, |price| price.total);
+        let later = total + paid_for.change_fee() - kept - due;
         let deadline =
             self.booking.hold_ends().map(|at| Row { label: phrases.deadline.to_owned(), value: self.local_moment(at) });
-        let mut rows = vec![self.amount(phrases.due_now, due)];
+        let mut rows: Vec<Row> = self.positive(phrases.change_fee, paid_for.change_fee()).into_iter().collect();
+        rows.push(self.amount(phrases.due_now, due));
         rows.extend(deadline);
         rows.extend((later > 0).then(|| self.amount(phrases.due_on_arrival, later)));
         rows

@@ -11,6 +11,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     calendar_tentative: "The attached calendar file shows your stay as tentative.",
     calendar_status: "The attached calendar file shows the current status of your stay.",
     changes: "What changed",
+    pending_changes: "What your payment will change",
     stay_number: "Stay",
     nothing: "none",
     details: "Your details",
@@ -45,14 +46,14 @@ pub(super) static ENGLISH: Phrases = Phrases {
     charged_back: "Charged back by your bank",
     refund_pending: "Refund in progress",
     refund_manual: "Refund at the front desk or by arrangement",
-    refund_manual_note: "We cannot return all of your money to your original payment method. You will receive the rest \
-        at the front desk, or we will contact you about it.",
+    refund_manual_note: "The amount shown below as “Refund at the front desk or by arrangement” is not refunded \
+        automatically. You will receive it at the front desk, or we will contact you about it.",
     refund_disputed: "Refund after your bank’s decision",
     refund_disputed_note: "Your bank is disputing a payment at the moment. We cannot refund it before your bank has \
         decided.",
     other_currency: "Paid in another currency",
-    other_currency_note: "We have received a payment in another currency than that of your booking. You do not need to \
-        pay again: we will contact you.",
+    other_currency_note: "We have received a payment in a currency other than that of your booking. You do not need \
+        to pay again: we will contact you.",
     balance: "Balance due",
     fee: "Cancellation fee",
     no_show_fee: "No-show fee",

@@ -13,6 +13,7 @@ pub(super) static FRENCH: Phrases = Phrases {
     calendar_tentative: "Le fichier d’agenda joint indique votre séjour comme provisoire.",
     calendar_status: "Le fichier d’agenda joint indique l’état actuel de votre séjour.",
     changes: "Ce qui a changé",
+    pending_changes: "Ce que votre règlement modifiera",
     stay_number: "Séjour",
     nothing: "aucun",
     details: "Vos coordonnées",
@@ -47,8 +48,9 @@ pub(super) static FRENCH: Phrases = Phrases {
     charged_back: "Repris par votre banque",
     refund_pending: "Remboursement en cours",
     refund_manual: "Remboursement à la réception ou selon accord",
-    refund_manual_note: "Nous ne pouvons pas tout rembourser sur votre moyen de paiement initial. Le reste vous sera \
-        remis à la réception, ou nous vous contacterons à ce sujet.",
+    refund_manual_note: "Le montant indiqué ci-dessous comme «\u{a0}Remboursement à la réception ou selon \
+        accord\u{a0}» n’est pas remboursé automatiquement. Il vous sera remis à la réception, ou nous vous \
+        contacterons à ce sujet.",
     refund_disputed: "Remboursement après la décision de votre banque",
     refund_disputed_note: "Votre banque conteste actuellement un paiement. Nous ne pouvons pas le rembourser avant \
         sa décision.",

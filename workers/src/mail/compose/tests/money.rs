@@ -1,12 +1,14 @@
 //! Amounts, links and sentences about payments, in both languages.
 
 use super::{composed, contains_all, read};
-use crate::mail::fixtures::{booking, cancelled, held, inventory, links, with_ledger, with_payments};
+use crate::mail::fixtures::{
+    booking, cancelled, held, inventory, links, with_ledger, with_payments, with_pending_change,
+};
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::ledger::Summary;
 use pvt_domain::messages::NotificationKind::{
-    self, BookingCancelled, BookingConfirmed, BookingNoShow, HoldExpired, PaymentFailed, PaymentLink, PaymentReceived,
-    PaymentRefunded, PaymentReturned, RefundFailed,
+    self, BookingCancelled, BookingConfirmed, BookingNoShow, ChangePaymentLink, HoldExpired, PaymentFailed,
+    PaymentLink, PaymentReceived, PaymentRefunded, PaymentReturned, RefundFailed,
 };
 use pvt_domain::money::{Currency, Money};
 use pvt_service::tokens::{Purpose, TokenClaims, TokenKeys};
@@ -61,6 +63,26 @@ fn payment_request_shows_amount_deadline_and_link() {
     assert!(
         english.0.starts_with("Complete your payment") && french.0.starts_with("Réglez votre séjour pour confirmer")
     );
+}
+
+#[test]
+fn payment_request_for_a_change_shows_the_change_and_its_balance() {
+    let booking = with_pending_change();
+    let english = [
+        "What your payment will change",
+        "Wednesday 13 January 2027 · 3 nights · 2 guests → 6-bed mixed dorm, Sunday 10 January 2027 – Saturday 16 \
+            January 2027 · 6 nights · 2 guests",
+        "285.60 CAD → 571.20 CAD",
+        "Due now",
+        "85.68 CAD",
+        "Pay by",
+        "Due on arrival",
+        "399.84 CAD",
+        &links().pay(&booking),
+    ];
+    let french = ["Ce que votre règlement modifiera", "285,60 CAD → 571,20 CAD", "85,68 CAD", "399,84 CAD"];
+    says(ChangePaymentLink, &booking, &english, &french);
+    lacks(ChangePaymentLink, &booking, &["What changed", "Ce qui a changé", "114.24", "114,24"]);
 }
 
 #[test]
