@@ -156,6 +156,10 @@ async fn unpaid_addition_is_released() -> Result<()> {
     assert_eq!(released.history.last().map(|entry| entry.action), Some(Action::ReleaseChange));
     let object = stack.stripe()?.object(&session).context("the session")?;
     assert_eq!(object["status"], "expired", "closed at Stripe before the beds were released");
+    eventually("the guest is mailed about it", LONG_TIMEOUT, || async {
+        Ok(mails(&stack, &booked).await?.contains(&"change_released".to_owned()).then_some(()))
+    })
+    .await?;
     // The guest can still change, and a booking without a change can be held beside it.
     let again = patch(&stack, &booked, "", &json!({ "stays": [{ "departure": arrival + Days::new(3) }] })).await?;
     assert!(amount(&again, "/payment/payable") > 0, "{again:?}");

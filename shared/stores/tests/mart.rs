@@ -117,6 +117,7 @@ fn event(
         source: if number.is_multiple_of(2) { Source::Direct } else { Source::Airbnb },
         stays,
         bed_moves: Vec::new(),
+        change_released: false,
         price: (status != Status::Rejected).then(|| Price {
             currency: Currency::CAD,
             nights: amounts,

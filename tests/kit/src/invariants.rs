@@ -371,6 +371,7 @@ fn explains_mail(kind: NotificationKind, entry: &HistoryEntry) -> bool {
         NotificationKind::BookingNoShow => entry.to == Status::NoShow,
         NotificationKind::PaymentLink => entry.to == Status::Held,
         NotificationKind::ChangePaymentLink => entry.action == Action::HoldChange,
+        NotificationKind::ChangeReleased => entry.changes.as_deref().is_some_and(|changes| changes.change_released),
         NotificationKind::HoldExpired => entry.action == Action::Expire,
         NotificationKind::PaymentReceived => entry.to.holds_beds() && increased(entry, |ledger| ledger.captured),
         NotificationKind::PaymentRefunded => increased(entry, |ledger| ledger.refunded),

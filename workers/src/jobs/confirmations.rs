@@ -368,7 +368,7 @@ fn follow_up_commands(event: &BookingEvent) -> Result<Vec<Outgoing>, EncodeError
     }
     // A checkout session that a guest still has open must not be paid any more.
     let has_ended = matches!(event.action, Some(Action::Cancel | Action::NoShow)) && !event.status.holds_beds();
-    if has_ended && event.price.is_some() {
+    if (has_ended || event.change_released) && event.price.is_some() {
         let command = ExpireCheckout { booking_id, property_id, release: false, actor: Actor::SYSTEM, requested_at };
         commands.push(
             Outgoing::command(unversioned(PAYMENT_EXPIRE_CHECKOUT), command_id("expire_checkout"), &command)?
@@ -376,4 +376,30 @@ fn follow_up_commands(event: &BookingEvent) -> Result<Vec<Outgoing>, EncodeError
         );
     }
     Ok(commands)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Commands that follow from a decision.
+    use super::{PAYMENT_EXPIRE_CHECKOUT, follow_up_commands};
+    use crate::mail::fixtures::{next_revision, with_pending_change};
+    use pvt_domain::booking::{Action, Booking};
+    use pvt_domain::events::BookingEvent;
+
+    fn closes_checkout(booking: &Booking) -> bool {
+        let event = BookingEvent::of(booking, booking.history.last().unwrap());
+        let commands = follow_up_commands(&event).unwrap();
+        commands.iter().any(|command| command.envelope.kind == PAYMENT_EXPIRE_CHECKOUT)
+    }
+
+    #[test]
+    fn checkout_of_a_dropped_change_is_closed() {
+        let pending = with_pending_change();
+        assert!(!closes_checkout(&pending));
+        let dropped = Booking { pending_change: None, ..pending.clone() };
+        assert!(closes_checkout(&next_revision(&pending, dropped, Action::Assign, pending.status)));
+        let mut applied = pending.clone();
+        applied.apply_pending();
+        assert!(!closes_checkout(&next_revision(&pending, applied, Action::Modify, pending.status)));
+    }
 }

@@ -43,6 +43,14 @@ impl<'a> Change<'a> {
         self.by(Action::HoldChange).is_some()
     }
 
+    /// Whether a change that was held is dropped, the booking stays, and no other mail says how it is now.
+    pub(super) fn is_released(&self) -> bool {
+        self.entry.is_some_and(|entry| {
+            let is_reported = self.is_held() || self.modifies();
+            releases_change(entry) && entry.from == entry.to && !is_reported
+        })
+    }
+
     /// The entry, if a payment was captured.
     pub(super) fn captured(&self) -> Option<&'a HistoryEntry> {
         self.by(Action::RecordPayment).filter(|entry| captured_more(entry))
@@ -72,6 +80,21 @@ pub(super) fn is_guest_visible_change(entry: &HistoryEntry) -> bool {
             || changes.stays.iter().any(|change| request(&change.before) != request(&change.after))
     };
     entry.action == Action::Modify && entry.changes.as_deref().is_some_and(is_visible)
+}
+
+/// Whether this revision dropped a change that was held until payment.
+pub(super) fn releases_change(entry: &HistoryEntry) -> bool {
+    entry.changes.as_deref().is_some_and(|changes| changes.change_released)
+}
+
+/// Whether the guest's latest change was dropped unpaid.
+pub(super) fn is_change_released(booking: &Booking) -> bool {
+    let concerns_change = |entry: &&HistoryEntry| {
+        releases_change(entry) || entry.action == Action::HoldChange || is_guest_visible_change(entry)
+    };
+    let latest = booking.history.iter().rev().find(concerns_change);
+    booking.pending_change.is_none()
+        && latest.is_some_and(|entry| releases_change(entry) && !is_guest_visible_change(entry))
 }
 
 /// Whether the captured amount rose with this revision.

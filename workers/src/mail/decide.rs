@@ -6,7 +6,7 @@
 use super::change::Change;
 use super::identity::{LedgerKey, Version};
 use super::kinds::{self, Trigger, When};
-use pvt_domain::booking::{Booking, HistoryEntry, Status};
+use pvt_domain::booking::{Action, Booking, HistoryEntry, Status};
 use pvt_domain::events::{BookingEvent, PaymentEvent};
 use pvt_domain::inventory::Property;
 use pvt_domain::messages::{EmailCommand, NotificationKind, SendNotification};
@@ -72,12 +72,13 @@ fn on_payment_event(event: &PaymentEvent, booking: &Booking, now: Timestamp) -> 
     let Some((kind, when)) = triggered(|trigger| matches!(trigger, Trigger::Payment(holds) if holds(event))) else {
         return MailDecision::Skip("not_notified");
     };
-    let is_over = booking.payment.expires_at.is_some_and(|expires_at| expires_at <= now);
+    let is_over = booking.hold_ends().is_some_and(|ends| ends <= now);
     if !(when.applies)(booking) || is_over {
         return MailDecision::Skip("superseded");
     }
     // The first entry, which no later revision replaces: a redelivery reports the same one.
-    let Some(held) = booking.history.iter().find(|entry| entry.to == Status::Held) else {
+    let holds = |entry: &&HistoryEntry| entry.to == Status::Held || entry.action == Action::HoldChange;
+    let Some(held) = booking.history.iter().find(holds) else {
         return MailDecision::Skip("superseded");
     };
     send(booking, kind, held.rev, Version::Event(event.event_id))

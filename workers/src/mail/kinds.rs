@@ -3,7 +3,10 @@
 //! A new kind is a variant of [`NotificationKind`] and a declaration here. Conditions are pure: they read the booking,
 //! its history and the event, and nothing else.
 
-use super::change::{Change, captured_more, is_guest_visible_change, is_refund_failed, refund_failed, refunded_more};
+use super::change::{
+    Change, captured_more, is_change_released, is_guest_visible_change, is_refund_failed, refund_failed, refunded_more,
+    releases_change,
+};
 use super::language::{CalendarNote, Language, Phrases};
 use pvt_domain::booking::{Action, Booking, HistoryEntry, Status};
 use pvt_domain::events::{PaymentEvent, PaymentEventKind};
@@ -132,6 +135,7 @@ pub(super) fn of(kind: NotificationKind) -> &'static Kind {
         NotificationKind::ArrivalToday => &ARRIVAL_TODAY,
         NotificationKind::PaymentLink => &PAYMENT_LINK,
         NotificationKind::ChangePaymentLink => &CHANGE_PAYMENT_LINK,
+        NotificationKind::ChangeReleased => &CHANGE_RELEASED,
         NotificationKind::PaymentReceived => &PAYMENT_RECEIVED,
         NotificationKind::PaymentFailed => &PAYMENT_FAILED,
         NotificationKind::HoldExpired => &HOLD_EXPIRED,
@@ -278,6 +282,28 @@ static CHANGE_PAYMENT_LINK: Kind = Kind {
     },
 };
 
+static CHANGE_RELEASED: Kind = Kind {
+    when: When {
+        reports: |_, entry| releases_change(entry),
+        latest_only: true,
+        ..When::new(Trigger::Change(|change| change.is_released()), |booking| {
+            booking.status.is_changeable() && is_change_released(booking)
+        })
+    },
+    shows: Shows::new(PaymentRows::Balance(None), CalendarNote::ShowsStatus),
+    english: Wording {
+        title: "Your booking was not changed",
+        lead: "The change that we were holding for you was not paid for or can no longer be made, so we have released \
+            the beds for it. Your booking stays as shown here. You can request the change again.",
+    },
+    french: Wording {
+        title: "Votre réservation n’a pas été modifiée",
+        lead: "La modification que nous gardions pour vous n’a pas été réglée ou n’est plus possible\u{202f}; nous \
+            avons libéré les lits correspondants. Votre réservation reste telle qu’indiquée ici. Vous pouvez demander \
+            de nouveau la modification.",
+    },
+};
+
 static PAYMENT_RECEIVED: Kind = Kind {
     when: When {
         reports: |_, entry| captured_more(entry),
@@ -307,9 +333,9 @@ static PAYMENT_RECEIVED: Kind = Kind {
 
 static PAYMENT_FAILED: Kind = Kind {
     when: When::new(Trigger::Payment(|event| event.change == PaymentEventKind::Failed), |booking| {
-        booking.status == Status::Held && booking.payable() > 0
+        booking.hold_ends().is_some() && booking.payable() > 0
     }),
-    shows: Shows::new(PaymentRows::Request, CalendarNote::Tentative),
+    shows: Shows::new(PaymentRows::Request, CalendarNote::ShowsStatus),
     english: Wording {
         title: "Your payment did not go through",
         lead: "Your bank or card issuer declined the payment, so you have not been charged. We are still holding your \

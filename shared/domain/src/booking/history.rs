@@ -113,6 +113,9 @@ pub struct Changes {
     /// Whether the tokens issued before were revoked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub links_revoked: bool,
+    /// Whether a pending change was dropped: it expired unpaid, or gave way to something else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub change_released: bool,
 }
 
 impl Changes {

@@ -36,6 +36,14 @@ pub struct PendingChange {
     pub expires_at: Timestamp,
 }
 
+impl PendingChange {
+    /// Locks or unlocks the stays that keep a bed of this one for a night.
+    pub(crate) fn lock_as(&mut self, stay: &Stay) {
+        let shares = |own: &Stay| own.bed_nights().any(|night| stay.bed_nights().any(|other| other == night));
+        self.stays.iter_mut().filter(|own| shares(own)).for_each(|own| own.locked = stay.locked);
+    }
+}
+
 impl Booking {
     /// When beds are released unless they are paid: those of a held booking, or those of a pending change.
     pub fn hold_ends(&self) -> Option<Timestamp> {
@@ -48,6 +56,12 @@ impl Booking {
     /// Whether the payments cover the pending change, if there is one.
     pub(crate) fn pending_is_paid(&self) -> bool {
         self.pending_change.as_ref().is_some_and(|pending| self.missing(pending.required) == 0)
+    }
+
+    /// Whether this change, which was pending, is neither pending still nor made.
+    pub(super) fn has_dropped(&self, pending: &PendingChange) -> bool {
+        let is_made = self.stays == pending.stays && self.price == pending.price;
+        self.pending_change.as_deref().map(|now| now.expires_at) != Some(pending.expires_at) && !is_made
     }
 
     /// Makes the pending change effective.

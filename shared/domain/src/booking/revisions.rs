@@ -47,6 +47,7 @@ impl Booking {
                 .then(|| PaymentChange { before: before.payment.clone(), after: self.payment.clone() }),
             guest: before.guest != self.guest,
             links_revoked: before.token_epoch != self.token_epoch,
+            change_released: before.pending_change.as_deref().is_some_and(|pending| self.has_dropped(pending)),
         };
         (changes != Changes::default()).then(|| Box::new(changes))
     }

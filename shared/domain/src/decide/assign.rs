@@ -5,7 +5,7 @@ use super::{Decider, Decision, NoRevision, Revision};
 use crate::booking::{Action, Booking, Status, StayRequest};
 use crate::ids::{BedId, BookingId, PropertyId};
 use crate::inventory::RoomKind;
-use crate::messages::{AssignBeds, CommandHeader, RefusalCode, RefusalDetail};
+use crate::messages::{AssignBeds, Assignment, CommandHeader, RefusalCode, RefusalDetail};
 use crate::nights::Nights;
 use chrono::NaiveDate;
 use std::collections::{BTreeSet, HashSet};
@@ -20,9 +20,11 @@ impl Decider<'_> {
             return Err(NoRevision::because(RefusalCode::UnknownStay));
         }
         let mark = self.journal.mark();
-        // It was made for the beds of before.
         let mut booking = booking;
-        self.release_pending_change(&mut booking);
+        // It was made for the beds of before.
+        if assign.assignments.iter().any(|one| names_other_beds(&booking, one)) {
+            self.release_pending_change(&mut booking);
+        }
         let reassigned = self.reassign(&booking, assign).and_then(|changed| {
             let stays: Vec<ChangedStay<'_>> = changed
                 .stays
@@ -53,6 +55,9 @@ impl Decider<'_> {
         for one in &assign.assignments {
             let Some(stay) = changed.stays.get_mut(one.stay) else { continue };
             stay.locked = one.locked.unwrap_or(stay.locked);
+            if let Some(pending) = &mut changed.pending_change {
+                pending.lock_as(stay);
+            }
             let earliest = stay.arrival.max(from);
             let begin = one.from.unwrap_or(earliest);
             let Some(beds) = &one.beds else { continue };
@@ -123,4 +128,10 @@ impl Decider<'_> {
             Err(unread) => unread,
         }
     }
+}
+
+/// Whether the assignment names beds that its stay does not have.
+fn names_other_beds(booking: &Booking, one: &Assignment) -> bool {
+    let Some(stay) = booking.stays.get(one.stay) else { return false };
+    one.beds.as_ref().is_some_and(|beds| *beds != stay.assigned_beds)
 }

@@ -80,7 +80,7 @@ impl Decider<'_> {
             return Err(NoRevision::because(RefusalCode::PaymentUnderWay));
         }
         if booking.pending_change.is_some() {
-            // The booking stands as it was; what was paid towards the change is refunded.
+            // The booking stands as it was; what was paid towards the change is a payment for the booking.
             self.release_pending_change(&mut booking);
             let status = booking.status;
             let revision = Revision::of(Action::ReleaseChange, command_id, header);

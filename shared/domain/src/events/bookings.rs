@@ -121,6 +121,9 @@ pub struct BookingEvent {
     /// Moves of the checked-in guests that this revision orders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bed_moves: Vec<BedMove>,
+    /// Whether this revision dropped a change that was held until its deposit is paid.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub change_released: bool,
     /// Price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
@@ -156,6 +159,7 @@ impl BookingEvent {
             source: booking.source,
             stays: state.stays,
             bed_moves: entry.bed_moves.clone(),
+            change_released: entry.changes.as_deref().is_some_and(|changes| changes.change_released),
             price: state.price,
             rejection: booking.rejection,
             cancellation_fee: booking

@@ -22,6 +22,8 @@ wire_enum! {
         PaymentLink = "payment_link",
         /// What a change adds is held until payment: where to pay, and until when.
         ChangePaymentLink = "change_payment_link",
+        /// A change that was held until payment was dropped unpaid.
+        ChangeReleased = "change_released",
         /// A payment for a confirmed booking was received.
         PaymentReceived = "payment_received",
         /// A payment attempt failed.

@@ -92,6 +92,55 @@ fn unpaid_addition_is_released_and_the_booking_stays() {
     assert_eq!(expire(&mut property), Decision::Refused(ReplyOutcome::Conflict, None));
 }
 
+/// Whether its latest revision says that a pending change was dropped, in the history and in the event.
+fn says_released(decision: &Decision, property: &TestProperty) -> bool {
+    let Decision::Decided(event) = decision else { panic!("{decision:?}") };
+    let entry = property.booking("1").history.last().unwrap();
+    let noted = entry.changes.as_deref().is_some_and(|changes| changes.change_released);
+    assert_eq!(noted, event.change_released);
+    noted
+}
+
+#[test]
+fn dropped_changes_are_noted_and_applied_ones_are_not() {
+    let mut property = paid_night();
+    let held = guest_changes(&mut property, extended());
+    assert!(!says_released(&held, &property));
+    property.now = at("2026-12-01T12:10:00Z");
+    let replaced = guest_changes(&mut property, vec![stay(DORM, "2027-01-10", "2027-01-12", 1)]);
+    assert!(says_released(&replaced, &property));
+    property.now = at("2026-12-01T12:40:00Z");
+    let expired = expire(&mut property);
+    assert!(says_released(&expired, &property));
+    guest_changes(&mut property, extended());
+    let applied = pay(&mut property, 2, 12 * NIGHT);
+    assert!(!says_released(&applied, &property));
+}
+
+#[test]
+fn only_other_beds_drop_a_pending_change() {
+    let mut property = paid_night();
+    guest_changes(&mut property, extended());
+    let beds: Vec<String> = property.booking("1").stays[0].assigned_beds.iter().map(ToString::to_string).collect();
+    let same: Vec<&str> = beds.iter().map(String::as_str).collect();
+    for own in [None, Some(same.as_slice())] {
+        let assigned = property.assign("1", own, Some(true));
+        assert!(!says_released(&assigned, &property));
+        let booking = property.booking("1");
+        assert!(booking.stays[0].locked && booking.pending_change.as_ref().unwrap().stays[0].locked);
+        assert_eq!(property.claims.len(), 12);
+    }
+    pay(&mut property, 2, 12 * NIGHT);
+    assert!(property.booking("1").stays[0].locked, "the change keeps the lock");
+    let mut property = paid_night();
+    guest_changes(&mut property, vec![stay(DORM, "2027-01-10", "2027-01-12", 1)]);
+    let taken = property.booking("1").stays[0].assigned_beds[0].clone();
+    let free = ["a-1", "a-2"].into_iter().find(|bed| *bed != taken.as_str()).unwrap();
+    let assigned = property.assign("1", Some(&[free]), None);
+    assert!(says_released(&assigned, &property));
+    assert_eq!((property.booking("1").pending_change.is_none(), property.claims.len()), (true, 1));
+}
+
 #[test]
 fn moved_dates_keep_the_present_beds_until_paid() {
     let mut property = paid_night();

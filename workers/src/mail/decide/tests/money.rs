@@ -4,13 +4,14 @@ use super::{decide, decide_now, sends};
 use crate::mail::decide::MailDecision;
 use crate::mail::fixtures::{
     at, cancelled, event, held, inventory, next_revision, payment_event, with_ledger, with_payments,
+    with_pending_change,
 };
 use crate::mail::identity::Version;
 use pvt_domain::booking::{Action, Booking, Status};
 use pvt_domain::events::PaymentEventKind;
 use pvt_domain::messages::NotificationKind::{
-    self, BookingConfirmed, HoldExpired, PaymentFailed, PaymentLink, PaymentReceived, PaymentRefunded, PaymentReturned,
-    RefundFailed,
+    self, BookingCancelled, BookingConfirmed, BookingModified, ChangePaymentLink, ChangeReleased, HoldExpired,
+    PaymentFailed, PaymentLink, PaymentReceived, PaymentRefunded, PaymentReturned, RefundFailed,
 };
 use uuid::Uuid;
 
@@ -71,6 +72,43 @@ fn payments_and_refunds_are_mailed_per_revision() {
     assert_eq!(decide_now(&event(&back, 5), Some(&back)), mailed(&back, RefundFailed, 5), "it was announced");
     let again = with_payments(&back, 28_560, 5_000, Status::Confirmed);
     assert_eq!(decide_now(&event(&again, 5), Some(&again)), SUPERSEDED, "it was made in the meantime");
+}
+
+/// The booking after its pending change was dropped.
+fn released() -> Booking {
+    let pending = with_pending_change();
+    next_revision(&pending, Booking { pending_change: None, ..pending.clone() }, Action::ReleaseChange, pending.status)
+}
+
+#[test]
+fn dropped_change_is_mailed_unless_another_mail_reports_it() {
+    let (pending, released) = (with_pending_change(), released());
+    assert_eq!(decide_now(&event(&pending, 3), Some(&pending)), mailed(&pending, ChangePaymentLink, 3));
+    assert_eq!(decide_now(&event(&released, 3), Some(&released)), SUPERSEDED);
+    assert_eq!(decide_now(&event(&released, 4), Some(&released)), mailed(&released, ChangeReleased, 4));
+    let again = Booking { pending_change: pending.pending_change.clone(), ..released.clone() };
+    let again = next_revision(&released, again, Action::HoldChange, Status::Confirmed);
+    assert_eq!(decide_now(&event(&again, 4), Some(&again)), SUPERSEDED, "another change is held");
+    assert_eq!(decide_now(&event(&again, 5), Some(&again)), mailed(&again, ChangePaymentLink, 5));
+    let ended =
+        next_revision(&pending, Booking { pending_change: None, ..pending.clone() }, Action::Cancel, Status::Cancelled);
+    assert_eq!(decide_now(&event(&ended, 4), Some(&ended)), mailed(&ended, BookingCancelled, 4));
+    let mut applied = pending.clone();
+    applied.apply_pending();
+    let applied = next_revision(&pending, applied, Action::Modify, Status::Confirmed);
+    assert_eq!(decide_now(&event(&applied, 4), Some(&applied)), mailed(&applied, BookingModified, 4));
+}
+
+#[test]
+fn failed_payment_for_a_change_is_mailed_while_it_is_held() {
+    let pending = with_pending_change();
+    let decided = |stored: &Booking, now| {
+        decide(&payment_event(stored, PaymentEventKind::Failed, 5), Some(stored), Some(&inventory().property), now)
+    };
+    let expected = sends(&pending, PaymentFailed, 3, Version::Event(Uuid::from_u128(5)));
+    assert_eq!(decided(&pending, at("2026-12-03T17:29:59Z")), expected);
+    assert_eq!(decided(&pending, at("2026-12-03T17:30:00Z")), SUPERSEDED);
+    assert_eq!(decided(&released(), at("2026-12-03T17:00:00Z")), SUPERSEDED);
 }
 
 #[test]
