@@ -155,7 +155,8 @@ async fn links_do_what_they_are_for_and_leak_nowhere() -> Result<()> {
 async fn links_end_when_they_are_revoked_and_with_the_address_and_the_stay() -> Result<()> {
     let stack = StackBuilder::new().start().await?;
     let staff = key(&stack, "staff", &[]).await?;
-    let answer = stack.client.request_booking_and_wait("1", &booking_body(DORM, days_from_now(60), 2, 1)).await?;
+    let body = booking_body(DORM, days_from_now(60), 2, 1);
+    let answer = stack.client.request_booking_and_wait("1", &body).await?;
     ensure!(answer.status == StatusCode::CREATED, "{answer:?}");
     let mut booked = booked(&answer)?;
     stack.record_accepted(booked.id);
@@ -174,6 +175,8 @@ async fn links_end_when_they_are_revoked_and_with_the_address_and_the_stay() -> 
     for token in [&booked.token, &earlier] {
         assert_eq!(show(&stack, &booked, token).await?.problem()?, "not_found");
     }
+    let repeated = stack.client.request_booking_and_wait("1", &body).await?;
+    assert_eq!(repeated.problem()?, "not_found", "the request opens what its token opens: {repeated:?}");
     booked.token = next;
     assert_eq!(show(&stack, &booked, &booked.token).await?.text("/guest/email"), "grace@example.com");
     let mailed_to_new = mailed(&stack, "grace@example.com", "", "#token=").await?;

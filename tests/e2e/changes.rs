@@ -173,3 +173,30 @@ async fn unpaid_addition_is_released() -> Result<()> {
     until(&stack, &booked, Status::Confirmed).await?;
     stack.end(Expectations::clean()).await
 }
+
+#[tokio::test]
+async fn staff_of_another_property_change_bookings_as_guests() -> Result<()> {
+    let stack = start().await?;
+    let made = stack.pvt_json(&["keys", "create", "--role", "staff", "--property", "elsewhere", "--json"]).await?;
+    let staff_elsewhere = format!("Bearer {}", made["key"].as_str().context("a key")?);
+    let (booked, ..) = paid(&stack, "1", days_from_now(1)).await?;
+    let far = days_from_now(90);
+    let stays = json!([{ "room_type_id": DORM, "arrival": far, "departure": far + Days::new(1), "guests": 1 }]);
+    let body = json!({ "stays": stays }).to_string().into_bytes();
+    let path = format!("/api/bookings/{}?token={}", booked.id, booked.token);
+    let rev = format!("\"{}\"", stored(&stack, &booked).await?.rev);
+    let headers = [
+        ("authorization", staff_elsewhere.as_str()),
+        ("content-type", "application/json"),
+        ("if-match", &rev),
+        ("prefer", "wait=30"),
+    ];
+    let shown = stack.client.send(Method::PATCH, &format!("{path}&dry_run=true"), &headers, Some(body.clone())).await?;
+    assert!(amount(&shown, "/fee") > 0, "{shown:?}");
+    let changed = stack.client.send(Method::PATCH, &path, &headers, Some(body)).await?;
+    assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
+    assert_eq!(amount(&changed, "/payment/change_fee"), amount(&shown, "/change_fee"), "{changed:?}");
+    let actor = stored(&stack, &booked).await?.history.last().map(|entry| entry.actor.to_string());
+    assert!(actor.as_deref().is_some_and(|actor| actor.starts_with("client:")), "{actor:?}");
+    stack.end(Expectations::clean()).await
+}

@@ -42,6 +42,7 @@ pub(crate) struct BookingAccess {
 }
 
 /// A token as the caller sent it, and what it says.
+#[derive(Clone)]
 struct PresentedToken {
     text: String,
     claims: TokenClaims,
@@ -171,14 +172,14 @@ impl BookingAccess {
     pub(crate) fn renewed(&self, app: &App, booking: &Booking, command_id: Uuid) -> Self {
         let entry = booking.entry_of(command_id);
         let own = entry.and_then(|entry| entry.changes.as_deref()).is_some_and(|changes| changes.links_revoked);
-        let token = self.token.as_ref().map(|PresentedToken { text, claims: TokenClaims { purpose, epoch } }| {
-            if own && epoch.checked_add(1) == Some(booking.token_epoch) {
-                let claims = TokenClaims { purpose: *purpose, epoch: booking.token_epoch };
-                PresentedToken { text: app.booking_tokens.token(self.id, claims.purpose, claims.epoch), claims }
-            } else {
-                PresentedToken { text: text.clone(), claims: TokenClaims { purpose: *purpose, epoch: *epoch } }
-            }
-        });
+        let mut token = self.token.clone();
+        if let Some(PresentedToken { text, claims }) = &mut token
+            && own
+            && claims.epoch.checked_add(1) == Some(booking.token_epoch)
+        {
+            claims.epoch = booking.token_epoch;
+            *text = app.booking_tokens.token(self.id, claims.purpose, claims.epoch);
+        }
         Self { id: self.id, caller: self.caller.clone(), token }
     }
 
@@ -214,8 +215,8 @@ impl BookingAccess {
     }
 
     /// The caller as the booking's history names it. A caller with only the token is the guest.
-    pub(crate) fn actor(&self) -> Actor {
-        self.caller.actor()
+    pub(crate) fn actor(&self, booking: &Booking) -> Actor {
+        self.caller.actor_at(&booking.property_id)
     }
 
     /// The address of one of the booking's payments, for this caller.

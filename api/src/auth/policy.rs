@@ -193,14 +193,23 @@ impl Caller {
         }
     }
 
-    /// The caller as histories and headers name them.
+    /// The caller as histories and headers name them, where the route itself or the handler requires staff.
     pub(crate) fn actor(&self) -> Actor {
-        match (self, self.access_level()) {
-            (Self::Anonymous, _) => Actor::GUEST,
-            (Self::Key(key), AccessLevel::None | AccessLevel::Own) => Actor::client(&key.id),
-            (Self::Key(key), AccessLevel::Properties | AccessLevel::Everything) => Actor::staff(&key.id),
-            (Self::User(user), AccessLevel::None | AccessLevel::Own) => Actor::user(user.id),
-            (Self::User(user), AccessLevel::Properties | AccessLevel::Everything) => Actor::staff(user.id),
+        self.actor_if(self.is_staff())
+    }
+
+    /// The caller as histories and headers name them at this property: staff of other properties are guests here.
+    pub(crate) fn actor_at(&self, property: &PropertyId) -> Actor {
+        self.actor_if(self.is_staff_of(property))
+    }
+
+    fn actor_if(&self, acts_as_staff: bool) -> Actor {
+        match self {
+            Self::Anonymous => Actor::GUEST,
+            Self::Key(key) if acts_as_staff => Actor::staff(&key.id),
+            Self::Key(key) => Actor::client(&key.id),
+            Self::User(user) if acts_as_staff => Actor::staff(user.id),
+            Self::User(user) => Actor::user(user.id),
         }
     }
 

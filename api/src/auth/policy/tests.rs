@@ -110,3 +110,15 @@ fn actor_names_the_kind_of_caller() {
     .map(Actor::from);
     assert_eq!(all_callers().map(|caller| caller.actor()), expected);
 }
+
+#[test]
+fn staff_of_another_property_are_guests() {
+    let nil_id = Uuid::nil();
+    let user = format!("user:{nil_id}");
+    let staff = format!("staff:{nil_id}");
+    let at = |property: &str| all_callers().map(|caller| caller.actor_at(&property.into()));
+    let here = ["guest", "client:k1", "staff:k1", "staff:k1", &user, &staff, &staff].map(Actor::from);
+    let elsewhere = ["guest", "client:k1", "client:k1", "staff:k1", &user, &user, &staff].map(Actor::from);
+    assert_eq!(at("pvt-montreal"), here);
+    assert_eq!(at("pvt-quebec"), elsewhere);
+}

@@ -33,6 +33,8 @@ use tokio::time::timeout;
 const RETRY_AFTER_SECS: u16 = 1;
 /// When to try again while the properties are not cached yet, in seconds.
 const NOT_READY_RETRY_AFTER_SECS: u32 = 2;
+/// The epoch of the tokens of a booking whose links were never revoked.
+const FIRST_EPOCH: u32 = 0;
 /// How long intake waits for the lookup of a stored booking; without it, the worker notices a reused key.
 const STORED_LOOKUP_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -99,6 +101,10 @@ pub(super) async fn create(
         app.idempotency.forget(id.as_uuid());
         return Err(problem::IDEMPOTENCY_KEY_REUSED.into());
     }
+    // The request itself is the credential of the first token's holder, and opens no more than that token does.
+    if matches!(caller, Caller::Anonymous) && !booking.accepts_token(FIRST_EPOCH, Utc::now().into()) {
+        return Err(problem::NOT_FOUND.into());
+    }
     if let Some(rejection) = booking.rejection {
         return Err(refusal::rejection_problem(&app, &booking, rejection).with_header(header::LOCATION, location));
     }
@@ -110,7 +116,7 @@ pub(super) async fn create(
 
 /// The token for the guest whose request this is. Staff book for others: the mails bring those their links.
 fn token_for(app: &App, caller: &Caller, id: BookingId) -> Option<String> {
-    (!caller.is_staff()).then(|| app.booking_tokens.token(id, Purpose::Manage, 0))
+    (!caller.is_staff()).then(|| app.booking_tokens.token(id, Purpose::Manage, FIRST_EPOCH))
 }
 
 /// Validates the body; nothing is sent unless all of it is valid.
@@ -138,7 +144,7 @@ async fn validate(app: &App, caller: &Caller, key: &str, body: &[u8]) -> Result<
             Ok(ValidRequest {
                 id,
                 client: caller.client().map(str::to_owned),
-                actor: caller.actor(),
+                actor: caller.actor_at(&inventory.property.id),
                 fingerprint,
                 inventory,
                 request,

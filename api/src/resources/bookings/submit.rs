@@ -106,7 +106,7 @@ impl BookingCommand {
         spec: CommandSpec,
         command: impl FnOnce(CommandHeader) -> M,
     ) -> CommandResult {
-        let actor = self.access.actor();
+        let actor = self.access.actor(&booking);
         let command_id = match &self.key {
             Some(key) => idempotency::booking_command_id(booking.id, spec.kind, &actor, key),
             None => Uuid::new_v4(),
@@ -153,7 +153,7 @@ impl BookingCommand {
             booking_id: booking.id,
             property_id: booking.property_id.clone(),
             expected_rev,
-            actor: self.access.actor(),
+            actor: self.access.actor(booking),
             as_admin: self.access.caller.is_admin(),
             reason,
             requested_at: Utc::now().into(),

@@ -189,7 +189,7 @@ pub(crate) fn open_command(
         channel,
         success_url: success_url.unwrap_or_else(|| format!("{page}?wait=10s")),
         cancel_url: cancel_url.unwrap_or(page),
-        actor: access.actor(),
+        actor: access.actor(booking),
         requested_at: Utc::now().into(),
     }
 }

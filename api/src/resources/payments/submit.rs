@@ -85,7 +85,7 @@ pub(crate) async fn submit<M: MessageType>(
         id: command_key.id,
         property: property.as_str(),
         subject: booking.as_uuid(),
-        actor: caller.actor(),
+        actor: caller.actor_at(property),
         context,
         record: Some((record, fingerprint)),
     };
