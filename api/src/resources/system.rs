@@ -10,7 +10,7 @@ use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use pvt_domain::timestamp::Timestamp;
-use pvt_service::health::{Report, State};
+use pvt_service::health::State;
 use pvt_service::http::status_of;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
@@ -26,7 +26,7 @@ pub(crate) fn resource() -> Resource {
             at(
                 "/api/health",
                 [get(OPEN_UNLIMITED, "health", health)
-                    .summary("Show health by component")
+                    .summary("Show health")
                     .answers(StatusCode::OK, "Booking requests can be accepted.")
                     .answers(StatusCode::SERVICE_UNAVAILABLE, "No booking request can be accepted.")],
             ),
@@ -46,26 +46,12 @@ struct IndexView {
     links: BTreeMap<&'static str, &'static str>,
 }
 
-/// Health of the instance, component by component.
+/// Health of the instance. Its components are for operators: `/readyz?verbose` at their listener.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Health", example = json!({
-    "status": "up",
-    "components": [{ "name": "broker", "status": "up", "required": true, "latency_ms": 0.1 }],
-}))]
-struct HealthView<'a> {
+#[schemars(rename = "Health", example = json!({ "status": "up" }))]
+struct HealthView {
     #[schemars(schema_with = "state_schema")]
     status: State,
-    components: Vec<ComponentView<'a>>,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[schemars(inline)]
-struct ComponentView<'a> {
-    name: &'a str,
-    #[schemars(schema_with = "state_schema")]
-    status: State,
-    required: bool,
-    latency_ms: f64,
 }
 
 /// Status of this instance.
@@ -88,18 +74,6 @@ fn state_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "enum": ["up", "degraded", "down"] })
 }
 
-impl<'a> HealthView<'a> {
-    fn new(report: &'a Report) -> Self {
-        let components = report.components.iter().map(|component| ComponentView {
-            name: component.name,
-            status: component.status,
-            required: component.required,
-            latency_ms: component.latency_ms,
-        });
-        Self { status: report.status, components: components.collect() }
-    }
-}
-
 /// `GET /api`.
 async fn index() -> Shown<IndexView> {
     let links = [
@@ -115,11 +89,9 @@ async fn index() -> Shown<IndexView> {
 }
 
 /// `GET /api/health`: 503 when no booking request could be accepted.
-async fn health(
-    Shared(app): Shared<SharedApp>,
-) -> Either<Shown<HealthView<'static>>, JsonResponse<503, HealthView<'static>>> {
+async fn health(Shared(app): Shared<SharedApp>) -> Either<Shown<HealthView>, JsonResponse<503, HealthView>> {
     let report = app.health.report().await;
-    let view = HealthView::new(&report);
+    let view = HealthView { status: report.status };
     if status_of(&report) == StatusCode::OK {
         Either::This(JsonResponse::new(&view))
     } else {

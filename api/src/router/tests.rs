@@ -199,7 +199,7 @@ async fn guests_are_shown_probes_and_nothing_of_operations() {
     for path in ["/metrics", "/version"] {
         assert_eq!(api.get(path).await.code(), "not_found", "{path}");
     }
-    for path in ["/readyz", "/readyz?verbose"] {
+    for path in ["/readyz", "/readyz?verbose", "/api/health"] {
         let ready = api.get(path).await;
         assert_eq!((ready.status.as_u16(), ready.body), (503, json!({ "status": "down" })), "{path}");
     }
