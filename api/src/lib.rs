@@ -95,7 +95,7 @@ impl Server {
         let guests = http::serve::serve(listener, router, stop.clone(), DRAIN_LIMIT);
         let ((), operated, ()) = tokio::join!(stopped, operating, guests);
         if let Err(error) = operated {
-            warn!(%error, "the pages for operators ended badly");
+            warn!(%error, "the pages for operators failed");
         }
         app.close(PUBLISH_LIMIT).await;
         drop(guard);

@@ -46,7 +46,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
             let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
-                    debug!(%error, "a connection ended badly");
+                    debug!(%error, "a connection failed");
                 }
                 drop(place);
             });

@@ -177,9 +177,9 @@ fn staff_action(endpoint: Endpoint) -> Endpoint {
 fn modification(endpoint: Endpoint) -> Endpoint {
     command(endpoint)
         .about(
-            "Stays that are left out of `stays` are cancelled. What a guest's change gives up costs what cancelling it \
-            at that moment would cost; `dry_run` returns price and fee and changes nothing. Beds, old prices and \
-            overrides of restrictions are for staff.",
+            "Stays that are left out of `stays` are cancelled. A guest who shortens or moves a booking pays the \
+            cancellation fee for the part given up; `dry_run` returns price and fee and changes nothing. Beds, old \
+            prices and overrides of restrictions are for staff.",
         )
         .problems([problem::STATE_CONFLICT, problem::NOT_READY])
 }

@@ -330,8 +330,8 @@ impl Reader<'_> {
         self.take(variable, |text, production| check(text, production).map(|()| SecretString::from(text)))
     }
 
-    /// The development secrets are published with the sources: who knows them is an administrator, and pays by forged
-    /// events. So they are for this machine alone, in whatever environment.
+    /// The development secrets are published with the sources: anyone who knows them can sign in as an administrator
+    /// and forge payments. So they are for this machine alone, in whatever environment.
     fn refuse_published_secrets(
         &mut self,
         exposed_by: Option<&str>,

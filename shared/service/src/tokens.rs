@@ -109,8 +109,8 @@ impl TokenKeys {
 
     /// Whether a text holds a token of this booking anywhere, as an address may in query, fragment or path.
     pub fn occurs_in(&self, id: BookingId, text: &str) -> bool {
-        let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && !matches!(letter, '-' | '_'));
-        words.into_iter().any(|word| self.verify(id, word).is_some())
+        let mut words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && !matches!(letter, '-' | '_'));
+        words.any(|word| self.verify(id, word).is_some())
     }
 }
 

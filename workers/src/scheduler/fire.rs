@@ -150,7 +150,7 @@ pub(super) async fn resume_payments(
         tracing::warn!(
             schedule = schedule.name,
             commands = commands.len(),
-            "continuing payments that were left behind"
+            "requesting again refunds and totals whose commands were lost"
         );
     }
     Ok(commands)

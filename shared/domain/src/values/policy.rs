@@ -61,7 +61,8 @@ pub struct CancellationPolicy {
     /// From the longest time before arrival to the shortest; none means that cancellation is free.
     pub tiers: Vec<Tier>,
     /// A guest's change is free of charge while it is made at least so many hours, in local time at the property,
-    /// before check-in opens on the day of arrival. Absent: what a change gives up costs what cancelling it would.
+    /// before check-in opens on the day of arrival. Absent: a guest who shortens or moves a booking
+    /// pays the cancellation fee for the part given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_changes_hours_before: Option<u32>,
 }

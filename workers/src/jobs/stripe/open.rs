@@ -151,7 +151,7 @@ impl StripeCalls {
         let request = new_session(booking, command, attempt, ends)?;
         match client.create_session(&request, &session_key(attempt, booking, ends)).await {
             Err(StripeError::Refused { param: Some(param), .. }) if param == "expires_at" => {
-                // By the clock that judges it.
+                // By Stripe's clock, which validates the end.
                 let ends = session_end(booking, client.time());
                 self.ledgers
                     .change(booking.id, |ledger, _| ledger.set_expiry(attempt.id, ends).is_some())
