@@ -13,6 +13,7 @@ mod modify;
 mod modify_form;
 mod modify_view;
 mod pay;
+mod preview_head;
 mod receipt;
 pub(crate) mod receipt_view;
 pub(crate) mod refusal;

@@ -18,6 +18,7 @@ pub use payment::{Payment, PaymentStatus};
 pub use pending_change::PendingChange;
 
 use crate::ids::{BedId, BookingId, PropertyId, RatePlanId};
+use crate::money::is_zero;
 use crate::timestamp::Timestamp;
 use crate::values::policy::CancellationPolicy;
 use crate::values::price::Price;
@@ -87,10 +88,6 @@ pub struct Booking {
 
 /// Days after the last departure until which a booking's tokens open it.
 pub const TOKEN_DAYS_AFTER_DEPARTURE: u64 = 14;
-
-fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
 
 impl Booking {
     /// Whether a token of this epoch opens the booking: it is of the present epoch, and the last departure is at most

@@ -153,9 +153,7 @@ impl OccupancyGrid {
     /// Marks these beds as dirty: the next revision of the inventory, unless all of them are marked already.
     pub fn mark_dirty(&mut self, beds: &[BedId]) {
         let inventory = &self.inventory;
-        let is_clean = |bed: &&BedId| {
-            inventory.room_of(bed).is_some_and(|room| room.state_of(bed).cleanliness == Cleanliness::Clean)
-        };
+        let is_clean = |bed: &&BedId| inventory.cleanliness_of(bed) == Some(Cleanliness::Clean);
         let clean: Vec<&BedId> = beds.iter().filter(is_clean).collect();
         if clean.is_empty() {
             return;

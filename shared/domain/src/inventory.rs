@@ -57,6 +57,11 @@ impl Inventory {
         self.rooms.iter().find(|room| room.beds.contains(bed))
     }
 
+    /// Whether this bed is clean, as housekeeping has it.
+    pub fn cleanliness_of(&self, bed: &BedId) -> Option<Cleanliness> {
+        self.room_of(bed).map(|room| room.state_of(bed).cleanliness)
+    }
+
     /// The most guests one stay in this type can have: the largest private room, or all active beds of a dorm type.
     pub fn capacity(&self, room_type: &RoomType) -> usize {
         let beds = self.rooms_of(&room_type.id).map(|room| room.active_beds().count());

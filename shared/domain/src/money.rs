@@ -22,10 +22,9 @@ impl Money {
     }
 }
 
-/// Whether an amount is left out of the serialized form.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-pub(crate) fn is_zero(amount: &i64) -> bool {
-    *amount == 0
+/// Whether an amount or a count is left out of the serialized form.
+pub fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
 }
 
 /// For display: `150.00 CAD`, `9000 JPY`.

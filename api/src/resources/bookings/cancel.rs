@@ -2,6 +2,7 @@
 
 use super::command_forms::CancelForm;
 use super::form::staff_only;
+use super::preview_head::PreviewHead;
 use super::submit::{BookingCommand, CommandSpec, Submitted};
 use crate::http::extract::{Form, OptionalIfMatch, QueryParams};
 use crate::http::problem::{self, Problem};
@@ -11,7 +12,6 @@ use crate::state::{App, SharedApp};
 use axum::extract::State;
 use chrono::Utc;
 use pvt_domain::booking::{Booking, Status};
-use pvt_domain::ids::BookingId;
 use pvt_domain::messages::{BOOKING_CANCEL, CancelBooking};
 use pvt_domain::money::Money;
 use pvt_domain::timestamp::Timestamp;
@@ -31,14 +31,8 @@ pub(super) struct CancelQuery {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "CancellationFee")]
 pub(super) struct FeeView<'a> {
-    id: BookingId,
-    reference: &'a str,
-    status: Status,
-    #[schemars(range(min = 1))]
-    rev: u32,
-    dry_run: bool,
-    /// The instant of the quote; the fee grows towards arrival.
-    at: Timestamp,
+    #[serde(flatten)]
+    head: PreviewHead<'a>,
     /// The policy as it was when the booking was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'a str>,
@@ -97,12 +91,7 @@ async fn quote(app: &App, booking: &Booking, waived: bool) -> Result<Tagged<FeeV
     let money = |amount| booking.price.as_ref().map(|price| Money::new(amount, price.currency));
     let refunds = booking.payment.ledger().refunds_due(booking.total_to_refund_if_owed(fee));
     let view = FeeView {
-        id: booking.id,
-        reference: &booking.reference,
-        status: booking.status,
-        rev: booking.rev,
-        dry_run: true,
-        at: now,
+        head: PreviewHead::new(booking, now),
         policy: booking.cancellation_policy.as_ref().map(|policy| policy.name.as_str()),
         fee: money(fee),
         refund: money(refunds.total()),

@@ -1,8 +1,8 @@
 //! Preview of a modification: its price, its fee and what has to be paid.
 
+use super::preview_head::PreviewHead;
 use super::view::PriceView;
-use pvt_domain::booking::{Booking, Status, Stay, StayRequest};
-use pvt_domain::ids::BookingId;
+use pvt_domain::booking::{Booking, Stay, StayRequest};
 use pvt_domain::money::Money;
 use pvt_domain::timestamp::Timestamp;
 use schemars::JsonSchema;
@@ -12,15 +12,8 @@ use serde::Serialize;
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ChangePreview")]
 pub(super) struct ChangePreviewView<'a> {
-    id: BookingId,
-    reference: &'a str,
-    /// As it is now.
-    status: Status,
-    #[schemars(range(min = 1))]
-    rev: u32,
-    dry_run: bool,
-    /// The instant of this preview; the fee grows towards arrival.
-    at: Timestamp,
+    #[serde(flatten)]
+    head: PreviewHead<'a>,
     stays: Vec<StayRequest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     price: Option<PriceView<'a>>,
@@ -49,12 +42,7 @@ impl<'a> ChangePreviewView<'a> {
         let money = |amount: i64| changed.price.as_ref().map(|price| Money::new(amount, price.currency));
         let fees = |booking: &Booking| booking.payment.change_fees.sum;
         Self {
-            id: booking.id,
-            reference: &booking.reference,
-            status: booking.status,
-            rev: booking.rev,
-            dry_run: true,
-            at,
+            head: PreviewHead::new(booking, at),
             stays: changed.stays.iter().map(Stay::as_request).collect(),
             price: changed.price.as_ref().map(|price| PriceView::new(price, &changed.stays)),
             fee: money((fees(changed) - fees(booking)).max(0)),

@@ -112,8 +112,7 @@ pub(super) fn listing(
         (&a.guest.last_name, &a.guest.first_name, a.id).cmp(&(&b.guest.last_name, &b.guest.first_name, b.id))
     });
     let currency = inventory.property.currency;
-    let made =
-        |bed: &BedId| inventory.room_of(bed).is_some_and(|room| room.state_of(bed).cleanliness == Cleanliness::Clean);
+    let made = |bed: &BedId| inventory.cleanliness_of(bed) == Some(Cleanliness::Clean);
     let stays = |booking: &Booking| -> Vec<usize> {
         (0..booking.stays.len()).filter(|index| on(&booking.stays[*index])).collect()
     };

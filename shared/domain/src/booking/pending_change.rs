@@ -2,7 +2,7 @@
 //!
 //! The booking itself stays as it was meanwhile: it keeps its beds, and the beds of the change are held beside them.
 
-use super::{Booking, ChangeFees, Stay};
+use super::{Booking, ChangeFees, Payment, Status, Stay};
 use crate::ids::RatePlanId;
 use crate::money::is_zero;
 use crate::timestamp::Timestamp;
@@ -44,13 +44,16 @@ impl PendingChange {
     }
 }
 
+/// When beds are released unless they are paid, for a booking in this status whose pending change, if there is one, is
+/// held until `pending_ends`.
+pub fn hold_ends(status: Status, payment: &Payment, pending_ends: Option<Timestamp>) -> Option<Timestamp> {
+    pending_ends.or(payment.expires_at.filter(|_| status == Status::Held))
+}
+
 impl Booking {
     /// When beds are released unless they are paid: those of a held booking, or those of a pending change.
     pub fn hold_ends(&self) -> Option<Timestamp> {
-        match &self.pending_change {
-            Some(pending) => Some(pending.expires_at),
-            None => self.payment.expires_at.filter(|_| self.status == super::Status::Held),
-        }
+        hold_ends(self.status, &self.payment, self.pending_change.as_ref().map(|pending| pending.expires_at))
     }
 
     /// Whether the payments cover the pending change, if there is one.

@@ -74,9 +74,7 @@ impl Decider<'_> {
     ) -> Result<(), NoRevision> {
         let Some(grid) = self.grid(property) else { return Ok(()) };
         let inventory = grid.inventory();
-        let is_dirty = |bed: &BedId| {
-            inventory.room_of(bed).is_some_and(|room| room.state_of(bed).cleanliness == Cleanliness::Dirty)
-        };
+        let is_dirty = |bed: &BedId| inventory.cleanliness_of(bed) == Some(Cleanliness::Dirty);
         if beds.iter().any(is_dirty) {
             return Err(self.refuse(property, NoRevision::because(RefusalCode::BedNotClean), NoRevision::Unread));
         }

@@ -6,6 +6,7 @@ use crate::StoreError;
 use crate::error::duplicate_positions;
 use futures_util::{Stream, TryStreamExt};
 use mongodb::bson::{Document, doc, serialize_to_bson};
+use pvt_domain::booking::pending_change::hold_ends;
 use pvt_domain::booking::{Payment, Status};
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::ledger::{Attention, Ledger};
@@ -105,10 +106,7 @@ impl BookingHead {
 
     /// When beds are released unless they are paid, as [`pvt_domain::booking::Booking::hold_ends`].
     pub fn hold_ends(&self) -> Option<Timestamp> {
-        match &self.pending_change {
-            Some(pending) => Some(pending.expires_at),
-            None => self.payment.expires_at.filter(|_| self.status == Status::Held),
-        }
+        hold_ends(self.status, &self.payment, self.pending_change.as_ref().map(|pending| pending.expires_at))
     }
 
     /// The ledger's revision that the booking has applied.

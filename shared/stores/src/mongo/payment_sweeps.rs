@@ -6,6 +6,7 @@ use crate::StoreError;
 use mongodb::bson::doc;
 use pvt_domain::actor::Actor;
 use pvt_domain::ids::uuid_text;
+use pvt_domain::money::is_zero;
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -14,10 +15,6 @@ const COLLECTION: &str = "payment_sweeps";
 
 /// The newest run.
 pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("until", -1)], false)];
-
-fn is_zero(count: &u32) -> bool {
-    *count == 0
-}
 
 /// Sums of one day and one kind of entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
