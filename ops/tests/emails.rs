@@ -7,6 +7,8 @@
 mod accounts;
 #[path = "emails/bookings.rs"]
 mod bookings;
+#[path = "emails/changes.rs"]
+mod changes;
 
 use bookings::{cancelled, confirmed, event, held, modified};
 use pvt_domain::booking::Booking;
@@ -79,6 +81,16 @@ impl MailHarness {
 
     async fn rows(&self, booking: &Booking) -> Vec<Notification> {
         self.mongo.notifications().of_booking(booking.id).await.unwrap()
+    }
+
+    /// Rewrites the ledger's rows about a booking.
+    async fn edit_rows(&self, booking: &Booking, edit: impl Fn(&mut Notification)) {
+        let ledger: mongodb::Collection<Notification> =
+            self.bookings.client().database(&self.bookings.namespace().db).collection("notifications");
+        for mut row in self.rows(booking).await {
+            edit(&mut row);
+            ledger.replace_one(mongodb::bson::doc! { "_id": &row.key }, &row).await.unwrap();
+        }
     }
 
     async fn handle(&self, jobs: Vec<Job<EmailCommand>>) -> Vec<Job<EmailCommand>> {
@@ -316,11 +328,11 @@ async fn mail_left_in_flight_by_a_crash_is_deferred_then_sent() {
     harness.store(std::slice::from_ref(&booking)).await;
     // The state after a crash between the server's reply and the record.
     emitted(&harness.handle(vec![job(booking_event(&booking, 1), 1)]).await[0]);
-    let mut row = harness.rows(&booking).await.remove(0);
-    (row.status, row.process) = (NotificationStatus::Sending, Some("of a process that is gone".to_owned()));
-    let ledger: mongodb::Collection<Notification> =
-        harness.bookings.client().database(&harness.bookings.namespace().db).collection("notifications");
-    ledger.replace_one(mongodb::bson::doc! { "_id": &row.key }, &row).await.unwrap();
+    harness
+        .edit_rows(&booking, |row| {
+            (row.status, row.process) = (NotificationStatus::Sending, Some("of a process that is gone".to_owned()));
+        })
+        .await;
 
     assert_eq!(class(&harness.handle(vec![job(booking_event(&booking, 1), 1)]).await[0]), "deferred");
     let deferred = Meta { attempt: 1, headers: vec![(HEADER_DEFERRALS.into(), "1".to_owned())], ..Meta::default() };

@@ -16,10 +16,11 @@ mod language;
 mod links;
 mod local_time;
 mod message;
+pub mod other_mails;
 pub mod smtp;
 mod text;
 
-pub use compose::{MailContext, compose};
+pub use compose::{BookingMailParts, MailContext, compose};
 pub use error::MailError;
 pub use language::Language;
 pub use links::Links;

@@ -39,23 +39,33 @@ pub(crate) fn held(number: usize) -> Booking {
 
 /// The booking after it was cancelled.
 pub(crate) fn cancelled(number: usize) -> Booking {
-    let mut booking = confirmed(number);
-    booking.history.push(entry(booking.id, 2, "cancel", Status::Confirmed, Status::Cancelled));
+    cancel(confirmed(number))
+}
+
+/// A booking after its cancellation.
+pub(crate) fn cancel(mut booking: Booking) -> Booking {
+    booking.rev += 1;
+    booking.history.push(entry(booking.id, booking.rev, "cancel", Status::Confirmed, Status::Cancelled));
     booking.status = Status::Cancelled;
-    booking.rev = 2;
     booking
 }
 
 /// The booking after it was postponed for decades and shortened by a night.
 pub(crate) fn modified(number: usize) -> Booking {
-    let before = confirmed(number);
+    changed(&confirmed(number), |booking| {
+        (booking.stays[0].arrival, booking.stays[0].departure) =
+            ("2097-01-10".parse().unwrap(), "2097-01-12".parse().unwrap());
+    })
+}
+
+/// The next revision of a booking, after this change.
+pub(crate) fn changed(before: &Booking, change: impl FnOnce(&mut Booking)) -> Booking {
     let mut booking = before.clone();
-    (booking.stays[0].arrival, booking.stays[0].departure) =
-        ("2097-01-10".parse().unwrap(), "2097-01-12".parse().unwrap());
-    let mut entry = entry(booking.id, 2, "modify", Status::Confirmed, Status::Confirmed);
-    entry.changes = booking.changes_since(&before);
+    change(&mut booking);
+    booking.rev += 1;
+    let mut entry = entry(booking.id, booking.rev, "modify", Status::Confirmed, Status::Confirmed);
+    entry.changes = booking.changes_since(before);
     booking.history.push(entry);
-    booking.rev = 2;
     booking
 }
 

@@ -1,6 +1,7 @@
 //! A booking: the stays of one guest, their lifecycle and history.
 
 mod balance;
+pub mod calendar;
 pub mod change_fees;
 pub mod history;
 pub mod lifecycle;
@@ -11,6 +12,7 @@ mod revisions;
 pub use crate::values::guest::{Guest, Source};
 pub use crate::values::refusal::{Alternative, Rejection};
 pub use crate::values::stay::{BedMove, EarlierBeds, PartyGender, Stay, StayRequest};
+pub use calendar::CalendarEntry;
 pub use change_fees::ChangeFees;
 pub use history::{Action, Changes, HistoryEntry};
 pub use lifecycle::Status;

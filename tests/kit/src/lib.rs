@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod broker;
+mod calendar;
 mod invariants;
 mod mails;
 mod namespace;
@@ -16,6 +17,7 @@ mod test_topology;
 mod tokens;
 
 pub use broker::{Broker, QueuedMessage, properties};
+pub use calendar::{CalendarEvent, GuestCalendar};
 pub use invariants::{Expected, leaks, violations};
 pub use lapin::BasicProperties;
 pub use lapin::types::{AMQPValue, FieldTable};

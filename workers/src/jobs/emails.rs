@@ -6,6 +6,7 @@
 
 mod accounts;
 mod delivery;
+mod other_mails;
 mod pending_mails;
 mod presence;
 mod properties;
@@ -27,7 +28,7 @@ use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::{Outgoing, Queue, RetryDelay};
 use pvt_service::config::Config;
 use pvt_stores::mongo::Mongo;
-use pvt_stores::mongo::notifications::NotificationOutcome;
+use pvt_stores::mongo::notifications::{Notification, NotificationOutcome};
 use pvt_worker_runtime::{Batch, BatchWorker, Job, Shape, Spec};
 use secrecy::ExposeSecret;
 use std::collections::HashMap;
@@ -37,7 +38,7 @@ use std::time::Duration;
 /// Counter, labels `kind` and `outcome`: mails accepted, refused, deferred and skipped.
 pub const MAILS: &str = "pvt_mails_total";
 
-/// Delay of a message whose mail another process may be sending.
+/// Delay of a message whose mail waits until another attempt, or an earlier mail about the booking, is over.
 const IN_FLIGHT_DELAY: Duration = Duration::from_secs(5);
 
 /// Longest duration of a batch.
@@ -114,18 +115,23 @@ impl Emails {
     /// Reserves, sends and records these mails; one outcome for each.
     async fn send(&self, mails: &mut [PendingMail<'_>]) -> Result<Vec<MailOutcome>, Failure> {
         let owner = (self.presence.process(), self.sender.domain());
+        other_mails::find_delivered(mails, &self.mongo).await?;
         pending_mails::reserve(mails, &self.mongo, owner, (self.clock)()).await?;
+        other_mails::arrange(mails, &self.mongo, (self.clock)()).await?;
         let results =
             delivery::send(mails, &self.smtp, MailContext { sender: &self.sender, links: &self.links }, (self.clock)())
                 .await;
         pvt_worker_runtime::failpoint::hit("after_smtp_before_record");
         self.record(results.iter().flatten().filter_map(SendResult::to_record).collect()).await?;
         let unknown: Vec<&str> = results.iter().flatten().filter_map(SendResult::unknown_key).collect();
-        self.mongo.notifications().abandon(&unknown, self.presence.process()).await?;
+        self.mongo.mail_senders().abandon::<Notification>(&unknown, self.presence.process()).await?;
         let now = (self.clock)();
         let outcome = |(mail, result): (&PendingMail<'_>, Option<SendResult>)| match (&mail.state, result) {
             (SendState::Completed { delivered, at }, _) => MailOutcome::Done { delivered: *delivered, at: *at },
             (SendState::InFlight, _) => MailOutcome::Fail(Failure::Defer(IN_FLIGHT_DELAY)),
+            (SendState::Behind, _) => {
+                MailOutcome::Fail(Failure::retry("booking_behind_mail", "the booking is older than a mail about it"))
+            }
             (SendState::Claimed { .. }, Some(result)) => result.outcome(now),
             (SendState::Claimed { .. }, None) => {
                 MailOutcome::Fail(Failure::retry("mail_not_tried", "the mail was not attempted"))

@@ -27,10 +27,8 @@ pub(super) fn file(
         calendar.append_property(Property::from(property));
     }
     let status = status(kind, booking.status);
-    let kept = content.spans.iter().map(|span| (span, status));
-    let dropped = content.dropped_spans.iter().map(|span| (span, EventStatus::Cancelled));
-    for (index, (span, status)) in kept.chain(dropped).enumerate() {
-        let mut event = Event::with_uid(&uid(booking, index));
+    for span in &content.spans {
+        let mut event = Event::with_uid(&span.uid);
         event
             .timestamp(stamp)
             .sequence(booking.rev)
@@ -39,7 +37,7 @@ pub(super) fn file(
             .summary(&format!("{} – {}", content.property, content.reference))
             .location(&content.address)
             .description(&description(content))
-            .status(status)
+            .status(if span.is_dropped { EventStatus::Cancelled } else { status })
             .append_property(organizer_property(&content.property, organizer));
         calendar.push(event);
     }
@@ -53,14 +51,6 @@ fn status(kind: NotificationKind, booking: Status) -> EventStatus {
         Status::Held => EventStatus::Tentative,
         booking if booking.holds_beds() => EventStatus::Confirmed,
         _ => EventStatus::Cancelled,
-    }
-}
-
-/// The booking's id; further spans of a booking are numbered.
-fn uid(booking: &Booking, index: usize) -> String {
-    match index {
-        0 => booking.id.to_string(),
-        further => format!("{}-{further}", booking.id),
     }
 }
 
@@ -85,6 +75,7 @@ fn organizer_property(name: &str, mailbox: &Mailbox) -> Property {
 #[cfg(test)]
 mod tests {
     use super::file;
+    use crate::mail::BookingMailParts;
     use crate::mail::content::Content;
     use crate::mail::fixtures::{at, booking, cancelled, held, inventory, links, modified};
     use pvt_domain::booking::Booking;
@@ -94,7 +85,8 @@ mod tests {
     };
 
     fn unfolded(kind: NotificationKind, booking: &Booking, inventory: &Inventory) -> String {
-        let content = Content::of(kind, booking.rev, booking, inventory, &links()).unwrap();
+        let parts = BookingMailParts { kind, rev: booking.rev, compared_with: None, message_id: "<abc@pvt.test>" };
+        let content = Content::of(parts, booking, inventory, &links()).unwrap();
         let sender = "PVT Booking <bookings@pvt.test>".parse().unwrap();
         file(kind, booking, &content, &sender, at("2026-12-01T12:00:00Z").as_datetime()).replace("\r\n ", "")
     }

@@ -26,29 +26,40 @@ pub struct MailContext<'a> {
     pub links: &'a Links,
 }
 
-/// Writes the mail of this kind that reports revision `rev`, about the booking as it is stored now.
+/// What a mail is composed from, beside the booking.
+#[derive(Debug, Clone, Copy)]
+pub struct BookingMailParts<'a> {
+    /// Which mail.
+    pub kind: NotificationKind,
+    /// The revision that it reports.
+    pub rev: u32,
+    /// The revision to compare the booking with, if the mail says what changed.
+    pub compared_with: Option<u32>,
+    /// `Message-ID`, with its angle brackets.
+    pub message_id: &'a str,
+}
+
+/// Writes a mail about the booking as it is stored now.
 ///
 /// # Errors
 /// [`MailError::Recipient`] when the guest's address is invalid; the other variants mean a defect in templates or data.
 pub fn compose(
-    kind: NotificationKind,
-    rev: u32,
+    parts: BookingMailParts<'_>,
     booking: &Booking,
     inventory: &Inventory,
     context: MailContext<'_>,
-    message_id: &str,
     now: Timestamp,
 ) -> Result<OutgoingMail, MailError> {
     let guest = &booking.guest;
     let recipient = recipient(full_name(&format!("{} {}", guest.first_name, guest.last_name)), &guest.email)?;
-    let content = Content::of(kind, rev, booking, inventory, context.links)?;
+    let content = Content::of(parts, booking, inventory, context.links)?;
     let stamp = booking.history.last().map_or(now, |entry| entry.at);
-    let calendar = calendar::file(kind, booking, &content, context.sender.mailbox(), stamp.as_datetime());
+    let calendar = calendar::file(parts.kind, booking, &content, context.sender.mailbox(), stamp.as_datetime());
     let headers = Headers {
         sender: context.sender,
         recipient,
         subject: content.subject(),
-        message_id,
+        message_id: parts.message_id,
         language: content.language,
         date: now,
     };

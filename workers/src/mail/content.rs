@@ -8,17 +8,16 @@ mod stays;
 use super::kinds;
 use super::language::{Language, Phrases};
 use super::text::{MAX_ADDRESS_CHARS, MAX_NAME_CHARS, one_line};
-use super::{Links, MailError};
+use super::{BookingMailParts, Links, MailError};
 use askama::Template;
 use chrono::NaiveDate;
 use payment_summary::PaymentSummary;
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::inventory::Inventory;
-use pvt_domain::messages::NotificationKind;
 use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
 use rows::{Link, Row, Span, StayRow};
-use stays::{dropped_spans, spans, stay_row};
+use stays::{spans, stay_row};
 
 /// All that templates and calendar need.
 pub(super) struct Content {
@@ -48,8 +47,6 @@ pub(super) struct Content {
     pub changes_title: &'static str,
     pub changes: Vec<Row>,
     pub spans: Vec<Span>,
-    /// Spans of an earlier revision that calendars may still show beside `spans`.
-    pub dropped_spans: Vec<Span>,
 }
 
 /// The HTML form.
@@ -67,15 +64,14 @@ pub(super) struct TextBody<'a> {
 }
 
 impl Content {
-    /// The content of a mail of this kind that reports revision `rev` of this booking, as the booking is now.
+    /// The content of a mail about this booking, as the booking is now.
     pub(super) fn of(
-        kind: NotificationKind,
-        rev: u32,
+        parts: BookingMailParts<'_>,
         booking: &Booking,
         inventory: &Inventory,
         links: &Links,
     ) -> Result<Self, MailError> {
-        let (kind, property) = (kinds::of(kind), &inventory.property);
+        let (kind, property) = (kinds::of(parts.kind), &inventory.property);
         let language = Language::choose(booking.guest.locale.as_deref(), &property.locales);
         let (phrases, wording) = (language.phrases(), kind.wording(language));
         let arrival = booking.stays.iter().map(|stay| stay.arrival).min();
@@ -87,9 +83,8 @@ impl Content {
         let takes_place = booking.status.holds_beds() && !kind.shows.ended;
         let price = booking.price.as_ref().filter(|_| takes_place);
         let pending = kind.shows.pending(booking);
-        let before = (kind.shows.changes && rev > 1).then(|| booking.state_at(rev - 1));
-        let summary = PaymentSummary::of(&kind.shows, rev, booking, property, language);
-        let spans = spans(&booking.stays, inventory)?;
+        let compared_with = parts.compared_with.filter(|_| kind.shows.changes);
+        let summary = PaymentSummary::of(&kind.shows, parts.rev, booking, property, language);
         Ok(Self {
             language,
             phrases,
@@ -115,15 +110,12 @@ impl Content {
                 .then(|| Link { label: phrases.manage, url: links.manage(booking) }),
             payments: summary.rows(),
             changes_title: if pending.is_some() { phrases.pending_changes } else { phrases.changes },
-            changes: match (&pending, &before) {
+            changes: match (&pending, compared_with) {
                 (Some(pending), _) => changes::planned(booking, pending, inventory, language),
-                (None, Some(before)) => changes::since(before, rev, booking, inventory, language),
+                (None, Some(rev)) => changes::since(rev, booking, inventory, language),
                 (None, None) => Vec::new(),
             },
-            dropped_spans: before
-                .as_ref()
-                .map_or_else(|| Ok(Vec::new()), |before| dropped_spans(before, spans.len(), inventory))?,
-            spans,
+            spans: spans(booking, inventory)?,
         })
     }
 

@@ -52,6 +52,18 @@ impl LedgerKey {
         Self { booking, text }
     }
 
+    /// The key of a row about this booking; `None` for a row about another.
+    pub fn stored(booking: BookingId, text: &str) -> Option<Self> {
+        let is_of_booking = text.split('|').next() == Some(booking.to_string().as_str());
+        is_of_booking.then(|| Self { booking, text: text.to_owned() })
+    }
+
+    /// Whether it names the same mail, whatever the recipient.
+    pub fn is_same_mail(&self, other: &Self) -> bool {
+        let mail = |key: &Self| key.text.rsplit_once('|').map(|(mail, _)| mail.to_owned());
+        mail(self) == mail(other)
+    }
+
     /// The key as stored.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -10,7 +10,6 @@ use crate::state::SharedApp;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use chrono::NaiveDate;
 use icalendar::{Calendar, Component, Event, EventLike, EventStatus, Property as Line};
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::business_day::{check_in_instant, instant_of};
@@ -50,7 +49,8 @@ pub(super) async fn calendar(State(app): State<SharedApp>, access: BookingAccess
     Ok(CalendarFile { disposition, text: file(&booking, &inventory.property) })
 }
 
-/// Stays with the same dates are one event. Times are UTC, so that no client needs our definition of a time zone.
+/// Stays with the same dates are one event; those that the booking no longer has are cancelled in calendars that know
+/// them. Times are UTC, so that no client needs our definition of a time zone.
 fn file(booking: &Booking, property: &Property) -> String {
     let mut calendar = Calendar::empty();
     for line in [
@@ -61,23 +61,16 @@ fn file(booking: &Booking, property: &Property) -> String {
     ] {
         calendar.append_property(Line::from(line));
     }
-    let mut dates: Vec<(NaiveDate, NaiveDate)> = Vec::new();
-    for stay in &booking.stays {
-        if !dates.contains(&(stay.arrival, stay.departure)) {
-            dates.push((stay.arrival, stay.departure));
-        }
-    }
-    for (index, (arrival, departure)) in dates.into_iter().enumerate() {
-        let uid = if index == 0 { booking.id.to_string() } else { format!("{}-{index}", booking.id) };
-        let mut event = Event::with_uid(&uid);
+    for entry in booking.calendar_entries() {
+        let mut event = Event::with_uid(&entry.uid);
         event
             .timestamp(booking.updated_at.as_datetime())
             .sequence(booking.rev)
-            .starts(check_in_instant(property, arrival).as_datetime())
-            .ends(instant_of(property.time_zone, departure.and_time(property.check_out_until)))
+            .starts(check_in_instant(property, entry.arrival).as_datetime())
+            .ends(instant_of(property.time_zone, entry.departure.and_time(property.check_out_until)))
             .summary(&format!("{} – {}", property.name, booking.reference))
             .location(&property.address)
-            .status(status_of(booking.status));
+            .status(if entry.is_dropped { EventStatus::Cancelled } else { status_of(booking.status) });
         calendar.push(event.done());
     }
     calendar.to_string()

@@ -3,6 +3,7 @@
 //!
 //! It never holds an address or the token in a mail.
 
+use super::mail_senders::{Attempt, MailRow, TakeOver};
 use super::notifications::NotificationStatus;
 use super::{Index, Mongo};
 use crate::StoreError;
@@ -12,7 +13,6 @@ use pvt_domain::accounts::UserId;
 use pvt_domain::messages::AccountMailKind;
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
 
 const COLLECTION: &str = "account_mails";
 
@@ -45,6 +45,14 @@ pub struct AccountMailRow {
     pub created_at: Timestamp,
     /// When the row last changed.
     pub updated_at: Timestamp,
+}
+
+impl MailRow for AccountMailRow {
+    const COLLECTION: &'static str = COLLECTION;
+
+    fn attempt(&self) -> Attempt<'_> {
+        Attempt { status: self.status, process: self.process.as_deref(), updated_at: self.updated_at }
+    }
 }
 
 /// Result of claiming a mail for sending.
@@ -82,17 +90,11 @@ impl AccountMails<'_> {
         let Some(found) = self.rows().find_one(doc! { "_id": &row.key }).await? else {
             return Ok(AccountMailClaim::InProgress);
         };
-        match found.status {
-            NotificationStatus::Sent | NotificationStatus::Failed => return Ok(AccountMailClaim::Settled),
-            NotificationStatus::Sending => {
-                let process: HashSet<&str> = found.process.as_deref().into_iter().collect();
-                let is_sending = !self.0.mail_senders().alive(process).await?.is_empty();
-                // A row without a process is of an older version: one retry later, a running sender has finished.
-                if first_delivery || (is_sending && found.updated_at >= abandoned_before) {
-                    return Ok(AccountMailClaim::InProgress);
-                }
-            }
-            NotificationStatus::Waiting => {}
+        let found_for = [(found.attempt(), first_delivery)];
+        match self.0.mail_senders().take_over(&found_for, abandoned_before).await?.first() {
+            Some(TakeOver::Claim { .. }) => {}
+            Some(TakeOver::Completed) => return Ok(AccountMailClaim::Settled),
+            Some(TakeOver::Wait) | None => return Ok(AccountMailClaim::InProgress),
         }
         let as_read = doc! { "_id": &row.key, "attempts": found.attempts, "status": { "$in": ["sending", "waiting"] } };
         let change = doc! {
@@ -117,16 +119,6 @@ impl AccountMails<'_> {
         let unsent = doc! { "_id": key, "status": { "$ne": "sent" } };
         let change = doc! { "$set": { "status": status.as_str(), "reason": reason, "updated_at": now.to_string() } };
         self.rows().update_one(unsent, change).await?;
-        Ok(())
-    }
-
-    /// Records that the process no longer sends this mail and does not know whether it was accepted.
-    ///
-    /// # Errors
-    /// [`StoreError`] when MongoDB fails; then others wait until the process ends.
-    pub async fn abandon(self, key: &str, process: &str) -> Result<(), StoreError> {
-        let own = doc! { "_id": key, "process": process, "status": "sending" };
-        self.rows().update_one(own, doc! { "$unset": { "process": "" } }).await?;
         Ok(())
     }
 

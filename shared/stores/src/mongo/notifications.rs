@@ -3,6 +3,7 @@
 //! The row keeps a redelivered message from sending a mail twice: the process that inserts it, or claims an unfinished
 //! one, is the only sender. It never holds an address; the key contains a hash of it.
 
+use super::mail_senders::{Attempt, MailRow};
 use super::{Index, Mongo};
 use crate::StoreError;
 use crate::error::duplicate_positions;
@@ -18,7 +19,7 @@ use uuid::Uuid;
 
 pub(crate) const COLLECTION: &str = "notifications";
 
-/// None beyond `_id`, which begins with the booking: a range of it serves the only query that is not by whole keys.
+/// None beyond `_id`, which begins with the booking: a range of it serves the queries that are not by whole keys.
 pub(crate) const INDEXES: &[Index] = &[];
 
 wire_enum! {
@@ -57,6 +58,9 @@ pub struct Notification {
     pub kind: NotificationKind,
     /// The booking's revision that it reports.
     pub version: u32,
+    /// The booking's revision whose state the last attempt showed; absent in rows from before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<u32>,
     /// State of its delivery.
     pub status: NotificationStatus,
     /// `Message-ID` of every attempt, angle brackets included.
@@ -81,11 +85,28 @@ pub struct Notification {
     pub updated_at: Timestamp,
 }
 
+impl Notification {
+    /// The booking's revision whose state it shows. Rows without it showed the one that they reported, or a later one.
+    pub fn shown_rev(&self) -> u32 {
+        self.shown.unwrap_or(self.version)
+    }
+}
+
+impl MailRow for Notification {
+    const COLLECTION: &'static str = COLLECTION;
+
+    fn attempt(&self) -> Attempt<'_> {
+        Attempt { status: self.status, process: self.process.as_deref(), updated_at: self.updated_at }
+    }
+}
+
 /// An unfinished row that a sender wants to take over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotificationClaim {
     /// The row.
     pub key: String,
+    /// The booking's revision that this attempt shows.
+    pub shown: u32,
     /// Its attempts as read; the claim fails if another sender has begun one since.
     pub attempts: u32,
     /// Whether an earlier attempt may have been accepted.
@@ -146,7 +167,8 @@ impl Notifications<'_> {
             doc! {
                 "q": { "_id": &claim.key, "attempts": claim.attempts, "status": { "$in": ["sending", "waiting"] } },
                 "u": {
-                    "$set": { "status": "sending", "sender": &sender, "process": process, "updated_at": &now },
+                    "$set": { "status": "sending", "shown": claim.shown, "sender": &sender, "process": process,
+                    "updated_at": &now },
                     "$inc": { "attempts": 1, "maybe_duplicate": i32::from(claim.maybe_duplicate) },
                 },
             }
@@ -188,28 +210,29 @@ impl Notifications<'_> {
         .await
     }
 
-    /// Records that the process no longer sends these mails and does not know whether they were accepted.
-    ///
-    /// # Errors
-    /// [`StoreError`] when MongoDB fails; then others wait until the process ends.
-    pub async fn abandon(self, keys: &[&str], process: &str) -> Result<(), StoreError> {
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let own = doc! { "_id": { "$in": keys }, "process": process, "status": "sending" };
-        self.rows().update_many(own, doc! { "$unset": { "process": "" } }).await?;
-        Ok(())
-    }
-
     /// All mails about a booking.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn of_booking(self, booking: BookingId) -> Result<Vec<Notification>, StoreError> {
+        self.of_bookings([booking]).await
+    }
+
+    /// All mails about these bookings.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn of_bookings(
+        self,
+        bookings: impl IntoIterator<Item = BookingId>,
+    ) -> Result<Vec<Notification>, StoreError> {
         // `}` is the character after `|`.
-        let found =
-            self.rows().find(doc! { "_id": { "$gte": format!("{booking}|"), "$lt": format!("{booking}}}") } }).await?;
-        Ok(found.try_collect().await?)
+        let range = |booking| doc! { "_id": { "$gte": format!("{booking}|"), "$lt": format!("{booking}}}") } };
+        let ranges: Vec<Document> = bookings.into_iter().map(range).collect();
+        if ranges.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.rows().find(doc! { "$or": ranges }).await?.try_collect().await?)
     }
 
     fn rows(self) -> mongodb::Collection<Notification> {

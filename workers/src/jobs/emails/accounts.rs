@@ -59,10 +59,15 @@ pub(super) async fn handle(worker: &Emails, jobs: &mut [Job<EmailCommand>]) -> R
             warn!(user_id = %pending.user_id, kind = pending.kind.as_str(), outcome = outcome.as_str(), reason,
                 "mail not accepted");
         }
-        let ledger = worker.mongo.account_mails();
         match row {
-            Some(status) => ledger.record(&pending.key, status, reason(&outcome), (worker.clock)()).await?,
-            None => ledger.abandon(&pending.key, worker.presence.process()).await?,
+            Some(status) => {
+                let ledger = worker.mongo.account_mails();
+                ledger.record(&pending.key, status, reason(&outcome), (worker.clock)()).await?
+            }
+            None => {
+                let senders = worker.mongo.mail_senders();
+                senders.abandon::<AccountMailRow>(&[&pending.key], worker.presence.process()).await?
+            }
         }
         if let (Some(failure), Some(job)) = (failure, jobs.get_mut(pending.position)) {
             job.fail(failure);

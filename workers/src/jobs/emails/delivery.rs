@@ -4,7 +4,7 @@
 use super::pending_mails::{PendingMail, SendState};
 use super::{MAILS, MailOutcome};
 use crate::mail::smtp::{DeliveryOutcome, SmtpClient};
-use crate::mail::{MailContext, MailError, OutgoingMail, compose};
+use crate::mail::{BookingMailParts, MailContext, MailError, OutgoingMail, compose};
 use crate::probes;
 use metrics::counter;
 use pvt_domain::failure::Failure;
@@ -83,18 +83,16 @@ pub(super) async fn send(
     for pending in mails {
         composed.push(match &pending.state {
             SendState::Claimed { message_id } => {
-                let mail = compose(
-                    pending.plan.kind,
-                    pending.plan.rev,
-                    pending.booking,
-                    &pending.inventory,
-                    context,
+                let parts = BookingMailParts {
+                    kind: pending.plan.kind,
+                    rev: pending.plan.rev,
+                    compared_with: pending.compared_with,
                     message_id,
-                    now,
-                );
+                };
+                let mail = compose(parts, pending.booking, &pending.inventory, context, now);
                 Some(mail.map(|mail| outgoing.push(mail)))
             }
-            SendState::Completed { .. } | SendState::InFlight => None,
+            SendState::Completed { .. } | SendState::InFlight | SendState::Behind => None,
         });
     }
     let mut outcomes = smtp.send_all(&outgoing).await.into_iter();

@@ -13,6 +13,7 @@ use pvt_domain::messages::EmailCommand;
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::mail_senders::{Attempt, MailRow as _, TakeOver};
 use pvt_stores::mongo::notifications::{Notification, NotificationClaim, NotificationStatus};
 use pvt_worker_runtime::{HEADER_DEFERRALS, Job, Meta};
 use std::collections::HashMap;
@@ -26,8 +27,10 @@ pub(super) enum SendState {
     Claimed { message_id: String },
     /// Completed earlier; only its event is published again, in case it never was.
     Completed { delivered: bool, at: Timestamp },
-    /// Another sender may be sending it.
+    /// Another sender may be sending it, or an earlier mail about the booking.
     InFlight,
+    /// The booking was read too early: a later mail about it was written.
+    Behind,
 }
 
 /// A mail, what it is written from, and the messages that ask for it.
@@ -39,6 +42,8 @@ pub(super) struct PendingMail<'a> {
     pub(super) positions: Vec<usize>,
     /// Whether all of its messages are delivered for the first time.
     first_delivery: bool,
+    /// The revision to compare the booking with, if the mail says what changed.
+    pub(super) compared_with: Option<u32>,
     pub(super) state: SendState,
 }
 
@@ -63,6 +68,7 @@ impl PendingMail<'_> {
             property_id: self.booking.property_id.clone(),
             kind: self.plan.kind,
             version: self.plan.rev,
+            shown: Some(self.booking.rev),
             status: NotificationStatus::Sending,
             message_id,
             attempts: 1,
@@ -120,6 +126,7 @@ pub(super) fn collect<'a>(
             inventory: inventory.clone(),
             positions: vec![position],
             first_delivery,
+            compared_with: None,
             state: SendState::InFlight,
         });
     }
@@ -137,20 +144,26 @@ pub(super) async fn reserve(
     let rows: Vec<Notification> =
         mails.iter().map(|mail| mail.ledger_row(mail.plan.key.message_id(domain), (sender, process), now)).collect();
     let existing = mongo.notifications().begin(&rows).await?;
-    let sending = existing.values().filter(|row| row.status == NotificationStatus::Sending);
-    let alive = mongo.mail_senders().alive(sending.filter_map(|row| row.process.as_deref()).collect()).await?;
-    let abandoned_before = abandoned_before(now);
+    let found: Vec<Option<&Notification>> = rows.iter().map(|row| existing.get(&row.key)).collect();
+    let attempts: Vec<(Attempt<'_>, bool)> = mails
+        .iter()
+        .zip(&found)
+        .filter_map(|(mail, found)| Some((found.as_ref()?.attempt(), mail.first_delivery)))
+        .collect();
+    let mut take_overs = mongo.mail_senders().take_over(&attempts, abandoned_before(now)).await?.into_iter();
     let mut claims = Vec::new();
-    for (mail, row) in mails.iter_mut().zip(rows) {
-        mail.state = match existing.get(&row.key) {
-            None => SendState::Claimed { message_id: row.message_id },
-            Some(found) => {
-                let is_sending = found.updated_at >= abandoned_before
-                    && found.process.as_ref().is_some_and(|process| alive.contains(process));
-                let (state, claim) = take_over(found, is_sending || mail.first_delivery);
-                claims.extend(claim);
-                state
+    for ((mail, row), found) in mails.iter_mut().zip(&rows).zip(found) {
+        mail.state = match (found, found.and_then(|_| take_overs.next())) {
+            (None, _) => SendState::Claimed { message_id: row.message_id.clone() },
+            (Some(found), Some(TakeOver::Claim { maybe_duplicate })) => {
+                let (key, shown) = (found.key.clone(), mail.booking.rev);
+                claims.push(NotificationClaim { key, shown, attempts: found.attempts, maybe_duplicate });
+                SendState::Claimed { message_id: found.message_id.clone() }
             }
+            (Some(found), Some(TakeOver::Completed)) => {
+                SendState::Completed { delivered: found.status == NotificationStatus::Sent, at: found.updated_at }
+            }
+            (Some(_), Some(TakeOver::Wait) | None) => SendState::InFlight,
         };
     }
     let won = mongo.notifications().claim(&claims, (sender, process), now).await?;
@@ -172,33 +185,12 @@ pub(super) fn abandoned_before(now: Timestamp) -> Timestamp {
     (now.as_datetime() - TimeDelta::from_std(TIMEOUT).unwrap_or(TimeDelta::MAX)).into()
 }
 
-/// What an existing row means for a mail.
-///
-/// A row in `sending` belongs to a sender that is running or has crashed. While its process is alive the message waits;
-/// and at its first delivery, in case its process is not known. Then the mail is sent, at the risk of a duplicate.
-fn take_over(found: &Notification, waits: bool) -> (SendState, Option<NotificationClaim>) {
-    let maybe_duplicate = match found.status {
-        NotificationStatus::Sent | NotificationStatus::Failed => {
-            return (
-                SendState::Completed { delivered: found.status == NotificationStatus::Sent, at: found.updated_at },
-                None,
-            );
-        }
-        NotificationStatus::Sending if waits => return (SendState::InFlight, None),
-        NotificationStatus::Sending => true,
-        NotificationStatus::Waiting => false,
-    };
-    let claim = NotificationClaim { key: found.key.clone(), attempts: found.attempts, maybe_duplicate };
-    (SendState::Claimed { message_id: found.message_id.clone() }, Some(claim))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{SendState, collect, take_over};
+    use super::collect;
     use crate::mail::fixtures::{at, booking, cancelled, event, inventory};
     use pvt_domain::ids::BookingId;
     use pvt_domain::messages::EmailCommand;
-    use pvt_stores::mongo::notifications::NotificationStatus::{self, Failed, Sending, Sent, Waiting};
     use pvt_worker_runtime::{Job, Meta};
     use std::collections::HashMap;
     use std::sync::Arc;
@@ -232,29 +224,6 @@ mod tests {
         assert!(mails.is_empty());
         assert!(jobs[0].failed().is_none());
         assert!(jobs[1].failed().is_some());
-    }
-
-    #[test]
-    fn existing_ledger_row_decides_send_state() {
-        let stored = booking();
-        let mut jobs = vec![job(event(&stored, 1), 1, None)];
-        let bookings = HashMap::from([(stored.id, stored)]);
-        let inventory = inventory();
-        let properties = HashMap::from([(inventory.property.id.clone(), Arc::new(inventory))]);
-        let mails = collect(&mut jobs, &bookings, &properties, at("2026-12-01T12:00:00Z"));
-        let mut row = mails[0].ledger_row("<kept@pvt.test>".to_owned(), (Uuid::nil(), "p"), at("2026-12-01T12:00:00Z"));
-        let mut state = |status: NotificationStatus, waits| {
-            row.status = status;
-            let (state, claim) = take_over(&row, waits);
-            (state, claim.map(|claim| claim.maybe_duplicate))
-        };
-        let ours = SendState::Claimed { message_id: "<kept@pvt.test>".to_owned() };
-        let settled = |delivered| SendState::Completed { delivered, at: at("2026-12-01T12:00:00Z") };
-        assert_eq!(state(Sent, true), (settled(true), None));
-        assert_eq!(state(Failed, false), (settled(false), None));
-        assert_eq!(state(Sending, true), (SendState::InFlight, None));
-        assert_eq!(state(Sending, false), (ours.clone(), Some(true)));
-        assert_eq!(state(Waiting, true), (ours, Some(false)));
     }
 
     #[test]

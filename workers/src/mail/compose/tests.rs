@@ -2,7 +2,7 @@
 
 mod money;
 
-use super::{MailContext, compose};
+use super::{BookingMailParts, MailContext, compose};
 use crate::mail::fixtures::{at, booking, cancelled, inventory, links, modified};
 use crate::mail::{MailError, OutgoingMail, Sender};
 use mail_parser::{Message, MessageParser, MimeHeaders};
@@ -14,16 +14,10 @@ use pvt_domain::messages::NotificationKind::{
 
 fn composed(kind: NotificationKind, booking: &Booking, inventory: &Inventory) -> OutgoingMail {
     let sender = Sender::parse("PVT Booking <bookings@pvt.test>").unwrap();
-    compose(
-        kind,
-        booking.rev,
-        booking,
-        inventory,
-        MailContext { sender: &sender, links: &links() },
-        "<abc@pvt.test>",
-        at("2026-12-01T12:00:00Z"),
-    )
-    .unwrap()
+    let compared_with = booking.rev.checked_sub(1);
+    let parts = BookingMailParts { kind, rev: booking.rev, compared_with, message_id: "<abc@pvt.test>" };
+    compose(parts, booking, inventory, MailContext { sender: &sender, links: &links() }, at("2026-12-01T12:00:00Z"))
+        .unwrap()
 }
 
 /// Subject, text and HTML of a mail, read back as a mail program would.
@@ -238,12 +232,10 @@ fn invalid_recipient_is_a_recipient_error() {
     for address in ["", "ada", "ada@", "a@b\r\nRCPT TO:<c@d>", "a@b> SIZE=1", "a b@c.d"] {
         booking.guest.email = address.to_owned();
         let result = compose(
-            BookingConfirmed,
-            1,
+            BookingMailParts { kind: BookingConfirmed, rev: 1, compared_with: None, message_id: "<a@b>" },
             &booking,
             &inventory,
             MailContext { sender: &sender, links: &links() },
-            "<a@b>",
             at("2026-12-01T12:00:00Z"),
         );
         assert!(matches!(result, Err(MailError::Recipient)), "{address:?}");

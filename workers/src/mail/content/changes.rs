@@ -11,16 +11,10 @@ use pvt_domain::inventory::Inventory;
 use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
 
-/// The difference between what was booked before revision `rev` and what is booked now.
-pub(super) fn since(
-    before: &RevisionState,
-    rev: u32,
-    booking: &Booking,
-    inventory: &Inventory,
-    language: Language,
-) -> Vec<Row> {
-    let mut rows = differences(before, booking, inventory, language);
-    let entries = booking.history.iter().filter(|entry| entry.rev >= rev);
+/// The difference between what was booked at revision `rev` and what is booked now.
+pub(super) fn since(rev: u32, booking: &Booking, inventory: &Inventory, language: Language) -> Vec<Row> {
+    let mut rows = differences(&booking.state_at(rev), booking, inventory, language);
+    let entries = booking.history.iter().filter(|entry| entry.rev > rev);
     if entries.filter_map(|entry| entry.changes.as_ref()).any(|changes| changes.guest) {
         let phrases = language.phrases();
         rows.push(Row { label: phrases.details.to_owned(), value: phrases.updated.to_owned() });

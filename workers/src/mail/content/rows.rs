@@ -23,6 +23,9 @@ pub(in crate::mail) struct StayRow {
 
 /// A calendar entry: from check-in to check-out.
 pub(in crate::mail) struct Span {
+    pub uid: String,
+    /// Whether the booking no longer has it.
+    pub is_dropped: bool,
     pub begins: DateTime<Utc>,
     pub ends: DateTime<Utc>,
 }

@@ -4,9 +4,7 @@ use super::rows::{Span, StayRow};
 use crate::mail::language::Language;
 use crate::mail::text::{MAX_NAME_CHARS, one_line};
 use crate::mail::{MailError, local_time};
-use chrono::NaiveDate;
-use pvt_domain::booking::Stay;
-use pvt_domain::booking::history::RevisionState;
+use pvt_domain::booking::{Booking, CalendarEntry, Stay};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
@@ -36,31 +34,16 @@ pub(super) fn detail(stay: &Stay, language: Language) -> String {
     format!("{dates} · {} · {}", language.nights(stay.nights().count()), language.guests(stay.guests))
 }
 
-/// One calendar entry for every distinct pair of dates, in the order of the stays: a group that travels together has
-/// one.
-pub(super) fn spans(stays: &[Stay], inventory: &Inventory) -> Result<Vec<Span>, MailError> {
-    let mut dates: Vec<(NaiveDate, NaiveDate)> = Vec::new();
-    for stay in stays {
-        if !dates.contains(&(stay.arrival, stay.departure)) {
-            dates.push((stay.arrival, stay.departure));
-        }
-    }
+/// The calendar entries, and those that calendars may still show although the booking no longer has them.
+pub(super) fn spans(booking: &Booking, inventory: &Inventory) -> Result<Vec<Span>, MailError> {
     let property = &inventory.property;
-    let span = |(arrival, departure)| {
+    let span = |entry: CalendarEntry| {
         Ok(Span {
-            begins: local_time::instant(arrival, property.check_in_from, property.time_zone)?,
-            ends: local_time::instant(departure, property.check_out_until, property.time_zone)?,
+            uid: entry.uid,
+            is_dropped: entry.is_dropped,
+            begins: local_time::instant(entry.arrival, property.check_in_from, property.time_zone)?,
+            ends: local_time::instant(entry.departure, property.check_out_until, property.time_zone)?,
         })
     };
-    dates.into_iter().map(span).collect()
-}
-
-/// The calendar entries of the booking before a modification that none of the `kept` entries of now replaces.
-pub(super) fn dropped_spans(
-    before: &RevisionState,
-    kept: usize,
-    inventory: &Inventory,
-) -> Result<Vec<Span>, MailError> {
-    let mut spans = spans(&before.stays, inventory)?;
-    Ok(spans.split_off(kept.min(spans.len())))
+    booking.calendar_entries().into_iter().map(span).collect()
 }

@@ -55,6 +55,32 @@ fn history_records_stays_before_and_after() {
 }
 
 #[test]
+fn calendars_cancel_every_entry_that_a_revision_had() {
+    let mut property = booked();
+    let dorm = |arrival, departure| stay("dorm-6-mixed", arrival, departure, 1);
+    // Stays with the same dates share an entry.
+    let (march, april) = (dorm("2027-03-01", "2027-03-02"), dorm("2027-04-01", "2027-04-02"));
+    property.modify("1", vec![march.clone(), march.clone(), april]);
+    property.modify("1", vec![march.clone(), dorm("2027-04-05", "2027-04-06"), dorm("2027-05-01", "2027-05-02")]);
+    property.modify("1", vec![march.clone(), march]);
+    property.run(&[super::property::cancellation("1", 77)]);
+    let id = property.booking("1").id;
+    let entries = property.booking("1").calendar_entries();
+    let shown: Vec<_> =
+        entries.iter().map(|entry| (entry.uid.as_str(), entry.arrival.to_string(), entry.is_dropped)).collect();
+    let expected = [
+        (id.to_string(), "2027-03-01", false),
+        (format!("{id}-1"), "2027-04-05", true),
+        (format!("{id}-2"), "2027-05-01", true),
+    ];
+    let expected = expected.map(|(uid, arrival, is_dropped)| (uid, arrival.to_owned(), is_dropped));
+    assert_eq!(
+        shown,
+        expected.each_ref().map(|(uid, arrival, is_dropped)| (uid.as_str(), arrival.clone(), *is_dropped))
+    );
+}
+
+#[test]
 fn modification_without_repricing_keeps_the_total() {
     let mut property = booked();
     let agreed = property.booking("1").price.clone().unwrap();
