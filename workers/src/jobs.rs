@@ -5,6 +5,7 @@ pub mod confirmations;
 pub mod emails;
 pub mod payments;
 pub mod reconciliation;
+pub mod records;
 pub(crate) mod scheduler;
 pub mod stripe;
 

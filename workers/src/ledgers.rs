@@ -18,6 +18,7 @@ use pvt_messaging::{EncodeError, Outgoing, Topology};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::ledgers::BookingHead;
+use pvt_worker_runtime::Job;
 use uuid::Uuid;
 
 /// How often a change is repeated because another writer was faster.
@@ -66,6 +67,15 @@ impl Ledgers {
 
     pub(crate) fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// Queues all events and follow-ups of a stored ledger, not only those of this delivery: an earlier one may have
+    /// crashed between storing and publishing.
+    pub(crate) async fn emit_follow_ups<M, T>(&self, job: &mut Job<M>, saved: &SavedLedger<T>) -> Result<(), Failure> {
+        let events = self.payment_events(&saved.after, saved.after.changes())?;
+        let follow_ups = self.follow_ups(&saved.after, &saved.head).await?;
+        events.into_iter().chain(follow_ups).for_each(|message| job.emit(message));
+        Ok(())
     }
 
     /// Changes the ledger of a booking; a change without effect writes nothing. `None` when the booking does not exist

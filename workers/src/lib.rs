@@ -7,6 +7,7 @@ mod hold_expiry;
 pub mod jobs;
 mod ledgers;
 pub mod mail;
+mod payment_replies;
 mod probes;
 mod process;
 pub mod scheduler;

@@ -13,7 +13,7 @@ use pvt_service::http::{self, About, Pages};
 use pvt_service::telemetry;
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
-use pvt_worker_runtime::{Engine, WorkerHealth, WorkerState};
+use pvt_worker_runtime::{Engine, UnavailableOperation, WorkerHealth, WorkerState};
 use secrecy::ExposeSecret;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,20 +133,31 @@ fn with_schedules(health: Health, mongo: Mongo) -> Health {
     })
 }
 
+fn seconds(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
 fn describe(workers: &[WorkerHealth], now: DateTime<Utc>) -> Finding {
     let state = |worker: &WorkerHealth| match &worker.state {
         WorkerState::Running => format!("{} running", worker.name),
         WorkerState::Paused { class, since } => {
-            format!("{} paused: {class}, since {}", worker.name, since.to_rfc3339_opts(SecondsFormat::Secs, true))
+            format!("{} paused: {class}, since {}", worker.name, seconds(*since))
         }
         WorkerState::Reconnecting => format!("{} reconnecting", worker.name),
         WorkerState::Draining => format!("{} draining", worker.name),
     };
-    let states = workers.iter().map(state).collect::<Vec<_>>().join(", ");
-    let is_long = |state: &WorkerState| matches!(state, WorkerState::Paused { since, .. } if now - since > SHORT_PAUSE);
+    let waiting = workers.iter().flat_map(|worker| worker.unavailable.iter().map(move |failed| (worker, failed)));
+    let waiting = waiting.map(|(worker, UnavailableOperation { operation, class, since, .. })| {
+        format!("{} waits for {operation}: {class}, since {}", worker.name, seconds(*since))
+    });
+    let states = workers.iter().map(state).chain(waiting).collect::<Vec<_>>().join(", ");
+    let is_long = |worker: &WorkerHealth| {
+        let paused = matches!(worker.state, WorkerState::Paused { since, .. } if now - since > SHORT_PAUSE);
+        paused || worker.unavailable.iter().any(|failed| now - failed.since > SHORT_PAUSE)
+    };
     if workers.iter().any(|worker| worker.state == WorkerState::Reconnecting) {
         Finding::Down(states)
-    } else if workers.iter().any(|worker| is_long(&worker.state)) {
+    } else if workers.iter().any(is_long) {
         Finding::Degraded(states)
     } else {
         Finding::Up(Some(states))
@@ -167,7 +178,7 @@ mod tests {
 
     #[test]
     fn worker_that_is_paused_for_minutes_is_not_up() {
-        let worker = |name, state| WorkerHealth { name, state, last_error: None, in_flight: 1 };
+        let worker = |name, state| WorkerHealth { name, state, unavailable: Vec::new(), last_error: None, in_flight: 1 };
         let paused = |since: &str| WorkerState::Paused { class: "smtp_unavailable", since: since.parse().unwrap() };
         let found = |state| {
             let workers = [worker("analytics", WorkerState::Running), worker("emails", state)];

@@ -11,6 +11,8 @@ use std::time::Duration;
 pub struct Cause {
     /// Stable `snake_case` name: a metric label and the key by which dead letters are grouped.
     pub class: &'static str,
+    /// The operation of a dependency that failed while its other operations may work.
+    pub operation: Option<&'static str>,
     /// Description for the operator. Never carries a secret or personal data.
     pub message: String,
 }
@@ -18,7 +20,7 @@ pub struct Cause {
 impl Cause {
     /// A cause of `class`, described by `message`.
     pub fn new(class: &'static str, message: impl fmt::Display) -> Self {
-        Self { class, message: message.to_string() }
+        Self { class, operation: None, message: message.to_string() }
     }
 }
 
@@ -39,7 +41,8 @@ pub enum Failure {
     Defer(Duration),
     /// Can never succeed: dead-letter it now.
     Reject(Cause),
-    /// A dependency is unavailable: pause consuming until it recovers. Costs no attempt.
+    /// A dependency is unavailable. Costs no attempt. If the cause names an operation, this message waits apart and
+    /// others go on; otherwise the worker pauses until the dependency recovers.
     Unavailable(Cause),
 }
 
@@ -57,6 +60,11 @@ impl Failure {
     /// `Unavailable` with this class and message.
     pub fn unavailable(class: &'static str, message: impl fmt::Display) -> Self {
         Self::Unavailable(Cause::new(class, message))
+    }
+
+    /// `Unavailable` of this operation only.
+    pub fn unavailable_operation(class: &'static str, operation: &'static str, message: impl fmt::Display) -> Self {
+        Self::Unavailable(Cause { operation: Some(operation), ..Cause::new(class, message) })
     }
 }
 

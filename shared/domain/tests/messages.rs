@@ -8,7 +8,8 @@
 use pvt_domain::events::{self, BookingEvent, InventoryChanged, NotificationEvent, PaymentEvent};
 use pvt_domain::messages::catalog::{entries, entry};
 use pvt_domain::messages::{
-    self, AnalyticsEvent, BookingCommand, Decoded, EmailCommand, Inbox, MAX_BODY_BYTES, MessageClass, queues,
+    self, AnalyticsEvent, BookingCommand, Decoded, EmailCommand, Inbox, MAX_BODY_BYTES, MessageClass, PAYMENT_RECORD,
+    RecordCommand, StripeCommand, queues,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -196,4 +197,12 @@ fn events_carry_no_personal_data() {
             assert!(!text.contains(secret), "{} carries {secret}", entry.kind);
         }
     }
+}
+
+#[test]
+fn record_that_an_earlier_version_sent_to_stripe_is_read() {
+    let body = entry(PAYMENT_RECORD).unwrap().example.as_bytes();
+    let moved = StripeCommand::decode(PAYMENT_RECORD, body).unwrap();
+    let RecordCommand::Record(record) = RecordCommand::decode(PAYMENT_RECORD, body).unwrap();
+    assert_eq!(moved, StripeCommand::Record(record));
 }

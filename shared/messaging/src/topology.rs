@@ -14,13 +14,17 @@ pub use definitions::definitions_json;
 pub use policy::{CRASH_BACKSTOP_DELIVERIES, DEAD_QUEUE_MAX_MESSAGES, Policy, WORK_QUEUE_MAX_MESSAGES};
 pub use retry_delay::RetryDelay;
 
-use pvt_domain::messages::MessageClass;
 use pvt_domain::messages::catalog::{self, CatalogEntry};
 use pvt_domain::messages::queues;
+use pvt_domain::messages::{MessageClass, PAYMENT_RECORD};
 use pvt_domain::partition::partition_of;
 
 /// Default number of partition queues over which properties are spread.
 pub const DEFAULT_PARTITIONS: u16 = 4;
+
+/// Commands that earlier versions routed to these queues. Their bindings are removed once the present ones exist, else a
+/// command would be carried out twice.
+const MOVED_COMMANDS: [(&str, &str); 1] = [(queues::STRIPE, PAYMENT_RECORD)];
 
 /// RabbitMQ docs, "Topics": `#` matches every routing key.
 const EVERY_EVENT: &str = "#";
@@ -226,6 +230,12 @@ impl Topology {
         ];
         all.extend(RetryDelay::ALL.iter().map(|delay| plain(self.retry_exchange(*delay), "fanout")));
         all
+    }
+
+    /// Bindings of earlier versions that must not exist, each with the full name of its queue.
+    pub fn obsolete_bindings(&self) -> Vec<(String, Binding)> {
+        let binding = |kind: &str| Binding { exchange: self.commands_exchange(), key: unversioned(kind).to_owned() };
+        MOVED_COMMANDS.map(|(queue, kind)| (self.name(queue), binding(kind))).into()
     }
 
     /// All queues: work queues, their dead-letter queues, retry delays and `unroutable`.

@@ -1,6 +1,8 @@
 //! Messaging against a real broker and against unreachable ones. Every test has a topology of its own and deletes it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use lapin::options::{QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
 use pvt_messaging::management::Management;
 use pvt_messaging::{CONFIRM_TIMEOUT, Outgoing, PublishError, Publisher, RetryDelay, Subscriber, Target, Topology};
 use pvt_testkit::TestTopology;
@@ -162,10 +164,10 @@ async fn full_queue_nacks_publishes() {
     let publisher = Publisher::start(url, Topology::clone(&topology), "test");
     let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
-    let mut arguments = lapin::types::FieldTable::default();
-    arguments.insert("x-max-length".into(), lapin::types::AMQPValue::LongInt(1));
-    arguments.insert("x-overflow".into(), lapin::types::AMQPValue::LongString("reject-publish".into()));
-    let options = lapin::options::QueueDeclareOptions { exclusive: true, ..Default::default() };
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
+    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+    let options = QueueDeclareOptions { exclusive: true, ..Default::default() };
     let queue = channel.queue_declare("".into(), options, arguments).await.unwrap().name().as_str().to_owned();
     publisher.publish(note(Target::Queue, queue.clone(), Uuid::from_u128(1))).await.unwrap();
     let second = publisher.publish(note(Target::Queue, queue.clone(), Uuid::from_u128(2))).await;
@@ -189,4 +191,30 @@ async fn replies_arrive_in_the_reply_queue() {
     subscriber.close(SOON).await;
     publisher.publish(note(Target::Queue, "amq.gen-gone", Uuid::from_u128(6))).await.unwrap();
     publisher.close(SOON).await;
+}
+
+#[tokio::test]
+async fn binding_of_an_earlier_version_is_removed() {
+    let topology = topology().await;
+    let url = &topology.urls().amqp;
+    let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    topology.declare(&channel).await.unwrap();
+    let [(queue, binding)] = topology.obsolete_bindings().try_into().unwrap();
+    let (queue, exchange, key) = (queue.as_str(), binding.exchange.as_str(), binding.key.as_str());
+    channel
+        .queue_bind(queue.into(), exchange.into(), key.into(), QueueBindOptions::default(), FieldTable::default())
+        .await
+        .unwrap();
+    topology.declare(&channel).await.unwrap();
+    let publisher = Publisher::start(url, Topology::clone(&topology), "test");
+    publisher.publish(note(Target::Commands, key, Uuid::from_u128(1))).await.unwrap();
+    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+    for (name, expected) in [("records", 1), ("stripe", 0)] {
+        let name = topology.name(name);
+        let found = channel.queue_declare(name.as_str().into(), passive, FieldTable::default()).await.unwrap();
+        assert_eq!(found.message_count(), expected, "{name}");
+    }
+    publisher.close(SOON).await;
+    connection.close(200, "done".into()).await.unwrap();
 }

@@ -21,6 +21,7 @@ const IDEMPOTENCY_ERROR: &str = "idempotency_error";
 /// What an answer says before its body.
 #[derive(Debug)]
 pub(crate) struct Head {
+    operation: &'static str,
     pub(crate) status: StatusCode,
     /// `req_…`, by which Stripe's support and dashboard find the call.
     pub(crate) request_id: Option<String>,
@@ -34,10 +35,11 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    pub(crate) fn new(status: StatusCode, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(operation: &'static str, status: StatusCode, headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let seconds = text(RETRY_AFTER.as_str()).and_then(|seconds| seconds.parse().ok());
         Self {
+            operation,
             status,
             request_id: text("request-id").map(redacted),
             retry_after: seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER)),
@@ -105,8 +107,10 @@ fn failure(head: &Head, body: &[u8]) -> StripeError {
         StatusCode::TOO_MANY_REQUESTS if code == Some(LOCK_TIMEOUT) => StripeError::Transient(message),
         StatusCode::TOO_MANY_REQUESTS => StripeError::RateLimited { retry_after: head.retry_after },
         status if status.is_server_error() && head.replayed => StripeError::Transient(message),
-        StatusCode::REQUEST_TIMEOUT | StatusCode::FAILED_DEPENDENCY => StripeError::Unavailable(message),
-        status if status.is_server_error() => StripeError::Unavailable(message),
+        StatusCode::REQUEST_TIMEOUT | StatusCode::FAILED_DEPENDENCY => {
+            StripeError::Unavailable { operation: head.operation, message }
+        }
+        status if status.is_server_error() => StripeError::Unavailable { operation: head.operation, message },
         status if status.is_client_error() => refusal(reason, message),
         _ => StripeError::Unreadable(message),
     }

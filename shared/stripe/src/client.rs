@@ -3,10 +3,11 @@
 //! Never follows a redirect: the key is sent to the configured address only.
 
 use crate::answer::{self, Head};
+use crate::circuits::Circuits;
 use crate::error::StripeError;
 use crate::metrics as names;
 use crate::retry::Attempts;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, redirect};
@@ -53,6 +54,7 @@ pub struct StripeClient {
     config: Arc<StripeConfig>,
     /// Seconds by which Stripe's clock was ahead of ours at its last answer.
     clock_ahead: Arc<AtomicI64>,
+    circuits: Arc<Circuits>,
 }
 
 /// A request, sent once per attempt.
@@ -77,8 +79,10 @@ impl StripeClient {
                 "the key or the version is empty or has characters not allowed in a header".to_owned(),
             ));
         }
-        let setup =
-            |error: &dyn std::fmt::Display| StripeError::Unavailable(format!("the client cannot be set up: {error}"));
+        let setup = |error: &dyn std::fmt::Display| StripeError::Unavailable {
+            operation: "setup",
+            message: format!("the client cannot be set up: {error}"),
+        };
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls().map_err(|error| setup(&error))?)
             .redirect(redirect::Policy::none())
@@ -86,13 +90,18 @@ impl StripeClient {
             .user_agent(USER_AGENT)
             .build()
             .map_err(|error| setup(&error))?;
-        Ok(Self { http, config: Arc::new(config), clock_ahead: Arc::default() })
+        Ok(Self { http, config: Arc::new(config), clock_ahead: Arc::default(), circuits: Arc::default() })
     }
 
     /// The present time by Stripe's clock, in Unix seconds: what is read from Stripe is compared with events, which
     /// have the times of that clock.
     pub fn time(&self) -> i64 {
         Utc::now().timestamp() + self.clock_ahead.load(Ordering::Relaxed)
+    }
+
+    /// Whether Stripe has answered this operation, also with a refusal, after this time.
+    pub fn answered_since(&self, operation: &str, since: DateTime<Utc>) -> bool {
+        self.circuits.answered_since(operation, since)
     }
 
     /// Sends a request of one of async-stripe's builders. Without a key it must be one that may be repeated.
@@ -117,13 +126,21 @@ impl StripeClient {
     }
 
     async fn execute<T: DeserializeOwned>(&self, call: Call) -> Result<T, StripeError> {
+        let circuit = self.circuits.of(call.operation);
+        let pass = circuit.enter().await?;
+        let outcome = self.execute_now(&call).await;
+        pass.report(outcome.as_ref().err());
+        outcome
+    }
+
+    async fn execute_now<T: DeserializeOwned>(&self, call: &Call) -> Result<T, StripeError> {
         let mut attempts = Attempts::new(self.config.call_timeout);
         loop {
             let limit = attempts.timeout();
             let begun = Instant::now();
-            let answered = timeout(limit, self.attempt(&call)).await.unwrap_or_else(|_| {
+            let answered = timeout(limit, self.attempt(call)).await.unwrap_or_else(|_| {
                 let message = format!("no answer within {} ms", limit.as_millis());
-                Err(StripeError::Unavailable(message))
+                Err(StripeError::Unavailable { operation: call.operation, message })
             });
             let is_final = answered.as_ref().is_ok_and(|(head, _)| head.is_final);
             let outcome = answered.and_then(|(head, body)| answer::read(&head, &body));
@@ -140,12 +157,12 @@ impl StripeClient {
     }
 
     async fn attempt(&self, call: &Call) -> Result<(Head, Vec<u8>), StripeError> {
-        let mut response = self.request(call).send().await.map_err(unavailable)?;
-        let head = Head::new(response.status(), response.headers());
+        let mut response = self.request(call).send().await.map_err(|error| unavailable(call.operation, error))?;
+        let head = Head::new(call.operation, response.status(), response.headers());
         if let Some(date) = head.date {
             self.clock_ahead.store(date - Utc::now().timestamp(), Ordering::Relaxed);
         }
-        let body = body(&mut response).await?;
+        let body = body(call.operation, &mut response).await?;
         debug!(
             operation = call.operation,
             status = head.status.as_u16(),
@@ -216,9 +233,9 @@ fn idempotency_key(key: &str) -> Result<HeaderValue, StripeError> {
 }
 
 /// The response's body, up to a bound.
-async fn body(response: &mut Response) -> Result<Vec<u8>, StripeError> {
+async fn body(operation: &'static str, response: &mut Response) -> Result<Vec<u8>, StripeError> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(operation, error))? {
         if body.len() + chunk.len() > MAX_ANSWER_BYTES {
             return Err(StripeError::Unreadable(format!("the response is longer than {MAX_ANSWER_BYTES} bytes")));
         }
@@ -228,7 +245,7 @@ async fn body(response: &mut Response) -> Result<Vec<u8>, StripeError> {
 }
 
 /// A transport failure: whether the request arrived is unknown.
-fn unavailable(error: reqwest::Error) -> StripeError {
+fn unavailable(operation: &'static str, error: reqwest::Error) -> StripeError {
     let error = error.without_url();
     let mut message = error.to_string();
     let mut source = std::error::Error::source(&error);
@@ -236,7 +253,7 @@ fn unavailable(error: reqwest::Error) -> StripeError {
         message = format!("{message}: {cause}");
         source = cause.source();
     }
-    StripeError::Unavailable(crate::redact::redacted(&message))
+    StripeError::Unavailable { operation, message: crate::redact::redacted(&message) }
 }
 
 fn note<T>(operation: &'static str, begun: Instant, outcome: &Result<T, StripeError>) {

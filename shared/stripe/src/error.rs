@@ -40,8 +40,13 @@ pub enum StripeError {
     Transient(String),
     /// No connection, no answer in time, or a failure of Stripe's own. The effect is unknown: ask again with the same
     /// key.
-    #[error("Stripe is unavailable: {0}")]
-    Unavailable(String),
+    #[error("Stripe is unavailable for {operation}: {message}")]
+    Unavailable {
+        /// The operation that failed.
+        operation: &'static str,
+        /// What happened.
+        message: String,
+    },
     /// The key was used before for something else: a defect of ours.
     #[error("the idempotency key cannot be used: {0}")]
     Idempotency(String),
@@ -53,7 +58,7 @@ pub enum StripeError {
 impl StripeError {
     /// Whether asking the same again, with the same key, may soon have another answer.
     pub fn is_worth_retrying(&self) -> bool {
-        matches!(self, Self::RateLimited { .. } | Self::Transient(_) | Self::Unavailable(_))
+        matches!(self, Self::RateLimited { .. } | Self::Transient(_) | Self::Unavailable { .. })
     }
 
     /// Stripe's name for a refusal, if it has one.
@@ -77,7 +82,7 @@ impl StripeError {
             Self::Forbidden(_) => "forbidden",
             Self::RateLimited { .. } => "rate_limited",
             Self::Transient(_) => "transient",
-            Self::Unavailable(_) => "unavailable",
+            Self::Unavailable { .. } => "unavailable",
             Self::Idempotency(_) => "idempotency",
             Self::Unreadable(_) => "unreadable",
         }
@@ -90,7 +95,7 @@ impl From<StripeError> for Failure {
             StripeError::Refused { .. } => Self::reject("stripe_refused", error),
             // Every message would fail alike until the key is changed: waiting costs nothing, giving up healthy
             // messages would.
-            StripeError::Unauthorized(_) => Self::unavailable("stripe_unauthorized", error),
+            StripeError::Unauthorized(_) => Self::unavailable_operation("stripe_unauthorized", "authentication", error),
             // Operations that the key permits go on.
             StripeError::Forbidden(_) => Self::retry("stripe_forbidden", error),
             StripeError::RateLimited { retry_after: Some(delay) } => {
@@ -98,7 +103,9 @@ impl From<StripeError> for Failure {
             }
             StripeError::RateLimited { retry_after: None } => Self::retry("stripe_rate_limited", error),
             StripeError::Transient(_) => Self::retry("stripe_contention", error),
-            StripeError::Unavailable(_) => Self::unavailable("stripe_unavailable", error),
+            StripeError::Unavailable { operation, .. } => {
+                Self::unavailable_operation("stripe_unavailable", operation, error)
+            }
             StripeError::Idempotency(_) => Self::reject("stripe_idempotency", error),
             StripeError::Unreadable(_) => Self::retry("stripe_unreadable", error),
         }
@@ -112,10 +119,13 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn only_general_failures_pause_the_worker() {
+    fn general_failures_cost_no_attempt_and_name_their_operation() {
         let word = String::from;
-        assert!(matches!(Failure::from(StripeError::Unavailable(word("down"))), Failure::Unavailable(_)));
-        assert!(matches!(Failure::from(StripeError::Unauthorized(word("key"))), Failure::Unavailable(_)));
+        let down = StripeError::Unavailable { operation: "create_refund", message: word("down") };
+        assert!(matches!(Failure::from(down),
+                Failure::Unavailable(cause) if cause.operation == Some("create_refund")));
+        assert!(matches!(Failure::from(StripeError::Unauthorized(word("key"))),
+                Failure::Unavailable(cause) if cause.operation.is_some()));
         assert!(matches!(Failure::from(StripeError::Forbidden(word("right"))), Failure::Retry(_)));
         assert!(matches!(Failure::from(StripeError::Transient(word("held"))), Failure::Retry(_)));
         assert!(matches!(Failure::from(StripeError::Unreadable(word("odd"))), Failure::Retry(_)));

@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn attempts_are_bounded() {
-        let down = StripeError::Unavailable("down".into());
+        let down = StripeError::Unavailable { operation: "create_refund", message: "down".into() };
         let mut attempts = Attempts::new(Duration::from_secs(10));
         let mut made = 0;
         loop {

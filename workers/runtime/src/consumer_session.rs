@@ -7,6 +7,7 @@ use crate::erased_worker::{BatchOutcome, ErasedWorker, Outcome, QueueId, TIMEOUT
 use crate::health::Status;
 use crate::metrics::WorkerMetrics;
 use crate::quarantine::GIVE_UP_DELIVERIES;
+use crate::waiting;
 use chrono::Utc;
 use pvt_domain::failure::{Cause, Failure};
 use pvt_messaging::trace_context::trace_id_of;
@@ -18,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, Span, info_span, warn};
+use tracing::{Instrument as _, Span, info, info_span, warn};
 
 /// Batches of one queue that may wait for publisher confirms while the next one is handled.
 const BATCHES_CONFIRMING: usize = 2;
@@ -159,7 +160,13 @@ impl ConsumerSession {
         for delivery in deliveries {
             match outcomes.next() {
                 None => not_attempted.push(delivery),
-                Some(Outcome::Failed(Failure::Unavailable(cause))) => failed.push((delivery, cause)),
+                Some(Outcome::Failed(Failure::Unavailable(cause))) => match cause.operation {
+                    Some(operation) => {
+                        let failure = self.wait_apart(&delivery, operation, cause);
+                        handled.push((delivery, Outcome::Failed(failure)));
+                    }
+                    None => failed.push((delivery, cause)),
+                },
                 Some(outcome) => handled.push((delivery, outcome)),
             }
         }
@@ -180,9 +187,30 @@ impl ConsumerSession {
                 Round { handled, again: failed.into_iter().map(|(delivery, _)| delivery).collect(), answered: 0 }
             }
         };
+        for operation in self.context.status.take_recovered(|name, at| self.context.worker.answered_since(name, at)) {
+            info!(worker = self.context.worker.spec.name, operation, "operation is available again");
+            self.context.metrics.operation_unavailable(operation, false);
+        }
         round.again.append(&mut not_attempted);
         self.context.show_pause();
         Some(round)
+    }
+
+    /// The failure of a message whose operation is unavailable: it waits apart, unless the failure is its own.
+    fn wait_apart(&self, delivery: &Delivery, operation: &'static str, cause: Cause) -> Failure {
+        let (context, now) = (&self.context, Utc::now());
+        let worker = context.worker.spec.name;
+        let answered_since = |since| context.worker.answered_since(operation, since);
+        if waiting::is_own_failure(waiting::since(delivery), now, answered_since) {
+            return Failure::Retry(cause);
+        }
+        context.status.record_error(cause.to_string());
+        if context.status.operation_failed(operation, cause.class, now) {
+            warn!(worker, queue = %self.queue.name, operation, class = cause.class, message = %cause.message,
+                "operation unavailable, its messages wait");
+            context.metrics.operation_unavailable(operation, true);
+        }
+        Failure::Unavailable(cause)
     }
 
     /// Whether every dependency that these failures name answers.

@@ -1,5 +1,6 @@
 //! Disposition of failed messages: a retry delay, a deferral or the dead letters. Pure.
 
+use crate::waiting::{self, HEADER_UNAVAILABLE_SINCE};
 use chrono::{DateTime, SecondsFormat, Utc};
 use pvt_domain::failure::{Cause, Failure};
 use pvt_messaging::{Delivery, Outgoing, RetryDelay, Target};
@@ -27,11 +28,13 @@ pub(crate) enum Disposition {
     Retry(RetryDelay, Cause),
     /// The same attempt after this delay.
     Defer(RetryDelay),
+    /// The same attempt after this delay, because an operation is unavailable.
+    Wait(RetryDelay, Cause),
     /// Dead letter.
     Dead(Cause),
 }
 
-/// Chooses the disposition. `attempt` is the one that failed, counted from 1. [`Failure::Unavailable`] moves no message
+/// Chooses the disposition. `attempt` is the one that failed, counted from 1. [`Failure::Unavailable`] is decided before
 /// and is not expected here; it would be retried.
 pub(crate) fn choose(failure: Failure, attempt: u32, deferrals: u32, retry_schedule: &[RetryDelay]) -> Disposition {
     let failed_before = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -80,17 +83,28 @@ pub(crate) fn message(
             message.envelope.set_header(HEADER_DEFERRALS, (deferrals(delivery) + 1).to_string());
             message
         }
+        Disposition::Wait(delay, _) => {
+            let mut message = delivery.republish(Target::Retry(*delay), queue);
+            let since = waiting::since(delivery).unwrap_or(now);
+            message.envelope.set_header(HEADER_UNAVAILABLE_SINCE, timestamp(since));
+            message
+        }
         Disposition::Dead(_) => delivery.republish(Target::Dead, queue),
     };
     if let Disposition::Retry(_, cause) | Disposition::Dead(cause) = disposition {
+        message.envelope.headers.retain(|(name, _)| name != HEADER_UNAVAILABLE_SINCE);
         message.envelope.set_header(HEADER_ERROR_CLASS, cause.class.to_owned());
         message.envelope.set_header(HEADER_ERROR_MESSAGE, truncated(&cause.message).to_owned());
         message.envelope.set_header(HEADER_WORKER, worker.to_owned());
         if delivery.envelope.header(HEADER_FIRST_FAILED_AT).is_none() {
-            message.envelope.set_header(HEADER_FIRST_FAILED_AT, now.to_rfc3339_opts(SecondsFormat::Millis, true));
+            message.envelope.set_header(HEADER_FIRST_FAILED_AT, timestamp(now));
         }
     }
     message
+}
+
+fn timestamp(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// The longest prefix within the limit that ends between characters.
@@ -145,6 +159,21 @@ mod tests {
         let sent = message(&Disposition::Defer(RetryDelay::S5), &delivery(&[("deferrals", "4")]), "q", "w", Utc::now());
         assert_eq!(sent.envelope.attempt, 1);
         assert_eq!(sent.envelope.headers, [("deferrals".into(), "5".to_owned())]);
+    }
+
+    #[test]
+    fn wait_keeps_the_attempt_and_its_beginning_until_the_failure_counts() {
+        let cause = Cause::new("stripe_unavailable", "500");
+        let (first, later) = (Utc::now(), Utc::now() + chrono::TimeDelta::seconds(9));
+        let wait =
+            |held: &Delivery, now| message(&Disposition::Wait(RetryDelay::S5, cause.clone()), held, "q", "w", now);
+        let mut held = delivery(&[]);
+        held.envelope = Arc::new(wait(&held, first).envelope);
+        held.envelope = Arc::new(wait(&held, later).envelope);
+        assert_eq!((held.envelope.attempt, held.envelope.headers.len()), (1, 1));
+        assert_eq!(held.envelope.header(HEADER_UNAVAILABLE_SINCE), Some(timestamp(first).as_str()));
+        let retried = message(&Disposition::Retry(RetryDelay::S5, cause), &held, "q", "w", later);
+        assert_eq!((retried.envelope.attempt, retried.envelope.header(HEADER_UNAVAILABLE_SINCE)), (2, None));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use crate::job::{Batch, Job};
 use crate::spec::Spec;
 use crate::worker::{BatchWorker, Worker};
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use pvt_domain::failure::{Cause, Failure};
 use pvt_domain::messages::Inbox;
@@ -52,6 +53,7 @@ pub(crate) struct BatchOutcome {
 }
 
 type Run = Box<dyn Fn(QueueId, Vec<Delivery>) -> BoxFuture<'static, BatchOutcome> + Send + Sync>;
+type AnsweredSince = Box<dyn Fn(&'static str, DateTime<Utc>) -> bool + Send + Sync>;
 type Probe = Box<dyn Fn(&'static str) -> BoxFuture<'static, Option<bool>> + Send + Sync>;
 
 /// Longest probe of a dependency; one that takes longer does not answer.
@@ -62,12 +64,15 @@ pub(crate) struct ErasedWorker {
     pub(crate) spec: Spec,
     run: Run,
     probe: Probe,
+    answered_since: AnsweredSince,
 }
 
 impl ErasedWorker {
     pub(crate) fn single<W: Worker>(worker: W) -> Self {
         let worker = Arc::new(worker);
         let probe = erased_probe(&worker, |worker, class| async move { worker.probe(class).await });
+        let asked = worker.clone();
+        let answered_since: AnsweredSince = Box::new(move |operation, since| asked.answered_since(operation, since));
         let run = move |_queue: QueueId, deliveries: Vec<Delivery>| -> BoxFuture<'static, BatchOutcome> {
             let worker = worker.clone();
             let handle = move |mut jobs: Vec<Job<W::Message>>| async move {
@@ -79,12 +84,14 @@ impl ErasedWorker {
             };
             Box::pin(attempt(W::SPEC.timeout, deliveries, handle))
         };
-        Self { spec: W::SPEC, run: Box::new(run), probe }
+        Self { spec: W::SPEC, run: Box::new(run), probe, answered_since }
     }
 
     pub(crate) fn batch<W: BatchWorker>(worker: W) -> Self {
         let worker = Arc::new(worker);
         let probe = erased_probe(&worker, |worker, class| async move { worker.probe(class).await });
+        let asked = worker.clone();
+        let answered_since: AnsweredSince = Box::new(move |operation, since| asked.answered_since(operation, since));
         let run = move |queue: QueueId, deliveries: Vec<Delivery>| -> BoxFuture<'static, BatchOutcome> {
             let worker = worker.clone();
             let handle = move |jobs: Vec<Job<W::Message>>| async move {
@@ -94,12 +101,17 @@ impl ErasedWorker {
             };
             Box::pin(attempt(W::SPEC.timeout, deliveries, handle))
         };
-        Self { spec: W::SPEC, run: Box::new(run), probe }
+        Self { spec: W::SPEC, run: Box::new(run), probe, answered_since }
     }
 
     /// Runs the handler on these deliveries.
     pub(crate) fn attempt(&self, queue: &QueueId, deliveries: Vec<Delivery>) -> BoxFuture<'static, BatchOutcome> {
         (self.run)(queue.clone(), deliveries)
+    }
+
+    /// Whether this operation was answered after this time, as far as the worker knows.
+    pub(crate) fn answered_since(&self, operation: &'static str, since: DateTime<Utc>) -> bool {
+        (self.answered_since)(operation, since)
     }
 
     /// Whether the dependency that this failure class names answers, as far as the worker can find out.

@@ -1,9 +1,13 @@
 //! Health of running workers.
 
 use crate::breaker::{Breaker, Pause};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Messages that wait for an operation fail again within a minute while it is unavailable.
+const FAILURE_COUNTS_FOR: TimeDelta = TimeDelta::minutes(3);
 
 /// The state of a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +27,19 @@ pub enum WorkerState {
     Draining,
 }
 
+/// An operation for which messages wait, while those of other operations are handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnavailableOperation {
+    /// Its name.
+    pub operation: &'static str,
+    /// The failure class.
+    pub class: &'static str,
+    /// Since when messages have waited.
+    pub since: DateTime<Utc>,
+    /// When a message last failed because of it.
+    pub failed_at: DateTime<Utc>,
+}
+
 /// A snapshot of one worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerHealth {
@@ -30,6 +47,8 @@ pub struct WorkerHealth {
     pub name: &'static str,
     /// Its state.
     pub state: WorkerState,
+    /// Operations for which messages wait, by name.
+    pub unavailable: Vec<UnavailableOperation>,
     /// The last error of a handler or of the broker, never cleared.
     pub last_error: Option<String>,
     /// Messages being handled or published for.
@@ -70,6 +89,7 @@ pub(crate) struct Status {
     pub(crate) in_flight: AtomicUsize,
     pub(crate) draining: AtomicBool,
     pub(crate) breaker: Breaker,
+    unavailable: Mutex<BTreeMap<&'static str, UnavailableOperation>>,
     last_error: Mutex<Option<String>>,
 }
 
@@ -82,6 +102,7 @@ impl Status {
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             breaker: Breaker::default(),
+            unavailable: Mutex::default(),
             last_error: Mutex::new(None),
         }
     }
@@ -95,6 +116,32 @@ impl Status {
         self.breaker.paused().filter(|_| self.in_flight.load(Ordering::Relaxed) > 0)
     }
 
+    /// Notes that a message waits for this operation from now on; whether it is the first.
+    pub(crate) fn operation_failed(&self, operation: &'static str, class: &'static str, now: DateTime<Utc>) -> bool {
+        let mut unavailable = self.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = unavailable.get(operation).map_or(now, |failed| failed.since);
+        let failed = UnavailableOperation { operation, class, since, failed_at: now };
+        unavailable.insert(operation, failed).is_none()
+    }
+
+    /// Removes and returns the operations that are available again as far as this knows, or for which no message has
+    /// failed for a while.
+    pub(crate) fn take_recovered(
+        &self,
+        answered_since: impl Fn(&'static str, DateTime<Utc>) -> bool,
+    ) -> Vec<&'static str> {
+        let mut unavailable = self.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
+        let (now, mut recovered) = (Utc::now(), Vec::new());
+        unavailable.retain(|operation, failed| {
+            let is_over = answered_since(operation, failed.failed_at) || now - failed.failed_at > FAILURE_COUNTS_FOR;
+            if is_over {
+                recovered.push(*operation);
+            }
+            !is_over
+        });
+        recovered
+    }
+
     fn snapshot(&self) -> WorkerHealth {
         let state = if self.draining.load(Ordering::Relaxed) {
             WorkerState::Draining
@@ -106,6 +153,15 @@ impl Status {
             WorkerState::Running
         };
         let last_error = self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        WorkerHealth { name: self.name, state, last_error, in_flight: self.in_flight.load(Ordering::Relaxed) }
+        let unavailable = self.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = |failed: &&UnavailableOperation| Utc::now() - failed.failed_at <= FAILURE_COUNTS_FOR;
+        let unavailable = unavailable.values().filter(counts).copied().collect();
+        WorkerHealth {
+            name: self.name,
+            state,
+            unavailable,
+            last_error,
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+        }
     }
 }

@@ -22,6 +22,7 @@ mod quarantine;
 mod runner;
 mod settlement;
 mod spec;
+mod waiting;
 mod worker;
 
 pub use disposition::{
@@ -29,8 +30,9 @@ pub use disposition::{
     HEADER_FIRST_FAILED_AT, HEADER_WORKER,
 };
 pub use engine::{DRAIN_DEADLINE, Engine, EngineError};
-pub use health::{Health, WorkerHealth, WorkerState};
+pub use health::{Health, UnavailableOperation, WorkerHealth, WorkerState};
 pub use job::{Batch, Job, Meta};
 pub use pvt_messaging::{Outgoing, Queue, RetryDelay};
 pub use spec::{PREFETCH_CAP, Shape, Spec, TIMEOUT_CAP};
+pub use waiting::HEADER_UNAVAILABLE_SINCE;
 pub use worker::{BatchWorker, Worker};

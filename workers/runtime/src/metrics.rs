@@ -2,7 +2,7 @@
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-/// Counter, labels `worker`, `outcome` (`ok`, `retried`, `deferred`, `dead`): messages by outcome.
+/// Counter, labels `worker`, `outcome` (`ok`, `retried`, `deferred`, `waiting`, `dead`): messages by outcome.
 pub const MESSAGES: &str = "pvt_worker_messages_total";
 /// Histogram, seconds, label `worker`: one call of the handler.
 pub const HANDLE_SECONDS: &str = "pvt_worker_handle_duration_seconds";
@@ -12,6 +12,8 @@ pub const BATCH_SIZE: &str = "pvt_worker_batch_size";
 pub const IN_FLIGHT: &str = "pvt_worker_in_flight";
 /// Gauge, label `worker`: 1 while paused because a dependency is unavailable.
 pub const PAUSED: &str = "pvt_worker_paused";
+/// Gauge, labels `worker`, `operation`: 1 while messages wait because this operation of a dependency is unavailable.
+pub const OPERATION_UNAVAILABLE: &str = "pvt_worker_operation_unavailable";
 /// Histogram, seconds, label `worker`: age of the oldest message of a batch when its handling starts, by the clock of
 /// the sender in whole seconds.
 pub const MESSAGE_AGE_SECONDS: &str = "pvt_worker_message_age_seconds";
@@ -28,6 +30,7 @@ pub(crate) struct WorkerMetrics {
     pub(crate) ok: Counter,
     pub(crate) retried: Counter,
     pub(crate) deferred: Counter,
+    pub(crate) waiting: Counter,
     pub(crate) dead: Counter,
     pub(crate) handle_seconds: Histogram,
     pub(crate) batch_size: Histogram,
@@ -44,6 +47,7 @@ impl WorkerMetrics {
             ok: counter!(MESSAGES, "worker" => worker, "outcome" => "ok"),
             retried: counter!(MESSAGES, "worker" => worker, "outcome" => "retried"),
             deferred: counter!(MESSAGES, "worker" => worker, "outcome" => "deferred"),
+            waiting: counter!(MESSAGES, "worker" => worker, "outcome" => "waiting"),
             dead: counter!(MESSAGES, "worker" => worker, "outcome" => "dead"),
             handle_seconds: histogram!(HANDLE_SECONDS, "worker" => worker),
             batch_size: histogram!(BATCH_SIZE, "worker" => worker),
@@ -52,6 +56,10 @@ impl WorkerMetrics {
             paused: gauge!(PAUSED, "worker" => worker),
             resubscribes: counter!(RESUBSCRIBES, "worker" => worker),
         }
+    }
+
+    pub(crate) fn operation_unavailable(&self, operation: &'static str, is_unavailable: bool) {
+        gauge!(OPERATION_UNAVAILABLE, "worker" => self.worker, "operation" => operation).set(f64::from(is_unavailable));
     }
 
     pub(crate) fn retry(&self, class: &'static str) {

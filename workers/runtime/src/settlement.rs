@@ -4,6 +4,7 @@ use crate::consumer_session::{ConsumerSession, HandledDelivery};
 use crate::disposition::{self, Disposition};
 use crate::erased_worker::Outcome;
 use crate::failpoint;
+use crate::waiting;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use chrono::Utc;
 use pvt_domain::failure::{Cause, Failure};
@@ -66,8 +67,14 @@ impl ConsumerSession {
     fn redirect(&self, delivery: &Delivery, failure: Failure) -> Outgoing {
         let spec = &self.context.worker.spec;
         let envelope = &delivery.envelope;
-        let disposition =
-            disposition::choose(failure, envelope.attempt, disposition::deferrals(delivery), spec.retry_schedule);
+        let disposition = match failure {
+            Failure::Unavailable(cause) => {
+                Disposition::Wait(waiting::delay(waiting::since(delivery), Utc::now()), cause)
+            }
+            failure => {
+                disposition::choose(failure, envelope.attempt, disposition::deferrals(delivery), spec.retry_schedule)
+            }
+        };
         let metrics = &self.context.metrics;
         let (class, error, onto) = match &disposition {
             Disposition::Retry(delay, cause) => {
@@ -77,6 +84,12 @@ impl ConsumerSession {
             Disposition::Defer(delay) => {
                 metrics.deferred.increment(1);
                 debug!(worker = spec.name, message_id = %envelope.id, onto = delay.base_name(), "deferred");
+                return disposition::message(&disposition, delivery, &self.queue.name, spec.name, Utc::now());
+            }
+            Disposition::Wait(delay, cause) => {
+                metrics.waiting.increment(1);
+                debug!(worker = spec.name, message_id = %envelope.id, class = cause.class,
+                    operation = cause.operation, onto = delay.base_name(), "waiting for an unavailable operation");
                 return disposition::message(&disposition, delivery, &self.queue.name, spec.name, Utc::now());
             }
             Disposition::Dead(cause) => {

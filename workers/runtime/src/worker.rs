@@ -2,6 +2,7 @@
 
 use crate::job::{Batch, Job};
 use crate::spec::Spec;
+use chrono::{DateTime, Utc};
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::Inbox;
 
@@ -25,6 +26,13 @@ pub trait Worker: Send + Sync + 'static {
         let _ = class;
         std::future::ready(None)
     }
+
+    /// Whether this operation of a dependency was answered for some message after this time. Then a message that fails
+    /// as [unavailable](Failure::Unavailable) for the operation follows its retry schedule; until then it waits.
+    fn answered_since(&self, operation: &'static str, since: DateTime<Utc>) -> bool {
+        let _ = (operation, since);
+        false
+    }
 }
 
 /// Handles messages in batches, one batch of a queue at a time.
@@ -44,5 +52,11 @@ pub trait BatchWorker: Send + Sync + 'static {
     fn probe(&self, class: &'static str) -> impl Future<Output = Option<bool>> + Send {
         let _ = class;
         std::future::ready(None)
+    }
+
+    /// As [`Worker::answered_since`].
+    fn answered_since(&self, operation: &'static str, since: DateTime<Utc>) -> bool {
+        let _ = (operation, since);
+        false
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::clock::{self, Clock};
 use crate::declaration::{Dependencies, Start, WorkerDeclaration};
+use crate::jobs::records::Records;
 use crate::jobs::stripe::StripeCalls;
 use crate::ledgers::Ledgers;
 use crate::probes;
@@ -225,18 +226,20 @@ fn count(outcome: &'static str, events: usize) {
     metrics::counter!(EVENTS, "outcome" => outcome).increment(u64::try_from(events).unwrap_or(u64::MAX));
 }
 
-/// The worker `payments`: two consumers, so that slow calls to Stripe never delay the events that Stripe sends.
+/// The worker `payments`: three consumers, so that slow calls to Stripe never delay the events that Stripe sends, nor
+/// what staff take themselves.
 pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
     name: Payments::SPEC.name,
-    about: "applies Stripe events to payment ledgers and makes calls to Stripe",
+    about: "applies Stripe events and recorded payments to payment ledgers and makes calls to Stripe",
     health_port: 8082,
-    queues: &[Payments::SPEC.queue, StripeCalls::SPEC.queue],
+    queues: &[Payments::SPEC.queue, Records::SPEC.queue, StripeCalls::SPEC.queue],
     start: Start::Consumers(|engine, dependencies| {
         let Dependencies { mongo, topology, .. } = dependencies;
         let stripe = StripeCalls::new(mongo.clone(), topology.clone(), dependencies.stripe()?, clock::system);
         let payments = Payments::new(mongo.clone(), topology.clone(), clock::system);
         let payments = payments.of_mode(dependencies.config.stripe_livemode());
-        Ok(engine.register_batch(payments)?.register(stripe)?)
+        let records = Records::new(mongo.clone(), topology.clone(), clock::system);
+        Ok(engine.register_batch(payments)?.register(records)?.register(stripe)?)
     }),
 };
 

@@ -1,7 +1,7 @@
 //! Commands about payments: events pushed by Stripe, and calls to Stripe.
 //!
-//! They travel in two queues. `payments` carries what only has to be recorded, and is fast; `stripe` carries what waits
-//! for an answer from Stripe, and must not delay bookings.
+//! They travel in three queues. `payments` carries events of Stripe, `records` what staff took themselves, and both are
+//! fast; `stripe` carries what waits for an answer from Stripe, and must not delay the others.
 
 use crate::actor::Actor;
 use crate::ids::{BookingId, PropertyId, uuid_text};
@@ -36,14 +36,27 @@ inbox! {
             PAYMENT_EXPIRE_CHECKOUT = "payment.expire_checkout.v1" => Expire(ExpireCheckout);
             /// Refund what a booking has overpaid, or what staff request.
             PAYMENT_REFUND = "payment.refund.v1" => Refund(Refund);
-            /// Record a cash, terminal or bank payment.
-            PAYMENT_RECORD = "payment.record.v1" => Record(RecordPayment);
             /// Read a payment from Stripe.
             PAYMENT_REFRESH = "payment.refresh.v1" => Refresh(RefreshPayment);
             /// Replay Stripe's events that never arrived.
             RECONCILE_PAYMENTS = "reconcile.payments.v1" => Reconcile(ReconcilePayments);
             /// Compare Stripe's balance transactions of one day with the ledgers.
             RECONCILE_BALANCE = "reconcile.balance.v1" => CompareBalance(CompareBalance);
+        }
+        moved {
+            /// Record a cash, terminal or bank payment.
+            PAYMENT_RECORD => Record(RecordPayment);
+        }
+        events {}
+    }
+}
+
+inbox! {
+    /// Inbox of the `records` queue.
+    pub enum RecordCommand on queues::RECORDS {
+        commands {
+            /// Record a cash, terminal or bank payment.
+            PAYMENT_RECORD = "payment.record.v1" => Record(RecordPayment);
         }
         events {}
     }

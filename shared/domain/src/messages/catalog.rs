@@ -4,7 +4,7 @@
 
 pub use crate::wire::{CatalogEntry, MessageClass};
 
-use crate::commands::{BookingCommand, EmailCommand, PaymentCommand, ReconcileCommand, StripeCommand};
+use crate::commands::{BookingCommand, EmailCommand, PaymentCommand, ReconcileCommand, RecordCommand, StripeCommand};
 use crate::events::{AnalyticsEvent, BookingEvent, InventoryChanged, NotificationEvent, PaymentEvent};
 use crate::replies::{PaymentReply, Reply};
 
@@ -12,6 +12,7 @@ const FAMILIES: &[&[CatalogEntry]] = &[
     BookingCommand::ENTRIES,
     PaymentCommand::ENTRIES,
     StripeCommand::ENTRIES,
+    RecordCommand::ENTRIES,
     EmailCommand::ENTRIES,
     ReconcileCommand::ENTRIES,
     AnalyticsEvent::ENTRIES,

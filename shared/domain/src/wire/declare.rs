@@ -6,7 +6,8 @@
 /// Declares the inbox of a queue: its commands with their wire names, and the event families that it subscribes to.
 ///
 /// Several wire names before one `=>` share a type, whose [`MessageType::kind`](super::MessageType::kind) chooses
-/// between them and is written by hand.
+/// between them and is written by hand. Commands under `moved` are declared by the inbox of another queue: this one
+/// decodes those that an earlier version sent here.
 macro_rules! inbox {
     (
         $(#[$meta:meta])*
@@ -14,6 +15,7 @@ macro_rules! inbox {
             commands {
                 $( $( $(#[doc = $doc:literal])+ $constant:ident = $kind:literal ),+ => $variant:ident $payload:tt; )*
             }
+            $( moved { $( $(#[$moved_meta:meta])* $moved_kind:path => $moved:ident $moved_payload:tt; )* } )?
             events {
                 $( $(#[$event_meta:meta])* $event:ident $event_payload:tt; )*
             }
@@ -29,6 +31,7 @@ macro_rules! inbox {
         #[serde(untagged)]
         pub enum $inbox {
             $( $( $(#[doc = $doc])+ )+ $variant $payload, )*
+            $( $( $(#[$moved_meta])* $moved $moved_payload, )* )?
             $( $(#[$event_meta])* $event $event_payload, )*
         }
 
@@ -55,6 +58,7 @@ macro_rules! inbox {
             fn kind(&self) -> &'static str {
                 match self {
                     $( Self::$variant(message) => message.kind(), )*
+                    $( $( Self::$moved(message) => message.kind(), )* )?
                     $( Self::$event(event) => event.kind(), )*
                 }
             }
@@ -67,6 +71,11 @@ macro_rules! inbox {
                         return $crate::wire::decode_body(body).map(Self::$variant);
                     }
                 )+ )*
+                $( $(
+                    if kind == $moved_kind {
+                        return $crate::wire::decode_body(body).map(Self::$moved);
+                    }
+                )* )?
                 $(
                     if <$crate::wire::payload!($event_payload)>::KINDS.contains(&kind) {
                         let event = <$crate::wire::payload!($event_payload)>::decode(kind, body)?;
@@ -74,7 +83,7 @@ macro_rules! inbox {
                     }
                 )*
                 let known: &[&[&str]] =
-                    &[&[$( $( $kind, )+ )*], $( <$crate::wire::payload!($event_payload)>::KINDS, )*];
+                    &[&[$( $( $kind, )+ )*], $( &[$( $moved_kind, )*], )? $( <$crate::wire::payload!($event_payload)>::KINDS, )*];
                 Err($crate::wire::DecodeError::unknown(kind, &known.concat()))
             }
         }

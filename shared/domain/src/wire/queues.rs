@@ -7,6 +7,8 @@ pub const BOOKINGS: &str = "bookings";
 pub const PAYMENTS: &str = "payments";
 /// Commands that call Stripe.
 pub const STRIPE: &str = "stripe";
+/// Payments that staff take themselves.
+pub const RECORDS: &str = "records";
 /// Mails to send, and the events that guests are notified of.
 pub const EMAILS: &str = "emails";
 /// Every event, for the mart.
@@ -15,7 +17,7 @@ pub const ANALYTICS: &str = "analytics";
 pub const RECONCILIATION: &str = "reconciliation";
 
 /// Every work queue.
-pub const ALL: [&str; 6] = [BOOKINGS, PAYMENTS, STRIPE, EMAILS, ANALYTICS, RECONCILIATION];
+pub const ALL: [&str; 7] = [BOOKINGS, PAYMENTS, STRIPE, RECORDS, EMAILS, ANALYTICS, RECONCILIATION];
 /// Queues that are split into partitions by property.
 pub const PARTITIONED: [&str; 1] = [BOOKINGS];
 /// Queues that receive every event.

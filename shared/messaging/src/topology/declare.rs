@@ -30,7 +30,7 @@ impl DeclareError {
 }
 
 impl Topology {
-    /// Declares all exchanges, queues and bindings. A refusal closes the channel.
+    /// Declares all exchanges, queues and bindings, and removes obsolete bindings. A refusal closes the channel.
     ///
     /// # Errors
     /// When an entity exists with other arguments, the user may not declare, or the connection fails.
@@ -64,6 +64,12 @@ impl Topology {
                     )
                     .await?;
             }
+        }
+        for (queue, binding) in self.obsolete_bindings() {
+            // RabbitMQ docs, "Queues": removing a binding that does not exist succeeds.
+            channel
+                .queue_unbind(short(&queue)?, short(&binding.exchange)?, short(&binding.key)?, FieldTable::default())
+                .await?;
         }
         Ok(())
     }

@@ -36,6 +36,7 @@ fn work_queue_names_and_consumer_modes_are_pinned() {
         (true, "bookings.3"),
         (false, "payments"),
         (false, "stripe"),
+        (false, "records"),
         (false, "emails"),
         (false, "analytics"),
         (false, "reconciliation"),

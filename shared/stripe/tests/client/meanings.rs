@@ -80,7 +80,7 @@ async fn failures_of_stripe_are_distinguished() {
     let locked = final_meaning(429, error("invalid_request_error", Some("lock_timeout"), "locked")).await;
     assert!(matches!(locked, StripeError::Transient(_)), "{locked}");
     let down = final_meaning(503, json!("no error object at all")).await;
-    assert!(matches!(down, StripeError::Unavailable(_)), "{down}");
+    assert!(matches!(down, StripeError::Unavailable { .. }), "{down}");
     let kept = meaning(says_with(
         500,
         &[("stripe-should-retry", "false"), ("idempotent-replayed", "true")],

@@ -35,7 +35,7 @@ async fn tries_end() {
     let server = Server::new([]).await;
     let begun = Instant::now();
     let failed = server.client.create_refund(&back(), "k").await.unwrap_err();
-    assert!(matches!(failed, StripeError::Unavailable(_)), "{failed}");
+    assert!(matches!(failed, StripeError::Unavailable { .. }), "{failed}");
     assert_eq!(server.received().len(), 3);
     assert!(begun.elapsed() < LONGEST);
 }
@@ -65,7 +65,7 @@ async fn a_server_that_never_answers_is_unavailable() {
     let server = Server::patient([Answer::Hangs, Answer::Hangs, Answer::Hangs], SHORT).await;
     let begun = Instant::now();
     let failed = server.client.intent("pi_1").await.unwrap_err();
-    assert!(matches!(&failed, StripeError::Unavailable(message) if message.contains("no answer")), "{failed}");
+    assert!(matches!(&failed, StripeError::Unavailable { message, .. } if message.contains("no answer")), "{failed}");
     assert!(begun.elapsed() < LONGEST);
 }
 
@@ -73,7 +73,7 @@ async fn a_server_that_never_answers_is_unavailable() {
 async fn key_is_not_sent_without_tls() {
     let server = Server::patient([], SHORT).await;
     let failed = client(&server.base.replace("http:", "https:"), SHORT).intent("pi_1").await.unwrap_err();
-    assert!(matches!(failed, StripeError::Unavailable(_)), "{failed}");
+    assert!(matches!(failed, StripeError::Unavailable { .. }), "{failed}");
     assert!(server.received().is_empty());
 }
 
@@ -83,5 +83,5 @@ async fn closed_port_is_unavailable() {
     let base = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let failed = client(&base, SHORT).intent("pi_1").await.unwrap_err();
-    assert!(matches!(failed, StripeError::Unavailable(_)), "{failed}");
+    assert!(matches!(failed, StripeError::Unavailable { .. }), "{failed}");
 }

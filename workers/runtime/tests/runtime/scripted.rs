@@ -1,5 +1,6 @@
 //! Scripted workers: they act as a test says and record their messages.
 
+use chrono::{DateTime, Utc};
 use pvt_domain::failure::Failure;
 use pvt_domain::messages::{DecodeError, Inbox, decode_body};
 use pvt_messaging::{Outgoing, Target};
@@ -81,11 +82,17 @@ pub(crate) struct ScriptedWorker {
     pub(crate) log: Log,
     script: Script<Job<Note>>,
     dependency_answers: Option<bool>,
+    others_answered: bool,
 }
 
 impl ScriptedWorker {
     pub(crate) fn new(script: impl Fn(&Job<Note>) -> Action + Send + Sync + 'static) -> Self {
-        Self { log: Log::default(), script: Arc::new(script), dependency_answers: None }
+        Self { log: Log::default(), script: Arc::new(script), dependency_answers: None, others_answered: false }
+    }
+
+    /// The same, where other messages were always answered meanwhile.
+    pub(crate) fn where_others_are_answered(self) -> Self {
+        Self { others_answered: true, ..self }
     }
 
     /// The same, with a probe that finds this.
@@ -112,6 +119,10 @@ impl Worker for ScriptedWorker {
 
     async fn probe(&self, _class: &'static str) -> Option<bool> {
         self.dependency_answers
+    }
+
+    fn answered_since(&self, _operation: &'static str, _since: DateTime<Utc>) -> bool {
+        self.others_answered
     }
 }
 

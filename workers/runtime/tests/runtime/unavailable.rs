@@ -1,8 +1,12 @@
 //! `Unavailable` of one message while its dependency answers: the message is isolated, the others go on.
+//! `Unavailable` of an operation: its messages wait apart, those of other operations go on.
 
 use crate::scripted::{Action, BATCHED, SINGLE, ScriptedBatchWorker, ScriptedWorker};
 use crate::test_broker::{TestBroker, eventually};
 use pvt_domain::failure::Failure;
+use pvt_worker_runtime::WorkerState;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The dead-letter queue of the batched worker.
 const DEAD: &str = "bookings.0.dead";
@@ -83,5 +87,58 @@ async fn message_waits_while_its_dependency_does_not_answer() {
     running.stop().await.unwrap();
     assert!(log.calls().iter().all(|call| call.attempts == [1]));
     assert_eq!(broker.ready("emails.dead").await, 0);
+    broker.close().await;
+}
+
+/// Fails as unavailable for the operation `expire`.
+fn expire_fails() -> Action {
+    Action::Fail(Failure::unavailable_operation("stripe_unavailable", "expire", "500"))
+}
+
+#[tokio::test]
+async fn messages_of_an_unavailable_operation_hold_no_slot_and_lose_no_attempt() {
+    let broker = TestBroker::new().await;
+    let is_back = Arc::new(AtomicBool::new(false));
+    let back = is_back.clone();
+    let worker = ScriptedWorker::new(move |job| match job.message.text.as_str() {
+        "expire" if !back.load(Ordering::Relaxed) => expire_fails(),
+        _ => Action::Emit,
+    });
+    let log = worker.log.clone();
+    let running = broker.run(broker.engine().register(worker).unwrap());
+    for _ in 0..20 {
+        broker.send(SINGLE, "expire").await;
+    }
+    for _ in 0..50 {
+        broker.send(SINGLE, "refund").await;
+    }
+    assert_eq!(broker.take_all("payments", 50).await.len(), 50, "the others go on");
+    eventually("more attempts than the schedule allows", || async { (log.count() >= 150).then_some(()) }).await;
+    let health = running.health.snapshot().remove(0);
+    assert_eq!(health.state, WorkerState::Running);
+    let unavailable: Vec<_> = health.unavailable.iter().map(|failed| (failed.operation, failed.class)).collect();
+    assert_eq!(unavailable, [("expire", "stripe_unavailable")]);
+    is_back.store(true, Ordering::Relaxed);
+    assert_eq!(broker.take_all("payments", 20).await.len(), 20);
+    running.stop().await.unwrap();
+    assert!(log.calls().iter().all(|call| call.attempts == [1]));
+    assert_eq!(broker.ready("emails.dead").await, 0);
+    broker.close().await;
+}
+
+#[tokio::test]
+async fn message_whose_operation_is_answered_for_others_follows_its_retry_schedule() {
+    let broker = TestBroker::new().await;
+    let worker = ScriptedWorker::new(|_| expire_fails()).where_others_are_answered();
+    let log = worker.log.clone();
+    let running = broker.run(broker.engine().register(worker).unwrap());
+    let bad = broker.send(SINGLE, "expire").await;
+    let dead = broker.take_all("emails.dead", 1).await;
+    let health = running.health.snapshot().remove(0);
+    running.stop().await.unwrap();
+    assert_eq!(dead[&bad]["error-class"], "stripe_unavailable");
+    assert!(health.unavailable.is_empty(), "{health:?}");
+    let attempts: Vec<_> = log.calls().iter().map(|call| call.attempts[0]).collect();
+    assert_eq!(attempts, [1, 1, 2, 2, 3, 3], "two for each delay of the schedule");
     broker.close().await;
 }

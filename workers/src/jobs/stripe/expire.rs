@@ -37,7 +37,7 @@ impl StripeCalls {
             let closed = self.close(self.client()?, command.booking_id, &object).await?;
             saved = closed.ok_or(Failure::Defer(NOT_YET_DELAY))?;
         }
-        self.emit_follow_ups(job, &saved).await?;
+        self.ledgers.emit_follow_ups(job, &saved).await?;
         if command.release {
             let summary = saved.after.summary();
             let has_money = summary.processing || (ends_booking(&saved.head) && summary.has_money());

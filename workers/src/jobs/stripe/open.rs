@@ -1,7 +1,8 @@
 //! Opens a payment for what a booking owes now: a checkout session, or a payment intent for the guest's app.
 
 use super::close::{CallError, PayableObject};
-use super::{NOT_YET_DELAY, StripeCalls, refused, reply};
+use super::{NOT_YET_DELAY, StripeCalls};
+use crate::payment_replies::{refused, reply};
 use pvt_domain::booking::{Booking, Payment, Status};
 use pvt_domain::failure::Failure;
 use pvt_domain::ledger::facts::{Observation, SessionState};
@@ -214,7 +215,7 @@ impl StripeCalls {
             !(ledger.closed && head.status == Status::Held) && head.status.holds_beds()
         });
         let Some(saved) = saved.await.map_err(Failure::from)? else { return Ok(None) };
-        self.emit_follow_ups(job, &saved).await?;
+        self.ledgers.emit_follow_ups(job, &saved).await?;
         if !saved.answer {
             self.close(client, booking.id, object.id()).await?;
             return Ok(None);

@@ -24,7 +24,7 @@ impl StripeCalls {
                 // They are there; an earlier delivery may have stored them and crashed before publishing.
                 let saved = self.ledgers.change(booking, |_, _| ()).await?;
                 if let Some(saved) = saved.filter(|saved| !saved.after.lacks_refunds(intent)) {
-                    return self.emit_follow_ups(job, &saved).await;
+                    return self.ledgers.emit_follow_ups(job, &saved).await;
                 }
             }
         }
@@ -45,7 +45,7 @@ impl StripeCalls {
             disputes.iter().for_each(|dispute| ledger.observe_dispute(dispute, observation.clone()));
         });
         match saved.await? {
-            Some(saved) => self.emit_follow_ups(job, &saved).await,
+            Some(saved) => self.ledgers.emit_follow_ups(job, &saved).await,
             None => {
                 foreign(command, "unknown_booking");
                 Ok(())

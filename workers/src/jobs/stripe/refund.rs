@@ -1,6 +1,7 @@
 //! Refunds: first instructed in the ledger, then made at Stripe under the instruction's idempotency key, then recorded.
 
-use super::{NOT_YET_DELAY, StripeCalls, done, refused, reply};
+use super::{NOT_YET_DELAY, StripeCalls};
+use crate::payment_replies::{done, refused, reply};
 use chrono::TimeDelta;
 use pvt_domain::actor::Actor;
 use pvt_domain::failure::Failure;
@@ -48,7 +49,7 @@ impl StripeCalls {
         let Some(saved) = self.ledgers.change(command.booking_id, |_, _| ()).await? else {
             return Err(Failure::Defer(NOT_YET_DELAY));
         };
-        self.emit_follow_ups(job, &saved).await?;
+        self.ledgers.emit_follow_ups(job, &saved).await?;
         let Some(request) = &command.request else { return Ok(()) };
         // Read from the ledger, so that a repeated request gets the same reply.
         let is_refused = saved
