@@ -31,4 +31,5 @@ mod refunds;
 mod scheduler;
 mod schemathesis;
 mod stale_occupancy;
+mod stripe_operations;
 mod webhook;
