@@ -9,6 +9,8 @@ mod accounts;
 mod bookings;
 #[path = "emails/changes.rs"]
 mod changes;
+#[path = "emails/isolation.rs"]
+mod isolation;
 
 use bookings::{cancelled, confirmed, event, held, modified};
 use pvt_domain::booking::Booking;

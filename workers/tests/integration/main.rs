@@ -6,6 +6,8 @@ mod checked_in;
 mod due_schedules;
 mod group_commit;
 mod harness;
+mod isolated_booking;
+mod isolated_failures;
 mod lifecycle;
 mod mart_loading;
 mod payment_attempts;

@@ -20,7 +20,7 @@ use uuid::Uuid;
 pub(crate) struct StripeHarness {
     pub(crate) harness: Harness,
     pub(crate) control: Control,
-    client: StripeClient,
+    pub(crate) client: StripeClient,
     stop: CancellationToken,
 }
 
