@@ -1,5 +1,5 @@
-//! One recipient who breaks connections beside a thousand others: they are mailed at their usual speed, and the one ends
-//! in the dead letters with its reason.
+//! One recipient who breaks connections beside a thousand others: they are mailed at their usual speed, and the one
+//! ends in the dead letters with its reason.
 
 use crate::bookings::{confirmed, event};
 use crate::{MAIL_FROM, MailHarness};
@@ -76,11 +76,11 @@ async fn one_bad_recipient(fault: &'static str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn recipient_who_is_answered_too_late_is_isolated() {
+async fn late_answer_about_one_recipient_is_isolated() {
     one_bad_recipient(r#"{"mode":"tarpit_recipient","recipient":"bad@","delay_ms":12000}"#).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn recipient_at_whom_the_server_closes_is_isolated() {
+async fn closing_at_one_recipient_is_isolated() {
     one_bad_recipient(r#"{"mode":"drop_at_recipient","recipient":"bad@"}"#).await;
 }

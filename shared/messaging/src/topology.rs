@@ -22,8 +22,8 @@ use pvt_domain::partition::partition_of;
 /// Default number of partition queues over which properties are spread.
 pub const DEFAULT_PARTITIONS: u16 = 4;
 
-/// Commands that earlier versions routed to these queues. Their bindings are removed once the present ones exist, else a
-/// command would be carried out twice.
+/// Commands that earlier versions routed to these queues. Their bindings are removed once the present ones exist, else
+/// a command would be carried out twice.
 const MOVED_COMMANDS: [(&str, &str); 1] = [(queues::STRIPE, PAYMENT_RECORD)];
 
 /// RabbitMQ docs, "Topics": `#` matches every routing key.

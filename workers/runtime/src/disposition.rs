@@ -34,8 +34,8 @@ pub(crate) enum Disposition {
     Dead(Cause),
 }
 
-/// Chooses the disposition. `attempt` is the one that failed, counted from 1. [`Failure::Unavailable`] is decided before
-/// and is not expected here; it would be retried.
+/// Chooses the disposition. `attempt` is the one that failed, counted from 1. [`Failure::Unavailable`] is decided
+/// before and is not expected here; it would be retried.
 pub(crate) fn choose(failure: Failure, attempt: u32, deferrals: u32, retry_schedule: &[RetryDelay]) -> Disposition {
     let failed_before = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
     let next = retry_schedule.get(failed_before).copied();

@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn long_outage_is_asked_about_less_often() {
+    fn long_wait_returns_less_often() {
         let now = Utc::now();
         assert_eq!(delay(None, now), RetryDelay::S5);
         assert_eq!(delay(Some(now - TimeDelta::seconds(30)), now), RetryDelay::S5);

@@ -1,5 +1,5 @@
-//! Consumer of the `records` queue: payments and refunds that staff make themselves, in cash for example, and that Stripe
-//! does not see. It needs MongoDB only, so that a payment at the front desk never waits for Stripe.
+//! Consumer of the `records` queue: payments and refunds that staff make themselves, in cash for example, and that
+//! Stripe does not see. It needs MongoDB only, so that a payment at the front desk never waits for Stripe.
 
 use crate::clock::Clock;
 use crate::ledgers::Ledgers;

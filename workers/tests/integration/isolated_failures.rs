@@ -1,4 +1,4 @@
-//! What fails at Stripe for one message, or for one operation, beside a thousand healthy messages: those finish at their
+//! Failures of Stripe for one message, or for one operation, beside a thousand healthy messages: those finish at their
 //! usual speed, and the failure is shown.
 
 use crate::payments::{StripeHarness, opens_payment};

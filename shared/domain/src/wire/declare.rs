@@ -82,8 +82,11 @@ macro_rules! inbox {
                         return Ok(Self::$event(event.into()));
                     }
                 )*
-                let known: &[&[&str]] =
-                    &[&[$( $( $kind, )+ )*], $( &[$( $moved_kind, )*], )? $( <$crate::wire::payload!($event_payload)>::KINDS, )*];
+                let known: &[&[&str]] = &[
+                    &[$( $( $kind, )+ )*],
+                    $( &[$( $moved_kind, )*], )?
+                    $( <$crate::wire::payload!($event_payload)>::KINDS, )*
+                ];
                 Err($crate::wire::DecodeError::unknown(kind, &known.concat()))
             }
         }

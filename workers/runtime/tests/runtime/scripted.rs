@@ -91,7 +91,7 @@ impl ScriptedWorker {
     }
 
     /// The same, where other messages were always answered meanwhile.
-    pub(crate) fn where_others_are_answered(self) -> Self {
+    pub(crate) fn while_others_are_answered(self) -> Self {
         Self { others_answered: true, ..self }
     }
 

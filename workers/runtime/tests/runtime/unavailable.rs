@@ -127,9 +127,9 @@ async fn messages_of_an_unavailable_operation_hold_no_slot_and_lose_no_attempt()
 }
 
 #[tokio::test]
-async fn message_whose_operation_is_answered_for_others_follows_its_retry_schedule() {
+async fn message_that_fails_while_others_are_answered_follows_its_retry_schedule() {
     let broker = TestBroker::new().await;
-    let worker = ScriptedWorker::new(|_| expire_fails()).where_others_are_answered();
+    let worker = ScriptedWorker::new(|_| expire_fails()).while_others_are_answered();
     let log = worker.log.clone();
     let running = broker.run(broker.engine().register(worker).unwrap());
     let bad = broker.send(SINGLE, "expire").await;
