@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn worker_that_is_paused_for_minutes_is_not_up() {
-        let worker = |name, state| WorkerHealth { name, state, unavailable: Vec::new(), last_error: None, in_flight: 1 };
+        let worker =
+            |name, state| WorkerHealth { name, state, unavailable: Vec::new(), last_error: None, in_flight: 1 };
         let paused = |since: &str| WorkerState::Paused { class: "smtp_unavailable", since: since.parse().unwrap() };
         let found = |state| {
             let workers = [worker("analytics", WorkerState::Running), worker("emails", state)];
@@ -191,6 +192,27 @@ mod tests {
             found(WorkerState::Reconnecting),
             Finding::Down("analytics running, emails reconnecting".to_owned())
         );
+    }
+
+    #[test]
+    fn worker_with_an_operation_that_is_unavailable_for_minutes_is_not_up() {
+        let found = |since: &str| {
+            let (since, now) = (since.parse().unwrap(), "2027-01-01T12:02:00Z".parse().unwrap());
+            let failed = UnavailableOperation {
+                operation: "expire_session",
+                class: "stripe_unavailable",
+                since,
+                failed_at: now,
+            };
+            let state = WorkerState::Running;
+            let unavailable = vec![failed];
+            describe(&[WorkerHealth { name: "stripe", state, unavailable, last_error: None, in_flight: 0 }], now)
+        };
+        let text = |time| {
+            format!("stripe running, stripe waits for expire_session: stripe_unavailable, since 2027-01-01T{time}Z")
+        };
+        assert_eq!(found("2027-01-01T12:01:30Z"), Finding::Up(Some(text("12:01:30"))));
+        assert_eq!(found("2027-01-01T12:00:30Z"), Finding::Degraded(text("12:00:30")));
     }
 
     #[test]
