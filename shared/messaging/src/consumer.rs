@@ -6,7 +6,7 @@
 use crate::acks::Ack;
 use crate::delivery::Delivery;
 use crate::link::{Link, OpenChannels, State};
-use crate::topology::{QueueRole, Topology};
+use crate::topology::{QueueRole, RetryDelay, Topology};
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::Channel;
 use lapin::options::{
@@ -69,6 +69,7 @@ impl OpenChannels for NoChannels {
 pub struct Subscriber {
     link: Arc<Link<()>>,
     topology: Topology,
+    retry_queues: Arc<[String]>,
 }
 
 impl Subscriber {
@@ -76,7 +77,8 @@ impl Subscriber {
     /// runtime.
     pub fn start(amqp_url: &str, topology: Topology, name: &str) -> Self {
         let link = Link::start(amqp_url, topology.clone(), &format!("{name} consumer"), NoChannels);
-        Self { link: Arc::new(link), topology }
+        let retry_queues = RetryDelay::ALL.iter().map(|delay| topology.retry_exchange(*delay)).collect();
+        Self { link: Arc::new(link), topology, retry_queues }
     }
 
     /// Consumes `queue` (full name) on a fresh channel; at most `prefetch` deliveries are unacknowledged at a time.
@@ -87,7 +89,7 @@ impl Subscriber {
         let queue = short_string(queue)?;
         self.within_timeout(async {
             let channel = self.channel().await?;
-            consume(channel, queue, prefetch, BasicConsumeOptions::default()).await
+            self.consume(channel, queue, prefetch, BasicConsumeOptions::default()).await
         })
         .await
     }
@@ -156,10 +158,24 @@ impl Subscriber {
                     .queue_bind(name.clone(), exchange, key, QueueBindOptions::default(), FieldTable::default())
                     .await?;
             }
-            let subscription = consume(channel, name.clone(), prefetch, consume_options).await?;
+            let subscription = self.consume(channel, name.clone(), prefetch, consume_options).await?;
             Ok((name.as_str().to_owned(), subscription))
         })
         .await
+    }
+
+    async fn consume(
+        &self,
+        channel: Channel,
+        queue: ShortString,
+        prefetch: u16,
+        options: BasicConsumeOptions,
+    ) -> Result<Subscription, ConsumeError> {
+        // RabbitMQ docs, "Consumer Prefetch": it applies to consumers started after it, and without it the broker sends
+        // the whole queue.
+        channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+        let stream = channel.basic_consume(queue, ShortString::default(), options, FieldTable::default()).await?;
+        Ok(Subscription { acker: Acker { channel }, stream, retry_queues: self.retry_queues.clone() })
     }
 
     async fn within_timeout<T>(&self, work: impl Future<Output = Result<T, ConsumeError>>) -> Result<T, ConsumeError> {
@@ -185,23 +201,11 @@ impl Subscriber {
     }
 }
 
-async fn consume(
-    channel: Channel,
-    queue: ShortString,
-    prefetch: u16,
-    options: BasicConsumeOptions,
-) -> Result<Subscription, ConsumeError> {
-    // RabbitMQ docs, "Consumer Prefetch": it applies to consumers started after it, and without it the broker sends
-    // the whole queue.
-    channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
-    let stream = channel.basic_consume(queue, ShortString::default(), options, FieldTable::default()).await?;
-    Ok(Subscription { acker: Acker { channel }, stream })
-}
-
 /// One consumer on a channel of its own.
 pub struct Subscription {
     acker: Acker,
     stream: lapin::Consumer,
+    retry_queues: Arc<[String]>,
 }
 
 impl Subscription {
@@ -211,7 +215,7 @@ impl Subscription {
     /// When the stream ended; the subscription is then of no further use.
     pub async fn next(&mut self) -> Result<Delivery, ConsumeError> {
         match self.stream.next().await {
-            Some(delivery) => Ok(Delivery::read(delivery?)),
+            Some(delivery) => Ok(Delivery::read(delivery?, &self.retry_queues)),
             None => Err(ConsumeError::Ended),
         }
     }

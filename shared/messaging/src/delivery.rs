@@ -15,8 +15,13 @@ use uuid::Uuid;
 /// RabbitMQ docs, "Quorum Queues", "Poison Message Handling": the number of earlier deliveries.
 const HEADER_DELIVERY_COUNT: &str = "x-delivery-count";
 
+/// RabbitMQ docs, "Dead Letter Exchanges": the queues that dead-lettered a message, the last one first.
+const HEADER_DEATHS: &str = "x-death";
+/// The reason in [`HEADER_DEATHS`] of a message whose time to live was over.
+const EXPIRED: &str = "expired";
+
 /// One delivery of a message.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Delivery {
     /// The channel's delivery tag, for acknowledgement.
     pub tag: u64,
@@ -24,6 +29,9 @@ pub struct Delivery {
     pub redelivered: bool,
     /// Earlier deliveries that ended without acknowledgement, as counted by the quorum queue.
     pub delivery_count: u32,
+    /// Came back from a queue of the retry schedule, as the broker noted in its headers. Otherwise the headers that
+    /// count attempts are left over from an earlier stay.
+    pub is_retry: bool,
     /// Envelope; shared with the job while the delivery waits for its acknowledgement.
     pub envelope: Arc<Envelope>,
     /// Body as sent.
@@ -31,8 +39,8 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Decodes lapin's delivery without copying the body.
-    pub(crate) fn read(raw: lapin::message::Delivery) -> Self {
+    /// Decodes lapin's delivery without copying the body. `retry_queues` are the full names of the retry queues.
+    pub(crate) fn read(raw: lapin::message::Delivery, retry_queues: &[String]) -> Self {
         let properties = &raw.properties;
         let text = |value: &Option<ShortString>| value.as_ref().map(|value| value.as_str().to_owned());
         let id = |value: &Option<ShortString>| value.as_ref().and_then(|value| Uuid::try_parse(value.as_str()).ok());
@@ -45,10 +53,13 @@ impl Delivery {
             ..Envelope::default()
         };
         let delivery_count = properties.headers().as_ref().map_or(0, |headers| read_headers(headers, &mut envelope));
+        let expired_in = properties.headers().as_ref().and_then(last_expiry);
+        let is_retry = expired_in.is_some_and(|queue| retry_queues.contains(&queue));
         Self {
             tag: raw.delivery_tag,
             redelivered: raw.redelivered,
             delivery_count,
+            is_retry,
             envelope: Arc::new(envelope),
             body: Bytes::from(raw.data),
         }
@@ -79,6 +90,14 @@ fn read_headers(headers: &FieldTable, envelope: &mut Envelope) -> u32 {
         }
     }
     delivery_count
+}
+
+/// The queue in which its time to live was over, if that is the last thing that happened to the message.
+fn last_expiry(headers: &FieldTable) -> Option<String> {
+    let AMQPValue::FieldArray(deaths) = headers.inner().get(HEADER_DEATHS)? else { return None };
+    let Some(AMQPValue::FieldTable(last)) = deaths.as_slice().first() else { return None };
+    let member = |name: &str| last.inner().get(name).and_then(text);
+    if member("reason").as_deref() == Some(EXPIRED) { member("queue") } else { None }
 }
 
 fn text(value: &AMQPValue) -> Option<String> {
@@ -116,7 +135,7 @@ mod tests {
 
     #[test]
     fn an_empty_envelope_reads_as_a_first_attempt() {
-        let read = Delivery::read(raw(BasicProperties::default()));
+        let read = Delivery::read(raw(BasicProperties::default()), &[]);
         assert_eq!((read.tag, read.redelivered, read.delivery_count), (7, true, 0));
         assert_eq!((read.envelope.id, read.envelope.attempt, &*read.envelope.kind), (Uuid::nil(), 1, ""));
     }
@@ -128,10 +147,32 @@ mod tests {
         headers.insert("x-delivery-count".into(), AMQPValue::LongInt(5));
         headers.insert("x-death".into(), AMQPValue::LongString("long story".into()));
         headers.insert("deferrals".into(), AMQPValue::LongString("2".into()));
-        let read = Delivery::read(raw(BasicProperties::default().with_headers(headers)));
+        let read = Delivery::read(raw(BasicProperties::default().with_headers(headers)), &[]);
         assert_eq!((read.envelope.attempt, read.delivery_count), (3, 5));
         assert_eq!(read.envelope.headers, [("deferrals".into(), "2".to_owned())]);
         assert_eq!(read.envelope.header("deferrals"), Some("2"));
+    }
+
+    fn death(queue: &str, reason: &str) -> AMQPValue {
+        let mut death = FieldTable::default();
+        death.insert("queue".into(), AMQPValue::LongString(queue.into()));
+        death.insert("reason".into(), AMQPValue::LongString(reason.into()));
+        AMQPValue::FieldTable(death)
+    }
+
+    #[test]
+    fn only_the_last_death_in_a_retry_queue_makes_a_retry() {
+        let is_retry = |deaths: Vec<AMQPValue>| {
+            let mut headers = FieldTable::default();
+            headers.insert("x-death".into(), AMQPValue::FieldArray(deaths.into()));
+            let properties = BasicProperties::default().with_headers(headers);
+            Delivery::read(raw(properties), &["t.retry.5s".to_owned()]).is_retry
+        };
+        assert!(is_retry(vec![death("t.retry.5s", "expired")]));
+        assert!(!is_retry(vec![death("retry.5s", "expired")]), "a queue of another prefix");
+        assert!(!is_retry(vec![death("t.retry.5s", "rejected")]));
+        assert!(!is_retry(vec![death("t.emails", "delivery_limit"), death("t.retry.5s", "expired")]));
+        assert!(!is_retry(Vec::new()));
     }
 
     #[test]
@@ -139,7 +180,7 @@ mod tests {
         let id = Uuid::from_u128(42);
         let properties =
             BasicProperties::default().with_message_id(id.to_string().as_str().into()).with_type("a.b.v1".into());
-        let sent = Delivery::read(raw(properties)).republish(Target::Dead, "emails");
+        let sent = Delivery::read(raw(properties), &[]).republish(Target::Dead, "emails");
         assert_eq!((sent.envelope.id, &*sent.envelope.kind), (id, "a.b.v1"));
         assert_eq!((&*sent.routing_key, &*sent.body), ("emails", &b"{}"[..]));
     }

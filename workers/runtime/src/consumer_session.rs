@@ -3,6 +3,7 @@
 //! A session lives as long as its channel. After a lost channel the broker delivers again, so a session may be dropped
 //! at any moment without losing a message.
 
+use crate::disposition;
 use crate::erased_worker::{BatchOutcome, ErasedWorker, Outcome, QueueId, TIMEOUT, cause};
 use crate::health::Status;
 use crate::metrics::WorkerMetrics;
@@ -115,9 +116,10 @@ impl ConsumerSession {
         }
     }
 
-    /// Notes a delivery that must be acknowledged on this channel.
-    pub(crate) fn track(&self, delivery: &Delivery) {
+    /// Notes a delivery that must be acknowledged on this channel, and returns it with its attempts as they count.
+    pub(crate) fn track(&self, delivery: Delivery) -> Delivery {
         self.unacked.lock().unwrap_or_else(PoisonError::into_inner).track(delivery.tag);
+        disposition::recounted(delivery)
     }
 
     /// Handles these deliveries; frees the slot for the next batch while their events are being confirmed.

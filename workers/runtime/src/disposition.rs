@@ -3,7 +3,8 @@
 use crate::waiting::{self, HEADER_UNAVAILABLE_SINCE};
 use chrono::{DateTime, SecondsFormat, Utc};
 use pvt_domain::failure::{Cause, Failure};
-use pvt_messaging::{Delivery, Outgoing, RetryDelay, Target};
+use pvt_messaging::{Delivery, FIRST_ATTEMPT, Outgoing, RetryDelay, Target};
+use std::sync::Arc;
 
 /// After this many deferrals a message counts as failed.
 pub const DEFERRAL_CAP: u32 = 50;
@@ -57,6 +58,18 @@ pub(crate) fn choose(failure: Failure, attempt: u32, deferrals: u32, retry_sched
         Failure::Defer(delay) => Disposition::Defer(RetryDelay::at_least(delay)),
         Failure::Reject(cause) => Disposition::Dead(cause),
     }
+}
+
+/// A delivery whose attempts and deferrals are counted anew unless it is back from the retry schedule: a dead letter
+/// that another tool moved to its queue still carries the counts of its last stay, and would be dead again at once.
+pub(crate) fn recounted(mut delivery: Delivery) -> Delivery {
+    let counts = delivery.envelope.attempt > FIRST_ATTEMPT || delivery.envelope.header(HEADER_DEFERRALS).is_some();
+    if counts && !delivery.is_retry {
+        let envelope = Arc::make_mut(&mut delivery.envelope);
+        envelope.attempt = FIRST_ATTEMPT;
+        envelope.headers.retain(|(name, _)| name != HEADER_DEFERRALS);
+    }
+    delivery
 }
 
 /// The number of deferrals of a message.
@@ -120,7 +133,6 @@ fn truncated(text: &str) -> &str {
 mod tests {
     use super::*;
     use pvt_messaging::Envelope;
-    use std::sync::Arc;
     use std::time::Duration;
 
     const RETRY_SCHEDULE: &[RetryDelay] = &[RetryDelay::S5, RetryDelay::M10];
@@ -128,7 +140,7 @@ mod tests {
     fn delivery(headers: &[(&str, &str)]) -> Delivery {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned().into(), (*value).to_owned())).collect();
         let envelope = Envelope { kind: "a.b.v1".into(), attempt: 1, headers, ..Envelope::default() };
-        Delivery { tag: 1, redelivered: false, delivery_count: 0, envelope: Arc::new(envelope), body: "{}".into() }
+        Delivery { tag: 1, envelope: Arc::new(envelope), body: "{}".into(), ..Delivery::default() }
     }
 
     #[test]
@@ -138,6 +150,17 @@ mod tests {
         assert!(matches!(disposition(2), Disposition::Retry(RetryDelay::M10, _)));
         assert!(matches!(disposition(3), Disposition::Dead(cause) if cause.class == "c"));
         assert!(matches!(choose(Failure::retry("c", "m"), 1, 0, &[]), Disposition::Dead(_)), "no schedule, no retry");
+    }
+
+    #[test]
+    fn only_the_retry_schedule_hands_on_counts() {
+        let mut held = delivery(&[(HEADER_DEFERRALS, "50"), ("k", "v")]);
+        Arc::make_mut(&mut held.envelope).attempt = 5;
+        let anew = recounted(held.clone());
+        assert_eq!((anew.envelope.attempt, deferrals(&anew), anew.envelope.header("k")), (1, 0, Some("v")));
+        held.is_retry = true;
+        let counted = recounted(held);
+        assert_eq!((counted.envelope.attempt, deferrals(&counted)), (5, 50));
     }
 
     #[test]

@@ -27,16 +27,13 @@ pub(crate) fn take_suspect(held: &mut Vec<Delivery>) -> Option<Delivery> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pvt_messaging::Envelope;
-    use std::sync::Arc;
 
     fn held(counts: &[u32]) -> Vec<Delivery> {
         let delivery = |(tag, count): (u64, &u32)| Delivery {
             tag,
             redelivered: *count > 0,
             delivery_count: *count,
-            envelope: Arc::new(Envelope::default()),
-            body: "".into(),
+            ..Delivery::default()
         };
         (1..).zip(counts).map(delivery).collect()
     }

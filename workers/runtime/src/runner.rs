@@ -125,8 +125,7 @@ impl Runner {
         let mut next = Some(first?);
         let linger_until = tokio::time::Instant::now() + spec.linger();
         while let Some(delivery) = next.take() {
-            session.track(&delivery);
-            batch.push(delivery);
+            batch.push(session.track(delivery));
             if batch.len() == max {
                 break;
             }
@@ -160,8 +159,7 @@ impl Runner {
         let gather = async {
             // The stream of a cancelled consumer ends after the deliveries that were already sent.
             while let Ok(delivery) = subscription.next().await {
-                session.track(&delivery);
-                held.push(delivery);
+                held.push(session.track(delivery));
             }
         };
         if timeout(GATHER_TIMEOUT, gather).await.is_err() {

@@ -191,17 +191,9 @@ fn derived_id(queue: &DeadLetterQueue, delivery: &Delivery, identical: &mut Hash
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pvt_messaging::Envelope;
-    use std::sync::Arc;
 
     fn without_id(body: &'static str) -> Delivery {
-        Delivery {
-            tag: 1,
-            redelivered: false,
-            delivery_count: 0,
-            envelope: Arc::new(Envelope::default()),
-            body: body.into(),
-        }
+        Delivery { body: body.into(), ..Delivery::default() }
     }
 
     #[test]

@@ -57,6 +57,24 @@ async fn retries_follow_the_schedule_then_dead_letter_with_the_error() {
 }
 
 #[tokio::test]
+async fn dead_letter_moved_by_another_tool_begins_its_schedule_anew() {
+    let broker = TestBroker::new().await;
+    let worker = ScriptedWorker::new(|_| Action::Fail(Failure::retry("smtp_down", "no route to host")));
+    let log = worker.log.clone();
+    let running = broker.run(broker.engine().register(worker).unwrap());
+    broker.send(SINGLE, "x").await;
+    eventually("a dead letter", || async { (broker.ready("emails.dead").await == 1).then_some(()) }).await;
+    broker.shovel("emails.dead", SINGLE).await;
+    eventually("three attempts more", || async { (log.count() == 6).then_some(()) }).await;
+    let dead = broker.take_all("emails.dead", 1).await;
+    running.stop().await.unwrap();
+    let attempts = log.calls().iter().flat_map(|call| call.attempts.clone()).collect::<Vec<_>>();
+    assert_eq!(attempts, [1, 2, 3, 1, 2, 3]);
+    assert!(dead.values().all(|headers| headers.get("attempt").map(String::as_str) == Some("3")), "{dead:?}");
+    broker.close().await;
+}
+
+#[tokio::test]
 async fn deferred_and_delayed_messages_return() {
     let broker = TestBroker::new().await;
     let worker =

@@ -107,6 +107,17 @@ impl TestBroker {
         Some((id, headers.inner().iter().filter_map(|(key, value)| Some((key.to_string(), text(value)?))).collect()))
     }
 
+    /// Moves one message to another queue as it is, like a shovel.
+    pub(crate) async fn shovel(&self, from: &str, to: &str) {
+        let from = self.topology.name(from);
+        let got = self.channel.basic_get(from.as_str().into(), BasicGetOptions::default()).await.unwrap().unwrap();
+        let (properties, body) = (got.delivery.properties.clone(), got.delivery.data.clone());
+        let options = lapin::options::BasicPublishOptions::default();
+        let to = self.topology.name(to);
+        self.channel.basic_publish("".into(), to.as_str().into(), options, &body, properties).await.unwrap();
+        got.delivery.acker.ack(BasicAckOptions::default()).await.unwrap();
+    }
+
     /// Takes all messages of a queue once there are `count`.
     pub(crate) async fn take_all(&self, queue: &str, count: u32) -> BTreeMap<Uuid, BTreeMap<String, String>> {
         eventually(&format!("{count} messages in {queue}"), || async {
