@@ -1,7 +1,7 @@
 //! The API as a process of its own.
 
 use anyhow::Context as _;
-use pvt_service::{Config, shutdown, telemetry, tls};
+use pvt_service::{Config, program, shutdown, telemetry, tls};
 
 /// Half the cost of a request is allocation with the system's allocator, and a tenth with this one.
 #[global_allocator]
@@ -11,9 +11,9 @@ fn main() -> anyhow::Result<()> {
     tls::install_provider();
     let config = Config::from_env()?;
     telemetry::init(&config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
-    runtime.block_on(async {
+    program::run(async {
         let stop = shutdown::signal().context("signals cannot be handled")?;
         pvt_api::run(config, stop).await
     })
+    .context("no runtime")?
 }

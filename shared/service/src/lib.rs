@@ -8,6 +8,7 @@ pub mod config;
 pub mod health;
 pub mod http;
 pub mod passwords;
+pub mod program;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
