@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn change_is_compared_with_the_newest_state_delivered_before() {
-        let table: [(&[(u32, Progress)], Option<u32>); 7] = [
+        type Others = &'static [(u32, Progress)];
+        let table: [(Others, Option<u32>); 7] = [
             (&[(1, Delivered)], Some(1)),
             (&[(1, Delivered), (2, Delivered)], Some(2)),
             (&[(2, Delivered), (1, Delivered)], Some(2)),

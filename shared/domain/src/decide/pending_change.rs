@@ -1,4 +1,4 @@
-//! Pending changes: what a guest's change adds is held until its deposit is paid, while the booking itself stays unchanged.
+//! Pending changes: what a guest's change adds is held until its deposit is paid; the booking itself stays unchanged.
 
 use super::place::Moves;
 use super::{Decider, NoRevision, Revision};

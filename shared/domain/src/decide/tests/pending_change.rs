@@ -276,7 +276,7 @@ fn rest_below_the_smallest_payment_is_left_to_the_balance() {
 }
 
 #[test]
-fn guests_who_paid_in_another_currency_ask_staff() {
+fn payment_in_another_currency_refers_a_change_to_staff() {
     let mut property = paid_night();
     let other_currencies = vec![Money::new(NIGHT, Currency::USD)];
     let ledger = Summary { ledger_rev: 2, captured: NIGHT, cleared: NIGHT, other_currencies, ..Summary::default() };
