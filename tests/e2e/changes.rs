@@ -54,6 +54,7 @@ async fn changing_before_cancelling_keeps_the_fee() -> Result<()> {
     let shown = patch(&stack, &booked, "&dry_run=true", &body).await?;
     assert_eq!((shown.status, shown.body["dry_run"].as_bool()), (StatusCode::OK, Some(true)), "{shown:?}");
     assert!(amount(&shown, "/fee") > 0, "{shown:?}");
+    assert_eq!(amount(&shown, "/fee"), amount(&shown, "/change_fee"), "the first change has all fees: {shown:?}");
     assert_eq!(stored(&stack, &booked).await?.rev, 2, "a preview changes nothing");
     let changed = patch(&stack, &booked, "", &body).await?;
     assert_eq!(changed.status, StatusCode::OK, "{changed:?}");

@@ -368,7 +368,9 @@ fn follow_up_commands(event: &BookingEvent) -> Result<Vec<Outgoing>, EncodeError
     }
     // A checkout session that a guest still has open must not be paid any more.
     let has_ended = matches!(event.action, Some(Action::Cancel | Action::NoShow)) && !event.status.holds_beds();
-    if (has_ended || event.change_released) && event.price.is_some() {
+    // Where another change takes its place, opening the payment of that one closes what is superseded.
+    let is_dropped = event.change_released && event.action != Some(Action::HoldChange);
+    if (has_ended || is_dropped) && event.price.is_some() {
         let command = ExpireCheckout { booking_id, property_id, release: false, actor: Actor::SYSTEM, requested_at };
         commands.push(
             Outgoing::command(unversioned(PAYMENT_EXPIRE_CHECKOUT), command_id("expire_checkout"), &command)?

@@ -17,8 +17,8 @@ pub(super) struct ChangePreviewView<'a> {
     stays: Vec<StayRequest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     price: Option<PriceView<'a>>,
-    /// The fee of this change: what cancelling costs now, less what cancelling costs right after it. Together with the
-    /// price, fees never exceed the highest price that the booking had.
+    /// What this change adds to the fees that are owed: what cancelling costs now, less what cancelling costs right
+    /// after it, as far as price and fees together do not exceed the highest price that the booking had.
     #[serde(skip_serializing_if = "Option::is_none")]
     fee: Option<Money>,
     /// Fees of all changes, owed beside the price.
@@ -40,12 +40,11 @@ impl<'a> ChangePreviewView<'a> {
     pub(super) fn new(booking: &'a Booking, decided: &Booking, changed: &'a Booking, at: Timestamp) -> Self {
         let payable = decided.pending_change.as_ref().map(|_| decided.payable());
         let money = |amount: i64| changed.price.as_ref().map(|price| Money::new(amount, price.currency));
-        let fees = |booking: &Booking| booking.payment.change_fees.sum;
         Self {
             head: PreviewHead::new(booking, at),
             stays: changed.stays.iter().map(Stay::as_request).collect(),
             price: changed.price.as_ref().map(|price| PriceView::new(price, &changed.stays)),
-            fee: money((fees(changed) - fees(booking)).max(0)),
+            fee: money((changed.change_fee() - booking.change_fee()).max(0)),
             change_fee: money(changed.change_fee()),
             due: money(changed.balance()),
             payable: payable.and_then(money),

@@ -1,4 +1,4 @@
-//! Fees of guests' changes: what a change gives up costs what cancelling it at that moment would have cost.
+//! Fees of guests' changes: a guest who shortens or moves a booking pays the cancellation fee for the part given up.
 //!
 //! Without them a guest would avoid a cancellation fee by changing first: to one night, or to a date far ahead.
 
