@@ -52,13 +52,15 @@ async fn health_reports_stripe_outage() -> Result<()> {
     assert!(reads().await?.contains("stripe running"), "{}", reads().await?);
     stack.stripe()?.set_faults(FaultInjection::of_requests(RequestFault::new(RequestFaultKind::ServerError)));
     assert_eq!(stack.client.cancel(&booked).await?.status, StatusCode::OK, "cancelling does not wait for Stripe");
-    let paused = || async { Ok(reads().await?.contains("stripe paused: stripe_unavailable").then_some(())) };
-    eventually("health reports that Stripe is unreachable", LONG_TIMEOUT, paused).await?;
+    let waits = || async { anyhow::Ok(reads().await?.contains("stripe waits for ")) };
+    let down = || async { Ok(waits().await?.then_some(())) };
+    eventually("health reports that Stripe is unreachable", LONG_TIMEOUT, down).await?;
+    assert!(reads().await?.contains(": stripe_unavailable, since "), "{}", reads().await?);
     assert!(reads().await?.contains("payments running"), "workers that do not call Stripe go on");
     stack.stripe()?.set_faults(FaultInjection::default());
     wait_until_refunded(&stack, &booked, LONG_TIMEOUT).await?;
-    let running = || async { Ok(reads().await?.contains("stripe running").then_some(())) };
-    eventually("health reports the recovery", SHORT_TIMEOUT, running).await?;
+    let recovered = || async { Ok((!waits().await?).then_some(())) };
+    eventually("health reports the recovery", SHORT_TIMEOUT, recovered).await?;
     let effects = stack.stripe()?.effects_of_booking(&booked.id.to_string());
     assert_eq!((effects.charges, effects.refunds), (1, 1));
     stack.end(Expectations::clean()).await
