@@ -57,14 +57,14 @@ impl Booking {
         let Some(pending) = &self.pending_change else { return self.total_to_refund_if_owed(self.owed()) };
         // What is paid towards a pending change is kept until the change is applied or released.
         let total = pending.price.as_ref().map_or(0, |price| price.total);
-        let left = self.payment.ledger.as_ref().map_or(0, |ledger| ledger.captured - ledger.charged_back);
+        let left = self.payment.ledger.as_ref().map_or(0, Summary::most_refundable);
         self.total_to_refund_if_owed(self.owed().max(total)).max(pending.to_refund.min(left)).max(0)
     }
 
     /// The same, if the property may keep `owed`: a cancellation fee, for example.
     pub fn total_to_refund_if_owed(&self, owed: i64) -> i64 {
         let Some(ledger) = &self.payment.ledger else { return 0 };
-        let left = ledger.captured - ledger.charged_back;
+        let left = ledger.most_refundable();
         (left - owed).max(ledger.surplus.min(left)).max(0)
     }
 

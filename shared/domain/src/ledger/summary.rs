@@ -72,9 +72,14 @@ impl Summary {
         Self { ledger_rev: other.ledger_rev, ..self.clone() } == *other
     }
 
+    /// The most that can be refunded in total: captured, less chargebacks.
+    pub(crate) fn most_refundable(&self) -> i64 {
+        self.captured - self.charged_back
+    }
+
     /// Net amount: captured, less refunds and chargebacks.
     pub fn kept(&self) -> i64 {
-        self.captured - self.refunded - self.charged_back
+        self.most_refundable() - self.refunded
     }
 
     /// Whether the property has or will have money for the booking, in whatever currency.
