@@ -19,7 +19,8 @@ const MAX_LINES: usize = 600;
 const MAX_COLUMNS: usize = 120;
 
 /// Which of our crates each crate may use (docs/architecture.md). [`FOR_TESTS`] lists those that tests may use besides.
-const EDGES: [(&str, &[&str]); 16] = [
+const EDGES: [(&str, &[&str]); 17] = [
+    ("pvt-calendar-files", &["pvt-domain"]),
     ("pvt-domain", &[]),
     ("pvt-local-engines", &[]),
     ("pvt-mail-sink", &[]),
@@ -30,8 +31,19 @@ const EDGES: [(&str, &[&str]); 16] = [
     ("pvt-stripe-simulator", &[]),
     ("pvt-testkit", &["pvt-domain", "pvt-local-engines", "pvt-messaging", "pvt-stores"]),
     ("pvt-worker-runtime", &["pvt-domain", "pvt-messaging"]),
-    ("pvt-workers", &["pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores", "pvt-stripe", "pvt-worker-runtime"]),
-    ("pvt-api", &["pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores"]),
+    (
+        "pvt-workers",
+        &[
+            "pvt-calendar-files",
+            "pvt-domain",
+            "pvt-messaging",
+            "pvt-service",
+            "pvt-stores",
+            "pvt-stripe",
+            "pvt-worker-runtime",
+        ],
+    ),
+    ("pvt-api", &["pvt-calendar-files", "pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores"]),
     ("pvt-operations", &["pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores"]),
     (
         "pvt-supervisor",

@@ -6,6 +6,7 @@ pub(crate) mod card_numbers;
 pub(crate) mod declare;
 pub(crate) mod fingerprint;
 pub(crate) mod json;
+pub(crate) mod people;
 pub(crate) mod presence;
 pub(crate) mod query;
 pub(crate) mod reader;
@@ -35,9 +36,10 @@ pub(crate) fn parse_form<T: RequestForm>(body: &[u8]) -> Result<(T, Fingerprint)
     refuse_card_numbers(&node, T::CARD_CHECK_EXEMPT)?;
     let mut reader = Reader::default();
     let form = T::read(&node, &Pointer::Root, &mut reader);
+    let fingerprint = reader.fingerprints(&node).canonical;
     let violations = reader.into_violations();
     match form {
-        Some(form) if violations.is_empty() => Ok((form, Fingerprint::of(&node))),
+        Some(form) if violations.is_empty() => Ok((form, fingerprint)),
         _ => Err(Problem::fields(violations)),
     }
 }

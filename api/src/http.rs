@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod client_address;
 pub(crate) mod cors;
+pub(crate) mod entity_tags;
 pub(crate) mod extract;
 pub(crate) mod headers;
 pub(crate) mod html_page;

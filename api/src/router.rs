@@ -12,7 +12,7 @@ use crate::state::{ABOUT, App, SharedApp};
 use axum::middleware::from_fn_with_state;
 use axum::{Router, response::IntoResponse as _};
 use pvt_domain::ids::PropertyId;
-use pvt_domain::messages::RefusalDetail;
+use pvt_domain::messages::{INVENTORY_BLOCK, RefusalDetail};
 use pvt_service::http::Pages;
 use pvt_service::{Config, http, telemetry};
 
@@ -45,7 +45,7 @@ pub(crate) fn table() -> Vec<Route> {
 
 /// Why beds could not be blocked, for staff: with the bookings in the way.
 pub(crate) fn refused_beds(app: &App, property: &PropertyId, why: &RefusalDetail) -> Problem {
-    bookings::refusal::refusal_problem(app, property, why, true)
+    bookings::refusal::refusal_problem(app, property, (INVENTORY_BLOCK, why), true)
 }
 
 /// The pages for operators.

@@ -16,6 +16,7 @@ use crate::read_models::occupancy::OccupancyCache;
 use crate::resources::payments::return_urls::ReturnUrls;
 use crate::resources::payments::webhook_signature::WebhookSecrets;
 use anyhow::Context as _;
+use pvt_calendar_files::Organizer;
 use pvt_domain::messages::{PaymentReply, Reply};
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::{EncodeError, Outgoing, PublishError, Publisher, Topology};
@@ -68,6 +69,8 @@ pub(crate) struct App {
     /// Whether Stripe's events are about real money; `None`: either.
     pub(crate) stripe_livemode: Option<bool>,
     pub(crate) webhook_secrets: WebhookSecrets,
+    /// Of the events in calendar files.
+    pub(crate) organizer: Organizer,
     pub(crate) health: Arc<Health>,
     pub(crate) intake: IntakeMetrics,
     pub(crate) started_at: Timestamp,
@@ -127,6 +130,7 @@ impl App {
             stripe_livemode: config.stripe_livemode(),
             webhook_secrets: WebhookSecrets::new(&config.stripe_webhook_secrets)
                 .context("STRIPE_WEBHOOK_SECRETS cannot be used")?,
+            organizer: Organizer::of_mailbox(&config.mail_from),
             idempotency: IdempotencyCache::new(),
             intake: IntakeMetrics::new(),
             started_at: chrono::Utc::now().into(),

@@ -1,78 +1,18 @@
 //! Checked-in guests keep their bed, over HTTP, with two workers that are killed in turn.
 
-use crate::harness::{AcceptedBooking, ApiResponse, Client, Expectations, Stack, StackBuilder, booked};
-use anyhow::{Context, Result, ensure};
+use crate::harness::{AcceptedBooking, ApiResponse, Expectations, FrontDesk, Stack, StackBuilder, booked};
+use anyhow::{Result, ensure};
 use chrono::{Days, NaiveDate, NaiveTime, Utc};
 use pvt_testkit::{DORM, booking_body, dormitory};
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const PROPERTY: &str = "pvt-montreal";
-const WORKERS: &[(&str, &[&str])] =
+pub(crate) const WORKERS: &[(&str, &[&str])] =
     &[("one", &["confirmations"]), ("two", &["confirmations"]), ("others", &["analytics", "emails", "payments"])];
 
 fn day(number: u64) -> NaiveDate {
     Utc::now().date_naive() + Days::new(number)
-}
-
-/// The front desk, with an API key.
-#[derive(Clone)]
-struct FrontDesk {
-    client: Client,
-    bearer: String,
-}
-
-impl FrontDesk {
-    async fn of(stack: &Stack) -> Result<Self> {
-        let key = stack.pvt_json(&["keys", "create", "--role", "staff", "--json"]).await?;
-        Ok(Self { client: stack.client.clone(), bearer: format!("Bearer {}", key["key"].as_str().context("a key")?) })
-    }
-
-    async fn send(&self, method: Method, path: &str, rev: Option<u64>, body: &Value) -> Result<ApiResponse> {
-        let tag = rev.map(|rev| format!("\"{rev}\""));
-        let mut headers =
-            vec![("authorization", self.bearer.as_str()), ("content-type", "application/json"), ("prefer", "wait=30")];
-        headers.extend(tag.as_deref().map(|tag| ("if-match", tag)));
-        self.client.send(method, path, &headers, Some(body.to_string().into_bytes())).await
-    }
-
-    async fn command(&self, booking: &AcceptedBooking, command: &str, body: &Value) -> Result<ApiResponse> {
-        self.send(Method::POST, &format!("/api/bookings/{}/{command}", booking.id), None, body).await
-    }
-
-    async fn succeed(&self, booking: &AcceptedBooking, command: &str, body: &Value) -> Result<ApiResponse> {
-        let answer = self.command(booking, command, body).await?;
-        ensure!(answer.status == StatusCode::OK, "{command}: {answer:?}");
-        Ok(answer)
-    }
-
-    /// Lets the guests stay until this day.
-    async fn extend(&self, booking: &AcceptedBooking, departure: NaiveDate) -> Result<ApiResponse> {
-        let path = format!("/api/bookings/{}", booking.id);
-        let now = self.send(Method::GET, &path, None, &json!({})).await?;
-        self.send(Method::PATCH, &path, now.body["rev"].as_u64(), &json!({ "stays": [{ "departure": departure }] }))
-            .await
-    }
-
-    async fn assign(&self, booking: &AcceptedBooking, assignment: Value) -> Result<ApiResponse> {
-        self.command(booking, "assign", &json!({ "assignments": [assignment] })).await
-    }
-
-    async fn beds(&self, booking: &AcceptedBooking) -> Result<Value> {
-        let path = format!("/api/bookings/{}", booking.id);
-        Ok(self.send(Method::GET, &path, None, &json!({})).await?.body["stays"][0]["assigned_beds"].clone())
-    }
-
-    /// Who lies in a bed on a night, and whether it is clean, as the bed calendar shows it.
-    async fn bed(&self, bed: &str, night: NaiveDate) -> Result<(Option<String>, String)> {
-        let path = format!("/api/properties/{PROPERTY}/calendar?from={night}&until={}", night + Days::new(1));
-        let shown = self.send(Method::GET, &path, None, &json!({})).await?;
-        let rooms = shown.body["rooms"].as_array().with_context(|| format!("{shown:?}"))?;
-        let mut beds = rooms.iter().flat_map(|room| room["beds"].as_array().into_iter().flatten());
-        let found = beds.find(|one| one["id"] == bed).with_context(|| format!("{bed} in {shown:?}"))?;
-        let occupant = found["entries"][0]["booking_id"].as_str().map(str::to_owned);
-        Ok((occupant, found["cleanliness"].as_str().unwrap_or_default().to_owned()))
-    }
 }
 
 /// Books as a guest who waits for the decision.
@@ -86,7 +26,7 @@ async fn book(stack: &Stack, key: &str, arrival: u64, nights: u64) -> Result<Acc
 }
 
 /// Sends a request while only worker `one` runs, which aborts at this fault point; worker `two` goes on with it.
-async fn while_killed<F>(stack: &mut Stack, fault: &str, request: F) -> Result<ApiResponse>
+pub(crate) async fn while_killed<F>(stack: &mut Stack, fault: &str, request: F) -> Result<ApiResponse>
 where
     F: Future<Output = Result<ApiResponse>> + Send + 'static,
 {

@@ -1,9 +1,10 @@
 //! Idempotency of booking requests: a repeated request is the same booking, and never another caller's.
 
-use crate::harness::{ApiResponse, Expectations, Stack, StackBuilder, booked};
+use crate::harness::{ApiResponse, Expectations, RivalWriter, SHORT_TIMEOUT, Stack, StackBuilder, booked};
 use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
-use pvt_testkit::{DORM, booking_body, days_from_now};
+use pvt_domain::ids::BookingId;
+use pvt_testkit::{DORM, booking_body, days_from_now, earlier_fingerprint, eventually};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -48,6 +49,80 @@ async fn field_order_and_whitespace_do_not_change_the_request() -> Result<()> {
     assert_eq!((again.status, again.header(REPLAYED)), (StatusCode::ACCEPTED, "true"), "{again:?}");
     assert_eq!(booked(&again)?, ours);
     Ok(())
+}
+
+/// The same request as another client library writes it.
+fn respelled(body: &Value) -> Value {
+    let mut other = body.clone();
+    drop(other.as_object_mut().map(|members| members.remove("source")));
+    (other["quote"], other["override_restrictions"]) = (Value::Null, json!(false));
+    other["stays"][0]["gender"] = Value::Null;
+    other["guest"]["first_name"] = json!(" Ada ");
+    other["guest"]["email"] = json!("Ada@Example.com");
+    other["guest"]["phone"] = json!("001 (514) 555-0100");
+    other
+}
+
+#[tokio::test]
+async fn another_spelling_of_a_request_is_the_same_request() -> Result<()> {
+    let mut stack = StackBuilder::new().start().await?;
+    let app = client_key(&stack).await?;
+    let body = booking_body(DORM, days_from_now(15), 2, 2);
+    let other = respelled(&body);
+    let ours = stack.book("k", &body).await?;
+    assert_eq!(booked(&stack.client.request_booking("k", &other).await?)?, ours, "of a guest");
+    let theirs = booked(&request_as(&stack, &app, "k", &other).await?)?;
+    stack.record_accepted(theirs.id);
+    stack.client.wait_for_decision(&ours).await?;
+    eventually("a decision", SHORT_TIMEOUT, || async {
+        Ok(stack.stores.records().await?.bookings.iter().any(|booking| booking.id.as_uuid() == theirs.id).then_some(()))
+    })
+    .await?;
+    // An instance without any memory of the requests.
+    stack.program("api")?.kill9()?;
+    stack.restart("api").await?;
+    for body in [&body, &other] {
+        assert_eq!(booked(&stack.client.request_booking("k", body).await?)?, ours, "of a guest");
+        let again = request_as(&stack, &app, "k", body).await?;
+        assert_eq!((again.header(REPLAYED), booked(&again)?), ("true", theirs.clone()), "of an account: {again:?}");
+    }
+    let cancel = |reason: Value| {
+        let path = format!("/api/bookings/{}/cancel?token={}", ours.id, ours.token);
+        let (client, body) = (&stack.client, json!({ "reason": reason, "waive_fee": null }));
+        async move { client.post(&path, &[("idempotency-key", "c")], &body).await }
+    };
+    assert_eq!(cancel(json!("plans changed")).await?.text("/status"), "cancelled");
+    assert_eq!(cancel(json!(" plans changed ")).await?.text("/status"), "cancelled");
+    let expectations = Expectations::clean();
+    stack.wait_until_quiet(&expectations).await?;
+    assert_eq!(stack.stores.records().await?.bookings.len(), 2);
+    stack.end(expectations).await
+}
+
+/// Bookings of earlier versions have ids and fingerprints of their bodies as sent.
+#[tokio::test]
+async fn retry_finds_a_booking_that_an_earlier_version_accepted() -> Result<()> {
+    let stack = StackBuilder::new().start().await?;
+    let app = client_key(&stack).await?;
+    let body = respelled(&booking_body(DORM, days_from_now(15), 2, 1));
+    let as_sent = earlier_fingerprint(&body);
+    let client = app.split('_').nth(1).context("the id in the key")?;
+    for (client, key) in [(None, "guest's"), (Some(client), "client's")] {
+        let id = BookingId::derive(client, key, &as_sent);
+        let mut request: Value = body.clone();
+        (request["booking_id"], request["client"]) = (json!(id), json!(client));
+        (request["fingerprint"], request["requested_at"]) = (json!(as_sent), json!("2026-12-01T12:00:00.000Z"));
+        (request["source"], request["guest"]["phone"]) = (json!("direct"), json!("+15145550100"));
+        RivalWriter::of(&stack).request(serde_json::from_value(request)?).await?;
+        stack.record_accepted(id.as_uuid());
+        let again = match client {
+            None => stack.client.request_booking_and_wait(key, &body).await?,
+            Some(_) => request_as(&stack, &app, key, &body).await?,
+        };
+        assert_eq!(again.text("/id"), id.to_string(), "{key}: {again:?}");
+    }
+    assert_eq!(stack.stores.records().await?.bookings.len(), 2);
+    stack.end(Expectations::clean().without_mails().without_mart()).await
 }
 
 async fn client_key(stack: &Stack) -> Result<String> {

@@ -41,7 +41,7 @@ async fn all_field_errors_are_reported_at_once() -> Result<()> {
     body["rate_plan_id"] = json!("cheapest");
     body["total"] = json!(1);
     body["guest"]["email"] = json!("ada at example.com");
-    body["guest"]["last_name"] = json!("");
+    body["guest"]["last_name"] = json!("a\nb");
     let expected = set(&[
         ("/total", "unknown_field"),
         ("/rate_plan_id", "unknown_rate_plan"),

@@ -165,10 +165,10 @@ async fn booking_lifecycle_from_request_to_check_out() -> Result<()> {
         (&moved.body["stays"][0]["assigned_beds"], &moved.body["stays"][0]["locked"]),
         (&json!(["d6b-5", "d6b-6"]), &json!(true))
     );
-    assert_eq!(staff.command(&ours, "checkout", &json!({})).await?.problem()?, "state_conflict");
+    assert_eq!(staff.command(&ours, "checkout", &json!({})).await?.problem()?, "wrong_status");
     assert_eq!(staff.succeed(&ours, "checkin", &json!({})).await?.text("/status"), "checked_in");
     let inside = guest_changes(&stack, &ours, &[("if-match", "\"4\"")], &json!({ "stays": [{ "guests": 1 }] })).await?;
-    assert_eq!(inside.problem()?, "state_conflict", "after check-in only the front desk changes a stay");
+    assert_eq!(inside.problem()?, "wrong_status", "after check-in only the front desk changes a stay");
     let extended = staff
         .change(
             &ours,
@@ -385,14 +385,12 @@ async fn concurrent_check_in_and_cancel_have_one_winner() -> Result<()> {
     for (booking, (came, went)) in bookings.iter().zip(try_join_all(races).await?) {
         let (loser, code, status) = match (came.status, went.status) {
             (StatusCode::OK, StatusCode::CONFLICT) => (&went, "not_cancellable", Status::CheckedIn),
-            (StatusCode::CONFLICT, StatusCode::OK) => (&came, "state_conflict", Status::Cancelled),
+            (StatusCode::CONFLICT, StatusCode::OK) => (&came, "wrong_status", Status::Cancelled),
             _ => anyhow::bail!("{came:?}\n{went:?}"),
         };
-        assert_eq!(
-            (loser.problem()?, loser.text("/current/status")),
-            (code, status.as_str()),
-            "the loser sees what is now"
-        );
+        // The winner was stored before the loser's request was read, or after.
+        assert!([code, "concurrent_change"].contains(&loser.problem()?), "{loser:?}");
+        assert_eq!(loser.text("/current/status"), status.as_str(), "the loser sees what is now");
         assert_eq!((stored(&stack, booking).await?.status, stored(&stack, booking).await?.rev), (status, 2));
     }
     stack.end(expectations()).await

@@ -17,7 +17,7 @@ async fn start() -> Result<(Stack, String)> {
         ("confirmations", &["confirmations"]),
         ("payments", &["payments"]),
         ("payments-2", &["payments"]),
-        ("others", &["emails", "analytics", "scheduler"]),
+        ("others", &["emails", "analytics", "reconciliation", "scheduler"]),
     ];
     let stack = StackBuilder::new()
         .paid_online()

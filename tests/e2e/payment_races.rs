@@ -36,7 +36,7 @@ fn separate_processes() -> StackBuilder {
         ("confirmations", &["confirmations"]),
         ("payments", &["payments"]),
         ("emails", &["emails"]),
-        ("others", &["analytics", "scheduler"]),
+        ("others", &["analytics", "reconciliation", "scheduler"]),
     ];
     StackBuilder::new().paid_online().with(FREQUENT_EXPIRY.0, FREQUENT_EXPIRY.1).workers(&processes)
 }

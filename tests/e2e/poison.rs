@@ -6,11 +6,14 @@ use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
 use pvt_domain::messages::EmailCommand;
 use pvt_messaging::RetryDelay;
-use pvt_testkit::{BasicProperties, DORM, booking_body, days_from_now, eventually, properties};
+use pvt_messaging::management::Management;
+use pvt_testkit::{
+    BasicProperties, DORM, booking_body, days_from_now, eventually, properties, properties_that_fill_a_frame,
+};
 use pvt_worker_runtime::{Batch, BatchWorker, Spec};
 use pvt_workers::jobs::emails::Emails;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const QUEUES: [&str; 4] = ["payments", "emails", "analytics", "reconciliation"];
 const MIB: usize = 1024 * 1024;
@@ -97,6 +100,53 @@ async fn poison_messages_are_isolated_from_healthy_ones() -> Result<()> {
     let replayed = stack.pvt(&["dead", "replay", id]).await?;
     assert!(replayed.status.success(), "{replayed:?}");
     stack.end(expectations).await
+}
+
+/// A message that no AMQP client of ours can read is isolated by the broker, and the operator can see and remove it.
+#[tokio::test]
+async fn message_that_cannot_be_read_stops_nothing_and_can_be_discarded() -> Result<()> {
+    let mut stack = StackBuilder::new().prepare().await?;
+    stack.run(&["mail-sink", "api"]).await?;
+    let (before, behind) = (properties("carrier.pigeon.v1"), properties("carrier.pigeon.v1"));
+    let (unreadable, full) = properties_that_fill_a_frame("notification.send.v1");
+    stack.broker.send("emails.dead", before.1, b"{}").await?;
+    stack.broker.send("emails", full, b"{}").await?;
+    // Returned once, it cannot be read any more.
+    let management = Management::new(stack.namespace.management_url(), "/")?;
+    assert_eq!(management.peek(&stack.topology.name("emails"), 10).await?.len(), 1);
+    stack.run(&["workers"]).await?;
+    for day in 10..20 {
+        let booked = stack.book(&format!("beside-{day}"), &body(day)).await?;
+        stack.client.wait_for_decision(&booked).await?;
+    }
+    let listed = async |expected: usize| {
+        let complete = || async {
+            let listed = stack.pvt_json(&["dead", "list", "--json"]).await?;
+            let listed = listed.as_array().context("an array")?.clone();
+            Ok((listed.len() == expected).then_some(listed))
+        };
+        eventually(&format!("{expected} dead letters"), LONG_TIMEOUT, complete).await
+    };
+    listed(2).await?;
+    stack.broker.send("emails.dead", behind.1, b"{}").await?;
+    let letters = listed(3).await?;
+    let ids = |letters: &[Value]| letters.iter().map(|letter| letter["id"].to_string()).collect::<BTreeSet<_>>();
+    let [before, unreadable, behind] = [before.0, unreadable, behind.0].map(|id| id.to_string());
+    assert_eq!(ids(&letters), [&before, &unreadable, &behind].map(|id| json!(id).to_string()).into());
+    let shown = letters.iter().find(|letter| letter["id"] == unreadable.as_str()).context("listed")?;
+    assert_eq!(shown["class"], "delivery_limit");
+    assert!(shown["message"].as_str().context("a text")?.contains("larger than a frame"), "{shown}");
+    assert_eq!(stack.pvt_json(&["dead", "show", &unreadable]).await?["id"], unreadable.as_str());
+
+    let impossible = stack.pvt(&["dead", "replay", &unreadable]).await?;
+    assert_eq!(impossible.status.code(), Some(75), "{impossible:?}");
+    let passed = stack.pvt(&["dead", "discard", &behind, "--reason", "unknown sender"]).await?;
+    assert!(passed.status.success(), "others are reached all the same: {passed:?}");
+    assert_eq!(ids(&listed(2).await?), [&before, &unreadable].map(|id| json!(id).to_string()).into());
+    let cleared = stack.pvt(&["dead", "discard", "--all", "--reason", "too large"]).await?;
+    assert!(cleared.status.success(), "{cleared:?}");
+    listed(0).await?;
+    stack.end(Expectations::clean()).await
 }
 
 /// The real worker with a defect: it panics on one booking.

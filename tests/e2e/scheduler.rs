@@ -1,11 +1,14 @@
 //! Scheduler: one leader sends what is due, and a standby takes over when it dies.
 
-use crate::harness::{Expectations, LONG_TIMEOUT, Stack, StackBuilder};
-use anyhow::{Context, Result};
+use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
+use anyhow::{Context, Result, bail};
+use chrono::{TimeDelta, Utc};
+use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::Publisher;
 use pvt_stores::mongo::reconciliations::Report;
 use pvt_testkit::{dormitory, eventually};
 use pvt_workers::scheduler::{Schedule, Scheduler};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -104,12 +107,35 @@ async fn standby_takes_over_scheduling() -> Result<()> {
     let back = || async { Ok(leader(&stack, &metrics).await?.filter(|name| *name == first)) };
     eventually("the first one leads again", LONG_TIMEOUT, back).await?;
     assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
-    let schedules: Vec<serde_json::Value> = stack.stores.all("schedules").await?;
+    let schedules: Vec<Value> = stack.stores.all("schedules").await?;
     let token =
         schedules.iter().find(|row| row["_id"] == "leader").map(|row| row["token"].clone()).context("the lease")?;
     assert!(
         token.as_i64().or_else(|| token["$numberLong"].as_str()?.parse().ok()) >= Some(3),
         "every leadership has a higher token: {token}"
     );
+    stack.end(Expectations::clean().without_mails().without_mart()).await
+}
+
+#[tokio::test]
+async fn schedule_ahead_of_the_clock_degrades_its_process() -> Result<()> {
+    let mut stack = StackBuilder::new().workers(&[("scheduler", &["scheduler"])]).prepare().await?;
+    let ahead = Timestamp::from(Utc::now() + TimeDelta::days(30));
+    stack.mongo.schedules().record_fire("night_audit", ahead, true, 0).await?;
+    stack.run(&["mail-sink", "api", "scheduler"]).await?;
+    let url = format!("{}?verbose", stack.program("scheduler")?.ready_url());
+    let warning = format!("ahead of the server's clock: night_audit had fired until {ahead} and continued from ");
+    eventually("its health says that it has continued", SHORT_TIMEOUT, || async {
+        let answer = stack.client.http().get(&url).send().await?;
+        let status = answer.status();
+        let report: Value = serde_json::from_str(&answer.text().await?)?;
+        let parts = report["components"].as_array().context("the parts")?;
+        let part = parts.iter().find(|part| part["name"] == "schedules").context("the schedules")?;
+        let warns = part["detail"].as_str().is_some_and(|detail| detail.starts_with(&warning));
+        // A restart would not help: it stays ready.
+        let is_degraded = status.is_success() && report["status"] == "degraded" && part["status"] == "degraded";
+        if warns && is_degraded { Ok(Some(())) } else { bail!("{status}: {report}") }
+    })
+    .await?;
     stack.end(Expectations::clean().without_mails().without_mart()).await
 }

@@ -3,6 +3,7 @@
 //! The command line, `pvt up`, health and the tests derive from them.
 
 use crate::scheduler::Schedule;
+use crate::unroutable::UnroutableCount;
 use anyhow::{Context, Result};
 use futures_util::future::BoxFuture;
 use pvt_messaging::{Publisher, Queue, Topology};
@@ -44,6 +45,7 @@ pub(crate) struct Dependencies {
     pub(crate) mart: Mart,
     pub(crate) publisher: Publisher,
     pub(crate) topology: Topology,
+    pub(crate) unroutable: UnroutableCount,
 }
 
 impl Dependencies {

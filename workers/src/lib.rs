@@ -11,6 +11,7 @@ mod payment_replies;
 mod probes;
 mod process;
 pub mod scheduler;
+mod unroutable;
 
 pub use declaration::WorkerDeclaration;
 pub use process::{run, worker_names};

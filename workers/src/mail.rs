@@ -4,7 +4,6 @@
 //! store, and nothing here may put an address or a guest's name into a log, a metric or an error.
 
 pub mod account;
-mod calendar;
 mod change;
 mod compose;
 mod content;
@@ -14,7 +13,6 @@ pub mod identity;
 mod kinds;
 mod language;
 mod links;
-mod local_time;
 mod message;
 pub mod other_mails;
 pub mod smtp;
@@ -28,3 +26,5 @@ pub use message::{OutgoingMail, Sender};
 
 #[cfg(test)]
 pub(crate) mod fixtures;
+#[cfg(test)]
+mod layout;

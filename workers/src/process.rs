@@ -3,6 +3,7 @@
 use crate::declaration::{Dependencies, Start, WorkerDeclaration};
 use crate::jobs::{self, WORKERS};
 use crate::scheduler;
+use crate::unroutable::UnroutableCount;
 use anyhow::{Context, Result, anyhow, bail};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use futures_util::future::join_all;
@@ -62,6 +63,7 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
         schedules,
         publisher,
         topology,
+        unroutable: UnroutableCount::default(),
     };
     let (mut consumes, mut tasks) = (false, Vec::new());
     for worker in workers {
@@ -104,6 +106,7 @@ fn find(name: &str) -> Result<&'static WorkerDeclaration> {
 /// degraded but stays ready, because a restart would not help.
 fn health(workers: pvt_worker_runtime::Health, dependencies: &Dependencies) -> Health {
     let (mongo, publisher) = (dependencies.mongo.clone(), dependencies.publisher.clone());
+    let unroutable = dependencies.unroutable.clone();
     Health::new()
         .with("workers", Need::Required, move || {
             let workers = workers.snapshot();
@@ -116,6 +119,10 @@ fn health(workers: pvt_worker_runtime::Health, dependencies: &Dependencies) -> H
         .with("mongodb", Need::Optional, move || {
             let mongo = mongo.clone();
             async move { mongo.ping().await.map(|()| None).map_err(|error| error.to_string()) }
+        })
+        .with("unroutable", Need::Optional, move || {
+            let found = unroutable.check();
+            async move { found }
         })
 }
 

@@ -6,8 +6,9 @@
 //! credentials for the handler.
 
 use crate::auth::credentials::Credentials;
-use crate::auth::policy::{Access, Caller, Rule};
+use crate::auth::policy::{Access, Bucket, Caller, Rule};
 use crate::http::client_address::client_address;
+use crate::http::headers;
 use crate::http::problem::{self, Problem, ProblemKind};
 use crate::openapi::schemas::Schemas;
 use crate::openapi::{Operation, Signature};
@@ -15,11 +16,12 @@ use crate::state::SharedApp;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// A handler of one method, with its rule and its description.
 pub(crate) struct Endpoint {
@@ -130,10 +132,27 @@ impl Endpoint {
         for (status, example) in &description.examples {
             operation = operation.shows(*status, example);
         }
+        if self.refuses_unknown_parameters(&operation) {
+            operation = operation.problems([problem::INVALID_QUERY]);
+        }
         match description.about {
             Some(words) => operation.about(words),
             None => operation,
         }
+    }
+
+    /// Whether a parameter of the query that the operation does not have is refused: a mistyped `dry_run` would carry
+    /// out the change, a mistyped filter list everything. Others than a list may be opened by links to which a mail
+    /// program adds parameters, and the address of a webhook is configured elsewhere.
+    fn refuses_unknown_parameters(&self, operation: &Operation) -> bool {
+        let is_list = operation.query_names().any(|name| name == "limit");
+        (self.method != Method::GET || is_list) && self.rule.bucket != Bucket::Unlimited
+    }
+
+    /// The parameters to which the query is held, if it is held to any.
+    fn known_parameters(&self, path: &'static str, schemas: &mut Schemas) -> Option<Arc<[String]>> {
+        let operation = self.operation(path, schemas);
+        self.refuses_unknown_parameters(&operation).then(|| operation.query_names().map(str::to_owned).collect())
     }
 }
 
@@ -159,11 +178,15 @@ pub(crate) fn at<const N: usize>(path: &'static str, methods: [Endpoint; N]) -> 
 
 /// The router of these routes, each behind its guard.
 pub(crate) fn assemble(app: &SharedApp, routes: Vec<Route>) -> Router {
-    let guarded = |guarded: Endpoint| {
-        guarded.handler.route_layer(from_fn_with_state(AccessLayer { app: app.clone(), rule: guarded.rule }, guard))
+    let mut schemas = Schemas::new();
+    let mut guarded = |path: &'static str, endpoint: Endpoint| {
+        let parameters = endpoint.known_parameters(path, &mut schemas);
+        let layer = AccessLayer { app: app.clone(), rule: endpoint.rule, parameters };
+        endpoint.handler.route_layer(from_fn_with_state(layer, guard))
     };
     let router = routes.into_iter().fold(Router::new(), |router, route| {
-        router.route(route.path, route.methods.into_iter().map(guarded).fold(MethodRouter::new(), MethodRouter::merge))
+        let methods = route.methods.into_iter().map(|endpoint| guarded(route.path, endpoint));
+        router.route(route.path, methods.fold(MethodRouter::new(), MethodRouter::merge))
     });
     router.with_state(app.clone())
 }
@@ -173,9 +196,15 @@ pub(crate) fn assemble(app: &SharedApp, routes: Vec<Route>) -> Router {
 struct AccessLayer {
     app: SharedApp,
     rule: Rule,
+    /// The parameters that the query may have; any, if it is not held to these.
+    parameters: Option<Arc<[String]>>,
 }
 
-async fn guard(State(AccessLayer { app, rule }): State<AccessLayer>, mut request: Request, next: Next) -> Response {
+async fn guard(
+    State(AccessLayer { app, rule, parameters }): State<AccessLayer>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let address = client_address(request.extensions(), request.headers(), &app.proxies);
     let credentials = if rule.access == Access::Open {
         Ok(Credentials::NONE)
@@ -188,7 +217,12 @@ async fn guard(State(AccessLayer { app, rule }): State<AccessLayer>, mut request
         Ok(counted) => counted,
         Err(refused) => return refused.into_response(),
     };
-    let mut response = match credentials.and_then(|credentials| authorize(rule, credentials)) {
+    let admitted = credentials.and_then(|credentials| authorize(rule, credentials));
+    let admitted = admitted.and_then(|credentials| match &parameters {
+        Some(known) => check_parameters(request.uri(), known).map(|()| credentials),
+        None => Ok(credentials),
+    });
+    let mut response = match admitted {
         Ok(credentials) => {
             request.extensions_mut().insert(credentials);
             next.run(request).await
@@ -197,6 +231,22 @@ async fn guard(State(AccessLayer { app, rule }): State<AccessLayer>, mut request
     };
     counted.write_to(response.headers_mut());
     response
+}
+
+/// Refuses a query with a parameter that is not `known`, and names it.
+fn check_parameters(uri: &Uri, known: &[String]) -> Result<(), Problem> {
+    let names: Vec<(String, String)> = headers::query(uri)?;
+    // Clients may add `wait` at every address of a booking, also where nothing is waited for.
+    let is_known = |name: &String| name == "wait" || known.contains(name);
+    let Some((unknown, _)) = names.into_iter().find(|(name, _)| !is_known(name)) else { return Ok(()) };
+    let known = match known {
+        [] => "none".to_owned(),
+        known => known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+    };
+    Err(Problem::new(
+        problem::INVALID_QUERY,
+        format!("`{unknown}` is no parameter of this operation, which takes {known}."),
+    ))
 }
 
 fn authorize(rule: Rule, credentials: Credentials) -> Result<Credentials, Problem> {

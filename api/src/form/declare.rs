@@ -135,10 +135,10 @@ impl FormSchema {
         }
         if presence.is_required() {
             self.required.push(name);
-            self.properties.insert(name.to_owned(), schema.to_value());
-        } else {
-            self.properties.insert(name.to_owned(), json!({ "oneOf": [schema, { "type": "null" }] }));
         }
+        let schema =
+            if presence.is_nullable() { json!({ "oneOf": [schema, { "type": "null" }] }) } else { schema.to_value() };
+        self.properties.insert(name.to_owned(), schema);
     }
 
     /// Adds an object that is accepted.

@@ -18,9 +18,9 @@ pub(crate) type Members<'a> = Vec<(Cow<'a, str>, Node<'a>)>;
 pub(crate) enum Node<'a> {
     Null,
     Bool(bool),
-    /// A whole number.
+    /// A whole number, in any spelling: `2`, `2.0`, `2e0`. JSON and its schemas do not distinguish them.
     Int(i128),
-    /// Any other number.
+    /// Any other number, and one that is too large to be read exactly.
     Float(f64),
     Text(Cow<'a, str>),
     List(Vec<Node<'a>>),
@@ -100,7 +100,9 @@ impl<'de> Visitor<'de> for DepthLimit {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Node<'de>, E> {
-        Ok(Node::Float(value))
+        /// 2^52: below it, a number that was rounded when it was parsed never becomes another whole one.
+        const EXACT: f64 = 4_503_599_627_370_496.0;
+        Ok(if value.fract() == 0.0 && value.abs() < EXACT { Node::Int(value as i128) } else { Node::Float(value) })
     }
 
     fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Node<'de>, E> {
@@ -186,6 +188,19 @@ mod tests {
         );
         assert!(matches!(&members[1].1, Node::Text(Cow::Borrowed("x"))));
         assert!(matches!(&members[2].1, Node::Text(Cow::Owned(text)) if text == "é"));
+    }
+
+    #[test]
+    fn whole_numbers_are_read_in_any_spelling() {
+        let number = |text: &'static str| parse(text.as_bytes()).unwrap();
+        for spelling in ["200", "200.0", "2e2", "2.00E+2", "20000e-2"] {
+            assert_eq!(number(spelling), Node::Int(200), "{spelling}");
+        }
+        assert_eq!(number("-0.0"), Node::Int(0));
+        assert_eq!(number("1234567890.0"), Node::Int(1_234_567_890));
+        assert_eq!(number("2.5"), Node::Float(2.5));
+        assert!(matches!(number("9007199254740993.0"), Node::Float(_)), "it may have been rounded");
+        assert!(matches!(number("1e300"), Node::Float(_)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::reader::{Fields, Reader};
 use super::types::FieldType;
 use schemars::{Schema, SchemaGenerator, json_schema};
+use std::fmt::Display;
 
 /// A field of a form: its type, and what it means when it is missing.
 pub(crate) trait Presence: Sized {
@@ -18,6 +19,16 @@ pub(crate) trait Presence: Sized {
     /// Whether the schema says that it must be there.
     fn is_required(&self) -> bool {
         false
+    }
+
+    /// Whether the schema says that it may be `null`.
+    fn is_nullable(&self) -> bool {
+        !self.is_required()
+    }
+
+    /// The same, but `null` is a violation: a change clears what `null` stands for, and this cannot be cleared.
+    fn not_null(self) -> NotNull<Self> {
+        NotNull(self)
     }
 
     /// The same, but unreadable values leave a gap instead of no form at all: rules can still be checked.
@@ -46,9 +57,19 @@ pub(crate) fn optional<T: FieldType>(inner: T) -> Optional<T> {
     Optional(inner)
 }
 
+/// As [`optional`], of what says who requests something, not what: two requests that differ in it are the same.
+pub(crate) fn credential<T: FieldType>(inner: T) -> Credential<T> {
+    Credential(inner)
+}
+
 /// A field that may be missing or `null`, and then has its type's default.
-pub(crate) fn defaulted<T: FieldType<Value: Default>>(inner: T) -> Defaulted<T> {
+pub(crate) fn defaulted<T: FieldType<Value: Default + PartialEq>>(inner: T) -> Defaulted<T> {
     Defaulted(inner)
+}
+
+/// As [`defaulted`], where the default is mostly written out, so that the canonical form has it.
+pub(crate) fn spelled_out<T: FieldType<Value: Default + Display>>(inner: T) -> SpelledOut<T> {
+    SpelledOut(inner)
 }
 
 /// A field that must be there if `condition` holds, whatever the schema says.
@@ -102,6 +123,22 @@ impl<T: FieldType> Presence for Optional<T> {
     type Value = Option<T::Value>;
 
     fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<Option<T::Value>> {
+        Some(reader.optional(fields, key).and_then(|field| self.0.read(field, reader)))
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        self.0.schema(generator)
+    }
+}
+
+/// See [`credential`].
+pub(crate) struct Credential<T>(T);
+
+impl<T: FieldType> Presence for Credential<T> {
+    type Value = Option<T::Value>;
+
+    fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<Option<T::Value>> {
+        reader.leave_out(fields, key);
         Some(fields.optional(key).and_then(|field| self.0.read(field, reader)))
     }
 
@@ -113,11 +150,35 @@ impl<T: FieldType> Presence for Optional<T> {
 /// See [`defaulted`].
 pub(crate) struct Defaulted<T>(T);
 
-impl<T: FieldType<Value: Default>> Presence for Defaulted<T> {
+impl<T: FieldType<Value: Default + PartialEq>> Presence for Defaulted<T> {
     type Value = T::Value;
 
     fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<T::Value> {
-        Some(fields.optional(key).and_then(|field| self.0.read(field, reader)).unwrap_or_default())
+        let value = fields.optional(key).and_then(|field| self.0.read(field, reader)).unwrap_or_default();
+        if value == T::Value::default() {
+            reader.leave_out(fields, key);
+        }
+        Some(value)
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        self.0.schema(generator)
+    }
+}
+
+/// See [`spelled_out`].
+pub(crate) struct SpelledOut<T>(T);
+
+impl<T: FieldType<Value: Default + Display>> Presence for SpelledOut<T> {
+    type Value = T::Value;
+
+    fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<T::Value> {
+        let Some(field) = fields.optional(key) else {
+            let default = T::Value::default();
+            reader.fill_in(fields, key, &default.to_string());
+            return Some(default);
+        };
+        Some(self.0.read(field, reader).unwrap_or_default())
     }
 
     fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
@@ -135,7 +196,7 @@ impl<T: FieldType> Presence for RequiredIf<T> {
     type Value = Option<T::Value>;
 
     fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<Option<T::Value>> {
-        let field = if self.condition { reader.required(fields, key) } else { fields.optional(key) };
+        let field = if self.condition { reader.required(fields, key) } else { reader.optional(fields, key) };
         Some(field.and_then(|field| self.inner.read(field, reader)))
     }
 
@@ -154,7 +215,7 @@ impl<T: FieldType> Presence for ReportedIf<T> {
     type Value = Option<T::Value>;
 
     fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<Option<T::Value>> {
-        Some(fields.optional(key).and_then(|field| self.inner.read(field, reader)))
+        Some(reader.optional(fields, key).and_then(|field| self.inner.read(field, reader)))
     }
 
     fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
@@ -204,6 +265,33 @@ impl<T: FieldType> Presence for Patch<T> {
     }
 }
 
+/// See [`Presence::not_null`].
+pub(crate) struct NotNull<P>(P);
+
+impl<P: Presence> Presence for NotNull<P> {
+    type Value = P::Value;
+
+    fn read(&self, fields: Fields<'_, '_, '_>, key: &'static str, reader: &mut Reader) -> Option<P::Value> {
+        let value = self.0.read(fields, key, reader);
+        if fields.has(key) && fields.optional(key).is_none() {
+            reader.refuse_null(fields, key);
+        }
+        value
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        self.0.schema(generator)
+    }
+
+    fn is_required(&self) -> bool {
+        self.0.is_required()
+    }
+
+    fn is_nullable(&self) -> bool {
+        false
+    }
+}
+
 /// See [`Presence::lenient`].
 pub(crate) struct Lenient<P>(P);
 
@@ -220,6 +308,10 @@ impl<P: Presence> Presence for Lenient<P> {
 
     fn is_required(&self) -> bool {
         self.0.is_required()
+    }
+
+    fn is_nullable(&self) -> bool {
+        self.0.is_nullable()
     }
 }
 
@@ -245,5 +337,9 @@ impl<P: Presence> Presence for AfterMissing<P> {
 
     fn is_required(&self) -> bool {
         self.inner.is_required()
+    }
+
+    fn is_nullable(&self) -> bool {
+        self.inner.is_nullable()
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Messages never repeat a value: it may be a guest's data.
 
+use crate::form::fingerprint::{Fingerprints, Respelling};
 use crate::form::json::{Members, Node};
 use crate::http::problem::MAX_ERRORS;
 use pvt_domain::intake::FieldError;
@@ -47,10 +48,11 @@ pub(crate) struct Field<'n, 'a, 'p> {
     at: Pointer<'p>,
 }
 
-/// The violations found so far.
+/// The violations found so far, and where the body is not in its canonical form.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     violations: Vec<FieldError>,
+    respellings: Vec<Respelling>,
 }
 
 impl Reader {
@@ -59,10 +61,56 @@ impl Reader {
         self.violations
     }
 
+    /// The fingerprints of the body, whose root is `node`.
+    pub(crate) fn fingerprints(&self, node: &Node<'_>) -> Fingerprints {
+        Fingerprints::of(node, &self.respellings)
+    }
+
+    /// Notes that a text means the same as `canonical`.
+    pub(crate) fn respell(&mut self, field: Field<'_, '_, '_>, canonical: String) {
+        if !matches!(field.node, Node::Text(text) if *text == canonical) {
+            self.respellings.push(Respelling::text(&field.at, canonical));
+        }
+    }
+
+    /// Notes that the member `key` means the same as a missing one.
+    pub(crate) fn leave_out(&mut self, fields: Fields<'_, '_, '_>, key: &str) {
+        if fields.has(key) {
+            self.respellings.push(Respelling::left_out(&Pointer::Key(fields.at, key)));
+        }
+    }
+
+    /// Notes that a missing member `key` means the same as this text.
+    pub(crate) fn fill_in(&mut self, fields: Fields<'_, '_, '_>, key: &str, canonical: &str) {
+        self.respellings.push(Respelling::text(&Pointer::Key(fields.at, key), canonical.to_owned()));
+    }
+
+    /// A member that may be missing; `null` means the same.
+    pub(crate) fn optional<'n, 'a, 'p>(
+        &mut self,
+        fields: Fields<'n, 'a, 'p>,
+        key: &'p str,
+    ) -> Option<Field<'n, 'a, 'p>> {
+        let found = fields.optional(key);
+        if found.is_none() {
+            self.leave_out(fields, key);
+        }
+        found
+    }
+
     /// Reports a violation. Beyond what a problem lists, more would only cost memory.
     pub(crate) fn violation(&mut self, at: &Pointer<'_>, code: &'static str, message: impl Into<String>) {
         if self.violations.len() < MAX_ERRORS {
             self.violations.push(FieldError::new(at.pointer(), code, message));
+        }
+    }
+
+    /// Reports that the member `key` is `null`, unless it is reported as missing.
+    pub(crate) fn refuse_null(&mut self, fields: Fields<'_, '_, '_>, key: &str) {
+        let at = Pointer::Key(fields.at, key);
+        let pointer = at.pointer();
+        if !self.violations.iter().any(|known| known.pointer == pointer) {
+            self.violation(&at, "null_not_allowed", "must not be null; leave it out to keep it as it is");
         }
     }
 

@@ -8,9 +8,11 @@ use chrono::NaiveDate;
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::check::{MAX_ID_BYTES, MAX_NIGHTLY};
 use pvt_domain::money::{Currency, Money};
+use pvt_domain::people::text::normal;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 
@@ -39,6 +41,14 @@ pub(crate) trait FieldType: Sized {
         Self::Value: Default,
     {
         OrDefault(self)
+    }
+
+    /// The same values, of which each is written in one way: any other spelling of it is the same request.
+    fn canonical(self) -> Canonical<Self>
+    where
+        Self::Value: Display,
+    {
+        Canonical(self)
     }
 
     /// Only values that `check` accepts.
@@ -82,28 +92,32 @@ pub(crate) fn value<T>(
     parsed(move |text| parse(text).ok_or_else(|| ("invalid_value", format!("must be {expected}").into())))
 }
 
-/// A text for people: 1 to `most` characters, not blank, without the control characters that `is_forbidden`.
-fn readable(
-    code: &'static str,
-    most: usize,
-    is_forbidden: fn(char) -> bool,
-) -> Text<impl Fn(&str) -> Result<String, Refusal>> {
+/// A text for people, in its stored form; the rules of the domain check it.
+pub(crate) fn trimmed(least: usize, most: usize) -> impl FieldType<Value = String> {
+    parsed(|text| Ok(normal(text).into_owned())).length(least, most).canonical()
+}
+
+/// A text for people, in its stored form: 1 to `most` characters, not blank, without the control characters that
+/// `is_forbidden`.
+fn readable(code: &'static str, most: usize, is_forbidden: fn(char) -> bool) -> impl FieldType<Value = String> {
     parsed(move |text: &str| {
-        if text.trim().is_empty() || text.chars().count() > most || text.chars().any(is_forbidden) {
+        let text = normal(text);
+        if text.is_empty() || text.chars().count() > most || text.chars().any(is_forbidden) {
             return refusal(code, format!("1 to {most} characters, no control characters"));
         }
-        Ok(text.to_owned())
+        Ok(text.into_owned())
     })
     .length(1, most)
+    .canonical()
 }
 
 /// A text of several lines for people; `code` is the violation of any other.
-pub(crate) fn free_text(code: &'static str) -> Text<impl Fn(&str) -> Result<String, Refusal>> {
+pub(crate) fn free_text(code: &'static str) -> impl FieldType<Value = String> {
     readable(code, MAX_FREE_TEXT_CHARS, |c| c.is_control() && c != '\n')
 }
 
 /// A text of one line for people, of at most `most` characters; `code` is the violation of any other.
-pub(crate) fn one_line(code: &'static str, most: usize) -> Text<impl Fn(&str) -> Result<String, Refusal>> {
+pub(crate) fn one_line(code: &'static str, most: usize) -> impl FieldType<Value = String> {
     readable(code, most, char::is_control)
 }
 
@@ -117,8 +131,10 @@ pub(crate) fn date() -> Text<impl Fn(&str) -> Result<NaiveDate, Refusal>> {
 }
 
 /// A booking by its id.
-pub(crate) fn booking_id() -> Text<impl Fn(&str) -> Result<BookingId, Refusal>> {
-    parsed(|text| text.parse().map_err(|_| ("invalid_id", "must be a booking's id, a UUID".into()))).format("uuid")
+pub(crate) fn booking_id() -> impl FieldType<Value = BookingId> {
+    parsed(|text| text.parse().map_err(|_| ("invalid_id", "must be a booking's id, a UUID".into())))
+        .format("uuid")
+        .canonical()
 }
 
 /// The id of a part of the inventory: letters, digits, `.`, `_` and `-`, as the rules of the domain check.
@@ -459,6 +475,23 @@ impl<T: FieldType, U, F: Fn(T::Value) -> U> FieldType for Map<T, F> {
 
     fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
         self.inner.schema(generator)
+    }
+}
+
+/// See [`FieldType::canonical`].
+pub(crate) struct Canonical<T>(T);
+
+impl<T: FieldType<Value: Display>> FieldType for Canonical<T> {
+    type Value = T::Value;
+
+    fn read(&self, field: Field<'_, '_, '_>, reader: &mut Reader) -> Option<T::Value> {
+        let value = self.0.read(field, reader)?;
+        reader.respell(field, value.to_string());
+        Some(value)
+    }
+
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        self.0.schema(generator)
     }
 }
 

@@ -1,8 +1,8 @@
-//! Request bodies: bounded in size and time, before anything is parsed.
+//! Request bodies: bounded in size and time, not compressed, in UTF-8, before anything is parsed.
 
 use crate::form::card_numbers;
 use crate::form::json::{self, Node};
-use crate::http::headers::is_json;
+use crate::http::headers::{declared_charset, is_json};
 use crate::http::problem::{self, Problem};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -13,6 +13,10 @@ use tokio::time::timeout;
 
 /// Largest body, in bytes.
 pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// The coding of a body that is as it is (RFC 9110, 12.5.3).
+const IDENTITY: &str = "identity";
 /// For the whole body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -21,7 +25,7 @@ pub(crate) async fn read_json(headers: &HeaderMap, body: Body) -> Result<Bytes, 
     if !is_json(headers) {
         return Err(problem::UNSUPPORTED_MEDIA_TYPE.into());
     }
-    read(headers, body, MAX_BODY_BYTES).await
+    in_utf8(headers, read(headers, body, MAX_BODY_BYTES).await?)
 }
 
 /// A body that may be missing; what is there must be declared as JSON.
@@ -30,13 +34,39 @@ pub(crate) async fn read_optional_json(headers: &HeaderMap, body: Body) -> Resul
     if bytes.is_empty() {
         return Ok(None);
     }
-    if is_json(headers) { Ok(Some(bytes)) } else { Err(problem::UNSUPPORTED_MEDIA_TYPE.into()) }
+    if is_json(headers) { in_utf8(headers, bytes).map(Some) } else { Err(problem::UNSUPPORTED_MEDIA_TYPE.into()) }
+}
+
+/// The text of JSON, without the byte order mark that some clients send (RFC 8259, 8.1).
+fn in_utf8(headers: &HeaderMap, bytes: Bytes) -> Result<Bytes, Problem> {
+    let refused = |charset: &str| {
+        let kind = problem::UNSUPPORTED_CHARSET;
+        Problem::new(kind, format!("The body is in {charset}. {}", kind.advice))
+    };
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.iter().take(4).any(|byte| *byte == 0) {
+        return Err(refused("UTF-16 or UTF-32"));
+    }
+    // ASCII is the same text in the other charsets that clients declare.
+    match declared_charset(headers) {
+        Some(charset) if !charset.eq_ignore_ascii_case("utf-8") && !bytes.is_ascii() => Err(refused(charset)),
+        _ if bytes.starts_with(BYTE_ORDER_MARK) => Ok(bytes.slice(BYTE_ORDER_MARK.len()..)),
+        _ => Ok(bytes),
+    }
 }
 
 /// The raw bytes, at most `limit` of them.
+///
+/// # Errors
+/// 408, 413, or 415 for a compressed body: its size cannot be known before it is decoded.
 pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
     // The rest of the body is not read, so the connection ends here: a client must not send its next request on it.
     let ends = HeaderValue::from_static("close");
+    let is_coded = |value: &HeaderValue| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(IDENTITY.as_bytes());
+    if headers.get_all(header::CONTENT_ENCODING).iter().any(is_coded) {
+        return Err(Problem::from(problem::UNSUPPORTED_CONTENT_CODING)
+            .with_header(header::ACCEPT_ENCODING, HeaderValue::from_static(IDENTITY))
+            .with_header(header::CONNECTION, ends));
+    }
     let too_large = || {
         Problem::new(problem::PAYLOAD_TOO_LARGE, format!("Send at most {limit} bytes."))
             .with_header(header::CONNECTION, ends.clone())
@@ -90,7 +120,8 @@ async fn collect(body: Body, limit: usize) -> Result<Option<Bytes>, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::{collect, read};
+    use super::{collect, read, read_json};
+    use crate::http::problem::Problem;
     use axum::body::Body;
     use axum::http::{HeaderMap, HeaderValue, header};
     use futures_util::stream;
@@ -111,5 +142,48 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("11"));
         assert_eq!(read(&headers, Body::empty(), 10).await.unwrap_err().code(), "payload_too_large");
+    }
+
+    async fn read_as(content_type: &str, body: &'static [u8]) -> Result<bytes::Bytes, Problem> {
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_str(content_type).unwrap())]);
+        read_json(&headers, Body::from(body)).await
+    }
+
+    #[tokio::test]
+    async fn byte_order_mark_is_no_part_of_the_text() {
+        for (body, text) in [(&b"\xef\xbb\xbf{}"[..], "{}"), (b"{}", "{}"), (b"\xef\xbb\xbf", ""), (b"", "")] {
+            assert_eq!(read_as("application/json", body).await.unwrap(), text);
+        }
+    }
+
+    #[tokio::test]
+    async fn other_charsets_are_named() {
+        for good in ["utf-8", "UTF-8", "\"utf-8\"", "us-ascii", "iso-8859-1", ""] {
+            let content_type = format!("application/json; charset={good}");
+            assert!(read_as(&content_type, b"{}").await.is_ok(), "{good}");
+        }
+        for (content_type, body, name) in [
+            ("application/json; charset=iso-8859-1", &b"\"caf\xe9\""[..], "iso-8859-1"),
+            ("application/json; v=1; Charset=\"windows-1252\"", "\"é\"".as_bytes(), "windows-1252"),
+            ("application/json; charset=<script>", "\"é\"".as_bytes(), "another charset"),
+            ("application/json", b"\xff\xfe{\0}\0", "UTF-16"),
+            ("application/json; charset=utf-16", b"\0{\0}", "UTF-16"),
+        ] {
+            let refused = read_as(content_type, body).await.unwrap_err();
+            assert_eq!(refused.code(), "unsupported_charset", "{content_type}");
+            let document = String::from_utf8(refused.document("r")).unwrap();
+            assert!(document.contains(&format!("The body is in {name}")), "{document}");
+        }
+    }
+
+    #[tokio::test]
+    async fn compressed_bodies_are_refused() {
+        for (coding, refused) in
+            [("gzip", true), ("br", true), ("identity, gzip", true), ("Identity", false), ("identity", false)]
+        {
+            let headers = HeaderMap::from_iter([(header::CONTENT_ENCODING, HeaderValue::from_static(coding))]);
+            let code = read(&headers, Body::from("{}"), 10).await.err().map(|problem| problem.code());
+            assert_eq!(code, refused.then_some("unsupported_content_coding"), "{coding}");
+        }
     }
 }

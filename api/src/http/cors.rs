@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 /// Whether an address takes a method is for its answer to say; axum adds `Allow` only after us.
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
-/// What pages may send, and read beyond the simple headers.
+/// What pages may send: the headers of this API, and those that clients for events and tracing add.
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, content-type, idempotency-key, if-match, if-none-match, prefer, traceparent, x-request-id",
+    "authorization, baggage, cache-control, content-type, idempotency-key, if-match, if-none-match, last-event-id, \
+    prefer, sentry-trace, traceparent, tracestate, x-request-id, x-requested-with",
 );
+/// What pages may read beyond the simple headers.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
     "etag, idempotency-replayed, link, location, preference-applied, ratelimit, ratelimit-policy, retry-after, \
     traceparent, x-request-id",
@@ -98,7 +100,25 @@ mod tests {
         let request = [("origin", "https://app.example.com"), ("access-control-request-method", "GET")];
         let answer = answered(&["https://app.example.com"], &Method::OPTIONS, &request);
         assert_eq!(answer["access-control-allow-methods"], "GET, HEAD, POST, PUT, PATCH, DELETE");
-        assert!(answer["access-control-allow-headers"].to_str().unwrap().contains("idempotency-key"));
+        let allowed: Vec<&str> = answer["access-control-allow-headers"].to_str().unwrap().split(", ").collect();
+        for sent in [
+            "authorization",
+            "baggage",
+            "cache-control",
+            "content-type",
+            "idempotency-key",
+            "if-match",
+            "if-none-match",
+            "last-event-id",
+            "prefer",
+            "sentry-trace",
+            "traceparent",
+            "tracestate",
+            "x-request-id",
+            "x-requested-with",
+        ] {
+            assert!(allowed.contains(&sent), "{sent} is not among {allowed:?}");
+        }
         assert_eq!(answer["access-control-max-age"], "7200");
     }
 }

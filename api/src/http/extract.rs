@@ -7,6 +7,7 @@ use crate::form::declare::RequestForm;
 use crate::form::fingerprint::Fingerprint;
 use crate::form::read_form;
 use crate::http::body::read_json;
+use crate::http::entity_tags::{self, Revisions};
 use crate::http::headers;
 use crate::http::middleware::RequestContext;
 use crate::http::pagination::PageQuery;
@@ -16,7 +17,7 @@ use crate::openapi::{DescribeInput, Operation};
 use crate::state::SharedApp;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use pvt_domain::accounts::UserId;
@@ -42,7 +43,7 @@ macro_rules! no_description {
     };
 }
 
-no_description!(State<SharedApp>, Uri, Parts, RequestContext, Caller);
+no_description!(State<SharedApp>, Uri, Parts, RequestContext, Caller, VerifiedCaller);
 
 /// An id that can stand in a path.
 pub(crate) trait PathParameter: Sized {
@@ -154,6 +155,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
+/// The caller of a route that is open to everyone and shows some of them more. A credential that is not valid, or
+/// cannot be verified now, counts as none: clients send theirs with every request, also when it has expired.
+pub(crate) struct VerifiedCaller(pub(crate) Caller);
+
+impl FromRequestParts<SharedApp> for VerifiedCaller {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Self::Rejection> {
+        let credentials = Credentials::read(app, &parts.headers).await;
+        Ok(Self(credentials.map_or(Caller::Anonymous, |credentials| credentials.caller)))
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for RequestContext {
     type Rejection = std::convert::Infallible;
 
@@ -234,14 +248,14 @@ impl DescribeInput for IdempotencyKey {
     }
 }
 
-/// The revision in `If-Match`, which must be sent.
-pub(crate) struct IfMatch(pub(crate) u32);
+/// The revisions in `If-Match`, which must be sent.
+pub(crate) struct IfMatch(pub(crate) Revisions);
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        headers::if_match(&parts.headers).map(Self)
+        entity_tags::if_match(&parts.headers)?.map(Self).ok_or_else(|| problem::PRECONDITION_REQUIRED.into())
     }
 }
 
@@ -251,14 +265,14 @@ impl DescribeInput for IfMatch {
     }
 }
 
-/// The revision in `If-Match`, which may be sent.
-pub(crate) struct OptionalIfMatch(pub(crate) Option<u32>);
+/// The revisions in `If-Match`, which may be sent; any without it.
+pub(crate) struct OptionalIfMatch(pub(crate) Revisions);
 
 impl<S: Send + Sync> FromRequestParts<S> for OptionalIfMatch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        headers::optional_if_match(&parts.headers).map(Self)
+        entity_tags::if_match(&parts.headers).map(|revisions| Self(revisions.unwrap_or(Revisions::Any)))
     }
 }
 
@@ -317,15 +331,13 @@ impl DescribeInput for PreferredWait {
     }
 }
 
-/// The tags in `If-None-Match`.
-pub(crate) struct IfNoneMatch(Vec<HeaderValue>);
+/// `If-None-Match`, all its values.
+pub(crate) struct IfNoneMatch(HeaderMap);
 
 impl IfNoneMatch {
     /// Whether the caller has what this tag stands for.
     pub(crate) fn holds(&self, etag: &HeaderValue) -> bool {
-        let tags = self.0.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-        let mut tags = tags.map(|tag| tag.trim().trim_start_matches("W/"));
-        tags.any(|tag| tag == "*" || tag.as_bytes() == etag.as_bytes())
+        entity_tags::if_none_match_names(&self.0, etag)
     }
 }
 
@@ -333,7 +345,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IfNoneMatch {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self(parts.headers.get_all(header::IF_NONE_MATCH).iter().cloned().collect()))
+        let values = parts.headers.get_all(header::IF_NONE_MATCH).iter();
+        Ok(Self(values.map(|value| (header::IF_NONE_MATCH, value.clone())).collect()))
     }
 }
 

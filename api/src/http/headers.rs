@@ -15,6 +15,8 @@ pub(crate) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("ide
 pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
+/// Longest name of a charset (RFC 2978).
+const MAX_CHARSET_CHARS: usize = 40;
 /// Longest a request is held.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(30);
 /// How long a command about a stored booking is waited for when nothing is preferred: most are decided in milliseconds.
@@ -32,30 +34,9 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<&str, Problem> {
     }
 }
 
-/// The revision that a change is meant for: `If-Match` with one strong entity tag of ours.
-///
-/// # Errors
-/// 428 without one, 412 for any that cannot be a revision.
-pub(crate) fn if_match(headers: &HeaderMap) -> Result<u32, Problem> {
-    let value = headers.get(header::IF_MATCH).ok_or_else(|| Problem::from(problem::PRECONDITION_REQUIRED))?;
-    let tag = value.to_str().ok().and_then(|text| text.trim().strip_prefix('"')?.strip_suffix('"'));
-    let unreadable = || {
-        Problem::new(
-            problem::PRECONDITION_FAILED,
-            "If-Match takes one ETag as it was answered, with its quotes, for example \"7\".",
-        )
-    };
-    tag.and_then(|tag| tag.parse().ok()).ok_or_else(unreadable)
-}
-
 /// As [`idempotency_key`], where a key may be missing.
 pub(crate) fn optional_idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     if headers.contains_key(IDEMPOTENCY_KEY) { idempotency_key(headers).map(Some) } else { Ok(None) }
-}
-
-/// As [`if_match`], where the revision does not have to be named.
-pub(crate) fn optional_if_match(headers: &HeaderMap) -> Result<Option<u32>, Problem> {
-    if headers.contains_key(header::IF_MATCH) { if_match(headers).map(Some) } else { Ok(None) }
 }
 
 /// How long a command about a stored booking is waited for: as preferred, not at all with `respond-async`, else
@@ -133,9 +114,20 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
             && essence.get(essence.len() - 5..).is_some_and(|end| end.eq_ignore_ascii_case("+json"))
 }
 
+/// The charset that the body is declared to be in; a name that is none is not repeated.
+pub(crate) fn declared_charset(headers: &HeaderMap) -> Option<&str> {
+    let parameters = headers.get(header::CONTENT_TYPE)?.to_str().ok()?.split(';').skip(1);
+    let mut pairs = parameters.filter_map(|parameter| parameter.split_once('='));
+    let (_, charset) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
+    let charset = charset.trim().trim_matches('"');
+    let is_name = charset.len() <= MAX_CHARSET_CHARS
+        && charset.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'));
+    Some(if is_name { charset } else { "another charset" }).filter(|charset| !charset.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{bearer, command_wait, idempotency_key, if_match, is_json, preferred_wait, query_wait};
+    use super::{bearer, command_wait, idempotency_key, is_json, preferred_wait, query_wait};
     use axum::http::{HeaderMap, HeaderName, HeaderValue};
     use std::time::Duration;
 
@@ -154,18 +146,6 @@ mod tests {
         assert_eq!(code(&with("idempotency-key", "clé")), Err("idempotency_key_invalid"));
         assert_eq!(code(&with("idempotency-key", &"x".repeat(256))), Err("idempotency_key_invalid"));
         assert!(code(&with("idempotency-key", &"x".repeat(255))).is_ok());
-    }
-
-    #[test]
-    fn if_match_takes_one_strong_etag() {
-        let read = |headers: &HeaderMap| if_match(headers).map_err(|problem| problem.code());
-        assert_eq!(read(&HeaderMap::new()), Err("precondition_required"));
-        assert_eq!(read(&with("if-match", "\"7\"")), Ok(7));
-        assert!(
-            ["7", "*", "W/\"7\"", "\"x\"", "\"7\", \"8\""]
-                .iter()
-                .all(|bad| read(&with("if-match", bad)) == Err("precondition_failed"))
-        );
     }
 
     #[test]

@@ -90,8 +90,10 @@ problems! {
         "Choose another room type, and send a new request with a new Idempotency-Key.";
     AGE "age" 409 "A guest is too young for the room type"
         "Choose another room type, and send a new request with a new Idempotency-Key.";
-    STATE_CONFLICT "state_conflict" 409 "The booking's state does not allow this"
-        "Look at `current`: the booking may have changed in the meantime.";
+    WRONG_STATUS "wrong_status" 409 "The booking's status does not allow this"
+        "Compare `booking_status` with `needed`, and change the booking first.";
+    CONCURRENT_CHANGE "concurrent_change" 409 "The booking was changed by another request at the same time"
+        "Look at `current`, and decide again.";
     TOO_EARLY "too_early" 409 "It is too early"
         "Check guests in from the day of arrival; mark a no-show after the business day of arrival.";
     TOO_LATE "too_late" 409 "It is too late"
@@ -125,6 +127,10 @@ problems! {
         room.";
     UNKNOWN_STAY "unknown_stay" 409 "There is no such stay"
         "Read the booking again, and name each of its stays once.";
+    WRONG_PROGRESS "wrong_progress" 409 "The guests have arrived or left already, or have not arrived"
+        "Read the booking again: `progress` says how far the guests of each stay are.";
+    UNKNOWN_GUESTS "unknown_guests" 409 "There is no such part of the stay"
+        "Read the booking again, and name beds or a number of guests that the stay has, or the whole private room.";
     REASON_MISSING "reason_missing" 409 "A reason is required"
         "Send a reason.";
     TOO_MANY_CHANGES "too_many_changes" 409 "The booking has been changed too often"
@@ -135,10 +141,17 @@ problems! {
         "Send the change again.";
     PRECONDITION_FAILED "precondition_failed" 412 "The resource has changed"
         "Read it again, and send the change with the new ETag in If-Match.";
+    INVALID_IF_MATCH "invalid_if_match" 412 "If-Match names no revision"
+        "Send the ETag as it was answered, with its quotes and without W/, for example \"7\"; several with commas, or \
+        * for the newest revision.";
     PAYLOAD_TOO_LARGE "payload_too_large" 413 "The body is too large"
         "Send less.";
     UNSUPPORTED_MEDIA_TYPE "unsupported_media_type" 415 "The body is not declared as JSON"
         "Send Content-Type: application/json.";
+    UNSUPPORTED_CHARSET "unsupported_charset" 415 "The body is not in UTF-8"
+        "Encode the body in UTF-8.";
+    UNSUPPORTED_CONTENT_CODING "unsupported_content_coding" 415 "The body is compressed"
+        "Send the body as it is, without Content-Encoding: only identity is accepted.";
     VALIDATION_FAILED "validation_failed" 422 "Some fields are not valid"
         "Correct every field listed in errors and send the request again.";
     IDEMPOTENCY_KEY_REUSED "idempotency_key_reused" 422 "Idempotency-Key was used for another request"

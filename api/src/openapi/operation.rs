@@ -88,6 +88,12 @@ impl Operation {
         self.problems([problem::INVALID_QUERY])
     }
 
+    /// The names of the parameters of the query.
+    pub(crate) fn query_names(&self) -> impl Iterator<Item = &str> {
+        let of_query = self.parameters.iter().filter(|parameter| parameter["in"] == "query");
+        of_query.filter_map(|parameter| parameter["name"].as_str())
+    }
+
     /// Answers with this view and these headers. An answer of one status that may hold one view or another is described
     /// once for each.
     pub(crate) fn answers_view(mut self, status: StatusCode, view: BodySchema, headers: &[&'static str]) -> Self {
@@ -143,6 +149,7 @@ impl Operation {
         self.problems([
             problem::PAYLOAD_TOO_LARGE,
             problem::UNSUPPORTED_MEDIA_TYPE,
+            problem::UNSUPPORTED_CHARSET,
             problem::VALIDATION_FAILED,
             problem::CARD_NUMBER_REFUSED,
         ])
@@ -156,7 +163,7 @@ impl Operation {
     fn takes(mut self, media: &str, schema: Value, example: Value, required: bool) -> Self {
         self.body =
             Some(json!({ "required": required, "content": { media: { "schema": schema, "example": example } } }));
-        self.problems([problem::INVALID_JSON, problem::REQUEST_TIMEOUT])
+        self.problems([problem::INVALID_JSON, problem::REQUEST_TIMEOUT, problem::UNSUPPORTED_CONTENT_CODING])
     }
 
     /// Needs `Idempotency-Key`. Goes after the answers.
@@ -180,16 +187,18 @@ impl Operation {
 
     /// Needs `If-Match`.
     pub(crate) fn if_match(self) -> Self {
-        let words = "The ETag of what was read: the change is meant for this revision.";
+        let words = "The ETag of what was read: the change is meant for this revision. Several are possible, with \
+                     commas; `*` is the newest one. A weak tag (`W/`) matches nothing.";
         self.parameter("header", "If-Match", json!({ "type": "string", "examples": ["\"7\""] }), true, words)
-            .problems([problem::PRECONDITION_REQUIRED, problem::PRECONDITION_FAILED])
+            .problems([problem::PRECONDITION_REQUIRED, problem::PRECONDITION_FAILED, problem::INVALID_IF_MATCH])
     }
 
     /// May have `If-Match`.
     pub(crate) fn may_match(self) -> Self {
-        let words = "The ETag of what was read, if the change is meant for this revision alone.";
+        let words = "The ETag of what was read, if the change is meant for this revision alone; otherwise as with any \
+                     change. A weak tag (`W/`) matches nothing.";
         self.parameter("header", "If-Match", json!({ "type": "string", "examples": ["\"7\""] }), false, words)
-            .problems([problem::PRECONDITION_FAILED])
+            .problems([problem::PRECONDITION_FAILED, problem::INVALID_IF_MATCH])
     }
 
     /// May have `Idempotency-Key`. Goes after the answers.

@@ -62,6 +62,13 @@ fn documented_refusals_match_the_rule() {
 }
 
 #[test]
+fn components_of_health_are_deprecated() {
+    let health = &document()["components"]["schemas"]["Health"];
+    assert_eq!(health["properties"]["components"]["deprecated"], true, "{health}");
+    assert!(health["required"].as_array().unwrap().contains(&json!("components")), "{health}");
+}
+
+#[test]
 fn every_problem_is_documented() {
     let document = document();
     let codes: Vec<&str> = document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]

@@ -1,5 +1,6 @@
 //! Bookings: requests, changes, cancellations, and everything the front desk does with them.
 
+mod advice;
 mod calendar;
 mod cancel;
 mod command_forms;
@@ -172,7 +173,7 @@ fn command(endpoint: Endpoint) -> Endpoint {
 }
 
 fn staff_action(endpoint: Endpoint) -> Endpoint {
-    command(endpoint).problems([problem::STATE_CONFLICT])
+    command(endpoint).problems([problem::WRONG_STATUS, problem::CONCURRENT_CHANGE])
 }
 
 fn modification(endpoint: Endpoint) -> Endpoint {
@@ -182,7 +183,7 @@ fn modification(endpoint: Endpoint) -> Endpoint {
             cancellation fee for the part given up; `dry_run` returns price and fee and changes nothing. Beds, old \
             prices and overrides of restrictions are for staff.",
         )
-        .problems([problem::STATE_CONFLICT, problem::NOT_READY])
+        .problems([problem::WRONG_STATUS, problem::CONCURRENT_CHANGE, problem::NOT_READY])
 }
 
 fn cancellation(endpoint: Endpoint) -> Endpoint {
@@ -191,7 +192,7 @@ fn cancellation(endpoint: Endpoint) -> Endpoint {
             "Releases the beds. Repeated cancellations have no further effect. `dry_run` returns the fee and changes \
             nothing.",
         )
-        .problems([problem::NOT_CANCELLABLE, problem::NOT_READY])
+        .problems([problem::NOT_CANCELLABLE, problem::CONCURRENT_CHANGE, problem::NOT_READY])
 }
 
 fn payment_link() -> Endpoint {

@@ -76,37 +76,36 @@ async fn create(
     let booking = store_call::read(async move { mongo.bookings().find(booking_id).await })
         .await?
         .filter(|booking| caller.is_staff_of(&booking.property_id));
-    if booking.is_none() {
-        let violation = FieldError::new(
-            "/booking_id",
-            "unknown_booking",
-            "there is no such booking at a property of yours, or it is not decided yet",
-        );
-        return Err(Problem::fields(vec![violation]));
+    let refused = match booking.as_ref().map(|booking| booking.guest.mail_address()) {
+        None => Some(("unknown_booking", "there is no such booking at a property of yours, or it is not decided yet")),
+        Some(None) => Some(("no_address", "the guest has no mail address; add one to the booking first")),
+        Some(Some(_)) => None,
+    };
+    if let Some((code, message)) = refused {
+        return Err(Problem::fields(vec![FieldError::new("/booking_id", code, message)]));
     }
     let id = idempotency::notification_id(&caller, &key);
     let (seen, reserved) = app.idempotency.take(id, fingerprint)?;
+    // Repeated, it is sent again: the mail has the id of the first one, so the worker recognises it.
+    let command = SendNotification {
+        notification_id: id,
+        booking_id,
+        kind,
+        actor: caller.actor(),
+        requested_at: Utc::now().into(),
+    };
+    let submission = Submission {
+        command: &command,
+        id,
+        property: "",
+        subject: booking_id.as_uuid(),
+        actor: caller.actor(),
+        context: &context,
+        record: Some((id, fingerprint)),
+    };
+    reserved.keep();
+    submission.send(&app, None).await?;
     let replayed = seen == KeyState::Replayed;
-    if !replayed {
-        let command = SendNotification {
-            notification_id: id,
-            booking_id,
-            kind,
-            actor: caller.actor(),
-            requested_at: Utc::now().into(),
-        };
-        let submission = Submission {
-            command: &command,
-            id,
-            property: "",
-            subject: booking_id.as_uuid(),
-            actor: caller.actor(),
-            context: &context,
-            record: Some((id, fingerprint)),
-        };
-        reserved.keep();
-        submission.send(&app, None).await?;
-    }
     Ok(JsonResponse::new(&QueuedView { id, booking_id, kind, status: "queued" }).replayed(replayed))
 }
 

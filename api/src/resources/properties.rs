@@ -259,6 +259,9 @@ pub(crate) struct PropertyView<'a> {
     summary: Summary<'a>,
     #[schemars(schema_with = "time_of_day")]
     business_day_cutoff: String,
+    /// Until when guests may book the night that begins; after midnight if it is before `business_day_cutoff`.
+    #[schemars(schema_with = "time_of_day")]
+    same_day_until: String,
     locales: &'a [String],
     room_types: Vec<RoomTypeView<'a>>,
     rate_plans: Vec<PlanView<'a>>,
@@ -337,6 +340,7 @@ impl<'a> PropertyView<'a> {
         Self {
             summary: Summary::new(inventory),
             business_day_cutoff: clock(inventory.property.business_day_cutoff),
+            same_day_until: clock(inventory.property.same_day_until),
             locales: &inventory.property.locales,
             room_types: inventory.room_types.iter().map(|room_type| RoomTypeView::new(inventory, room_type)).collect(),
             rate_plans: inventory.rate_plans.iter().map(|plan| PlanView::new(inventory, plan)).collect(),

@@ -9,6 +9,7 @@ use crate::http::problem::{self, Problem};
 use crate::http::response::Shown;
 use crate::read_models::inventory::Lookup;
 use crate::resources::bookings::form::{self, QuoteForm};
+use crate::resources::bookings::refusal;
 use crate::resources::bookings::view::PriceView;
 use crate::resources::properties::change;
 use crate::state::SharedApp;
@@ -16,6 +17,7 @@ use crate::store_call;
 use axum::extract::State;
 use chrono::{Days, Utc};
 use pvt_domain::booking::{Stay, StayRequest};
+use pvt_domain::business_day::{business_date, first_bookable_night};
 use pvt_domain::money::Money;
 use pvt_domain::pricing::price;
 use pvt_domain::rates::quote::Quote;
@@ -81,10 +83,13 @@ async fn create(
     let (mongo, of) = (app.mongo.clone(), property.clone());
     let rates = store_call::read(async move { mongo.rates().of_property(&of).await }).await?;
     let now = Timestamp::from(Utc::now());
-    let today = now.local_date(inventory.property.time_zone);
-    let request = draft.validate(&inventory, today, caller.is_staff_of(&property)).map_err(Problem::fields)?;
-    if !restrictions::check(&rates, &request.rate_plan_id, &request.stays, today).is_empty() {
-        return Err(problem::RESTRICTION.into());
+    let by_staff = caller.is_staff_of(&property);
+    let first_night = first_bookable_night(&inventory.property, now, by_staff);
+    let request = draft.validate(&inventory, first_night, by_staff).map_err(Problem::fields)?;
+    let booked_on = business_date(&inventory.property, now);
+    let violations = restrictions::check(&rates, &request.rate_plan_id, &request.stays, booked_on);
+    if !violations.is_empty() {
+        return Err(refusal::restricted(violations));
     }
     let plan = inventory.rate_plan(&request.rate_plan_id).ok_or_else(|| Problem::from(problem::CLOSED))?;
     let price = price(&inventory, &rates, plan, &request.stays).ok_or_else(|| Problem::from(problem::CLOSED))?;

@@ -48,10 +48,13 @@ struct IndexView {
 
 /// Health of the instance. Its components are for operators: `/readyz?verbose` at their listener.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Health", example = json!({ "status": "up" }))]
+#[schemars(rename = "Health", example = json!({ "status": "up", "components": [] }))]
 struct HealthView {
     #[schemars(schema_with = "state_schema")]
     status: State,
+    /// Always empty, and dropped by the next release: clients of the one before require it.
+    #[schemars(schema_with = "no_components")]
+    components: [(); 0],
 }
 
 /// Status of this instance.
@@ -74,6 +77,10 @@ fn state_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "enum": ["up", "degraded", "down"] })
 }
 
+fn no_components(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": { "type": "object" }, "maxItems": 0, "deprecated": true })
+}
+
 /// `GET /api`.
 async fn index() -> Shown<IndexView> {
     let links = [
@@ -91,7 +98,7 @@ async fn index() -> Shown<IndexView> {
 /// `GET /api/health`: 503 when no booking request could be accepted.
 async fn health(Shared(app): Shared<SharedApp>) -> Either<Shown<HealthView>, JsonResponse<503, HealthView>> {
     let report = app.health.report().await;
-    let view = HealthView { status: report.status };
+    let view = HealthView { status: report.status, components: [] };
     if status_of(&report) == StatusCode::OK {
         Either::This(JsonResponse::new(&view))
     } else {

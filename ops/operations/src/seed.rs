@@ -89,6 +89,7 @@ fn request(random: &mut SmallRng, arrival: NaiveDate, key: &str) -> RequestBooki
         booking_id: BookingId::derive(None, key, &arrival.to_string()),
         client: None,
         fingerprint: arrival.to_string(),
+        fingerprint_as_sent: None,
         property_id: demo::PROPERTY_ID.into(),
         rate_plan_id: "standard".into(),
         source: Source::ALL[random.random_range(0..Source::ALL.len())].1,

@@ -1,4 +1,4 @@
-//! `pvt dead`: dead letters and messages without a route. They are listed with their reasons, shown, replayed to their
+//! `pvt dead`: dead letters and unroutable messages. They are listed with their reasons, shown, replayed to their
 //! original queue, or discarded.
 //!
 //! A dead letter is removed only after the broker has confirmed its copy in the original queue, or after the audit
@@ -18,11 +18,14 @@ use pvt_service::config::Config;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::audit::AuditEntry;
 use pvt_worker_runtime::{HEADER_ERROR_CLASS, HEADER_ERROR_MESSAGE, HEADER_FIRST_FAILED_AT, HEADER_WORKER};
-use reader::{DeadLetter, DeadLetterQueue, DeadLetterReader, Disposition};
+use reader::{DeadLetter, DeadLetterQueue, DeadLetterReader, Disposition, Kept, KeptBecause};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
 use uuid::Uuid;
+
+/// About a message that the AMQP client cannot read.
+const UNREADABLE: &str = "its headers are larger than a frame of AMQP (131,072 bytes): no worker can read it";
 
 /// Lists, replays and discards messages that could not be handled
 #[derive(Debug, Args)]
@@ -31,6 +34,7 @@ use uuid::Uuid;
   pvt dead list --queue emails --json
   pvt dead show 01890000-0000-7000-8000-00000000dead
   pvt dead replay --all --class panic --dry-run
+  pvt dead replay --all --unroutable
   pvt dead discard 01890000-0000-7000-8000-00000000dead --reason 'sent by hand'
 
 Replaying is always safe: a worker recognises a message that it has handled before.")]
@@ -179,28 +183,28 @@ impl Show {
 struct Replay {
     #[command(flatten)]
     selection: Selection,
+    /// Messages without a route instead of dead letters: to the queues that they are bound to, if these exist
+    #[arg(long, conflicts_with = "queue")]
+    unroutable: bool,
 }
 
 impl Replay {
     async fn run(self) -> Result<()> {
         let (selection, config) = (self.selection, settings::ready(&[RabbitMq]).await?);
-        let queues = reader::queues(&broker::topology(&config), selection.queue.as_deref(), false)?;
+        let queues = reader::queues(&broker::topology(&config), selection.queue.as_deref(), self.unroutable)?;
         let mut count = 0_usize;
-        visit(&config, &queues, |queue, dead_letter| {
+        let kept = visit(&config, &queues, |queue, dead_letter| {
             if !selection.includes(dead_letter) {
                 return Disposition::Keep;
             }
             count += 1;
-            terminal::data(format_args!(
-                "{} {} → {}",
-                dead_letter.id,
-                dead_letter.delivery.envelope.kind,
-                queue.label()
-            ));
+            let to = queue.work_queue.as_deref().unwrap_or(&dead_letter.delivery.routing_key);
+            terminal::data(format_args!("{} {} → {to}", dead_letter.id, dead_letter.delivery.envelope.kind));
             if selection.dry_run { Disposition::Keep } else { Disposition::Replay }
         })
         .await?;
-        report(count, if selection.dry_run { "would be replayed" } else { "replayed" })
+        report_kept(count, &kept)?;
+        report(count - kept.len(), if selection.dry_run { "would be replayed" } else { "replayed" })
     }
 }
 
@@ -238,7 +242,7 @@ impl Discard {
         append_audit_entries(&config, &chosen, &self.reason).await?;
         let chosen: HashSet<(Uuid, String)> = chosen.into_iter().map(|(id, _, label)| (id, label)).collect();
         let mut count = 0_usize;
-        visit(&config, &queues, |queue, dead_letter| {
+        let kept = visit(&config, &queues, |queue, dead_letter| {
             if !chosen.contains(&(dead_letter.id, queue.label().to_owned())) {
                 return Disposition::Keep;
             }
@@ -246,7 +250,8 @@ impl Discard {
             Disposition::Discard
         })
         .await?;
-        report(count, "discarded; the audit has the ids and the reason")
+        report_kept(count, &kept)?;
+        report(count - kept.len(), "discarded; the audit has the ids and the reason")
     }
 }
 
@@ -280,12 +285,34 @@ fn report(count: usize, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// Reads the queues and closes the connections whatever happened.
+/// Says which of `count` messages stay, and fails when all of them do.
+fn report_kept(count: usize, kept: &[Kept]) -> Result<()> {
+    for Kept { id, why } in kept {
+        match why {
+            KeptBecause::NoRoute => {
+                terminal::note(format_args!("{id} stays: no queue for it exists, see `pvt topology diff`"));
+            }
+            KeptBecause::Unreadable => {
+                terminal::note(format_args!("{id} stays: {UNREADABLE}; `pvt dead discard {id} --reason …` removes it"));
+            }
+            KeptBecause::Behind => terminal::note(format_args!(
+                "{id} stays: messages that cannot be read are in front of it; discard these first, or try again"
+            )),
+            KeptBecause::Moved => terminal::note(format_args!("{id} stays: its queue changed meanwhile, try again")),
+        }
+    }
+    if count > 0 && kept.len() == count {
+        return Err(OperationError::TryLater("all of them stay where they are".to_owned()).into());
+    }
+    Ok(())
+}
+
+/// Reads the queues and closes the connections whatever happened; the messages that could not be replayed or discarded.
 async fn visit(
     config: &Config,
     queues: &[DeadLetterQueue],
     decide: impl FnMut(&DeadLetterQueue, &DeadLetter) -> Disposition,
-) -> Result<()> {
+) -> Result<Vec<Kept>> {
     let reader = DeadLetterReader::open(config, queues).await?;
     let outcome = reader.visit(queues, decide).await;
     reader.close().await;
@@ -305,7 +332,8 @@ fn describe(queue: &DeadLetterQueue, dead_letter: &DeadLetter) -> Value {
         "queue": queue.label(),
         "type": envelope.kind,
         "class": if queue.work_queue.is_some() { class_of(dead_letter) } else { "unroutable" },
-        "message": envelope.header(HEADER_ERROR_MESSAGE),
+        "message": envelope.header(HEADER_ERROR_MESSAGE).or(dead_letter.unreadable.then_some(UNREADABLE)),
+        "routing_key": dead_letter.delivery.routing_key,
         "worker": envelope.header(HEADER_WORKER),
         "attempt": envelope.attempt,
         "first_failed_at": envelope.header(HEADER_FIRST_FAILED_AT),

@@ -129,7 +129,7 @@ async fn demonstration_accounts(config: &Config) -> Finding {
         let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt doctor").await?;
         let mut active = Vec::new();
         for account in &ACCOUNTS {
-            let Some(email) = Email::parse(account.email) else { continue };
+            let Ok(email) = Email::parse(account.email) else { continue };
             let found = mongo.users().find_by_email(&email).await?;
             active.extend(found.filter(|user| user.disabled_at.is_none()).map(|_| account.email));
         }
@@ -177,8 +177,9 @@ async fn rabbitmq(config: &Config) -> Vec<Finding> {
         finding(
             "unroutable messages",
             names(&|role, count| *role == QueueRole::Unroutable && count.is_some_and(|count| count.ready > 0)),
-            "a publisher uses a routing key that no queue is bound to: see `pvt topology diff` and `pvt dead \
-                list --unroutable`",
+            "their queues are missing: `pvt topology apply` declares them, and the worker `scheduler` moves the \
+                messages within seconds; `pvt dead list --unroutable` shows them, a key that no queue is bound to is \
+                a defect of its publisher",
         ),
     ]
 }

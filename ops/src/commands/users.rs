@@ -3,12 +3,13 @@
 use crate::output::Output;
 use crate::reachability::Dependency::MongoDb;
 use crate::settings;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use chrono::Utc;
 use clap::{Args, Subcommand};
 use pvt_domain::accounts::{Email, Profile, Role, User, UserId, check_password};
 use pvt_domain::ids::PropertyId;
 use pvt_domain::intake::FieldError;
+use pvt_domain::people::text::normal;
 use pvt_operations::{OPERATOR, OperationError, terminal};
 use pvt_service::config::Config;
 use pvt_service::passwords;
@@ -101,7 +102,7 @@ impl Create {
     async fn run(self, config: &Config) -> Result<()> {
         let email = read_email(&self.email)?;
         let (role, properties) = read_role(&self.role, &self.property)?;
-        let profile = Profile { name: self.name, locale: self.locale };
+        let profile = Profile { name: normal(&self.name).into_owned(), locale: self.locale };
         let password = if self.password_stdin { first_line().await? } else { generate_password() };
         let errors = profile.check().into_iter().chain(check_password(&password, Some(&email), "/password"));
         let errors: Vec<String> = errors
@@ -161,7 +162,7 @@ async fn connect(config: &Config) -> Result<Mongo> {
 }
 
 fn read_email(text: &str) -> Result<Email> {
-    Email::parse(text).with_context(|| format!("`{text}` is not a mail address"))
+    Email::parse(text).map_err(|why| anyhow!("`{text}` is not a mail address: {why}"))
 }
 
 /// The role by its name. Staff need properties, and no other role has any.

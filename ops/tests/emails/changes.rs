@@ -232,6 +232,6 @@ async fn undelivered_mail_goes_to_the_new_address() {
     harness.store_now(&after).await;
     // As a dead letter is replayed.
     let replayed = harness.handle(vec![job(booking_event(&after, 1), 1)]).await;
-    assert_eq!(emitted(&replayed[0]).kind, NotificationKind::BookingConfirmed);
+    assert_eq!(emitted(&replayed[0]).kind, NotificationKind::BookingConfirmed.as_str());
     assert_eq!((harness.message_ids(&before).len(), harness.message_ids(&after).len()), (0, 1));
 }

@@ -61,6 +61,7 @@ fn request(key: u64, room_type: &str, offset: u64, nights: u64, guests: u32) -> 
         booking_id,
         client: None,
         fingerprint: "bench".to_owned(),
+        fingerprint_as_sent: None,
         property_id: demo::PROPERTY_ID.into(),
         rate_plan_id: "standard".into(),
         source: Source::Direct,

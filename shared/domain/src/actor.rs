@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 
+const CLIENT: &str = "client:";
+const USER: &str = "user:";
 const STAFF: &str = "staff:";
+const SCHEDULE: &str = "schedule:";
 
 /// An actor, as it is stored and sent: `guest`, `client:<id>`, `user:<id>`, `staff:<id>`, `system`, `stripe`,
 /// `schedule:<name>`.
@@ -25,12 +28,12 @@ impl Actor {
 
     /// An API client acting for guests.
     pub fn client(id: impl fmt::Display) -> Self {
-        Self(format!("client:{id}").into())
+        Self(format!("{CLIENT}{id}").into())
     }
 
     /// A user acting for themselves.
     pub fn user(id: impl fmt::Display) -> Self {
-        Self(format!("user:{id}").into())
+        Self(format!("{USER}{id}").into())
     }
 
     /// A user or API client with a role at the property.
@@ -40,7 +43,7 @@ impl Actor {
 
     /// A schedule.
     pub fn schedule(name: impl fmt::Display) -> Self {
-        Self(format!("schedule:{name}").into())
+        Self(format!("{SCHEDULE}{name}").into())
     }
 
     /// The text.
@@ -51,6 +54,16 @@ impl Actor {
     /// Whether a member of staff acted, in person or by an API client.
     pub fn is_staff(&self) -> bool {
         self.0.starts_with(STAFF)
+    }
+
+    /// Whether a guest acted, in person or by an API client.
+    pub fn is_guest(&self) -> bool {
+        *self == Self::GUEST || self.0.starts_with(CLIENT) || self.0.starts_with(USER)
+    }
+
+    /// Whether a schedule acted.
+    pub fn is_schedule(&self) -> bool {
+        self.0.starts_with(SCHEDULE)
     }
 }
 
@@ -108,6 +121,7 @@ mod tests {
         ] {
             assert_eq!((&actor, serde_json::to_value(&actor).unwrap()), (&Actor::from(text), text.into()));
             assert_eq!(actor.is_staff(), text == "staff:1");
+            assert_eq!(actor.is_guest(), ["guest", "client:k1", "user:1"].contains(&text));
         }
     }
 

@@ -7,11 +7,12 @@ pub mod history;
 pub mod lifecycle;
 pub mod payment;
 pub mod pending_change;
+mod progress;
 mod revisions;
 
 pub use crate::values::guest::{Guest, Source};
-pub use crate::values::refusal::{Alternative, Rejection};
-pub use crate::values::stay::{BedMove, EarlierBeds, PartyGender, Stay, StayRequest};
+pub use crate::values::refusal::{Alternative, RefusalCause, Rejection, Shortage};
+pub use crate::values::stay::{BedMove, EarlierBeds, PartyGender, Stay, StayProgress, StayRequest};
 pub use calendar::CalendarEntry;
 pub use change_fees::ChangeFees;
 pub use history::{Action, Changes, HistoryEntry};
@@ -48,6 +49,10 @@ pub struct Booking {
     pub source: Source,
     /// Stays.
     pub stays: Vec<Stay>,
+    /// Stays of a booking that goes on, whose guests did not arrive: their beds are released, and what they owe is
+    /// among the change fees.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_shows: Vec<Stay>,
     /// Guest.
     pub guest: Guest,
     /// Price; absent when the request was rejected before it could be priced.
@@ -62,6 +67,9 @@ pub struct Booking {
     /// Reason of a rejection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejection: Option<Rejection>,
+    /// What exactly forbade the request; empty in bookings from before it was stored.
+    #[serde(default, skip_serializing_if = "RefusalCause::is_empty")]
+    pub rejection_cause: RefusalCause,
     /// Offers made with a rejection: at most three.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alternatives: Vec<Alternative>,
@@ -78,7 +86,8 @@ pub struct Booking {
     /// Epoch of the booking's tokens: a token of an earlier one opens nothing.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub token_epoch: u32,
-    /// Fingerprint of the request's body, to detect an idempotency key reused for another request.
+    /// Fingerprint of the request's body, in its canonical form (of earlier versions, as it was sent), to detect an
+    /// idempotency key reused for another request.
     pub fingerprint: String,
     /// When intake accepted the request.
     pub created_at: Timestamp,

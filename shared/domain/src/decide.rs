@@ -28,7 +28,7 @@ pub use preview::preview_modification;
 
 use crate::actor::Actor;
 use crate::block::Block;
-use crate::booking::{Action, BedMove, Booking, HistoryEntry, Rejection, Status};
+use crate::booking::{Action, BedMove, Booking, HistoryEntry, RefusalCause, Rejection, Status};
 use crate::business_day::business_date;
 use crate::events::{BookingEvent, kind_of};
 use crate::grid::OccupancyGrid;
@@ -44,6 +44,12 @@ use uuid::Uuid;
 
 /// Most revisions of one booking, so that its document and its events stay within their limits.
 pub const MAX_REVISIONS: u32 = 400;
+/// Most changes of one booking by its guest, so that the guest cannot use up what the staff need.
+pub const MAX_GUEST_CHANGES: usize = 100;
+/// Revisions that are left to staff: neither a guest nor a reassignment makes one of these.
+const STAFF_REVISIONS: u32 = 100;
+/// Revisions that a booking may have and still be changed by its guest or reassigned.
+pub(crate) const MAX_SHARED_REVISIONS: u32 = MAX_REVISIONS - STAFF_REVISIONS;
 
 /// State that a batch is decided upon.
 #[derive(Debug, Clone, Copy)]
@@ -120,22 +126,22 @@ impl NoRevision {
 }
 
 /// Reason for which a stay cannot be sold, or that this is not known yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum NotSellable {
-    Rejected(Rejection),
+    Rejected(Rejection, RefusalCause),
     Unread,
 }
 
 impl From<Rejection> for NotSellable {
     fn from(rejection: Rejection) -> Self {
-        Self::Rejected(rejection)
+        Self::Rejected(rejection, RefusalCause::default())
     }
 }
 
 impl From<NotSellable> for NoRevision {
     fn from(not_sellable: NotSellable) -> Self {
         match not_sellable {
-            NotSellable::Rejected(rejection) => Self::because(rejection),
+            NotSellable::Rejected(rejection, cause) => Self::with(RefusalDetail::of(rejection).caused_by(cause)),
             NotSellable::Unread => Self::Unread,
         }
     }
@@ -205,12 +211,15 @@ impl Decider<'_> {
         self.journal.grid(property).or_else(|| self.known.grids.get(property))
     }
 
-    /// The business date at a property; the calendar date of UTC for an unknown one.
+    /// The business day that this is at a property.
     fn today(&self, property: &PropertyId) -> NaiveDate {
-        self.grid(property).map_or_else(
-            || self.now.as_datetime().date_naive(),
-            |grid| business_date(&grid.inventory().property, self.now),
-        )
+        self.business_date(property, self.now)
+    }
+
+    /// The business day at a property; the calendar date of UTC for an unknown one.
+    fn business_date(&self, property: &PropertyId, at: Timestamp) -> NaiveDate {
+        self.grid(property)
+            .map_or_else(|| at.as_datetime().date_naive(), |grid| business_date(&grid.inventory().property, at))
     }
 
     /// A refusal stands only on state that was read after the batch began; beds, prices and claims may have changed
@@ -257,6 +266,26 @@ impl Decider<'_> {
         } else {
             NoRevision::Unread
         }
+    }
+
+    /// As [`Self::advance`], unless that would change nothing: then the present revision is the result. A command at
+    /// any revision leaves an entry in any case: delivered again after another change, it would undo that one.
+    fn advance_if_changed(
+        &mut self,
+        changed: Booking,
+        to: Status,
+        (revision, header): (Revision, &CommandHeader),
+    ) -> BookingEvent {
+        let moves_nothing = revision.moved.is_empty() && revision.bed_moves.is_empty();
+        if moves_nothing
+            && header.expected_rev.is_some()
+            && let Some(present) =
+                self.booking(changed.id).filter(|present| present.status == to && **present == changed)
+            && let Some(entry) = present.history.last()
+        {
+            return BookingEvent::of(present, entry);
+        }
+        self.advance(changed, to, revision)
     }
 
     /// Gives the booking its next revision, with status `to` and the changes from the one before.

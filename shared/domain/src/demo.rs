@@ -76,6 +76,7 @@ fn property() -> Property {
         check_in_from: NaiveTime::from_hms_opt(15, 0, 0).unwrap_or_default(),
         check_out_until: NaiveTime::from_hms_opt(11, 0, 0).unwrap_or_default(),
         business_day_cutoff: DEFAULT_CUTOFF,
+        same_day_until: NaiveTime::MIN,
         locales: vec!["fr".to_owned(), "en".to_owned()],
         taxes: vec![
             tax("lodging", "Lodging tax", 35_000, &[]),

@@ -13,6 +13,8 @@ pub struct Cause {
     pub class: &'static str,
     /// The operation of a dependency that failed while its other operations may work.
     pub operation: Option<&'static str>,
+    /// The operation was not called for this message, because of what happened to others.
+    pub not_called: bool,
     /// Description for the operator. Never carries a secret or personal data.
     pub message: String,
 }
@@ -20,7 +22,7 @@ pub struct Cause {
 impl Cause {
     /// A cause of `class`, described by `message`.
     pub fn new(class: &'static str, message: impl fmt::Display) -> Self {
-        Self { class, operation: None, message: message.to_string() }
+        Self { class, operation: None, not_called: false, message: message.to_string() }
     }
 }
 

@@ -55,6 +55,7 @@ pub(crate) fn sample_inventory() -> Inventory {
             check_in_from: NaiveTime::from_hms_opt(15, 0, 0).unwrap(),
             check_out_until: NaiveTime::from_hms_opt(11, 0, 0).unwrap(),
             business_day_cutoff: DEFAULT_CUTOFF,
+            same_day_until: NaiveTime::MIN,
             locales: vec!["fr".to_owned(), "en".to_owned()],
             taxes: vec![
                 tax("lodging", 35_000, &[]),
@@ -86,6 +87,7 @@ pub(crate) fn request(key: &str, stays: Vec<StayRequest>) -> RequestBooking {
         booking_id: BookingId::derive(None, key, "fingerprint"),
         client: None,
         fingerprint: "fingerprint".to_owned(),
+        fingerprint_as_sent: None,
         property_id: "pvt-montreal".into(),
         rate_plan_id: "standard".into(),
         source: Source::Direct,

@@ -20,7 +20,7 @@ pub use attention::{Attention, AttentionItem};
 pub use changes::{LedgerChange, PaymentEventKind};
 pub use entries::{Entry, EntryKind};
 pub use refunds::{InstructionState, RefundInstruction, RefundReason};
-pub use summary::{RefundsDue, Summary};
+pub use summary::{RefundsDue, Summary, TOTALS_VERSION};
 
 use crate::actor::Actor;
 use crate::ids::{BookingId, PropertyId, uuid_text};
@@ -148,6 +148,12 @@ impl Ledger {
         if !self.summary().same_totals_as(&before.summary()) {
             self.totals_rev = self.rev;
         }
+    }
+
+    /// Advances the revision because the rules of the totals changed, and nothing else.
+    pub fn advance_totals_rev(&mut self, now: Timestamp) {
+        self.rev += 1;
+        (self.totals_rev, self.updated_at) = (self.rev, now);
     }
 
     /// Adds a record; returns whether it was new.

@@ -6,7 +6,7 @@ pub mod catalog;
 pub use crate::commands::*;
 pub use crate::events::AnalyticsEvent;
 pub use crate::replies::*;
-pub use crate::values::refusal::{RefusalCode, RefusalDetail};
+pub use crate::values::refusal::{RefusalCause, RefusalCode, RefusalDetail, Shortage};
 pub use crate::wire::{
     CatalogEntry, DecodeError, Decoded, Inbox, MAX_BODY_BYTES, MessageClass, MessageType, decode_body, queues,
 };

@@ -17,15 +17,20 @@ use std::collections::BTreeMap;
 /// overflows.
 pub fn price(inventory: &Inventory, rates: &Rates, plan: &RatePlan, stays: &[StayRequest]) -> Option<Price> {
     let nights = stays.iter().map(|stay| stay_amounts(inventory, rates, plan, stay)).collect::<Option<_>>()?;
-    total_of(inventory, stays, nights)
+    total_of(inventory, stays, nights, 0)
 }
 
 /// The price of these amounts per stay and night, with taxes; `None` when the sum overflows.
-pub fn total_of(inventory: &Inventory, stays: &[StayRequest], nights: Vec<Vec<i64>>) -> Option<Price> {
-    let taxes = taxes(inventory, stays, &nights);
-    let parts = nights.iter().flatten().copied().chain(taxes.iter().map(|tax| tax.amount));
+pub fn total_of(
+    inventory: &Inventory,
+    stays: &[StayRequest],
+    nights: Vec<Vec<i64>>,
+    unused_nights: i64,
+) -> Option<Price> {
+    let taxes = taxes(inventory, stays, &nights, unused_nights);
+    let parts = nights.iter().flatten().copied().chain([unused_nights]).chain(taxes.iter().map(|tax| tax.amount));
     let total = parts.into_iter().try_fold(0_i64, i64::checked_add)?;
-    Some(Price { currency: inventory.property.currency, nights, taxes, total })
+    Some(Price { currency: inventory.property.currency, nights, unused_nights, taxes, total })
 }
 
 /// The amount of each night of one stay, for all its guests, before tax; `None` when the plan does not sell its type.
@@ -51,15 +56,18 @@ pub fn spread(agreed: &Price, stays: &[Nights]) -> Price {
     Price { nights, ..agreed.clone() }
 }
 
-/// The base of a tax is the room amount of its nights, plus the taxes it compounds on.
-fn taxes(inventory: &Inventory, stays: &[StayRequest], amounts: &[Vec<i64>]) -> Vec<TaxLine> {
+/// The base of a tax is the room amount of its nights, plus the taxes it compounds on. Unused nights are taxed as the
+/// first night is: the price does not say which they are.
+fn taxes(inventory: &Inventory, stays: &[StayRequest], amounts: &[Vec<i64>], unused_nights: i64) -> Vec<TaxLine> {
+    let first = stays.iter().map(|stay| stay.arrival).min();
     let mut charged: BTreeMap<&str, i64> = BTreeMap::new();
     let mut lines = Vec::new();
     for rule in &inventory.property.taxes {
         let nights = stays.iter().zip(amounts).flat_map(|(stay, amounts)| stay.nights().iter().zip(amounts));
+        let unused = first.filter(|night| rule.applies_to(*night)).map_or(0, |_| unused_nights);
         let room = nights
             .filter(|(night, _)| rule.applies_to(*night))
-            .fold(0_i64, |sum, (_, amount)| sum.saturating_add(*amount));
+            .fold(unused, |sum, (_, amount)| sum.saturating_add(*amount));
         if room == 0 {
             continue;
         }

@@ -12,5 +12,6 @@ pub(crate) mod price;
 pub(crate) mod property;
 pub(crate) mod rate_plan;
 pub(crate) mod refusal;
+pub(crate) mod restriction;
 pub(crate) mod room;
 pub(crate) mod stay;

@@ -200,6 +200,15 @@ fn events_carry_no_personal_data() {
 }
 
 #[test]
+fn mail_of_a_kind_of_a_later_version_is_passed_on() {
+    let mut body = example(events::NOTIFICATION_SENT);
+    body["kind"] = "room_ready".into();
+    assert_eq!(decode(events::NOTIFICATION_SENT, &body).body, body);
+    let received = AnalyticsEvent::decode(events::NOTIFICATION_SENT, body.to_string().as_bytes()).unwrap();
+    assert!(matches!(received, AnalyticsEvent::Notification(event) if event.kind == "room_ready"));
+}
+
+#[test]
 fn record_that_an_earlier_version_sent_to_stripe_is_read() {
     let body = entry(PAYMENT_RECORD).unwrap().example.as_bytes();
     let moved = StripeCommand::decode(PAYMENT_RECORD, body).unwrap();

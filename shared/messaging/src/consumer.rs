@@ -5,8 +5,9 @@
 
 use crate::acks::Ack;
 use crate::delivery::Delivery;
-use crate::link::{Link, OpenChannels, State};
-use crate::topology::{QueueRole, RetryDelay, Topology};
+use crate::link::{self, Link, OpenChannels, Session, State};
+use crate::queue_depths::is_not_found;
+use crate::topology::{DeclareError, QueueRole, RetryDelay, Topology};
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::Channel;
 use lapin::options::{
@@ -49,26 +50,43 @@ pub enum ConsumeError {
     Closed,
 }
 
+impl From<DeclareError> for ConsumeError {
+    fn from(error: DeclareError) -> Self {
+        match error {
+            DeclareError::Name(name) => Self::Name(name),
+            DeclareError::Broker(error) => Self::Broker(error),
+        }
+    }
+}
+
+impl ConsumeError {
+    /// Whether a message ended the connection, because the client cannot read it: its headers are larger than a frame.
+    /// The broker will deliver it again.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Broker(error) if link::is_unreadable(error))
+    }
+
+    fn is_not_found(&self) -> bool {
+        matches!(self, Self::Broker(error) if is_not_found(error))
+    }
+}
+
 /// Consumers open a channel for each subscription, none with the connection.
 struct NoChannels;
 
 impl OpenChannels for NoChannels {
     type Channels = ();
 
-    async fn open_channels(
-        &self,
-        _connection: &lapin::Connection,
-        _broken: &CancellationToken,
-    ) -> Result<(), lapin::Error> {
+    async fn open_channels(&self, _connection: &lapin::Connection, _broken: &CancellationToken) -> Result<(), String> {
         Ok(())
     }
 }
 
-/// The consuming connection of a process. Cheap to clone.
+/// A consuming connection. Cheap to clone.
 #[derive(Clone)]
 pub struct Subscriber {
     link: Arc<Link<()>>,
-    topology: Topology,
+    pub(crate) topology: Topology,
     retry_queues: Arc<[String]>,
 }
 
@@ -76,12 +94,13 @@ impl Subscriber {
     /// Starts connecting and returns at once. The broker lists the connection as `name`. Must be called within a tokio
     /// runtime.
     pub fn start(amqp_url: &str, topology: Topology, name: &str) -> Self {
-        let link = Link::start(amqp_url, topology.clone(), &format!("{name} consumer"), NoChannels);
+        let link = Link::start(amqp_url, &format!("{name} consumer"), NoChannels);
         let retry_queues = RetryDelay::ALL.iter().map(|delay| topology.retry_exchange(*delay)).collect();
         Self { link: Arc::new(link), topology, retry_queues }
     }
 
-    /// Consumes `queue` (full name) on a fresh channel; at most `prefetch` deliveries are unacknowledged at a time.
+    /// Consumes `queue` (full name) on a fresh channel; at most `prefetch` deliveries are unacknowledged at a time. A
+    /// queue that does not exist is declared first.
     ///
     /// # Errors
     /// When there is no connection, or the broker refuses, within 20 seconds.
@@ -89,6 +108,15 @@ impl Subscriber {
         let queue = short_string(queue)?;
         self.within_timeout(async {
             let channel = self.channel().await?;
+            let subscribed = self.consume(channel, queue.clone(), prefetch, BasicConsumeOptions::default()).await;
+            if !subscribed.as_ref().is_err_and(ConsumeError::is_not_found) {
+                return subscribed;
+            }
+            let channel = self.channel().await?;
+            self.topology.declare_exchanges(&channel).await?;
+            if let Some(missing) = self.topology.queues().into_iter().find(|spec| spec.name == queue.as_str()) {
+                self.topology.declare_queue(&channel, &missing).await?;
+            }
             self.consume(channel, queue, prefetch, BasicConsumeOptions::default()).await
         })
         .await
@@ -149,17 +177,25 @@ impl Subscriber {
         // RabbitMQ docs, "Consumer Acknowledgements": `no_ack` acknowledges by sending. These copies are hints; a lost
         // one is not redelivered.
         let consume_options = BasicConsumeOptions { no_ack: true, exclusive: true, ..Default::default() };
-        self.within_timeout(async {
-            let channel = self.channel().await?;
+        let subscribe = async |channel: Channel| {
             let declared = channel.queue_declare(ShortString::default(), queue_options, FieldTable::default()).await?;
             let name = declared.name().clone();
-            for (exchange, key) in bindings {
+            for (exchange, key) in bindings.clone() {
                 channel
                     .queue_bind(name.clone(), exchange, key, QueueBindOptions::default(), FieldTable::default())
                     .await?;
             }
             let subscription = self.consume(channel, name.clone(), prefetch, consume_options).await?;
             Ok((name.as_str().to_owned(), subscription))
+        };
+        self.within_timeout(async {
+            let subscribed = subscribe(self.channel().await?).await;
+            if !subscribed.as_ref().is_err_and(ConsumeError::is_not_found) {
+                return subscribed;
+            }
+            let channel = self.channel().await?;
+            self.topology.declare_exchanges(&channel).await?;
+            subscribe(channel).await
         })
         .await
     }
@@ -178,7 +214,10 @@ impl Subscriber {
         Ok(Subscription { acker: Acker { channel }, stream, retry_queues: self.retry_queues.clone() })
     }
 
-    async fn within_timeout<T>(&self, work: impl Future<Output = Result<T, ConsumeError>>) -> Result<T, ConsumeError> {
+    pub(crate) async fn within_timeout<T>(
+        &self,
+        work: impl Future<Output = Result<T, ConsumeError>>,
+    ) -> Result<T, ConsumeError> {
         match timeout(SUBSCRIBE_TIMEOUT, Box::pin(work)).await {
             Ok(result) => result,
             Err(_) => Err(match self.link.state() {
@@ -189,12 +228,17 @@ impl Subscriber {
     }
 
     /// A fresh channel. Waits for a connection; the caller bounds the wait.
-    async fn channel(&self) -> Result<Channel, ConsumeError> {
+    pub(crate) async fn channel(&self) -> Result<Channel, ConsumeError> {
+        Ok(self.session().await?.connection.create_channel().await?)
+    }
+
+    /// The live connection. Waits for one; the caller bounds the wait.
+    pub(crate) async fn session(&self) -> Result<Arc<Session<()>>, ConsumeError> {
         let mut changes = self.link.watch();
         loop {
             match self.link.state() {
                 State::Closed => return Err(ConsumeError::Closed),
-                State::Up { session, .. } => return Ok(session.connection.create_channel().await?),
+                State::Up { session, .. } => return Ok(session),
                 State::Down { .. } => changes.changed().await.map_err(|_| ConsumeError::Closed)?,
             }
         }

@@ -3,12 +3,11 @@
 //! Decoding an envelope never fails. Missing or malformed properties are absent here, and the runtime decides what
 //! that means.
 
-use crate::envelope::{Envelope, FIRST_ATTEMPT, HEADER_ACTOR, HEADER_ATTEMPT, HEADER_TRACEPARENT};
+use crate::envelope::Envelope;
 use crate::outgoing::{Outgoing, Target};
 use bytes::Bytes;
 use chrono::DateTime;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use std::borrow::Cow;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -32,6 +31,10 @@ pub struct Delivery {
     /// Came back from a queue of the retry schedule, as the broker noted in its headers. Otherwise the headers that
     /// count attempts are left over from an earlier stay.
     pub is_retry: bool,
+    /// The exchange that it was published to; empty for the default one.
+    pub exchange: String,
+    /// Its routing key.
+    pub routing_key: String,
     /// Envelope; shared with the job while the delivery waits for its acknowledgement.
     pub envelope: Arc<Envelope>,
     /// Body as sent.
@@ -60,6 +63,8 @@ impl Delivery {
             redelivered: raw.redelivered,
             delivery_count,
             is_retry,
+            exchange: raw.exchange.as_str().to_owned(),
+            routing_key: raw.routing_key.as_str().to_owned(),
             envelope: Arc::new(envelope),
             body: Bytes::from(raw.data),
         }
@@ -81,12 +86,8 @@ fn read_headers(headers: &FieldTable, envelope: &mut Envelope) -> u32 {
     let mut delivery_count = 0;
     for (name, value) in headers {
         match name.as_str() {
-            HEADER_ATTEMPT => envelope.attempt = number(value).unwrap_or(FIRST_ATTEMPT).max(FIRST_ATTEMPT),
-            HEADER_TRACEPARENT => envelope.traceparent = text(value),
-            HEADER_ACTOR => envelope.actor = text(value),
             HEADER_DELIVERY_COUNT => delivery_count = number(value).unwrap_or_default(),
-            name if name.starts_with("x-") => {}
-            name => envelope.headers.extend(text(value).map(|value| (Cow::Owned(name.to_owned()), value))),
+            name => envelope.read_header(name, || text(value), || number(value)),
         }
     }
     delivery_count

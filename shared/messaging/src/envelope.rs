@@ -57,6 +57,22 @@ impl Default for Envelope {
 }
 
 impl Envelope {
+    /// Takes a received header, given as text and as a number if it is one.
+    pub(crate) fn read_header(
+        &mut self,
+        name: &str,
+        text: impl FnOnce() -> Option<String>,
+        number: impl FnOnce() -> Option<u32>,
+    ) {
+        match name {
+            HEADER_ATTEMPT => self.attempt = number().unwrap_or(FIRST_ATTEMPT).max(FIRST_ATTEMPT),
+            HEADER_TRACEPARENT => self.traceparent = text(),
+            HEADER_ACTOR => self.actor = text(),
+            name if name.starts_with("x-") => {}
+            name => self.headers.extend(text().map(|value| (Cow::Owned(name.to_owned()), value))),
+        }
+    }
+
     /// The value of a further header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())

@@ -5,9 +5,9 @@
 //! never share a connection, because one that is blocked by a resource alarm stalls its acknowledgements too.
 
 use crate::metrics::{CONNECTED, RECONNECTS};
-use crate::topology::Topology;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures_util::StreamExt as _;
+use lapin::protocol::AMQPErrorKind;
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties, Event};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 
 /// RabbitMQ docs, "Heartbeats": a peer counts as dead after two missed ones. The broker's default is 60 s.
 const HEARTBEAT_SECS: u16 = 10;
-/// From dialling to open channels, including the declaration of the topology.
+/// From dialling to open channels, including the declaration of the topology by a publisher.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// For the TCP handshake alone.
 const DIAL_TIMEOUT_MS: u64 = 5_000;
@@ -38,7 +38,24 @@ const STABLE_AFTER: Duration = Duration::from_secs(5);
 /// lapin reports errors as events, but neither a close by the broker nor a resource alarm: those are polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Opens the channels of a fresh connection.
+/// Whether the error ended no more than a channel (AMQP 0-9-1, "soft errors").
+fn is_soft(error: &lapin::Error) -> bool {
+    matches!(error.kind(), lapin::ErrorKind::ProtocolError(reply) if matches!(reply.kind(), AMQPErrorKind::Soft(_)))
+}
+
+/// AMQP's reply codes for frames that cannot be read: too large, malformed, unexpected.
+const UNREADABLE: [u16; 3] = [501, 502, 505];
+
+/// Whether the client gave the connection up because of what it was sent, such as headers larger than a frame.
+pub(crate) fn is_unreadable(error: &lapin::Error) -> bool {
+    match error.kind() {
+        lapin::ErrorKind::ParsingError(_) => true,
+        lapin::ErrorKind::ProtocolError(reply) => UNREADABLE.contains(&reply.get_id()),
+        _ => false,
+    }
+}
+
+/// Prepares a fresh connection for use.
 pub(crate) trait OpenChannels: Send + Sync + 'static {
     /// The channels that belong to one connection.
     type Channels: Send + Sync + 'static;
@@ -47,7 +64,7 @@ pub(crate) trait OpenChannels: Send + Sync + 'static {
         &self,
         connection: &Connection,
         broken: &CancellationToken,
-    ) -> impl Future<Output = Result<Self::Channels, lapin::Error>> + Send;
+    ) -> impl Future<Output = Result<Self::Channels, String>> + Send;
 }
 
 /// One live connection with its channels.
@@ -91,17 +108,11 @@ pub(crate) struct Link<C> {
 
 impl<C: Send + Sync + 'static> Link<C> {
     /// Starts the supervisor and returns at once, whether or not the broker is reachable.
-    pub(crate) fn start<E: OpenChannels<Channels = C>>(url: &str, topology: Topology, name: &str, opener: E) -> Self {
+    pub(crate) fn start<E: OpenChannels<Channels = C>>(url: &str, name: &str, opener: E) -> Self {
         let (sender, state) = watch::channel(State::Down { since: Instant::now(), failure: None });
         let link = Self { state, closing: CancellationToken::new() };
-        let supervisor = Supervisor {
-            uri: parse(url),
-            topology,
-            name: name.to_owned(),
-            opener,
-            state: sender,
-            closing: link.closing.clone(),
-        };
+        let supervisor =
+            Supervisor { uri: parse(url), name: name.to_owned(), opener, state: sender, closing: link.closing.clone() };
         tokio::spawn(supervisor.run());
         link
     }
@@ -138,9 +149,21 @@ impl<C> Drop for Link<C> {
     }
 }
 
+/// The end of a session.
+struct Ended {
+    reason: String,
+    /// See [`is_unreadable`].
+    unreadable: bool,
+}
+
+impl From<&str> for Ended {
+    fn from(reason: &str) -> Self {
+        Self { reason: reason.to_owned(), unreadable: false }
+    }
+}
+
 struct Supervisor<E: OpenChannels> {
     uri: Result<AMQPUri, String>,
-    topology: Topology,
     name: String,
     opener: E,
     state: watch::Sender<State<E::Channels>>,
@@ -163,12 +186,13 @@ impl<E: OpenChannels> Supervisor<E> {
                     established += 1;
                     info!(connection = %self.name, "connected to broker");
                     let begun = Instant::now();
-                    let Some(reason) = self.serve(Arc::new(session), &connected).await else { break };
-                    if begun.elapsed() >= STABLE_AFTER {
+                    let Some(ended) = self.serve(Arc::new(session), &connected).await else { break };
+                    // The broker is well where a message ended the session, and waiting would only delay its isolation.
+                    if begun.elapsed() >= STABLE_AFTER || ended.unreadable {
                         delays = RECONNECT.build();
                     }
                     self.mark_lost();
-                    reason
+                    ended.reason
                 }
                 Err(reason) => {
                     self.mark_failed(&reason);
@@ -187,15 +211,14 @@ impl<E: OpenChannels> Supervisor<E> {
         self.state.send_replace(State::Closed);
     }
 
-    /// Connects, declares the topology and opens the channels.
+    /// Connects and opens the channels.
     async fn establish(&self) -> Result<Session<E::Channels>, String> {
         let uri = self.uri.clone()?;
         let work = async {
             let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
             let connection = Connection::connect_uri(uri, properties).await.map_err(|error| error.to_string())?;
-            self.declare(&connection).await?;
             let broken = CancellationToken::new();
-            let channels = self.opener.open_channels(&connection, &broken).await.map_err(|error| error.to_string())?;
+            let channels = self.opener.open_channels(&connection, &broken).await?;
             Ok(Session { connection, channels, broken })
         };
         // Boxed: the future of a connection attempt is large and would grow that of the supervisor.
@@ -205,21 +228,8 @@ impl<E: OpenChannels> Supervisor<E> {
         }
     }
 
-    async fn declare(&self, connection: &Connection) -> Result<(), String> {
-        let channel = connection.create_channel().await.map_err(|error| error.to_string())?;
-        match self.topology.declare(&channel).await {
-            Ok(()) => channel.close(200, "declared".into()).await.map_err(|error| error.to_string()),
-            // A restricted user may use a topology that an operator declared without the right to declare it.
-            Err(error) if error.is_access_refused() => {
-                warn!(connection = %self.name, "not permitted to declare the topology, using the existing one");
-                Ok(())
-            }
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
     /// Publishes the session until it breaks; returns the reason, or `None` when the link was closed.
-    async fn serve(&self, session: Arc<Session<E::Channels>>, connected: &metrics::Gauge) -> Option<String> {
+    async fn serve(&self, session: Arc<Session<E::Channels>>, connected: &metrics::Gauge) -> Option<Ended> {
         self.state.send_replace(State::Up { session: session.clone(), blocked_since: None });
         connected.set(1.0);
         let mut events = std::pin::pin!(session.connection.events_listener());
@@ -228,16 +238,22 @@ impl<E: OpenChannels> Supervisor<E> {
         let ended = loop {
             tokio::select! {
                 () = self.closing.cancelled() => break None,
-                () = session.broken.cancelled() => break Some("channel failed".to_owned()),
+                () = session.broken.cancelled() => break Some(Ended::from("channel failed")),
                 event = events.next() => match event {
-                    Some(Event::Error(error)) => break Some(error.to_string()),
+                    // It ended one channel, whose user notices: a queue that is missing, for example.
+                    Some(Event::Error(error)) if is_soft(&error) => {
+                        debug!(connection = %self.name, %error, "channel closed by the broker");
+                    }
+                    Some(Event::Error(error)) => {
+                        break Some(Ended { reason: error.to_string(), unreadable: is_unreadable(&error) });
+                    }
                     Some(_) => {}
-                    None => break Some("event stream ended".to_owned()),
+                    None => break Some(Ended::from("event stream ended")),
                 },
                 _ = tick.tick() => {}
             }
             if !session.connection.status().connected() {
-                break Some("connection closed".to_owned());
+                break Some(Ended::from("connection closed"));
             }
             self.update_blocked(session.connection.status().blocked(), connected);
         };

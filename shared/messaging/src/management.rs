@@ -1,8 +1,13 @@
 //! A client of RabbitMQ's management API: policies, queue figures, and operations of operators and tests.
 //!
-//! No message passes through it. Every request has a timeout, and no error contains the URL, which holds a password.
+//! No work passes through it: it reads messages only where the AMQP client cannot. Every request has a timeout, and no
+//! error contains the URL, which holds a password.
 
+mod queued_message;
+
+use crate::delivery::Delivery;
 use crate::topology::Topology;
+use queued_message::QueuedMessage;
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -74,6 +79,15 @@ pub struct PolicyState {
     pub priority: i64,
     /// Its keys.
     pub definition: Map<String, Value>,
+}
+
+/// A message that was read without a channel.
+#[derive(Debug, Clone)]
+pub struct PeekedMessage {
+    /// Without a delivery tag.
+    pub delivery: Delivery,
+    /// Length of its headers and other properties, as JSON.
+    pub properties_len: usize,
 }
 
 /// One client connection.
@@ -166,6 +180,35 @@ impl Management {
     pub async fn purge(&self, queue: &str) -> Result<(), ManagementError> {
         self.send(Method::DELETE, &["queues", &self.vhost, queue, "contents"], None).await?;
         Ok(())
+    }
+
+    /// The first ready messages of a queue, which stay in it.
+    ///
+    /// # Errors
+    /// When the API is unreachable or refuses.
+    pub async fn peek(&self, queue: &str, count: u32) -> Result<Vec<PeekedMessage>, ManagementError> {
+        self.get_messages(queue, count, "ack_requeue_true").await
+    }
+
+    /// Removes the first ready message of a queue for good and returns it.
+    ///
+    /// # Errors
+    /// When the API is unreachable or refuses.
+    pub async fn take_first(&self, queue: &str) -> Result<Option<PeekedMessage>, ManagementError> {
+        Ok(self.get_messages(queue, 1, "ack_requeue_false").await?.pop())
+    }
+
+    /// Management API, `/api/queues/{vhost}/{name}/get`.
+    async fn get_messages(
+        &self,
+        queue: &str,
+        count: u32,
+        ackmode: &str,
+    ) -> Result<Vec<PeekedMessage>, ManagementError> {
+        let body = json!({ "count": count, "ackmode": ackmode, "encoding": "auto" });
+        let found = self.send(Method::POST, &["queues", &self.vhost, queue, "get"], Some(body)).await?;
+        let messages: Vec<QueuedMessage> = found.json().await?;
+        Ok(messages.into_iter().map(QueuedMessage::read).collect())
     }
 
     /// The client connections. A new one appears after up to five seconds.

@@ -6,5 +6,9 @@ pub const PUBLISH_CONFIRM_SECONDS: &str = "pvt_publish_confirm_duration_seconds"
 pub const PUBLISH_FAILURES: &str = "pvt_publish_failures_total";
 /// Counter: reconnections to the broker. Label `connection`.
 pub const RECONNECTS: &str = "pvt_broker_reconnects_total";
+/// Gauge: messages that were confirmed although they had no route, as last counted.
+pub const UNROUTABLE_MESSAGES: &str = "pvt_unroutable_messages";
+/// Counter: of these, messages that were moved to their queues once these existed again.
+pub const UNROUTABLE_RETURNED: &str = "pvt_unroutable_returned_total";
 /// Gauge: 1 while connected and not blocked by a resource alarm, else 0. Label `connection`.
 pub const CONNECTED: &str = "pvt_broker_connected";

@@ -8,13 +8,13 @@ mod amqp_message;
 mod error;
 mod publish_channel;
 
+pub(crate) use amqp_message::{AmqpMessage, ExchangeNames};
 pub use error::PublishError;
 
 use crate::link::{Link, OpenChannels, State};
 use crate::metrics::{PUBLISH_CONFIRM_SECONDS, PUBLISH_FAILURES};
 use crate::outgoing::Outgoing;
 use crate::topology::Topology;
-use amqp_message::{AmqpMessage, ExchangeNames};
 use publish_channel::{ChunkConfirms, Completion, PublishChannel, Request};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +22,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 /// For one publish: the wait for a connection, the send and the broker's confirm.
 pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,7 +46,26 @@ struct Shared {
     confirm_seconds: metrics::Histogram,
 }
 
-struct ConfirmChannels;
+/// Declares the topology, then opens channels in confirm mode. The publishing connection does so for the whole process:
+/// consumers declare only what they miss.
+struct ConfirmChannels {
+    topology: Topology,
+}
+
+impl ConfirmChannels {
+    async fn declare(&self, connection: &lapin::Connection) -> Result<(), String> {
+        let channel = connection.create_channel().await.map_err(|error| error.to_string())?;
+        match self.topology.declare(&channel).await {
+            Ok(()) => channel.close(200, "declared".into()).await.map_err(|error| error.to_string()),
+            // A restricted user may use a topology that an operator declared without the right to declare it.
+            Err(error) if error.is_access_refused() => {
+                warn!("not permitted to declare the topology, using the existing one");
+                Ok(())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
 
 impl OpenChannels for ConfirmChannels {
     type Channels = Vec<PublishChannel>;
@@ -54,21 +74,22 @@ impl OpenChannels for ConfirmChannels {
         &self,
         connection: &lapin::Connection,
         broken: &CancellationToken,
-    ) -> Result<Vec<PublishChannel>, lapin::Error> {
+    ) -> Result<Vec<PublishChannel>, String> {
+        self.declare(connection).await?;
         let mut channels = Vec::with_capacity(CHANNELS);
         for _ in 0..CHANNELS {
-            channels.push(PublishChannel::open(connection, broken).await?);
+            channels.push(PublishChannel::open(connection, broken).await.map_err(|error| error.to_string())?);
         }
         Ok(channels)
     }
 }
 
 impl Publisher {
-    /// Starts connecting and returns at once; an unreachable broker is retried for ever. The broker lists the
-    /// connection as `name`. Must be called within a tokio runtime.
+    /// Starts connecting and returns at once; an unreachable broker is retried for ever. Every fresh connection
+    /// declares the topology. The broker lists the connection as `name`. Must be called within a tokio runtime.
     pub fn start(amqp_url: &str, topology: Topology, name: &str) -> Self {
         let exchanges = ExchangeNames::of(&topology);
-        let link = Link::start(amqp_url, topology, &format!("{name} publisher"), ConfirmChannels);
+        let link = Link::start(amqp_url, &format!("{name} publisher"), ConfirmChannels { topology });
         let confirm_seconds = metrics::histogram!(PUBLISH_CONFIRM_SECONDS);
         Self { shared: Arc::new(Shared { link, exchanges, next_channel: AtomicUsize::new(0), confirm_seconds }) }
     }
@@ -129,6 +150,15 @@ impl Publisher {
     /// [`PublishError::Invalid`].
     pub fn check(&self, message: &Outgoing) -> Result<(), PublishError> {
         AmqpMessage::new(message, &self.shared.exchanges).map(drop)
+    }
+
+    /// Waits for the connection, at most [`CONFIRM_TIMEOUT`]. The topology is declared by then.
+    ///
+    /// # Errors
+    /// When the broker is unreachable.
+    pub async fn connected(&self) -> Result<(), PublishError> {
+        let connected = timeout_at(Instant::now() + CONFIRM_TIMEOUT, self.channel()).await;
+        connected.unwrap_or(Err(PublishError::Timeout)).map(drop)
     }
 
     /// Whether the connection is up, with all channels open and not blocked by a resource alarm.

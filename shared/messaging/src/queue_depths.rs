@@ -48,7 +48,10 @@ pub async fn queue_depths(
     timeout(TIMEOUT, Box::pin(reading)).await.unwrap_or(Err(ConsumeError::Timeout))
 }
 
-async fn read_depths(connection: &Connection, queues: &[String]) -> Result<Vec<Option<QueueDepth>>, ConsumeError> {
+pub(crate) async fn read_depths(
+    connection: &Connection,
+    queues: &[String],
+) -> Result<Vec<Option<QueueDepth>>, ConsumeError> {
     // `passive` (AMQP 0-9-1, queue.declare) asks for the queue without creating it.
     let options = QueueDeclareOptions { passive: true, durable: true, ..Default::default() };
     let mut channel = connection.create_channel().await?;
@@ -71,6 +74,6 @@ async fn read_depths(connection: &Connection, queues: &[String]) -> Result<Vec<O
     Ok(depths)
 }
 
-fn is_not_found(error: &lapin::Error) -> bool {
+pub(crate) fn is_not_found(error: &lapin::Error) -> bool {
     matches!(error.kind(), lapin::ErrorKind::ProtocolError(reply) if reply.get_id() == NOT_FOUND)
 }

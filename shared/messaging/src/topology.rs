@@ -214,6 +214,17 @@ impl Topology {
         }
     }
 
+    /// The full names of the queues that are bound to this key of an exchange (full name): where its message belongs.
+    pub fn destinations(&self, exchange: &str, key: &str) -> Vec<String> {
+        let is_bound = |queue: &QueueSpec| {
+            queue
+                .bindings
+                .iter()
+                .any(|binding| binding.exchange == exchange && (binding.key == key || binding.key == EVERY_EVENT))
+        };
+        self.queues().into_iter().filter(is_bound).map(|queue| queue.name).collect()
+    }
+
     /// All exchanges.
     pub fn exchanges(&self) -> Vec<ExchangeSpec> {
         let unroutable = self.unroutable_exchange();

@@ -4,7 +4,10 @@
 use lapin::options::{QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use pvt_messaging::management::Management;
-use pvt_messaging::{CONFIRM_TIMEOUT, Outgoing, PublishError, Publisher, RetryDelay, Subscriber, Target, Topology};
+use pvt_messaging::{
+    CONFIRM_TIMEOUT, Outgoing, PublishError, Publisher, RetryDelay, Subscriber, Target, Topology, UnroutableMessages,
+    UnroutablePass,
+};
 use pvt_testkit::TestTopology;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -217,4 +220,171 @@ async fn binding_of_an_earlier_version_is_removed() {
     }
     publisher.close(SOON).await;
     connection.close(200, "done".into()).await.unwrap();
+}
+
+async fn pass_over(unroutable: &UnroutableMessages) -> UnroutablePass {
+    let mut pass = UnroutablePass::default();
+    unroutable.route(&mut pass).await.unwrap();
+    pass
+}
+
+#[tokio::test]
+async fn unroutable_messages_follow_once_all_their_queues_exist() {
+    let topology = topology().await;
+    let url = &topology.urls().amqp;
+    let publisher = Publisher::start(url, Topology::clone(&topology), "test");
+    let subscriber = Subscriber::start(url, Topology::clone(&topology), "test");
+    let unroutable = UnroutableMessages::start(url, Topology::clone(&topology), "test");
+    let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let event = topology
+        .queues()
+        .into_iter()
+        .flat_map(|queue| queue.bindings)
+        .find(|binding| binding.exchange == topology.events_exchange() && binding.key != "#")
+        .unwrap()
+        .key;
+    let both = topology.destinations(&topology.events_exchange(), &event);
+    assert_eq!(both.len(), 2, "the event goes to a queue of its own and to `analytics`");
+    publisher.publish(note(Target::Commands, "no.such.key", Uuid::from_u128(1))).await.unwrap();
+    for queue in both.iter().chain([&topology.name("stripe")]) {
+        channel.queue_delete(queue.as_str().into(), lapin::options::QueueDeleteOptions::default()).await.unwrap();
+    }
+    publisher.publish(note(Target::Events, event, Uuid::from_u128(2)).with_actor("user:1")).await.unwrap();
+    publisher.publish(note(Target::Commands, "payment.refund", Uuid::from_u128(3))).await.unwrap();
+    let pass = |returned, left| UnroutablePass { returned, left };
+    // What a pass leaves returns to the queue some time after its channel was closed.
+    let route = async |left: u32| {
+        let names = [topology.unroutable_queue()];
+        pvt_testkit::eventually("the messages are back", SOON, async || {
+            let depth = pvt_messaging::queue_depths(url, "test", &names).await?;
+            Ok((depth[0].is_some_and(|depth| depth.ready == left)).then_some(()))
+        })
+        .await
+        .unwrap();
+        pass_over(&unroutable).await
+    };
+    assert_eq!(route(3).await, pass(0, 3), "nothing is routable yet");
+
+    let declare = async |queue: &str| {
+        let options = lapin::options::QueueDeclareOptions { durable: true, ..Default::default() };
+        let mut arguments = lapin::types::FieldTable::default();
+        arguments.insert("x-queue-type".into(), lapin::types::AMQPValue::LongString("quorum".into()));
+        channel.queue_declare(queue.into(), options, arguments).await.unwrap();
+    };
+    declare(&both[0]).await;
+    assert_eq!(route(3).await, pass(0, 3), "one of two queues: no copy is made");
+    assert_eq!(channel.queue_purge(both[0].as_str().into(), Default::default()).await.unwrap(), 0);
+    topology.declare(&channel).await.unwrap();
+    assert_eq!(route(3).await, pass(2, 1), "a key that no queue is bound to stays");
+    assert_eq!(route(1).await, pass(0, 1), "nothing went in a circle");
+    for (queue, id) in both.iter().map(|queue| (queue.clone(), 2)).chain([(topology.name("stripe"), 3)]) {
+        let mut subscription = subscriber.subscribe(&queue, 10).await.unwrap();
+        let delivery = tokio::time::timeout(SOON, subscription.next()).await.unwrap().unwrap();
+        assert_eq!((delivery.envelope.id, delivery.routing_key), (Uuid::from_u128(id), queue.clone()));
+        assert_eq!(delivery.envelope.actor.as_deref(), (id == 2).then_some("user:1"));
+        assert!(subscription.try_next().unwrap().is_none(), "{queue} has one copy");
+    }
+    connection.close(200, "done".into()).await.unwrap();
+    unroutable.close(SOON).await;
+    subscriber.close(SOON).await;
+    publisher.close(SOON).await;
+}
+
+/// More than one connection holds at once: those that have no queue hide none behind them.
+#[tokio::test]
+async fn unroutable_message_behind_many_without_a_queue_follows() {
+    let topology = topology().await;
+    let url = &topology.urls().amqp;
+    let publisher = Publisher::start(url, Topology::clone(&topology), "test");
+    let unroutable = UnroutableMessages::start(url, Topology::clone(&topology), "test");
+    let stuck: Vec<Outgoing> =
+        (0..10_001).map(|number| note(Target::Commands, "no.such.key", Uuid::from_u128(number))).collect();
+    publisher.publish_all(&stuck).await.unwrap();
+    publisher.publish(note(Target::Queue, topology.unroutable_queue(), Uuid::from_u128(20_000))).await.unwrap();
+    let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let queue = topology.name("stripe");
+    channel.queue_delete(queue.as_str().into(), lapin::options::QueueDeleteOptions::default()).await.unwrap();
+    publisher.publish(note(Target::Commands, "payment.refund", Uuid::from_u128(20_001))).await.unwrap();
+    topology.declare(&channel).await.unwrap();
+    assert_eq!(pass_over(&unroutable).await, UnroutablePass { returned: 1, left: 10_002 });
+    let depths = pvt_messaging::queue_depths(url, "test", &[queue]).await.unwrap();
+    assert_eq!(depths[0].map(|depth| depth.ready), Some(1));
+    connection.close(200, "done".into()).await.unwrap();
+    unroutable.close(SOON).await;
+    publisher.close(SOON).await;
+}
+
+/// What is in front of a message that cannot be read follows, once; what is behind it may take more passes.
+#[tokio::test]
+async fn unroutable_messages_beside_an_unreadable_one_follow_once() {
+    let topology = topology().await;
+    let url = &topology.urls().amqp;
+    let publisher = Publisher::start(url, Topology::clone(&topology), "test");
+    let unroutable = UnroutableMessages::start(url, Topology::clone(&topology), "test");
+    let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let queue = topology.name("stripe");
+    let delete = async || {
+        let options = lapin::options::QueueDeleteOptions::default();
+        channel.queue_delete(queue.as_str().into(), options).await.unwrap();
+    };
+    let publish = async |id| {
+        publisher.publish(note(Target::Commands, "payment.refund", Uuid::from_u128(id))).await.unwrap();
+    };
+    // The first declaration is the publisher's.
+    publish(0).await;
+    delete().await;
+    publish(1).await;
+    publish(2).await;
+    let (_, full) = pvt_testkit::properties_that_fill_a_frame("note.take.v1");
+    let exchange = topology.commands_exchange();
+    let options = lapin::options::BasicPublishOptions::default();
+    channel.basic_publish(exchange.as_str().into(), "payment.refund".into(), options, b"{}", full).await.unwrap();
+    publish(3).await;
+    // Read once, it is too large from then on.
+    let management = Management::new(&topology.urls().management, "/").unwrap();
+    assert_eq!(management.peek(&topology.unroutable_queue(), 10).await.unwrap().len(), 4);
+    topology.declare(&channel).await.unwrap();
+    assert!(pass_over(&unroutable).await.returned >= 2, "those in front, at once");
+    // The broker returns what a lost connection held in an order of its own.
+    pvt_testkit::eventually("the one behind follows", SOON, async || {
+        Ok((pass_over(&unroutable).await.left == 1).then_some(()))
+    })
+    .await
+    .unwrap();
+    // A pass right after the one that lost its connection may find the message not returned yet.
+    let unreadable_counted = UnroutablePass { returned: 0, left: 1 };
+    pvt_testkit::eventually("health counts it", SOON, async || {
+        Ok((pass_over(&unroutable).await == unreadable_counted).then_some(()))
+    })
+    .await
+    .unwrap();
+    let depths = pvt_messaging::queue_depths(url, "test", std::slice::from_ref(&queue)).await.unwrap();
+    assert_eq!(depths[0].map(|depth| depth.ready), Some(3), "one copy of each");
+    connection.close(200, "done".into()).await.unwrap();
+    unroutable.close(SOON).await;
+    publisher.close(SOON).await;
+}
+
+#[tokio::test]
+async fn deleted_queue_is_declared_again_by_its_consumer() {
+    let topology = topology().await;
+    let url = &topology.urls().amqp;
+    let subscriber = Subscriber::start(url, Topology::clone(&topology), "test");
+    let publisher = Publisher::start(url, Topology::clone(&topology), "test");
+    let queue = topology.name("stripe");
+    let mut first = subscriber.subscribe(&queue, 10).await.unwrap();
+    let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel.queue_delete(queue.as_str().into(), lapin::options::QueueDeleteOptions::default()).await.unwrap();
+    assert!(tokio::time::timeout(SOON, first.next()).await.unwrap().is_err(), "the stream ends with its queue");
+    let mut again = subscriber.subscribe(&queue, 10).await.unwrap();
+    publisher.publish(note(Target::Commands, "payment.refund", Uuid::from_u128(1))).await.unwrap();
+    let delivery = tokio::time::timeout(SOON, again.next()).await.unwrap().unwrap();
+    assert_eq!(delivery.envelope.id, Uuid::from_u128(1), "its bindings are back, too");
+    connection.close(200, "done".into()).await.unwrap();
+    subscriber.close(SOON).await;
+    publisher.close(SOON).await;
 }

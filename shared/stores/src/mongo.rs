@@ -10,6 +10,7 @@ pub mod bookings;
 pub mod commit;
 pub mod hold_expiries;
 pub mod inventory;
+mod ledger_totals;
 pub mod ledgers;
 pub mod mail_senders;
 pub mod notifications;
@@ -103,7 +104,7 @@ impl Mongo {
         Ok(self.database.drop().await?)
     }
 
-    /// Creates every index; what exists already stays as it is.
+    /// Creates every index and marks ledgers whose totals follow earlier rules; what is up to date stays as it is.
     ///
     /// # Errors
     /// [`StoreError`] when the server refuses.
@@ -132,13 +133,14 @@ impl Mongo {
             self.database.collection::<Document>(collection).create_index(index).await?;
         }
         self.bookings().create_partial_indexes().await?;
+        self.bookings().create_email_index().await?;
         self.mail_senders().create_expiry_index().await?;
         // Collections cannot be created inside a transaction cheaply, so those that a transaction writes exist
         // beforehand.
         for name in [rates::COLLECTION, bookings::COLLECTION, blocks::COLLECTION, commit::CLAIMS] {
             self.create_collection(name).await?;
         }
-        Ok(())
+        ledger_totals::migrate(self).await
     }
 
     async fn create_collection(&self, name: &str) -> Result<(), StoreError> {

@@ -119,6 +119,7 @@ fn event(
         bed_moves: Vec::new(),
         change_released: false,
         price: (status != Status::Rejected).then(|| Price {
+            unused_nights: 0,
             currency: Currency::CAD,
             nights: amounts,
             total: room + tax.amount,
@@ -150,7 +151,7 @@ fn events_of(number: usize, life: &Life) -> Vec<AnalyticsEvent> {
             event_id: booking_id.event_id(1, "mail"),
             booking_id,
             property_id: format!("hostel-{}", life.property).as_str().into(),
-            kind: NotificationKind::BookingConfirmed,
+            kind: NotificationKind::BookingConfirmed.as_str().to_owned(),
             version: 1,
             delivered: true,
             occurred_at: instant(5),

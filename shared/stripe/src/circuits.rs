@@ -52,6 +52,8 @@ pub(crate) struct Circuit {
 struct State {
     /// Unavailable calls since the last answer.
     failures: u32,
+    /// What the last of them failed with.
+    error: Option<StripeError>,
     /// While open: when the next call may find out.
     retry_at: Instant,
     /// Whether such a call is under way.
@@ -72,14 +74,14 @@ pub(crate) struct Pass<'a> {
 impl Circuit {
     fn new(operation: &'static str) -> Self {
         let now = Instant::now();
-        let state = State { failures: 0, retry_at: now, probing: false, moved_at: now, answered_at: None };
+        let state = State { failures: 0, error: None, retry_at: now, probing: false, moved_at: now, answered_at: None };
         Self { operation, in_flight: Semaphore::new(MAX_IN_FLIGHT), state: Mutex::new(state) }
     }
 
     /// Permission to call Stripe now.
     ///
     /// # Errors
-    /// [`StripeError::Unavailable`] while the operation is unavailable, or stalled. Stripe was not called.
+    /// [`StripeError::NotCalled`] while the operation is unavailable, or stalled.
     pub(crate) async fn enter(&self) -> Result<Pass<'_>, StripeError> {
         let permit = loop {
             if let Ok(permit) = self.in_flight.try_acquire() {
@@ -90,22 +92,27 @@ impl Circuit {
                 Ok(Ok(permit)) => break permit,
                 // Others moved meanwhile.
                 _ if self.lock().moved_at + STALLED_AFTER > Instant::now() => {}
-                _ => return Err(self.unavailable("not called: earlier calls wait for their answer")),
+                _ => return Err(self.refusal(None)),
             }
         };
         let now = Instant::now();
         let mut state = self.lock();
         let is_open = state.failures >= FAILURES_TO_OPEN;
         if is_open && (state.probing || now < state.retry_at) {
-            return Err(self.unavailable("not called: earlier calls failed"));
+            return Err(self.refusal(state.error.clone()));
         }
         state.probing |= is_open;
         state.moved_at = now;
         Ok(Pass { circuit: self, probes: is_open, _in_flight: permit })
     }
 
-    fn unavailable(&self, message: &str) -> StripeError {
-        StripeError::Unavailable { operation: self.operation, message: message.to_owned() }
+    /// A refusal of the class that the last call failed with; without one, calls wait for their answer.
+    fn refusal(&self, last: Option<StripeError>) -> StripeError {
+        let stalled = || {
+            let message = "earlier calls wait for their answer".to_owned();
+            StripeError::Unavailable { operation: self.operation, message }
+        };
+        StripeError::NotCalled(Box::new(last.unwrap_or_else(stalled)))
     }
 
     /// No panic can happen while it is held, so a poisoned lock is still consistent.
@@ -119,13 +126,19 @@ impl Pass<'_> {
     pub(crate) fn report(self, error: Option<&StripeError>) {
         let mut state = self.circuit.lock();
         match error {
-            Some(StripeError::Unavailable { .. } | StripeError::Unauthorized(_)) => {
+            Some(error @ (StripeError::Unavailable { .. } | StripeError::Unauthorized(_))) => {
                 let pause = MIN_PAUSE * 2_u32.pow(state.failures.saturating_sub(FAILURES_TO_OPEN).min(5));
                 state.retry_at = Instant::now() + pause.min(MAX_PAUSE);
                 state.failures = state.failures.saturating_add(1);
+                state.error = Some(error.clone());
             }
             // These do not say whether Stripe does what is asked for.
-            Some(StripeError::RateLimited { .. } | StripeError::Transient(_) | StripeError::Unreadable(_)) => {}
+            Some(
+                StripeError::RateLimited { .. }
+                | StripeError::Transient(_)
+                | StripeError::Unreadable(_)
+                | StripeError::NotCalled(_),
+            ) => {}
             None | Some(StripeError::Refused { .. } | StripeError::Forbidden(_) | StripeError::Idempotency(_)) => {
                 state.failures = 0;
                 state.answered_at = Some(Utc::now());
@@ -161,13 +174,24 @@ mod tests {
         for _ in 0..FAILURES_TO_OPEN {
             fail(&circuit).await;
         }
-        assert!(circuit.enter().await.is_err(), "open");
+        assert_eq!(circuit.enter().await.unwrap_err(), StripeError::NotCalled(Box::new(down())), "open");
         advance(MAX_PAUSE).await;
         let probe = circuit.enter().await.unwrap();
         assert!(circuit.enter().await.is_err(), "one call finds out");
         drop(probe);
         circuit.enter().await.unwrap().report(None);
         circuit.enter().await.unwrap().report(None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn open_circuit_refuses_as_its_last_call_failed() {
+        let circuit = Circuit::new("create_refund");
+        let wrong_key = StripeError::Unauthorized("expired".into());
+        fail(&circuit).await;
+        for _ in 1..FAILURES_TO_OPEN {
+            circuit.enter().await.unwrap().report(Some(&wrong_key));
+        }
+        assert_eq!(circuit.enter().await.unwrap_err(), StripeError::NotCalled(Box::new(wrong_key)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -203,19 +227,36 @@ mod tests {
         assert_eq!(begun.elapsed(), STALLED_AFTER, "the next is refused at once");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn busy_operation_that_goes_on_keeps_others_waiting_only() {
-        let circuit = Arc::new(Circuit::new("create_refund"));
+    /// Ten times as many calls at once as may be in flight, each answered after this time.
+    async fn many_calls(circuit: &Arc<Circuit>, latency: Duration) -> Vec<Result<(), StripeError>> {
         let mut calls = tokio::task::JoinSet::new();
         for _ in 0..10 * MAX_IN_FLIGHT {
             let circuit = circuit.clone();
             calls.spawn(async move {
                 let pass = circuit.enter().await?;
-                sleep(STALLED_AFTER / 2).await;
+                sleep(latency).await;
                 pass.report(None);
-                Ok::<_, StripeError>(())
+                Ok(())
             });
         }
-        assert!(calls.join_all().await.iter().all(Result::is_ok));
+        calls.join_all().await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn busy_operation_that_goes_on_keeps_others_waiting_only() {
+        let circuit = Arc::new(Circuit::new("create_refund"));
+        assert!(many_calls(&circuit, STALLED_AFTER / 2).await.iter().all(Result::is_ok));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_operation_refuses_without_a_call_and_fails_none_that_it_admits() {
+        let circuit = Arc::new(Circuit::new("create_refund"));
+        let calls = many_calls(&circuit, STALLED_AFTER * 5 / 2).await;
+        let (answered, refused): (Vec<_>, Vec<_>) = calls.into_iter().partition(Result::is_ok);
+        assert_eq!((answered.len(), refused.len()), (MAX_IN_FLIGHT, 9 * MAX_IN_FLIGHT));
+        for refusal in refused {
+            assert!(matches!(refusal, Err(StripeError::NotCalled(_))), "{refusal:?}");
+        }
+        assert!(circuit.enter().await.is_ok(), "not open");
     }
 }

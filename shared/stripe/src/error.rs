@@ -47,6 +47,9 @@ pub enum StripeError {
         /// What happened.
         message: String,
     },
+    /// Stripe was not called, because earlier calls of the operation failed like this or wait for their answer.
+    #[error("not called: {0}")]
+    NotCalled(Box<StripeError>),
     /// The key was used before for something else: a defect of ours.
     #[error("the idempotency key cannot be used: {0}")]
     Idempotency(String),
@@ -83,6 +86,7 @@ impl StripeError {
             Self::RateLimited { .. } => "rate_limited",
             Self::Transient(_) => "transient",
             Self::Unavailable { .. } => "unavailable",
+            Self::NotCalled(_) => "not_called",
             Self::Idempotency(_) => "idempotency",
             Self::Unreadable(_) => "unreadable",
         }
@@ -92,6 +96,12 @@ impl StripeError {
 impl From<StripeError> for Failure {
     fn from(error: StripeError) -> Self {
         match &error {
+            StripeError::NotCalled(earlier) => match Self::from(StripeError::clone(earlier)) {
+                Self::Unavailable(cause) => {
+                    Self::Unavailable(Cause { not_called: true, message: error.to_string(), ..cause })
+                }
+                failure => failure,
+            },
             StripeError::Refused { .. } => Self::reject("stripe_refused", error),
             // Every message would fail alike until the key is changed: waiting costs nothing, giving up healthy
             // messages would.
@@ -122,10 +132,15 @@ mod tests {
     fn general_failures_cost_no_attempt_and_name_their_operation() {
         let word = String::from;
         let down = StripeError::Unavailable { operation: "create_refund", message: word("down") };
-        assert!(matches!(Failure::from(down),
-                Failure::Unavailable(cause) if cause.operation == Some("create_refund")));
+        assert!(matches!(Failure::from(down.clone()),
+                Failure::Unavailable(cause) if !cause.not_called && cause.operation == Some("create_refund")));
         assert!(matches!(Failure::from(StripeError::Unauthorized(word("key"))),
                 Failure::Unavailable(cause) if cause.operation.is_some()));
+        let refused = |earlier| Failure::from(StripeError::NotCalled(Box::new(earlier)));
+        assert!(matches!(refused(down),
+                Failure::Unavailable(cause) if cause.not_called && cause.operation == Some("create_refund")));
+        assert!(matches!(refused(StripeError::Unauthorized(word("key"))),
+                Failure::Unavailable(cause) if cause.not_called && cause.class == "stripe_unauthorized"));
         assert!(matches!(Failure::from(StripeError::Forbidden(word("right"))), Failure::Retry(_)));
         assert!(matches!(Failure::from(StripeError::Transient(word("held"))), Failure::Retry(_)));
         assert!(matches!(Failure::from(StripeError::Unreadable(word("odd"))), Failure::Retry(_)));

@@ -1,5 +1,7 @@
 //! In which languages Stripe's pages are to be had.
 
+use pvt_domain::people::language;
+
 /// Stripe chooses by the guest's browser.
 const AUTO: &str = "auto";
 /// Values of a session's `locale` (API reference, "Create a Checkout Session").
@@ -11,9 +13,7 @@ const SPOKEN: [&str; 41] = [
 
 /// The nearest that Stripe has: another one would be refused together with the payment.
 pub(crate) fn nearest(locale: &str) -> &'static str {
-    let locale = locale.replace('_', "-");
-    let spoken = |wanted: &str| SPOKEN.into_iter().find(|spoken| spoken.eq_ignore_ascii_case(wanted));
-    spoken(&locale).or_else(|| spoken(locale.split('-').next().unwrap_or_default())).unwrap_or(AUTO)
+    language::nearest([locale], &SPOKEN).unwrap_or(AUTO)
 }
 
 #[cfg(test)]
@@ -22,9 +22,15 @@ mod tests {
 
     #[test]
     fn a_language_is_better_than_none() {
-        for (wanted, given) in
-            [("fr-CA", "fr-CA"), ("fr_ca", "fr-CA"), ("fr-CH", "fr"), ("en-CA", "en"), ("tlh", "auto"), ("", "auto")]
-        {
+        for (wanted, given) in [
+            ("fr-CA", "fr-CA"),
+            ("fr_ca", "fr-CA"),
+            ("fr-CH", "fr"),
+            ("en-CA", "en"),
+            ("tlh", "auto"),
+            ("", "auto"),
+            ("es-419-u-nu-latn", "es-419"),
+        ] {
             assert_eq!(nearest(wanted), given, "{wanted}");
         }
     }

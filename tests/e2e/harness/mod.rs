@@ -2,6 +2,7 @@
 
 mod client;
 mod expectations;
+mod front_desk;
 mod in_process_workers;
 mod mailbox;
 mod ports;
@@ -12,6 +13,7 @@ mod stripe;
 
 pub(crate) use client::{AcceptedBooking, ApiResponse, Client, booked};
 pub(crate) use expectations::Expectations;
+pub(crate) use front_desk::FrontDesk;
 pub(crate) use in_process_workers::InProcessWorkers;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use program::{Program, pvt};

@@ -52,6 +52,7 @@ impl RivalWriter {
             booking_id: BookingId::derive(None, key, "rival-writer"),
             client: None,
             fingerprint: "rival-writer".into(),
+            fingerprint_as_sent: None,
             property_id: property.into(),
             rate_plan_id: "standard".into(),
             source: Source::Phone,
@@ -61,6 +62,11 @@ impl RivalWriter {
             quote: None,
             override_restrictions: false,
         };
+        self.request(request).await
+    }
+
+    /// Requests this booking.
+    pub(crate) async fn request(&self, request: RequestBooking) -> Result<BookingEvent> {
         self.apply(BookingCommand::Request(Box::new(request))).await
     }
 

@@ -153,6 +153,18 @@ pub fn properties(kind: &str) -> (Uuid, BasicProperties) {
     (id, properties)
 }
 
+/// Properties of a message whose headers fill a frame to a few bytes. Clients can read it once; with the count that the
+/// broker adds when it delivers it again, the frame is too large, and they end the connection.
+pub fn properties_that_fill_a_frame(kind: &str) -> (Uuid, BasicProperties) {
+    const FRAME_BYTES: usize = 131_072;
+    // The frame itself, class and body size, flags, the other properties, the name and type of the header.
+    let overhead = 8 + 12 + 2 + 37 + 17 + 1 + (1 + kind.len()) + 4 + 8 + 5;
+    let (id, properties) = properties(kind);
+    let mut headers = FieldTable::default();
+    headers.insert("padding".into(), AMQPValue::LongString("x".repeat(FRAME_BYTES - overhead - 4).into()));
+    (id, properties.with_headers(headers))
+}
+
 fn queued_message(delivery: lapin::message::Delivery) -> QueuedMessage {
     let properties = &delivery.properties;
     let headers = properties

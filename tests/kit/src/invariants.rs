@@ -9,7 +9,7 @@ use crate::mails::Mail;
 use crate::records::{MartBedNight, MartBooking, Records};
 use chrono::{Days, NaiveDate};
 use pvt_domain::block::{Block, BlockStatus};
-use pvt_domain::booking::{Action, Booking, HistoryEntry, Status, Stay};
+use pvt_domain::booking::{Action, Booking, Changes, HistoryEntry, Status, Stay, StayProgress};
 use pvt_domain::ledger::Summary;
 use pvt_domain::messages::NotificationKind;
 use pvt_stores::mongo::notifications::{Notification, NotificationStatus};
@@ -42,6 +42,7 @@ pub fn violations(records: &Records, mails: &[Mail], expected: &Expected) -> Vec
     pending_bed_nights(records, &mut claimed, &mut wrong);
     claims_match(records, &claimed, &blocked, &mut wrong);
     records.bookings.iter().for_each(|booking| history_is_legal(booking, &mut wrong));
+    records.bookings.iter().for_each(|booking| status_follows_from_stays(booking, &mut wrong));
     records.blocks.iter().for_each(|block| block_is_legal(block, &mut wrong));
     reassignments_match(records, &mut wrong);
     money::ledgers_match(records, &mut wrong);
@@ -242,6 +243,13 @@ fn action_allows(entry: &HistoryEntry) -> bool {
     match entry.action {
         Action::Request => entry.rev == 1 && entry.from == Status::Requested,
         Action::Cancel => entry.from != entry.to && entry.to == Status::Cancelled,
+        // A booking ends when the stays still expected are dropped, after the others have left.
+        Action::Modify if entry.from == Status::CheckedIn && entry.to == Status::CheckedOut => true,
+        // The guest's details are corrected after the stay, too.
+        Action::Modify if !entry.to.is_changeable() => {
+            let corrects = |changes: &Changes| changes.guest && changes.stays.is_empty() && changes.price.is_none();
+            entry.from == entry.to && entry.changes.as_deref().is_some_and(corrects)
+        }
         Action::Modify | Action::HoldChange | Action::ReleaseChange | Action::Assign | Action::Move => {
             entry.from == entry.to && entry.to.holds_beds() && entry.to != Status::CheckedOut
         }
@@ -249,10 +257,35 @@ fn action_allows(entry: &HistoryEntry) -> bool {
         Action::RecordPayment => entry.from == entry.to && entry.to != Status::Rejected,
         Action::Confirm => matches!(entry.from, Status::Held | Status::Expired) && entry.to == Status::Confirmed,
         Action::Expire => entry.from == Status::Held && entry.to == Status::Expired,
+        // Guests of a part of the booking change stays where they do not change its status.
+        Action::CheckIn | Action::CheckOut | Action::NoShow | Action::Reinstate if entry.from == entry.to => {
+            let is_of_part = entry.changes.as_ref().is_some_and(|changes| !changes.stays.is_empty());
+            is_of_part && entry.to.is_changeable()
+        }
         Action::CheckIn => entry.from == Status::Confirmed && entry.to == Status::CheckedIn,
         Action::CheckOut => entry.from == Status::CheckedIn && entry.to == Status::CheckedOut,
-        Action::NoShow => entry.from == Status::Confirmed && entry.to == Status::NoShow,
+        Action::NoShow => {
+            matches!(
+                (entry.from, entry.to),
+                (Status::Confirmed, Status::NoShow) | (Status::CheckedIn, Status::CheckedOut)
+            )
+        }
         Action::Reinstate => entry.from != Status::Confirmed && entry.to == Status::Confirmed,
+    }
+}
+
+/// 5: the status is the one that follows from the stays.
+fn status_follows_from_stays(booking: &Booking, wrong: &mut Vec<String>) {
+    let progress: HashSet<StayProgress> = booking.stays.iter().map(|stay| booking.progress_of(stay)).collect();
+    let has = |one: StayProgress| progress.contains(&one);
+    let is_partly = has(StayProgress::CheckedIn) || (has(StayProgress::CheckedOut) && has(StayProgress::Expected));
+    let fits = match booking.status {
+        Status::CheckedIn => is_partly,
+        Status::CheckedOut => progress.len() == 1 && has(StayProgress::CheckedOut),
+        _ => progress.len() <= 1 && !has(StayProgress::CheckedIn) && !has(StayProgress::CheckedOut),
+    };
+    if !fits {
+        wrong.push(format!("booking {} is {:?} with stays that are {progress:?}", booking.id, booking.status));
     }
 }
 
@@ -308,7 +341,7 @@ fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec
         let id = row.booking_id.as_uuid();
         match bookings.get(&id) {
             None => wrong.push(format!("a mail arrived about {id}, which is not stored")),
-            Some(booking) if booking.guest.email != mail.to => {
+            Some(booking) if booking.guest.email != mail.to && !is_readdressed_after(booking, row.shown_rev()) => {
                 wrong.push(format!("the mail about {id} went to another address"))
             }
             Some(booking) if !booking.history.iter().any(|entry| explains_mail(row.kind, entry)) => {
@@ -339,7 +372,7 @@ fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec
             .filter(|(_, count)| **count > copies)
             .map(|(id, count)| format!("mail {id} arrived {count} times")),
     );
-    for booking in &records.bookings {
+    for booking in records.bookings.iter().filter(|booking| booking.guest.mail_address().is_some()) {
         let notified = |kind: NotificationKind, rev: u32| {
             records.notifications.iter().any(|row| {
                 let id = row.message_id.trim_matches(['<', '>']);
@@ -359,6 +392,12 @@ fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec
             wrong.push(format!("booking {} was changed and its guest was not notified", booking.id));
         }
     }
+}
+
+/// Whether the guest's address was corrected after this revision.
+fn is_readdressed_after(booking: &Booking, rev: u32) -> bool {
+    let later = booking.history.iter().filter(|entry| entry.rev > rev);
+    later.filter_map(|entry| entry.changes.as_deref()).any(|changes| changes.guest)
 }
 
 /// Whether this entry can cause a mail of this kind. Changed beds alone cause none.
@@ -387,7 +426,9 @@ fn explains_mail(kind: NotificationKind, entry: &HistoryEntry) -> bool {
         // A failed attempt to pay changes no booking.
         NotificationKind::PaymentFailed => true,
         NotificationKind::BookingModified => {
-            let Some(changes) = entry.changes.as_deref().filter(|_| entry.action == Action::Modify) else {
+            // The absence of some guests is a change, too.
+            let is_mailed = matches!(entry.action, Action::Modify | Action::NoShow) && entry.to.is_changeable();
+            let Some(changes) = entry.changes.as_deref().filter(|_| is_mailed) else {
                 return false;
             };
             let sold = |stay: &Option<pvt_domain::booking::Stay>| {

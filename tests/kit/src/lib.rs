@@ -6,6 +6,7 @@
 
 mod broker;
 mod calendar;
+mod fingerprints;
 mod invariants;
 mod mails;
 mod namespace;
@@ -16,8 +17,9 @@ mod stripe;
 mod test_topology;
 mod tokens;
 
-pub use broker::{Broker, QueuedMessage, properties};
+pub use broker::{Broker, QueuedMessage, properties, properties_that_fill_a_frame};
 pub use calendar::{CalendarEvent, GuestCalendar};
+pub use fingerprints::earlier_fingerprint;
 pub use invariants::{Expected, leaks, violations};
 pub use lapin::BasicProperties;
 pub use lapin::types::{AMQPValue, FieldTable};

@@ -20,6 +20,10 @@ pub struct Mail {
     pub html: String,
     /// The calendar file, unfolded; empty when there is none.
     pub calendar: String,
+    /// The calendar file as it was attached.
+    pub calendar_file: String,
+    /// `Content-Type` of the calendar file.
+    pub calendar_type: String,
     /// Headers by name.
     pub headers: BTreeMap<String, String>,
 }
@@ -46,6 +50,7 @@ impl<'de> Deserialize<'de> for Mail {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let shown = Shown::deserialize(deserializer)?;
         let calendar = shown.attachments.into_iter().find(|file| file.content_type.starts_with("text/calendar"));
+        let (calendar_type, calendar_file) = calendar.map(|file| (file.content_type, file.text)).unwrap_or_default();
         Ok(Self {
             n: shown.n,
             message_id: shown.message_id.trim_matches(['<', '>']).to_owned(),
@@ -53,7 +58,9 @@ impl<'de> Deserialize<'de> for Mail {
             subject: shown.subject,
             text: shown.text,
             html: shown.html,
-            calendar: calendar.map(|file| file.text.replace("\r\n ", "")).unwrap_or_default(),
+            calendar: calendar_file.replace("\r\n ", ""),
+            calendar_file,
+            calendar_type,
             headers: shown.headers,
         })
     }

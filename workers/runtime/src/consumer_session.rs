@@ -52,6 +52,15 @@ impl WorkerContext {
     fn show_pause(&self) {
         self.metrics.paused.set(if self.status.pause().is_some() { 1.0 } else { 0.0 });
     }
+
+    /// Notes the operations that no longer count as unavailable.
+    pub(crate) fn note_recovered(&self) {
+        let worker = self.worker.spec.name;
+        let answered_since = |operation, at| self.worker.answered_since(operation, at);
+        for operation in self.status.take_recovered(Utc::now(), answered_since, &self.metrics) {
+            info!(worker, operation, "operation no longer counts as unavailable");
+        }
+    }
 }
 
 /// One consumer on its channel.
@@ -76,8 +85,29 @@ struct Round {
     handled: Vec<HandledDelivery>,
     /// To attempt again: a dependency was unavailable.
     again: Vec<Delivery>,
-    /// Rounds in a row in which those failed although the dependency answered.
+    suspicion: Suspicion,
+}
+
+/// What suggests that messages fail by themselves, and not because of their dependency.
+#[derive(Clone, Copy, Default)]
+struct Suspicion {
+    /// Rounds in a row in which they failed although the dependency answered.
     answered: u32,
+    /// Messages that were attempted beside them in those rounds succeeded.
+    others_succeeded: bool,
+}
+
+impl Suspicion {
+    /// The first time they were attempted together with others, whose failure it may be.
+    fn suffices(self) -> bool {
+        self.answered >= 2 && (self.others_succeeded || self.answered >= ANSWERED_MAX)
+    }
+
+    /// An outage that has just begun shows after a while. Where others succeed there is none, and those that arrive
+    /// meanwhile need not wait.
+    fn needs_pause(self) -> bool {
+        self.answered > 0 && !self.others_succeeded
+    }
 }
 
 /// Counts deliveries as in flight until dropped.
@@ -119,35 +149,34 @@ impl ConsumerSession {
     /// Notes a delivery that must be acknowledged on this channel, and returns it with its attempts as they count.
     pub(crate) fn track(&self, delivery: Delivery) -> Delivery {
         self.unacked.lock().unwrap_or_else(PoisonError::into_inner).track(delivery.tag);
-        disposition::recounted(delivery)
+        disposition::recounted(delivery, self.context.worker.spec.name)
     }
 
     /// Handles these deliveries; frees the slot for the next batch while their events are being confirmed.
     pub(crate) async fn process(self: Arc<Self>, deliveries: Vec<Delivery>, slot: OwnedSemaphorePermit) {
         let _in_flight = InFlight::of(&self.context, deliveries.len());
-        let (mut todo, mut answered) = (deliveries, 0);
+        let (mut todo, mut suspicion) = (deliveries, Suspicion::default());
         loop {
-            let Some(round) = self.attempt_all(todo, answered).await else { return };
+            let Some(round) = self.attempt_all(todo, suspicion).await else { return };
             if round.again.is_empty() {
                 let Ok(_confirming) = self.confirming.acquire().await else { return };
                 drop(slot);
                 return self.publish_and_acknowledge(round.handled).await;
             }
             self.publish_and_acknowledge(round.handled).await;
-            if round.answered > 0 {
+            if round.suspicion.needs_pause() {
                 tokio::select! {
                     () = tokio::time::sleep(ANSWERED_PAUSE) => {}
                     () = self.lost.cancelled() => return,
                     () = self.context.drain.cancelled() => return,
                 }
             }
-            (todo, answered) = (round.again, round.answered);
+            (todo, suspicion) = (round.again, round.suspicion);
         }
     }
 
-    /// Attempts all deliveries once, after `answered` rounds in which they failed although their dependency answered.
-    /// `None` when the session ends first.
-    async fn attempt_all(&self, deliveries: Vec<Delivery>, answered: u32) -> Option<Round> {
+    /// Attempts all deliveries once: those that are suspected, one by one. `None` when the session ends first.
+    async fn attempt_all(&self, deliveries: Vec<Delivery>, suspicion: Suspicion) -> Option<Round> {
         let breaker = &self.context.status.breaker;
         let pass = tokio::select! {
             biased;
@@ -155,7 +184,10 @@ impl ConsumerSession {
             () = self.lost.cancelled() => return None,
             () = self.context.drain.cancelled() => return None,
         };
-        let outcomes = if answered == 0 { self.handle(&deliveries).await } else { self.isolate(&deliveries).await };
+        let outcomes = match suspicion.answered {
+            0 => self.handle(&deliveries).await,
+            _ => self.isolate(&deliveries).await,
+        };
         let (mut handled, mut failed) = (Vec::with_capacity(deliveries.len()), Vec::new());
         let mut outcomes = outcomes.into_iter();
         let mut not_attempted = Vec::new();
@@ -175,25 +207,27 @@ impl ConsumerSession {
         let mut round = match failed.last().map(|(_, cause)| cause.clone()) {
             None => {
                 pass.answered();
-                Round { handled, again: Vec::new(), answered: 0 }
+                Round { handled, again: Vec::new(), suspicion: Suspicion::default() }
             }
             Some(_) if self.dependencies_answer(&failed).await => {
                 pass.answered();
-                self.blame_messages(handled, failed, answered + 1)
+                self.blame_messages(handled, failed, suspicion)
             }
             Some(cause) => {
                 warn!(worker = self.context.worker.spec.name, queue = %self.queue.name, class = cause.class,
                     message = %cause.message, waiting = failed.len(), "dependency unavailable, pausing");
                 self.context.status.record_error(cause.to_string());
                 pass.unavailable(cause.class);
-                Round { handled, again: failed.into_iter().map(|(delivery, _)| delivery).collect(), answered: 0 }
+                let again = failed.into_iter().map(|(delivery, _)| delivery).collect();
+                Round { handled, again, suspicion: Suspicion::default() }
             }
         };
-        for operation in self.context.status.take_recovered(|name, at| self.context.worker.answered_since(name, at)) {
-            info!(worker = self.context.worker.spec.name, operation, "operation is available again");
-            self.context.metrics.operation_unavailable(operation, false);
+        self.context.note_recovered();
+        if !not_attempted.is_empty() {
+            // Several in a row were unavailable, which may be an outage.
+            round.suspicion.others_succeeded = false;
+            round.again.append(&mut not_attempted);
         }
-        round.again.append(&mut not_attempted);
         self.context.show_pause();
         Some(round)
     }
@@ -203,14 +237,13 @@ impl ConsumerSession {
         let (context, now) = (&self.context, Utc::now());
         let worker = context.worker.spec.name;
         let answered_since = |since| context.worker.answered_since(operation, since);
-        if waiting::is_own_failure(waiting::since(delivery), now, answered_since) {
+        if waiting::is_own_failure(&cause, waiting::since(&delivery.envelope, operation), now, answered_since) {
             return Failure::Retry(cause);
         }
         context.status.record_error(cause.to_string());
-        if context.status.operation_failed(operation, cause.class, now) {
+        if context.status.operation_failed(operation, cause.class, now, &context.metrics) {
             warn!(worker, queue = %self.queue.name, operation, class = cause.class, message = %cause.message,
                 "operation unavailable, its messages wait");
-            context.metrics.operation_unavailable(operation, true);
         }
         Failure::Unavailable(cause)
     }
@@ -226,19 +259,20 @@ impl ConsumerSession {
         true
     }
 
-    /// These messages failed although their dependency answers, now `answered` times in a row: they are attempted
-    /// alone, and in the end follow their retry schedule like any other poison message, sooner if others that were
-    /// attempted alone beside them succeeded.
+    /// These messages failed once more although their dependency answers: they are attempted alone, and in the end
+    /// follow their retry schedule like any other poison message, sooner if others succeeded beside them.
     fn blame_messages(
         &self,
         mut handled: Vec<HandledDelivery>,
         failed: Vec<(Delivery, Cause)>,
-        answered: u32,
+        before: Suspicion,
     ) -> Round {
         let others_succeeded = handled.iter().any(|(_, outcome)| matches!(outcome, Outcome::Done(_)));
-        // The first time they were attempted together with others, whose failure it may be.
-        if answered < 2 || (answered < ANSWERED_MAX && !others_succeeded) {
-            return Round { handled, again: failed.into_iter().map(|(delivery, _)| delivery).collect(), answered };
+        let suspicion =
+            Suspicion { answered: before.answered + 1, others_succeeded: before.others_succeeded || others_succeeded };
+        if !suspicion.suffices() {
+            let again = failed.into_iter().map(|(delivery, _)| delivery).collect();
+            return Round { handled, again, suspicion };
         }
         for (delivery, cause) in failed {
             warn!(worker = self.context.worker.spec.name, queue = %self.queue.name, message_id = %delivery.envelope.id,
@@ -247,7 +281,7 @@ impl ConsumerSession {
             self.context.status.record_error(cause.to_string());
             handled.push((delivery, Outcome::Failed(Failure::Retry(cause))));
         }
-        Round { handled, again: Vec::new(), answered: 0 }
+        Round { handled, again: Vec::new(), suspicion: Suspicion::default() }
     }
 
     /// The outcomes of the deliveries, as far as they were attempted. The messages of a batch that failed as a whole

@@ -1,6 +1,6 @@
 //! Disposition of failed messages: a retry delay, a deferral or the dead letters. Pure.
 
-use crate::waiting::{self, HEADER_UNAVAILABLE_SINCE};
+use crate::waiting;
 use chrono::{DateTime, SecondsFormat, Utc};
 use pvt_domain::failure::{Cause, Failure};
 use pvt_messaging::{Delivery, FIRST_ATTEMPT, Outgoing, RetryDelay, Target};
@@ -21,6 +21,8 @@ pub const HEADER_WORKER: &str = "worker";
 pub const HEADER_FIRST_FAILED_AT: &str = "first-failed-at";
 /// Header: the number of deferrals.
 pub const HEADER_DEFERRALS: &str = "deferrals";
+/// Header: the worker that returned a message to its queue unhandled, with its counts.
+pub const HEADER_RETURNED_BY: &str = "returned-by";
 
 /// What happens to a failed message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,16 +62,30 @@ pub(crate) fn choose(failure: Failure, attempt: u32, deferrals: u32, retry_sched
     }
 }
 
-/// A delivery whose attempts and deferrals are counted anew unless it is back from the retry schedule: a dead letter
-/// that another tool moved to its queue still carries the counts of its last stay, and would be dead again at once.
-pub(crate) fn recounted(mut delivery: Delivery) -> Delivery {
-    let counts = delivery.envelope.attempt > FIRST_ATTEMPT || delivery.envelope.header(HEADER_DEFERRALS).is_some();
-    if counts && !delivery.is_retry {
+/// A delivery whose attempts and deferrals are counted anew unless it is back from the retry schedule, or this worker
+/// [returned] it itself: a dead letter that another tool moved to its queue still carries the counts of its last stay,
+/// and would be dead again at once.
+pub(crate) fn recounted(mut delivery: Delivery, worker: &str) -> Delivery {
+    let envelope = &delivery.envelope;
+    let returned_by = envelope.header(HEADER_RETURNED_BY);
+    let counts = envelope.attempt > FIRST_ATTEMPT || envelope.header(HEADER_DEFERRALS).is_some();
+    let begins_anew = counts && !delivery.is_retry && returned_by != Some(worker);
+    if begins_anew || returned_by.is_some() {
         let envelope = Arc::make_mut(&mut delivery.envelope);
-        envelope.attempt = FIRST_ATTEMPT;
-        envelope.headers.retain(|(name, _)| name != HEADER_DEFERRALS);
+        envelope.headers.retain(|(name, _)| name != HEADER_RETURNED_BY);
+        if begins_anew {
+            envelope.attempt = FIRST_ATTEMPT;
+            envelope.headers.retain(|(name, _)| name != HEADER_DEFERRALS);
+        }
     }
     delivery
+}
+
+/// The same message for the end of its queue, with its counts.
+pub(crate) fn returned(delivery: &Delivery, queue: &str, worker: &str) -> Outgoing {
+    let mut message = delivery.republish(Target::Queue, queue);
+    message.envelope.set_header(HEADER_RETURNED_BY, worker.to_owned());
+    message
 }
 
 /// The number of deferrals of a message.
@@ -89,23 +105,27 @@ pub(crate) fn message(
         Disposition::Retry(delay, _) => {
             let mut message = delivery.republish(Target::Retry(*delay), queue);
             message.envelope.attempt = message.envelope.attempt.saturating_add(1);
+            waiting::forget_unless_over(&mut message.envelope, now);
             message
         }
         Disposition::Defer(delay) => {
             let mut message = delivery.republish(Target::Retry(*delay), queue);
             message.envelope.set_header(HEADER_DEFERRALS, (deferrals(delivery) + 1).to_string());
+            waiting::forget(&mut message.envelope);
             message
         }
-        Disposition::Wait(delay, _) => {
+        Disposition::Wait(delay, cause) => {
             let mut message = delivery.republish(Target::Retry(*delay), queue);
-            let since = waiting::since(delivery).unwrap_or(now);
-            message.envelope.set_header(HEADER_UNAVAILABLE_SINCE, timestamp(since));
+            waiting::note(&mut message.envelope, cause, now);
             message
         }
-        Disposition::Dead(_) => delivery.republish(Target::Dead, queue),
+        Disposition::Dead(_) => {
+            let mut message = delivery.republish(Target::Dead, queue);
+            waiting::forget(&mut message.envelope);
+            message
+        }
     };
     if let Disposition::Retry(_, cause) | Disposition::Dead(cause) = disposition {
-        message.envelope.headers.retain(|(name, _)| name != HEADER_UNAVAILABLE_SINCE);
         message.envelope.set_header(HEADER_ERROR_CLASS, cause.class.to_owned());
         message.envelope.set_header(HEADER_ERROR_MESSAGE, truncated(&cause.message).to_owned());
         message.envelope.set_header(HEADER_WORKER, worker.to_owned());
@@ -116,7 +136,7 @@ pub(crate) fn message(
     message
 }
 
-fn timestamp(time: DateTime<Utc>) -> String {
+pub(crate) fn timestamp(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
@@ -132,6 +152,7 @@ fn truncated(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::TimeDelta;
     use pvt_messaging::Envelope;
     use std::time::Duration;
 
@@ -156,11 +177,26 @@ mod tests {
     fn only_the_retry_schedule_hands_on_counts() {
         let mut held = delivery(&[(HEADER_DEFERRALS, "50"), ("k", "v")]);
         Arc::make_mut(&mut held.envelope).attempt = 5;
-        let anew = recounted(held.clone());
+        let anew = recounted(held.clone(), "w");
         assert_eq!((anew.envelope.attempt, deferrals(&anew), anew.envelope.header("k")), (1, 0, Some("v")));
         held.is_retry = true;
-        let counted = recounted(held);
+        let counted = recounted(held, "w");
         assert_eq!((counted.envelope.attempt, deferrals(&counted)), (5, 50));
+    }
+
+    #[test]
+    fn message_that_its_worker_returned_keeps_its_counts_and_shows_that_once() {
+        let mut held = delivery(&[(HEADER_DEFERRALS, "4")]);
+        Arc::make_mut(&mut held.envelope).attempt = 3;
+        let sent = returned(&held, "q", "w");
+        assert_eq!((sent.target, &*sent.routing_key), (Target::Queue, "q"));
+        held.envelope = Arc::new(sent.envelope);
+        let counted = recounted(held.clone(), "w");
+        assert_eq!((counted.envelope.attempt, deferrals(&counted)), (3, 4));
+        assert_eq!(counted.envelope.header(HEADER_RETURNED_BY), None);
+        assert_eq!(recounted(counted, "w").envelope.attempt, 1);
+        let of_another = recounted(held, "v");
+        assert_eq!((of_another.envelope.attempt, of_another.envelope.header(HEADER_RETURNED_BY)), (1, None));
     }
 
     #[test]
@@ -184,19 +220,98 @@ mod tests {
         assert_eq!(sent.envelope.headers, [("deferrals".into(), "5".to_owned())]);
     }
 
+    fn unavailable(operation: &'static str) -> Cause {
+        Cause { operation: Some(operation), ..Cause::new("stripe_unavailable", "500") }
+    }
+
+    /// The delivery after this disposition at this time.
+    fn next(held: &Delivery, disposition: &Disposition, now: DateTime<Utc>) -> Delivery {
+        let envelope = Arc::new(message(disposition, held, "q", "w", now).envelope);
+        Delivery { envelope, is_retry: true, ..held.clone() }
+    }
+
+    fn wait(held: &Delivery, cause: Cause, now: DateTime<Utc>) -> Delivery {
+        next(held, &Disposition::Wait(RetryDelay::S5, cause), now)
+    }
+
     #[test]
     fn wait_keeps_the_attempt_and_its_beginning_until_the_failure_counts() {
-        let cause = Cause::new("stripe_unavailable", "500");
-        let (first, later) = (Utc::now(), Utc::now() + chrono::TimeDelta::seconds(9));
-        let wait =
-            |held: &Delivery, now| message(&Disposition::Wait(RetryDelay::S5, cause.clone()), held, "q", "w", now);
-        let mut held = delivery(&[]);
-        held.envelope = Arc::new(wait(&held, first).envelope);
-        held.envelope = Arc::new(wait(&held, later).envelope);
-        assert_eq!((held.envelope.attempt, held.envelope.headers.len()), (1, 1));
-        assert_eq!(held.envelope.header(HEADER_UNAVAILABLE_SINCE), Some(timestamp(first).as_str()));
-        let retried = message(&Disposition::Retry(RetryDelay::S5, cause), &held, "q", "w", later);
-        assert_eq!((retried.envelope.attempt, retried.envelope.header(HEADER_UNAVAILABLE_SINCE)), (2, None));
+        let (first, later) = (some_time(), some_time() + TimeDelta::seconds(9));
+        let held = wait(&delivery(&[]), unavailable("refund"), first);
+        let held = wait(&held, unavailable("refund"), later);
+        assert_eq!((held.envelope.attempt, held.envelope.headers.len()), (1, 2));
+        assert_eq!(waiting::since(&held.envelope, "refund"), Some(first));
+        let retried = next(&held, &Disposition::Retry(RetryDelay::S5, unavailable("refund")), later);
+        assert_eq!((retried.envelope.attempt, waiting::since(&retried.envelope, "refund")), (2, None));
+    }
+
+    #[test]
+    fn wait_begins_anew_for_another_operation_and_after_a_deferral() {
+        let (first, later) = (some_time(), some_time() + TimeDelta::hours(9));
+        let held = wait(&delivery(&[]), unavailable("expire"), first);
+        assert_eq!(waiting::since(&held.envelope, "refund"), None);
+        let other = wait(&held, unavailable("refund"), later);
+        assert_eq!(
+            (waiting::since(&other.envelope, "refund"), waiting::since(&other.envelope, "expire")),
+            (Some(later), None)
+        );
+        let deferred = next(&held, &Disposition::Defer(RetryDelay::S5), later);
+        assert_eq!(waiting::since(&deferred.envelope, "expire"), None);
+    }
+
+    #[test]
+    fn wait_without_a_call_has_no_beginning() {
+        let refused = |operation| Cause { not_called: true, ..unavailable(operation) };
+        let first = some_time();
+        assert_eq!(wait(&delivery(&[]), refused("refund"), first).envelope.headers, []);
+        let called = wait(&delivery(&[]), unavailable("refund"), first);
+        let again = wait(&called, refused("refund"), first + TimeDelta::minutes(1));
+        assert_eq!(waiting::since(&again.envelope, "refund"), Some(first));
+        assert_eq!(
+            waiting::since(&wait(&called, refused("expire"), first).envelope, "refund"),
+            None,
+            "it got past the call"
+        );
+    }
+
+    #[test]
+    fn wait_that_the_version_before_noted_is_read_for_any_operation() {
+        let first = some_time();
+        let held = delivery(&[(waiting::HEADER_UNAVAILABLE_SINCE, &timestamp(first))]);
+        assert_eq!(waiting::since(&held.envelope, "refund"), Some(first));
+        let held = wait(&held, unavailable("refund"), first + TimeDelta::minutes(1));
+        assert_eq!(
+            (waiting::since(&held.envelope, "refund"), waiting::since(&held.envelope, "expire")),
+            (Some(first), None)
+        );
+    }
+
+    #[test]
+    fn message_that_waited_for_days_follows_its_retry_schedule_at_once() {
+        let begun = some_time();
+        let (mut held, mut now) = (delivery(&[]), begun);
+        let mut attempts = Vec::new();
+        let dead = loop {
+            let cause = unavailable("refund");
+            let since = waiting::since(&held.envelope, "refund");
+            let disposition = match waiting::is_own_failure(&cause, since, now, |_| false) {
+                true => choose(Failure::Retry(cause), held.envelope.attempt, 0, RETRY_SCHEDULE),
+                false => Disposition::Wait(RetryDelay::M1, cause),
+            };
+            attempts.push(held.envelope.attempt);
+            held = next(&held, &disposition, now);
+            if matches!(disposition, Disposition::Dead(_)) {
+                break held;
+            }
+            now += TimeDelta::hours(1);
+        };
+        assert_eq!(now - begun, TimeDelta::hours(3 * 24 + 3), "three days, then the schedule");
+        assert_eq!(attempts.iter().filter(|attempt| **attempt > 1).count(), RETRY_SCHEDULE.len());
+        assert_eq!(waiting::since(&dead.envelope, "refund"), None);
+    }
+
+    fn some_time() -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(1_800_000_000_000).unwrap()
     }
 
     #[test]

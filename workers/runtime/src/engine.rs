@@ -7,18 +7,21 @@ use crate::metrics::WorkerMetrics;
 use crate::runner::Runner;
 use crate::spec::Shape;
 use crate::worker::{BatchWorker, Worker};
+use futures_util::future::join_all;
 use pvt_messaging::{Publisher, QueueRole, Subscriber, Topology};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 /// From shutdown to exit. Messages unfinished by then are redelivered.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(25);
-/// For the close handshake of the consuming connection.
+/// How often operations that were unavailable are looked at, also while no message comes.
+const RECOVERY_INTERVAL: Duration = Duration::from_secs(5);
+/// For the close handshakes of the consuming connections.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An engine that cannot start or did not drain.
@@ -68,7 +71,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that consumes over a connection of its own and publishes through `publisher`, which the caller closes.
+    /// An engine that consumes each queue over a connection of its own and publishes through `publisher`, which the
+    /// caller closes.
     pub fn new(amqp_url: &str, topology: Topology, publisher: Publisher) -> Self {
         let drain = CancellationToken::new();
         Self {
@@ -146,15 +150,19 @@ impl Engine {
         if self.workers.is_empty() {
             return Err(EngineError::Empty);
         }
-        let subscriber =
-            Subscriber::start(&self.amqp_url, self.topology.clone(), &format!("{}workers", self.topology.prefix()));
-        let mut runners = JoinSet::new();
+        let (mut runners, mut subscribers) = (JoinSet::new(), Vec::new());
         for context in &self.workers {
             for (name, partition) in self.topology.work_queues(context.worker.spec.queue) {
+                // A connection for each queue: a message that ends it stops no other queue.
+                let subscriber = Subscriber::start(&self.amqp_url, self.topology.clone(), &name);
+                subscribers.push(subscriber.clone());
                 let queue = QueueId { name: name.into(), partition };
-                runners.spawn(Runner { context: context.clone(), queue, subscriber: subscriber.clone() }.run());
+                runners.spawn(Runner { context: context.clone(), queue, subscriber }.run());
             }
         }
+        // Ends when it is dropped.
+        let mut timers = JoinSet::new();
+        timers.spawn(note_recovered(self.workers.clone()));
         let early = tokio::select! {
             () = shutdown.cancelled() => false,
             ended = runners.join_next() => {
@@ -168,11 +176,20 @@ impl Engine {
         }
         self.drain.cancel();
         let drained = timeout(DRAIN_DEADLINE, async { while runners.join_next().await.is_some() {} }).await;
-        subscriber.close(CLOSE_TIMEOUT).await;
+        join_all(subscribers.iter().map(|subscriber| subscriber.close(CLOSE_TIMEOUT))).await;
         match drained {
             Ok(()) if early => Err(EngineError::RunnerEnded),
             Ok(()) => Ok(()),
             Err(_) => Err(EngineError::DrainIncomplete),
         }
+    }
+}
+
+/// Notes again and again which operations no longer count as unavailable.
+async fn note_recovered(workers: Vec<WorkerContext>) {
+    let mut ticks = interval(RECOVERY_INTERVAL);
+    loop {
+        ticks.tick().await;
+        workers.iter().for_each(WorkerContext::note_recovered);
     }
 }

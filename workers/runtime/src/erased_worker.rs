@@ -90,8 +90,6 @@ impl ErasedWorker {
     pub(crate) fn batch<W: BatchWorker>(worker: W) -> Self {
         let worker = Arc::new(worker);
         let probe = erased_probe(&worker, |worker, class| async move { worker.probe(class).await });
-        let asked = worker.clone();
-        let answered_since: AnsweredSince = Box::new(move |operation, since| asked.answered_since(operation, since));
         let run = move |queue: QueueId, deliveries: Vec<Delivery>| -> BoxFuture<'static, BatchOutcome> {
             let worker = worker.clone();
             let handle = move |jobs: Vec<Job<W::Message>>| async move {
@@ -101,7 +99,7 @@ impl ErasedWorker {
             };
             Box::pin(attempt(W::SPEC.timeout, deliveries, handle))
         };
-        Self { spec: W::SPEC, run: Box::new(run), probe, answered_since }
+        Self { spec: W::SPEC, run: Box::new(run), probe, answered_since: Box::new(|_, _| false) }
     }
 
     /// Runs the handler on these deliveries.

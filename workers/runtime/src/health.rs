@@ -1,10 +1,11 @@
 //! Health of running workers.
 
 use crate::breaker::{Breaker, Pause};
+use crate::metrics::WorkerMetrics;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Messages that wait for an operation fail again within a minute while it is unavailable.
 const FAILURE_COUNTS_FOR: TimeDelta = TimeDelta::minutes(3);
@@ -40,6 +41,13 @@ pub struct UnavailableOperation {
     pub failed_at: DateTime<Utc>,
 }
 
+impl UnavailableOperation {
+    /// Whether messages still wait for it.
+    fn counts(&self, now: DateTime<Utc>) -> bool {
+        now - self.failed_at <= FAILURE_COUNTS_FOR
+    }
+}
+
 /// A snapshot of one worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerHealth {
@@ -64,7 +72,7 @@ pub struct Health {
 impl Health {
     /// A snapshot of every worker.
     pub fn snapshot(&self) -> Vec<WorkerHealth> {
-        self.lock().iter().map(|status| status.snapshot()).collect()
+        self.lock().iter().map(|status| status.snapshot(Utc::now())).collect()
     }
 
     /// Whether every worker is connected to the broker.
@@ -76,7 +84,7 @@ impl Health {
         self.lock().push(status);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Status>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Status>>> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -117,32 +125,52 @@ impl Status {
     }
 
     /// Notes that a message waits for this operation from now on; whether it is the first.
-    pub(crate) fn operation_failed(&self, operation: &'static str, class: &'static str, now: DateTime<Utc>) -> bool {
-        let mut unavailable = self.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = unavailable.get(operation).map_or(now, |failed| failed.since);
-        let failed = UnavailableOperation { operation, class, since, failed_at: now };
-        unavailable.insert(operation, failed).is_none()
+    pub(crate) fn operation_failed(
+        &self,
+        operation: &'static str,
+        class: &'static str,
+        now: DateTime<Utc>,
+        metrics: &WorkerMetrics,
+    ) -> bool {
+        let mut unavailable = self.operations();
+        let earlier = unavailable.get(operation).filter(|failed| failed.counts(now)).map(|failed| failed.since);
+        let failed = UnavailableOperation { operation, class, since: earlier.unwrap_or(now), failed_at: now };
+        unavailable.insert(operation, failed);
+        metrics.operation_unavailable(operation, true);
+        earlier.is_none()
+    }
+
+    /// Since when messages wait for this operation.
+    pub(crate) fn unavailable_since(&self, operation: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.operations().get(operation).filter(|failed| failed.counts(now)).map(|failed| failed.since)
     }
 
     /// Removes and returns the operations that are available again as far as this knows, or for which no message has
     /// failed for a while.
     pub(crate) fn take_recovered(
         &self,
+        now: DateTime<Utc>,
         answered_since: impl Fn(&'static str, DateTime<Utc>) -> bool,
+        metrics: &WorkerMetrics,
     ) -> Vec<&'static str> {
-        let mut unavailable = self.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
-        let (now, mut recovered) = (Utc::now(), Vec::new());
-        unavailable.retain(|operation, failed| {
-            let is_over = answered_since(operation, failed.failed_at) || now - failed.failed_at > FAILURE_COUNTS_FOR;
-            if is_over {
+        let mut recovered = Vec::new();
+        self.operations().retain(|operation, failed| {
+            let is_unavailable = failed.counts(now) && !answered_since(operation, failed.failed_at);
+            if !is_unavailable {
+                // Under the lock, so that it does not overwrite what a failure at the same time sets.
+                metrics.operation_unavailable(operation, false);
                 recovered.push(*operation);
             }
-            !is_over
+            is_unavailable
         });
         recovered
     }
 
-    fn snapshot(&self) -> WorkerHealth {
+    fn operations(&self) -> MutexGuard<'_, BTreeMap<&'static str, UnavailableOperation>> {
+        self.unavailable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn snapshot(&self, now: DateTime<Utc>) -> WorkerHealth {
         let state = if self.draining.load(Ordering::Relaxed) {
             WorkerState::Draining
         } else if let Some(Pause { class, since }) = self.pause() {
@@ -153,9 +181,7 @@ impl Status {
             WorkerState::Running
         };
         let last_error = self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let unavailable = self.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = |failed: &&UnavailableOperation| Utc::now() - failed.failed_at <= FAILURE_COUNTS_FOR;
-        let unavailable = unavailable.values().filter(counts).copied().collect();
+        let unavailable = self.operations().values().filter(|failed| failed.counts(now)).copied().collect();
         WorkerHealth {
             name: self.name,
             state,
@@ -163,5 +189,29 @@ impl Status {
             last_error,
             in_flight: self.in_flight.load(Ordering::Relaxed),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operation_that_fails_again_after_a_while_is_unavailable_since_then() {
+        let (status, metrics) = (Status::new("stripe", 1), WorkerMetrics::of("stripe"));
+        let begun = Utc::now();
+        let at = |minutes| begun + TimeDelta::minutes(minutes);
+        let fail = |now| status.operation_failed("create_refund", "stripe_unavailable", now, &metrics);
+        let since = |now| status.snapshot(now).unavailable.first().map(|failed| failed.since);
+        assert!(fail(begun), "the first");
+        assert!(!fail(at(1)));
+        assert_eq!(since(at(1)), Some(begun));
+        assert_eq!((since(at(60)), status.unavailable_since("create_refund", at(60))), (None, None));
+        assert!(fail(at(60)), "an outage of its own");
+        assert_eq!(since(at(60)), Some(at(60)));
+        assert!(status.take_recovered(at(61), |_, _| false, &metrics).is_empty());
+        assert_eq!(status.take_recovered(at(64), |_, _| false, &metrics), ["create_refund"]);
+        assert!(fail(at(65)));
+        assert_eq!(status.take_recovered(at(66), |_, failed_at| failed_at == at(65), &metrics), ["create_refund"]);
     }
 }

@@ -27,12 +27,12 @@ mod worker;
 
 pub use disposition::{
     DEFERRAL_CAP, ERROR_MESSAGE_MAX_BYTES, HEADER_DEFERRALS, HEADER_ERROR_CLASS, HEADER_ERROR_MESSAGE,
-    HEADER_FIRST_FAILED_AT, HEADER_WORKER,
+    HEADER_FIRST_FAILED_AT, HEADER_RETURNED_BY, HEADER_WORKER,
 };
 pub use engine::{DRAIN_DEADLINE, Engine, EngineError};
 pub use health::{Health, UnavailableOperation, WorkerHealth, WorkerState};
 pub use job::{Batch, Job, Meta};
 pub use pvt_messaging::{Outgoing, Queue, RetryDelay};
 pub use spec::{PREFETCH_CAP, Shape, Spec, TIMEOUT_CAP};
-pub use waiting::HEADER_UNAVAILABLE_SINCE;
+pub use waiting::{HEADER_UNAVAILABLE_OPERATION, HEADER_UNAVAILABLE_SINCE};
 pub use worker::{BatchWorker, Worker};

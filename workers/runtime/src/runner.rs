@@ -22,6 +22,8 @@ const RESUBSCRIBE: ExponentialBuilder = ExponentialBuilder::new()
     .without_max_times();
 /// A subscription that lasted this long resets the delay before the next one.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
+/// Without a message for this long, a queue that is consumed one message at a time holds none that cannot be read.
+const ISOLATION_QUIET: Duration = Duration::from_secs(5);
 /// For deliveries that were already sent when the consumer is cancelled.
 const GATHER_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -38,15 +40,20 @@ enum End {
     Lost(ConsumeError),
     /// A suspect was handled alone; a fresh subscription continues.
     Quarantined,
+    /// As many messages as are fetched at once could be read, one at a time; a fresh subscription continues.
+    Readable,
 }
 
 impl Runner {
     /// Runs until the engine drains.
     pub(crate) async fn run(self) {
         let mut delays = RESUBSCRIBE.build();
-        let prefetch = self.context.worker.spec.prefetch();
         let worker = self.context.worker.spec.name;
+        // After a message that ended the connection, one is fetched at a time: only its own deliveries are counted
+        // until the broker's limit makes it a dead letter.
+        let mut isolated = false;
         loop {
+            let prefetch = if isolated { 1 } else { self.context.worker.spec.prefetch() };
             let subscribing = self.subscriber.subscribe(&self.queue.name, prefetch);
             let Some(subscribed) = self.context.drain.run_until_cancelled(subscribing).await else { return };
             let error = match subscribed {
@@ -54,7 +61,7 @@ impl Runner {
                     info!(worker, queue = %self.queue.name, prefetch, "consuming");
                     let begun = Instant::now();
                     self.context.status.consuming.fetch_add(1, Ordering::Relaxed);
-                    let end = self.consume(subscription).await;
+                    let end = self.consume(subscription, isolated).await;
                     self.context.status.consuming.fetch_sub(1, Ordering::Relaxed);
                     if begun.elapsed() >= STABLE_AFTER {
                         delays = RESUBSCRIBE.build();
@@ -62,6 +69,10 @@ impl Runner {
                     match end {
                         End::Drained => return,
                         End::Quarantined => continue,
+                        End::Readable => {
+                            isolated = false;
+                            continue;
+                        }
                         End::Lost(error) => error,
                     }
                 }
@@ -70,6 +81,10 @@ impl Runner {
             warn!(worker, queue = %self.queue.name, %error, "consumer lost, resubscribing");
             self.context.status.record_error(error.to_string());
             self.context.metrics.resubscribes.increment(1);
+            if error.is_unreadable() {
+                isolated = true;
+                delays = RESUBSCRIBE.build();
+            }
             let delay = delays.next().unwrap_or(RESUBSCRIBE_MAX_DELAY);
             if self.context.drain.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
                 return;
@@ -77,15 +92,29 @@ impl Runner {
         }
     }
 
-    async fn consume(&self, mut subscription: Subscription) -> End {
+    async fn consume(&self, mut subscription: Subscription, isolated: bool) -> End {
         let session = Arc::new(ConsumerSession::new(self.context.clone(), self.queue.clone(), subscription.acker()));
         let tasks = TaskTracker::new();
         let slots = Arc::new(Semaphore::new(self.context.worker.spec.slots()));
+        let mut left = self.context.worker.spec.prefetch();
         let end = loop {
+            if isolated && left == 0 {
+                break End::Readable;
+            }
+            left = left.saturating_sub(1);
             let Some(Ok(slot)) = self.context.drain.run_until_cancelled(slots.clone().acquire_owned()).await else {
                 break End::Drained;
             };
-            let deliveries = match self.next_batch(&mut subscription, &session).await {
+            let batch = self.next_batch(&mut subscription, &session);
+            let batch = match isolated {
+                true => tokio::select! {
+                    batch = batch => batch,
+                    // What was read of an unfinished batch returns to the queue.
+                    () = self.quiet(&slots) => break End::Readable,
+                },
+                false => batch.await,
+            };
+            let deliveries = match batch {
                 Ok(deliveries) if deliveries.is_empty() => break End::Drained,
                 Ok(deliveries) => deliveries,
                 Err(error) => break End::Lost(error),
@@ -107,6 +136,15 @@ impl Runner {
             debug!(queue = %self.queue.name, %error, "closing the channel");
         }
         end
+    }
+
+    /// Ends when no message is handled any more and none has come for a while. With a prefetch of one the broker sends
+    /// nothing as long as one is handled. The caller holds one of the slots.
+    async fn quiet(&self, slots: &Semaphore) {
+        let others = u32::try_from(self.context.worker.spec.slots()).unwrap_or(u32::MAX).saturating_sub(1);
+        let idle = slots.acquire_many(others).await;
+        tokio::time::sleep(ISOLATION_QUIET).await;
+        drop(idle);
     }
 
     /// Waits for a message and adds what has arrived, up to the batch size. A batch that is not full lingers for more.

@@ -9,7 +9,7 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use chrono::Utc;
 use pvt_domain::failure::{Cause, Failure};
 use pvt_messaging::trace_context::trace_id_of;
-use pvt_messaging::{Delivery, Outgoing, PublishError, Target};
+use pvt_messaging::{Delivery, Outgoing, PublishError};
 use std::sync::PoisonError;
 use std::time::Duration;
 use tracing::{debug, warn};
@@ -69,7 +69,10 @@ impl ConsumerSession {
         let envelope = &delivery.envelope;
         let disposition = match failure {
             Failure::Unavailable(cause) => {
-                Disposition::Wait(waiting::delay(waiting::since(delivery), Utc::now()), cause)
+                let (operation, now) = (cause.operation.unwrap_or_default(), Utc::now());
+                let waits = waiting::since(envelope, operation);
+                let since = waits.or_else(|| self.context.status.unavailable_since(operation, now));
+                Disposition::Wait(waiting::delay(since, now), cause)
             }
             failure => {
                 disposition::choose(failure, envelope.attempt, disposition::deferrals(delivery), spec.retry_schedule)
@@ -152,9 +155,11 @@ impl ConsumerSession {
         }
     }
 
-    /// Moves these to the end of their queue with the same ids and a delivery count of zero.
+    /// Moves these to the end of their queue with the same ids and attempts, and a delivery count of zero.
     pub(crate) async fn republish(&self, deliveries: Vec<Delivery>) {
-        let outgoing = deliveries.iter().map(|delivery| delivery.republish(Target::Queue, &*self.queue.name)).collect();
+        let worker = self.context.worker.spec.name;
+        let returned = |delivery: &Delivery| disposition::returned(delivery, &self.queue.name, worker);
+        let outgoing = deliveries.iter().map(returned).collect();
         let items = deliveries.into_iter().enumerate().map(|(index, delivery)| (delivery, index + 1)).collect();
         let mut settlement = Settlement { items, outgoing };
         if self.publish_confirmed(&mut settlement).await {

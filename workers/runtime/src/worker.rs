@@ -27,8 +27,8 @@ pub trait Worker: Send + Sync + 'static {
         std::future::ready(None)
     }
 
-    /// Whether this operation of a dependency was answered for some message after this time. Then a message that fails
-    /// as [unavailable](Failure::Unavailable) for the operation follows its retry schedule; until then it waits.
+    /// Whether this operation of a dependency was answered for some message after this time. Then a message whose call
+    /// failed again as [unavailable](Failure::Unavailable) follows its retry schedule; until then it waits.
     fn answered_since(&self, operation: &'static str, since: DateTime<Utc>) -> bool {
         let _ = (operation, since);
         false
@@ -52,11 +52,5 @@ pub trait BatchWorker: Send + Sync + 'static {
     fn probe(&self, class: &'static str) -> impl Future<Output = Option<bool>> + Send {
         let _ = class;
         std::future::ready(None)
-    }
-
-    /// As [`Worker::answered_since`].
-    fn answered_since(&self, operation: &'static str, since: DateTime<Utc>) -> bool {
-        let _ = (operation, since);
-        false
     }
 }

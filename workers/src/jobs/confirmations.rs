@@ -371,7 +371,8 @@ fn follow_up_commands(event: &BookingEvent) -> Result<Vec<Outgoing>, EncodeError
     // Where another change takes its place, opening the payment of that one closes what is superseded.
     let is_dropped = event.change_released && event.action != Some(Action::HoldChange);
     if (has_ended || is_dropped) && event.price.is_some() {
-        let command = ExpireCheckout { booking_id, property_id, release: false, actor: Actor::SYSTEM, requested_at };
+        let (release, rev) = (false, Some(event.rev));
+        let command = ExpireCheckout { booking_id, property_id, release, rev, actor: Actor::SYSTEM, requested_at };
         commands.push(
             Outgoing::command(unversioned(PAYMENT_EXPIRE_CHECKOUT), command_id("expire_checkout"), &command)?
                 .with_actor(Actor::SYSTEM),
@@ -387,11 +388,16 @@ mod tests {
     use crate::mail::fixtures::{next_revision, with_pending_change};
     use pvt_domain::booking::{Action, Booking};
     use pvt_domain::events::BookingEvent;
+    use pvt_domain::messages::ExpireCheckout;
 
+    /// Whether the latest revision closes what was opened before it.
     fn closes_checkout(booking: &Booking) -> bool {
         let event = BookingEvent::of(booking, booking.history.last().unwrap());
         let commands = follow_up_commands(&event).unwrap();
-        commands.iter().any(|command| command.envelope.kind == PAYMENT_EXPIRE_CHECKOUT)
+        let closes = commands.iter().find(|command| command.envelope.kind == PAYMENT_EXPIRE_CHECKOUT);
+        let closes = closes.map(|command| serde_json::from_slice::<ExpireCheckout>(&command.body).unwrap());
+        assert!(closes.iter().all(|command| command.rev == Some(booking.rev) && !command.release));
+        closes.is_some()
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod accounts;
 mod delivery;
 mod other_mails;
+mod outdated_mails;
 mod pending_mails;
 mod presence;
 mod properties;
@@ -18,9 +19,10 @@ use crate::mail::{Links, MailContext, MailError, Sender};
 use crate::probes;
 use delivery::SendResult;
 use futures_util::future::join_all;
-use pending_mails::{PendingMail, SendState};
+use pending_mails::{Collected, PendingMail, SendState};
 use presence::Presence;
 use properties::Properties;
+use pvt_domain::events::NotificationEvent;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
 use pvt_domain::messages::EmailCommand;
@@ -201,7 +203,9 @@ impl Emails {
             self.mongo.bookings().find_by_ids(batch.items.iter().filter_map(|job| booking_of(&job.message))).await?;
         let wanted = bookings.values().map(|booking| &booking.property_id);
         let properties = self.properties.load(&self.mongo, wanted).await?;
-        let mut mails = pending_mails::collect(&mut batch.items, &bookings, &properties, (self.clock)());
+        let now = (self.clock)();
+        let Collected { mut mails, outdated } = pending_mails::collect(&mut batch.items, &bookings, &properties, now);
+        outdated_mails::report(&mut batch.items, &outdated, &self.mongo, now).await?;
         // While one group waits for the database another talks to the mail server.
         let groups = join_all(mails.chunks_mut(MAILS_PER_GROUP).map(|group| self.send(group))).await;
         // A group that failed as a whole fails the batch: then each message is handled alone, and the ledger knows what
@@ -230,10 +234,15 @@ fn apply(job: &mut Job<EmailCommand>, mail: &PendingMail<'_>, outcome: &MailOutc
     match outcome {
         MailOutcome::Fail(failure) => job.fail(failure.clone()),
         MailOutcome::Done { delivered, at } => {
-            let event = mail.event(*delivered, *at);
-            job.emit(Outgoing::event(event.event_id, &event)?.with_correlation_id(event.booking_id.as_uuid()));
+            report(job, &mail.event(*delivered, *at))?;
         }
     }
+    Ok(())
+}
+
+/// Publishes the outcome of a mail.
+fn report(job: &mut Job<EmailCommand>, event: &NotificationEvent) -> Result<(), Failure> {
+    job.emit(Outgoing::event(event.event_id, event)?.with_correlation_id(event.booking_id.as_uuid()));
     Ok(())
 }
 

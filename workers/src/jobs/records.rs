@@ -8,6 +8,7 @@ use crate::probes;
 use pvt_domain::failure::Failure;
 use pvt_domain::ledger::{Ledger, Record};
 use pvt_domain::messages::{PaymentRefusal, RecordCommand, RecordPayment};
+use pvt_domain::people::text::normal;
 use pvt_messaging::{Queue, RetryDelay, Topology};
 use pvt_stores::mongo::Mongo;
 use pvt_worker_runtime::{Job, Shape, Spec, Worker};
@@ -62,10 +63,17 @@ pub(crate) async fn record<M>(ledgers: &Ledgers, job: &mut Job<M>, command: &Rec
     reply(job, done(command.booking_id, command.record.id.to_string()))
 }
 
+/// Whether it is the same record, recorded again. Notes of earlier versions were stored as typed.
+fn is_same(known: &Record, record: &Record) -> bool {
+    let note = |record: &Record| record.note.as_deref().map(|note| normal(note).into_owned());
+    let meant = |of: &Record| Record { at: record.at, note: note(of), ..of.clone() };
+    meant(known) == meant(record)
+}
+
 /// Adds a record, unless it refunds more than is left after instructed refunds.
 fn add(ledger: &mut Ledger, record: &Record) -> Result<(), PaymentRefusal> {
     match ledger.records.iter().find(|known| known.id == record.id) {
-        Some(known) if Record { at: record.at, ..known.clone() } == *record => Ok(()),
+        Some(known) if is_same(known, record) => Ok(()),
         Some(_) => Err(PaymentRefusal::KeyReused),
         None if record.amount < 0 && ledger.returnable() + record.amount < 0 => Err(PaymentRefusal::TooMuch),
         None => {

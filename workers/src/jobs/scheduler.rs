@@ -1,18 +1,25 @@
-//! The worker `scheduler`: consumes nothing and publishes the commands of due schedules.
+//! The worker `scheduler`: publishes the commands of due schedules and returns unroutable messages to their queues.
 
 use crate::declaration::{Dependencies, Start, WorkerDeclaration};
 use crate::scheduler::Scheduler;
+use crate::unroutable::route_periodically;
+use secrecy::ExposeSecret;
 
 /// The worker `scheduler`.
 pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
     name: "scheduler",
-    about: "publishes the commands of due schedules",
+    about: "publishes the commands of due schedules, returns unroutable messages to their queues",
     health_port: 8086,
     queues: &[],
     start: Start::Task(|dependencies, shutdown| {
-        let Dependencies { mongo, publisher, topology, schedules, .. } = dependencies;
+        let Dependencies { config, mongo, publisher, topology, schedules, unroutable, .. } = dependencies;
         let scheduler = Scheduler::new(mongo.clone(), publisher.clone(), topology.clone());
         let scheduler = scheduler.with_schedules(schedules.clone());
-        Box::pin(async move { Ok(scheduler.run(shutdown).await?) })
+        let amqp_url = config.amqp_url.expose_secret().to_owned();
+        let routing = route_periodically(amqp_url, topology.clone(), unroutable.clone(), shutdown.clone());
+        Box::pin(async move {
+            let ((), scheduled) = tokio::join!(routing, scheduler.run(shutdown));
+            Ok(scheduled?)
+        })
     }),
 };

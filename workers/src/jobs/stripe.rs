@@ -43,7 +43,8 @@ pub struct StripeCalls {
 }
 
 impl StripeCalls {
-    /// A worker with this client; without one, what needs Stripe waits or is refused.
+    /// A worker with this client. Without one there is nothing to reconcile, and what else needs Stripe waits or is
+    /// refused.
     pub fn new(mongo: Mongo, topology: Topology, client: Option<StripeClient>, clock: Clock) -> Self {
         Self { ledgers: Ledgers::new(mongo, topology, clock), client, grace: GRACE }
     }

@@ -21,10 +21,12 @@ impl<'a> Change<'a> {
 
     /// Whether the booking reaches this status by a request, a cancellation or the like; an undone step does not count.
     pub(super) fn enters(&self, status: Status) -> bool {
-        let decides = matches!(
-            self.event.action,
-            None | Some(Action::Request | Action::Cancel | Action::NoShow | Action::Confirm | Action::Expire)
-        );
+        let decides = match self.event.action {
+            None | Some(Action::Request | Action::Cancel | Action::Confirm | Action::Expire) => true,
+            // Of some guests only, a booking is changed by it.
+            Some(Action::NoShow) => status == Status::NoShow,
+            _ => false,
+        };
         decides && self.event.status == status
     }
 
@@ -35,7 +37,13 @@ impl<'a> Change<'a> {
 
     /// Whether dates, guests, room types, the price or the guest's details are changed.
     pub(super) fn modifies(&self) -> bool {
-        self.by(Action::Modify).is_some_and(is_guest_visible_change)
+        let entry = self.by(Action::Modify).or_else(|| self.by(Action::NoShow));
+        self.event.status.is_changeable() && entry.is_some_and(is_guest_visible_change)
+    }
+
+    /// Whether a held booking gets another address, which no link to its payment was sent to.
+    pub(super) fn readdresses_hold(&self) -> bool {
+        self.entry.is_some_and(readdresses_hold)
     }
 
     /// Whether a change is held until its deposit is paid.
@@ -71,7 +79,18 @@ impl<'a> Change<'a> {
     }
 }
 
-/// Whether a modification changed what a guest was promised.
+/// Whether beds are held from this revision on.
+pub(super) fn enters_hold(entry: &HistoryEntry) -> bool {
+    entry.from != Status::Held && entry.to == Status::Held
+}
+
+/// Whether this revision gave a held booking another address, which ends the links to the one before.
+pub(super) fn readdresses_hold(entry: &HistoryEntry) -> bool {
+    let is_other_address = entry.changes.as_deref().is_some_and(|changes| changes.links_revoked);
+    entry.action == Action::Modify && entry.to == Status::Held && is_other_address
+}
+
+/// Whether a modification, or the absence of some guests, changed what a guest was promised.
 pub(super) fn is_guest_visible_change(entry: &HistoryEntry) -> bool {
     let request = |stay: &Option<Stay>| stay.as_ref().map(Stay::as_request);
     let is_visible = |changes: &Changes| {
@@ -79,7 +98,7 @@ pub(super) fn is_guest_visible_change(entry: &HistoryEntry) -> bool {
             || changes.price.is_some()
             || changes.stays.iter().any(|change| request(&change.before) != request(&change.after))
     };
-    entry.action == Action::Modify && entry.changes.as_deref().is_some_and(is_visible)
+    matches!(entry.action, Action::Modify | Action::NoShow) && entry.changes.as_deref().is_some_and(is_visible)
 }
 
 /// Whether this revision dropped a change that was held until payment.

@@ -1,6 +1,5 @@
 //! A mail about a booking: plain text and HTML as alternatives, and the calendar file.
 
-use super::calendar::{self, METHOD};
 use super::content::{Content, HtmlBody, TextBody};
 use super::message::{Headers, recipient};
 use super::text::full_name;
@@ -8,6 +7,7 @@ use super::{Links, MailError, OutgoingMail, Sender};
 use askama::Template;
 use lettre::message::header::{ContentTransferEncoding, ContentType};
 use lettre::message::{Attachment, Body, MultiPart, SinglePart};
+use pvt_calendar_files::{CalendarFile, Organizer};
 use pvt_domain::booking::Booking;
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::NotificationKind;
@@ -51,10 +51,10 @@ pub fn compose(
     now: Timestamp,
 ) -> Result<OutgoingMail, MailError> {
     let guest = &booking.guest;
-    let recipient = recipient(full_name(&format!("{} {}", guest.first_name, guest.last_name)), &guest.email)?;
-    let content = Content::of(parts, booking, inventory, context.links)?;
-    let stamp = booking.history.last().map_or(now, |entry| entry.at);
-    let calendar = calendar::file(parts.kind, booking, &content, context.sender.mailbox(), stamp.as_datetime());
+    let recipient = recipient(full_name(&guest.full_name()), &guest.email)?;
+    let content = Content::of(parts, booking, inventory, context.links);
+    let organizer = Organizer::of_mailbox(context.sender.address().as_ref());
+    let calendar = CalendarFile::of(booking, &inventory.property, &organizer, now);
     let headers = Headers {
         sender: context.sender,
         recipient,
@@ -66,14 +66,13 @@ pub fn compose(
     headers.with_body(body(&content, calendar)?)
 }
 
-fn body(content: &Content, calendar: String) -> Result<MultiPart, MailError> {
+fn body(content: &Content, calendar: CalendarFile) -> Result<MultiPart, MailError> {
     let alternatives = MultiPart::alternative()
         .singlepart(SinglePart::plain(TextBody { mail: content }.render()?))
         .singlepart(html_part(&HtmlBody { mail: content }.render()?));
-    let file_name = format!("{}.ics", content.reference.to_ascii_lowercase());
-    let calendar_type = ContentType::parse(&format!("text/calendar; charset=utf-8; method={METHOD}"))
-        .unwrap_or(ContentType::TEXT_PLAIN);
-    Ok(MultiPart::mixed().multipart(alternatives).singlepart(Attachment::new(file_name).body(calendar, calendar_type)))
+    let calendar_type = ContentType::parse(calendar.content_type()).unwrap_or(ContentType::TEXT_PLAIN);
+    let file = Attachment::new(calendar.name().to_owned()).body(calendar.into_text(), calendar_type);
+    Ok(MultiPart::mixed().multipart(alternatives).singlepart(file))
 }
 
 /// HTML sent as 7-bit text: characters beyond ASCII become character references, because an encoding would expand every

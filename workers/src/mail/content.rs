@@ -8,7 +8,7 @@ mod stays;
 use super::kinds;
 use super::language::{Language, Phrases};
 use super::text::{MAX_ADDRESS_CHARS, MAX_NAME_CHARS, one_line};
-use super::{BookingMailParts, Links, MailError};
+use super::{BookingMailParts, Links};
 use askama::Template;
 use chrono::NaiveDate;
 use payment_summary::PaymentSummary;
@@ -16,10 +16,10 @@ use pvt_domain::booking::{Booking, Status};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
-use rows::{Link, Row, Span, StayRow};
-use stays::{spans, stay_row};
+use rows::{Link, Row, StayRow};
+use stays::stay_row;
 
-/// All that templates and calendar need.
+/// All that the templates need.
 pub(super) struct Content {
     pub language: Language,
     pub phrases: &'static Phrases,
@@ -32,6 +32,8 @@ pub(super) struct Content {
     pub reference: String,
     pub check_in: String,
     pub check_out: String,
+    /// Until when cancelling costs nothing, in the property's time zone; empty where it costs something.
+    pub free_until: String,
     pub stays: Vec<StayRow>,
     pub taxes: Vec<Row>,
     pub total: String,
@@ -46,7 +48,6 @@ pub(super) struct Content {
     /// The heading of `changes`: they are made, or a payment will make them.
     pub changes_title: &'static str,
     pub changes: Vec<Row>,
-    pub spans: Vec<Span>,
 }
 
 /// The HTML form.
@@ -65,12 +66,7 @@ pub(super) struct TextBody<'a> {
 
 impl Content {
     /// The content of a mail about this booking, as the booking is now.
-    pub(super) fn of(
-        parts: BookingMailParts<'_>,
-        booking: &Booking,
-        inventory: &Inventory,
-        links: &Links,
-    ) -> Result<Self, MailError> {
+    pub(super) fn of(parts: BookingMailParts<'_>, booking: &Booking, inventory: &Inventory, links: &Links) -> Self {
         let (kind, property) = (kinds::of(parts.kind), &inventory.property);
         let language = Language::choose(booking.guest.locale.as_deref(), &property.locales);
         let (phrases, wording) = (language.phrases(), kind.wording(language));
@@ -85,23 +81,24 @@ impl Content {
         let pending = kind.shows.pending(booking);
         let compared_with = parts.compared_with.filter(|_| kind.shows.changes);
         let summary = PaymentSummary::of(&kind.shows, parts.rev, booking, property, language);
-        Ok(Self {
+        Self {
             language,
             phrases,
             title: wording.title,
             lead: wording.lead,
             calendar_note: phrases.calendar_note(kind.shows.calendar),
-            greeting: language.greeting(&booking.guest.first_name),
+            greeting: language.greeting(booking.guest.called()),
             property: one_line(&property.name, MAX_NAME_CHARS),
             address: one_line(&property.address, MAX_ADDRESS_CHARS),
             reference: booking.reference.clone(),
             check_in: moment(arrival, phrases.from, property.check_in_from),
             check_out: moment(departure, phrases.until, property.check_out_until),
+            free_until: summary.free_until(),
             stays: (0..)
                 .zip(&booking.stays)
                 .map(|(index, stay)| stay_row(index, stay, price, inventory, language))
                 .collect(),
-            taxes: price.into_iter().flat_map(|price| tax_rows(price, language)).collect(),
+            taxes: price.into_iter().flat_map(|price| other_price_rows(price, language)).collect(),
             total: price.map_or_else(String::new, |price| language.money(Money::new(price.total, price.currency))),
             balance_note: if takes_place { summary.balance_note() } else { "" },
             payment_note: summary.payment_note(),
@@ -115,8 +112,7 @@ impl Content {
                 (None, Some(rev)) => changes::since(rev, booking, inventory, language),
                 (None, None) => Vec::new(),
             },
-            spans: spans(booking, inventory)?,
-        })
+        }
     }
 
     /// The subject line.
@@ -125,9 +121,15 @@ impl Content {
     }
 }
 
-fn tax_rows(price: &Price, language: Language) -> impl Iterator<Item = Row> {
-    price.taxes.iter().map(move |tax| Row {
+/// What is owed beside the nights of the stays.
+fn other_price_rows(price: &Price, language: Language) -> impl Iterator<Item = Row> {
+    let unused = (price.unused_nights != 0).then(|| Row {
+        label: language.phrases().unused_nights.to_owned(),
+        value: language.money(Money::new(price.unused_nights, price.currency)),
+    });
+    let taxes = price.taxes.iter().map(move |tax| Row {
         label: format!("{} ({})", one_line(&tax.name, MAX_NAME_CHARS), language.percent(tax.rate_ppm)),
         value: language.money(Money::new(tax.amount, price.currency)),
-    })
+    });
+    unused.into_iter().chain(taxes)
 }

@@ -21,6 +21,8 @@ pub enum MailDecision {
     Send(PlannedMail),
     /// Send nothing, for this reason (a metric label).
     Skip(&'static str),
+    /// Send this mail no more, for this reason (a metric label). An earlier delivery of the message may have sent it.
+    Outdated(LedgerKey, &'static str),
     /// The store is behind the message: retry later.
     NotYet(&'static str),
 }
@@ -44,11 +46,17 @@ pub fn decide(
     now: Timestamp,
 ) -> MailDecision {
     let Some(booking) = booking else { return MailDecision::NotYet("booking_missing") };
-    match command {
+    let decision = match command {
         EmailCommand::Happened(event) => on_booking_event(event, booking),
         EmailCommand::Send(request) => on_request(request, booking, property, now),
         EmailCommand::Paid(event) => on_payment_event(event, booking, now),
         EmailCommand::Account(_) => MailDecision::Skip("not_about_a_booking"),
+    };
+    match decision {
+        MailDecision::Send(plan) if booking.guest.mail_address().is_none() => {
+            MailDecision::Outdated(plan.key, "no_address")
+        }
+        decision => decision,
     }
 }
 
@@ -60,11 +68,12 @@ fn on_booking_event(event: &BookingEvent, booking: &Booking) -> MailDecision {
     let Some((kind, when)) = triggered(|trigger| matches!(trigger, Trigger::Change(holds) if holds(&change))) else {
         return MailDecision::Skip("not_notified");
     };
-    let is_outdated = when.latest_only && reported(when, booking).is_some_and(|newest| newest.rev > event.rev);
-    if is_outdated || !(when.applies)(booking) {
-        return MailDecision::Skip("superseded");
+    let key = key(booking, kind, Version::Rev(event.rev));
+    let is_superseded = when.latest_only && reported(when, booking).is_some_and(|newest| newest.rev > event.rev);
+    if is_superseded || !(when.applies)(booking) {
+        return MailDecision::Outdated(key, "superseded");
     }
-    send(booking, kind, event.rev, Version::Rev(event.rev))
+    MailDecision::Send(PlannedMail { kind, rev: event.rev, key })
 }
 
 /// A payment event that changed no booking: a failed attempt is mailed while it can be repeated.
@@ -72,16 +81,16 @@ fn on_payment_event(event: &PaymentEvent, booking: &Booking, now: Timestamp) -> 
     let Some((kind, when)) = triggered(|trigger| matches!(trigger, Trigger::Payment(holds) if holds(event))) else {
         return MailDecision::Skip("not_notified");
     };
+    let key = key(booking, kind, Version::Event(event.event_id));
     let is_over = booking.hold_ends().is_some_and(|ends| ends <= now);
-    if !(when.applies)(booking) || is_over {
-        return MailDecision::Skip("superseded");
-    }
     // The first entry, which no later revision replaces: a redelivery reports the same one.
     let holds = |entry: &&HistoryEntry| entry.to == Status::Held || entry.action == Action::HoldChange;
-    let Some(held) = booking.history.iter().find(holds) else {
-        return MailDecision::Skip("superseded");
-    };
-    send(booking, kind, held.rev, Version::Event(event.event_id))
+    match booking.history.iter().find(holds) {
+        Some(held) if (when.applies)(booking) && !is_over => {
+            MailDecision::Send(PlannedMail { kind, rev: held.rev, key })
+        }
+        _ => MailDecision::Outdated(key, "superseded"),
+    }
 }
 
 fn on_request(
@@ -91,18 +100,19 @@ fn on_request(
     now: Timestamp,
 ) -> MailDecision {
     let when = &kinds::of(request.kind).when;
+    let key = key(booking, request.kind, Version::Request(request.notification_id));
     let Some(entry) = reported(when, booking).filter(|_| (when.applies)(booking)) else {
-        return MailDecision::Skip("contradicts_state");
+        return MailDecision::Outdated(key, "contradicts_state");
     };
     if let Some(days) = &when.days_before_arrival {
         let Some(property) = property else { return MailDecision::NotYet("property_missing") };
         let arrival = booking.stays.iter().map(|stay| stay.arrival).min();
         let ahead = arrival.map(|arrival| (arrival - now.local_date(property.time_zone)).num_days());
         if !ahead.is_some_and(|ahead| days.contains(&ahead)) {
-            return MailDecision::Skip("expired");
+            return MailDecision::Outdated(key, "expired");
         }
     }
-    send(booking, request.kind, entry.rev, Version::Request(request.notification_id))
+    MailDecision::Send(PlannedMail { kind: request.kind, rev: entry.rev, key })
 }
 
 /// The kind whose trigger this is; no two kinds share one.
@@ -116,8 +126,8 @@ fn reported<'b>(when: &When, booking: &'b Booking) -> Option<&'b HistoryEntry> {
     booking.history.iter().rev().find(|entry| (when.reports)(booking, entry))
 }
 
-fn send(booking: &Booking, kind: NotificationKind, rev: u32, version: Version) -> MailDecision {
-    MailDecision::Send(PlannedMail { kind, rev, key: LedgerKey::new(booking.id, kind, version, &booking.guest.email) })
+fn key(booking: &Booking, kind: NotificationKind, version: Version) -> LedgerKey {
+    LedgerKey::new(booking.id, kind, version, &booking.guest.email)
 }
 
 #[cfg(test)]

@@ -33,9 +33,6 @@ pub enum MailError {
     /// The message is not text, although every part is encoded.
     #[error("the mail is not text")]
     NotText,
-    /// A local time that the property's zone never shows.
-    #[error("{0} does not exist in {1}")]
-    LocalTime(chrono::NaiveDateTime, chrono_tz::Tz),
 }
 
 /// The same mail would fail the same way again.

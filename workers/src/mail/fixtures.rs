@@ -2,7 +2,7 @@
 
 use crate::mail::Links;
 use pvt_domain::booking::{
-    Action, Booking, Guest, HistoryEntry, Payment, PendingChange, Source, Status, Stay, StayRequest,
+    Action, Booking, Guest, HistoryEntry, Payment, PendingChange, RefusalCause, Source, Status, Stay, StayRequest,
 };
 use pvt_domain::events::{BookingEvent, PaymentEvent, PaymentEventKind, kind_of};
 use pvt_domain::ids::BookingId;
@@ -48,6 +48,7 @@ pub(crate) fn booking() -> Booking {
     let id = BookingId::derive(None, "mail", "fixture");
     let day = |text: &str| text.parse::<chrono::NaiveDate>().unwrap();
     Booking {
+        no_shows: Vec::new(),
         id,
         reference: id.reference(),
         status: Status::Confirmed,
@@ -67,6 +68,7 @@ pub(crate) fn booking() -> Booking {
             locale: Some("en".to_owned()),
         },
         price: Some(Price {
+            unused_nights: 0,
             currency: Currency::CAD,
             nights: vec![vec![8_000; 3]],
             taxes: vec![
@@ -79,6 +81,7 @@ pub(crate) fn booking() -> Booking {
         payment: Payment::default(),
         pending_change: None,
         rejection: None,
+        rejection_cause: RefusalCause::default(),
         alternatives: Vec::new(),
         cancellation_policy: None,
         cancellation_fee: None,
@@ -215,6 +218,7 @@ pub(crate) fn inventory() -> Inventory {
             check_in_from: chrono::NaiveTime::from_hms_opt(15, 0, 0).unwrap(),
             check_out_until: chrono::NaiveTime::from_hms_opt(11, 0, 0).unwrap(),
             business_day_cutoff: DEFAULT_CUTOFF,
+            same_day_until: chrono::NaiveTime::MIN,
             locales: vec!["fr".to_owned(), "en".to_owned()],
             taxes: Vec::new(),
             hold_minutes: DEFAULT_HOLD_MINUTES,

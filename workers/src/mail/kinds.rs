@@ -4,8 +4,8 @@
 //! its history and the event, and nothing else.
 
 use super::change::{
-    Change, captured_more, is_change_released, is_guest_visible_change, is_refund_failed, refund_failed, refunded_more,
-    releases_change,
+    Change, captured_more, enters_hold, is_change_released, is_guest_visible_change, is_refund_failed,
+    readdresses_hold, refund_failed, refunded_more, releases_change,
 };
 use super::language::{CalendarNote, Language, Phrases};
 use pvt_domain::booking::{Action, Booking, HistoryEntry, Status};
@@ -58,7 +58,7 @@ pub(super) enum Trigger {
 pub(super) struct Shows {
     pub payments: PaymentRows,
     pub calendar: CalendarNote,
-    /// The stay is over or will not be: no price, and the calendar entry is cancelled.
+    /// The stay is over or will not be: no price.
     pub ended: bool,
     /// What changed with the revision, before and after.
     pub changes: bool,
@@ -249,7 +249,13 @@ static ARRIVAL_TODAY: Kind = Kind {
 };
 
 static PAYMENT_LINK: Kind = Kind {
-    when: When::new(Trigger::Change(|change| change.enters(Status::Held)), |booking| booking.status == Status::Held),
+    when: When {
+        reports: |_, entry| enters_hold(entry) || readdresses_hold(entry),
+        latest_only: true,
+        ..When::new(Trigger::Change(|change| change.enters(Status::Held) || change.readdresses_hold()), |booking| {
+            booking.status == Status::Held
+        })
+    },
     shows: Shows::new(PaymentRows::Request, CalendarNote::Tentative),
     english: Wording {
         title: "Complete your payment to confirm your booking",

@@ -6,6 +6,7 @@ mod french;
 use super::text::{MAX_NAME_CHARS, one_line};
 use chrono::{Datelike, NaiveDate, NaiveTime, Timelike};
 use pvt_domain::money::Money;
+use pvt_domain::people::language::nearest;
 
 /// A language that mails are written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,15 +20,10 @@ pub enum Language {
 impl Language {
     /// The guest's language if it is supported, else the property's first supported one, else English.
     pub fn choose(guest: Option<&str>, property: &[String]) -> Self {
-        guest.into_iter().chain(property.iter().map(String::as_str)).find_map(Self::of_tag).unwrap_or(Self::English)
-    }
-
-    /// The language of a tag such as `fr`, `fr-CA` or `en_US`.
-    fn of_tag(tag: &str) -> Option<Self> {
-        match tag.split(['-', '_']).next()?.to_ascii_lowercase().as_str() {
-            "en" => Some(Self::English),
-            "fr" => Some(Self::French),
-            _ => None,
+        let wanted = guest.into_iter().chain(property.iter().map(String::as_str));
+        match nearest(wanted, &["en", "fr"]) {
+            Some("fr") => Self::French,
+            _ => Self::English,
         }
     }
 
@@ -179,9 +175,11 @@ pub(super) struct Phrases {
     pub pay: &'static str,
     pub receipt: &'static str,
     pub manage: &'static str,
+    pub free_until: &'static str,
     pub due_now: &'static str,
     pub deadline: &'static str,
     pub due_on_arrival: &'static str,
+    pub unused_nights: &'static str,
     pub change_fee: &'static str,
     pub this_payment: &'static str,
     pub this_refund: &'static str,

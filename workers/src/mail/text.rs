@@ -1,6 +1,9 @@
-//! Text that guests and staff typed, made fit for a mail: on one line and of bounded length.
+//! Text that guests and staff typed, made fit for a mail: on one line, of bounded length, and without characters that
+//! deceive the reader.
 //!
 //! Anyone may type a name, so a mail of ours must carry neither an essay nor a header smuggled in behind a line break.
+
+use pvt_domain::people::text::shown;
 
 /// Longest name, in characters.
 pub(super) const MAX_NAME_CHARS: usize = 60;
@@ -9,8 +12,9 @@ pub(super) const MAX_ADDRESS_CHARS: usize = 200;
 
 /// The text on one line, cut after `max_chars`; control characters cannot start a header or a line of their own.
 pub(super) fn one_line(text: &str, max_chars: usize) -> String {
-    let shown = text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty());
-    let line = shown.collect::<Vec<_>>().join(" ");
+    let text = shown(text);
+    let words = text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty());
+    let line = words.collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(max_chars) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,

@@ -34,8 +34,11 @@ const MAX_DAYS_BACK: u64 = 3;
 const IN_FLIGHT: TimeDelta = TimeDelta::minutes(15);
 /// How far back bookings are looked for that do not know their ledger's totals.
 const LOOKBACK: TimeDelta = TimeDelta::hours(25);
-/// Most refunds, and most bookings, that one fire continues.
-const MAX_RESUMED: i64 = 1_000;
+/// Most refunds that one fire continues.
+const MAX_REFUNDS: i64 = 1_000;
+/// Most bookings that one fire brings the totals of their ledgers to: within [`LOOKBACK`] as many as a change of the
+/// rules can affect.
+const MAX_TOTALS: i64 = 10_000;
 /// How far back the audit looks for no-shows.
 const AUDIT_LOOKBACK: Days = Days::new(365);
 
@@ -113,6 +116,7 @@ pub(super) fn expire_hold(
         booking_id: hold.booking_id,
         property_id: hold.property_id.clone(),
         release: true,
+        rev: None,
         actor: actor.clone(),
         requested_at: fire.into(),
     };
@@ -132,7 +136,7 @@ pub(super) async fn resume_payments(
         |span: TimeDelta| i32::try_from(topology.retry_divisor()).map_or(span, |divisor| span / divisor.max(1));
     let until = (fire - scaled(IN_FLIGHT)).into();
     let mut commands = Vec::new();
-    for refund in mongo.ledgers().open_refunds(until, MAX_RESUMED).await? {
+    for refund in mongo.ledgers().open_refunds(until, MAX_REFUNDS).await? {
         let actor = Actor::schedule(&schedule.name);
         let at = fire.to_rfc3339_opts(SecondsFormat::Secs, true);
         let id = fire_id(&schedule.name, &at, &refund.booking_id.to_string());
@@ -143,7 +147,7 @@ pub(super) async fn resume_payments(
         commands.push(command.with_correlation_id(booking_id.as_uuid()).with_actor(actor));
     }
     let since = (fire - LOOKBACK).into();
-    for ledger in mongo.ledgers().ahead_of_bookings(since, until, MAX_RESUMED).await? {
+    for ledger in mongo.ledgers().ahead_of_bookings(since, until, MAX_TOTALS).await? {
         commands.push(ledgers::settle_payment(&ledger, topology, fire.into())?);
     }
     if !commands.is_empty() {
@@ -189,7 +193,9 @@ pub(super) async fn property_commands(
         Task::RemindArrivalSoon | Task::RemindArrivalToday => {
             for arrival in arrivals_to_remind(schedule.task, window, property) {
                 let next = arrival.succ_opt().unwrap_or(arrival);
-                for expected in mongo.bookings().expected_arrivals(property_id, Nights::new(arrival, next)).await? {
+                let expected = mongo.bookings().expected_arrivals(property_id, Nights::new(arrival, next)).await?;
+                // Guests whose companions are here know the way.
+                for expected in expected.into_iter().filter(|expected| !expected.is_partly_in_house) {
                     commands.push(reminder(schedule, window.until, &expected, topology)?);
                 }
             }
@@ -266,7 +272,7 @@ fn no_show(
         requested_at: fire.into(),
     };
     let key = topology.command_key(BOOKING_MARK_NO_SHOW, property_id.as_str());
-    Ok(Outgoing::command(key, id, &MarkNoShow { header })?
+    Ok(Outgoing::command(key, id, &MarkNoShow { header, stays: Vec::new() })?
         .with_correlation_id(booking_id.as_uuid())
         .with_actor(Actor::schedule(&schedule.name)))
 }
@@ -370,6 +376,7 @@ mod tests {
         let montreal = property("04:00:00");
         let id = BookingId::derive(None, "k", "f");
         let expected = |arrival: &str, confirmed_at: &str| ExpectedArrival {
+            is_partly_in_house: false,
             id,
             arrival: date(arrival),
             confirmed_at: confirmed_at.parse::<chrono::DateTime<chrono::Utc>>().unwrap().into(),

@@ -18,7 +18,7 @@ use uuid::Uuid;
 const PROPERTY: &str = "pvt-montreal";
 
 fn check_in(id: BookingId) -> BookingCommand {
-    BookingCommand::CheckIn(CheckInBooking { header: header(id) })
+    BookingCommand::CheckIn(CheckInBooking { header: header(id), stays: Vec::new() })
 }
 
 fn until(booking: &Booking, departure: NaiveDate) -> BookingCommand {

@@ -219,6 +219,7 @@ pub(crate) fn booking_request(key: &str, arrival: NaiveDate, departure: NaiveDat
         booking_id: id,
         client: Some("tests".to_owned()),
         fingerprint: key.to_owned(),
+        fingerprint_as_sent: None,
         property_id: Harness::property(),
         rate_plan_id: "standard".into(),
         source: Source::Direct,

@@ -182,6 +182,7 @@ async fn sessions_that_cannot_be_expired_hold_up_nothing_else() -> Result<()> {
             booking_id: booking.id,
             property_id: booking.property_id,
             release: false,
+            rev: None,
             actor: "system".into(),
             requested_at: clock::system(),
         };

@@ -40,7 +40,8 @@ async fn twice(
     Ok(first)
 }
 
-fn modifies(booking: &Booking, nights: u64, expected_rev: Option<u32>) -> BookingCommand {
+/// The command of staff that changes the number of nights, at today's prices.
+pub(crate) fn modifies(booking: &Booking, nights: u64, expected_rev: Option<u32>) -> BookingCommand {
     let mut stay = booking.stays[0].as_request();
     stay.departure = stay.arrival + Days::new(nights);
     let header = pvt_domain::messages::CommandHeader { expected_rev, ..header(booking.id) };
@@ -103,7 +104,13 @@ async fn check_in_and_check_out_move_claims() -> Result<()> {
     let late = twice(&harness, &now, clock::system, modifies(&booked, 6, Some(1))).await?;
     assert_eq!((late.reply.outcome, late.events.len()), (ReplyOutcome::Stale, 0));
 
-    twice(&harness, &now, clock::system, BookingCommand::CheckIn(CheckInBooking { header: header(id) })).await?;
+    twice(
+        &harness,
+        &now,
+        clock::system,
+        BookingCommand::CheckIn(CheckInBooking { header: header(id), stays: Vec::new() }),
+    )
+    .await?;
     assert_eq!(status(&harness, id).await?, Status::CheckedIn);
     let cancelled = twice(&harness, &now, clock::system, cancel_command(id)).await?;
     assert_eq!(cancelled.reply.outcome, ReplyOutcome::Conflict);
@@ -111,10 +118,16 @@ async fn check_in_and_check_out_move_claims() -> Result<()> {
         twice(&harness, &now, clock::system, BookingCommand::Reinstate(ReinstateBooking { header: header(id) }))
             .await?;
     assert_eq!(undone.events[0].envelope.kind, "booking.reinstated.v1");
-    twice(&harness, &now, clock::system, BookingCommand::CheckIn(CheckInBooking { header: header(id) })).await?;
+    twice(
+        &harness,
+        &now,
+        clock::system,
+        BookingCommand::CheckIn(CheckInBooking { header: header(id), stays: Vec::new() }),
+    )
+    .await?;
 
     let later = harness.worker(in_two_days);
-    let check_out = CheckOutBooking { header: header(id), allow_open_balance: true, reprice: true };
+    let check_out = CheckOutBooking { header: header(id), allow_open_balance: true, reprice: true, stays: Vec::new() };
     twice(&harness, &later, in_two_days, BookingCommand::CheckOut(check_out)).await?;
     let left = harness.stored(id).await?;
     assert_eq!((left.status, left.stays[0].departure), (Status::CheckedOut, today + Days::new(2)));
@@ -130,7 +143,7 @@ async fn no_show_can_be_reinstated() -> Result<()> {
     let (id, request) = booking_request("a", today, today + Days::new(5));
     harness.decide(id.request_command_id(), request).await?;
     let booked = harness.stored(id).await?;
-    let missed = || BookingCommand::NoShow(MarkNoShow { header: header(id) });
+    let missed = || BookingCommand::NoShow(MarkNoShow { header: header(id), stays: Vec::new() });
     let early = twice(&harness, &harness.worker(clock::system), clock::system, missed()).await?;
     assert_eq!(early.reply.detail.expect("a reason").code, RefusalCode::TooEarly);
 

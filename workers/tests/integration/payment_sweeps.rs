@@ -1,5 +1,6 @@
 //! The sweep of Stripe's events and the comparison of its balance transactions, command by command.
 
+use crate::harness::Harness;
 use crate::payments::StripeHarness;
 use anyhow::{Context, Result, ensure};
 use chrono::{TimeDelta, Utc};
@@ -9,7 +10,9 @@ use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::{Outgoing, Target};
 use pvt_stores::mongo::payment_sweeps::PaymentSweep;
 use pvt_stripe_simulator::{FaultInjection, RequestFault, RequestFaultKind};
+use pvt_worker_runtime::{Job, Meta, Worker};
 use pvt_workers::clock::{self, Clock};
+use pvt_workers::jobs::stripe::StripeCalls;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -165,5 +168,26 @@ async fn wrong_clock_skips_no_events() -> Result<()> {
     let (booking, _) = stripe.harness.book("a", 30).await?;
     stripe.pay(&booking, 1).await?;
     assert!(replayed(&run(&stripe, 3, clock::system, 1).await?).len() >= 4);
+    Ok(())
+}
+
+#[tokio::test]
+async fn property_without_a_key_has_nothing_to_reconcile() -> Result<()> {
+    let harness = Harness::open().await?;
+    let worker = StripeCalls::new(harness.mongo.clone(), harness.namespace.topology(), None, clock::system);
+    let today = Utc::now().date_naive();
+    let compare = StripeCommand::CompareBalance(CompareBalance {
+        run_id: Uuid::from_u128(1),
+        day: today,
+        last_day: today,
+        dry_run: false,
+        actor: "schedule:reconcile_payments".into(),
+        requested_at: clock::system(),
+    });
+    for command in [sweep(1), compare] {
+        let mut job = Job::new(command, Meta::default());
+        worker.handle(&mut job).await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        assert!(job.emitted().is_empty());
+    }
     Ok(())
 }

@@ -2,13 +2,16 @@
 
 use crate::harness::Harness;
 use anyhow::{Context, Result};
+use pvt_domain::actor::Actor;
 use pvt_domain::booking::Booking;
 use pvt_domain::events::PaymentEvent;
 use pvt_domain::ledger::{PaymentChannel, Record, RecordMethod};
 use pvt_domain::messages::*;
 use pvt_messaging::{Outgoing, Target};
 use pvt_stripe::{NewIntent, StripeClient, StripeConfig};
-use pvt_stripe_simulator::{Control, PayOutcome, Simulator, SimulatorOptions};
+use pvt_stripe_simulator::{
+    Control, FaultInjection, PayOutcome, RequestFault, RequestFaultKind, Simulator, SimulatorOptions,
+};
 use pvt_worker_runtime::{HEADER_DEFERRALS, Job, Meta, Worker};
 use pvt_workers::clock::{self, Clock};
 use pvt_workers::jobs::stripe::StripeCalls;
@@ -96,7 +99,7 @@ impl StripeHarness {
         Ok(self.client.create_intent(&intent, "of the tests").await?.id)
     }
 
-    async fn session(&self, booking: &Booking, payment: u128) -> Result<String> {
+    pub(crate) async fn session(&self, booking: &Booking, payment: u128) -> Result<String> {
         let ledger = self.harness.mongo.ledgers().find(booking.id).await?.context("a ledger")?;
         let attempt =
             ledger.attempts.iter().find(|attempt| attempt.id == Uuid::from_u128(payment)).context("an attempt")?;
@@ -230,9 +233,52 @@ async fn redelivery_emits_what_the_crashed_delivery_stored() -> Result<()> {
     // Expired, and found paid.
     let (late, _) = stripe.harness.book("b", 40).await?;
     let intent = stripe.pay(&late, 7).await?;
-    let expire =
-        ExpireCheckout { booking_id: late.id, property_id, release: false, actor: "system".into(), requested_at };
+    let expire = ExpireCheckout {
+        booking_id: late.id,
+        property_id,
+        release: false,
+        rev: None,
+        actor: "system".into(),
+        requested_at,
+    };
     let emitted = stripe.redeliver(&StripeCommand::Expire(expire)).await?;
     assert!(emitted.settles && emitted.events.contains(&("captured", intent)), "{emitted:?}");
+    Ok(())
+}
+
+/// The schedule requests it every hour: while Stripe makes no refunds, its commands do not pile up.
+#[tokio::test]
+async fn refund_that_a_schedule_requests_does_not_wait_for_stripe() -> Result<()> {
+    let stripe = StripeHarness::open().await?;
+    let (booking, _) = stripe.harness.book("a", 30).await?;
+    let payment_id = stripe.pay(&booking, 1).await?;
+    let refresh = StripeCommand::Refresh(RefreshPayment {
+        intent: Some(payment_id.clone()),
+        charge: None,
+        event_id: "evt_1".into(),
+        joined: true,
+        requested_at: clock::system(),
+    });
+    stripe.deliver_with(&refresh, clock::system, &[(HEADER_DEFERRALS, "1")]).await?;
+    let fault = RequestFault::new(RequestFaultKind::ServerError).at("/v1/refunds");
+    stripe.control.set_faults(FaultInjection::of_requests(fault));
+    let request = RefundRequest { refund_id: Uuid::from_u128(5), payment_id, amount: Some(100), note: "cold".into() };
+    let by_staff = Refund {
+        booking_id: booking.id,
+        property_id: booking.property_id,
+        request: Some(request),
+        actor: "staff:1".into(),
+        requested_at: clock::system(),
+    };
+    let by_schedule = Refund { request: None, actor: Actor::schedule("resume_payments"), ..by_staff.clone() };
+    let deliver =
+        async |refund: &Refund| stripe.deliver_with(&StripeCommand::Refund(refund.clone()), clock::system, &[]).await;
+    let waits = deliver(&by_staff).await.unwrap_err();
+    assert!(waits.to_string().starts_with("unavailable (stripe_unavailable"), "{waits}");
+    deliver(&by_schedule).await?;
+    assert_eq!(stripe.control.total().refunds, 0);
+    stripe.control.set_faults(FaultInjection::default());
+    deliver(&by_schedule).await?;
+    assert_eq!(stripe.control.total().refunds, 1, "its next fire makes it");
     Ok(())
 }

@@ -55,12 +55,13 @@ fn ledger(booking: &Booking, at: Timestamp) -> Result<Ledger> {
 async fn lost_refunds_and_totals_are_requested_again() -> Result<()> {
     let harness = Harness::open().await?;
     let hour_ago: Timestamp = (Utc::now() - TimeDelta::hours(1)).into();
-    // The command of its refund is a dead letter.
+    // The command of its refund is a dead letter. A refund is owed however long ago it was promised.
+    let month_ago: Timestamp = (Utc::now() - TimeDelta::days(30)).into();
     let (refunded, _) = harness.book("refund", 30).await?;
-    let before = ledger(&refunded, hour_ago)?;
+    let before = ledger(&refunded, month_ago)?;
     let mut open = before.clone();
-    open.instruct_requested_refund(Uuid::from_u128(1), "pi_1", 1_000, "staff:1", "the shower was cold", hour_ago);
-    open.advance_rev(&before, hour_ago);
+    open.instruct_requested_refund(Uuid::from_u128(1), "pi_1", 1_000, "staff:1", "the shower was cold", month_ago);
+    open.advance_rev(&before, month_ago);
     // The command that would have brought its totals is one.
     let (paid, _) = harness.book("totals", 40).await?;
     let before = ledger(&paid, hour_ago)?;

@@ -211,7 +211,13 @@ async fn progress_ahead_of_the_server_clock_counts_as_now() -> Result<()> {
     let at = set_back.at;
     assert_eq!(reported, format!("every_second had fired until {until} and continued from {at}"));
     stop.cancel();
-    Ok(running.await?)
+    running.await?;
+    // The clock is wrong once more, and nothing has continued since.
+    let again = Timestamp::from(ahead + TimeDelta::days(1));
+    fixture.mongo.schedules().record_fire("every_second", again, true, i64::MAX).await?;
+    let reported = fixture.mongo.schedules().ahead_of_clock().await?.context("a warning")?;
+    assert_eq!(reported, format!("every_second has fired until {again}, which is in the future"));
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 use crate::form::form;
 use crate::form::json::Node;
+use crate::form::people::{account_email, language_tag, name};
 use crate::form::presence::{optional, required};
 use crate::form::reader::{Field, Pointer, Reader};
 use crate::form::types::{FieldType, Refusal, Text, list, one_line, one_of, parsed, refusal, text};
@@ -21,11 +22,11 @@ const SECRETS: &[&str] = &["/password", "/current_password", "/new_password", "/
 form! {
     /// A new account.
     pub(crate) struct RegistrationForm {
-        email: Email = required(email()),
+        email: Email = required(account_email()),
         password: SecretString = required(new_password(email.as_ref())),
-        name: String = required(profile_name()),
-        /// The language of mails: `fr`, `en` or `en-CA`.
-        locale: Option<String> = optional(text()),
+        name: String = required(name()),
+        /// The language of mails, as a tag (BCP 47): `fr`, `en-CA`, `zh-Hant`.
+        locale: Option<String> = optional(language_tag()),
     }
     exempt SECRETS;
     example json!({ "email": "ada@example.com", "password": "correct horse battery", "name": "Ada Lovelace",
@@ -36,7 +37,7 @@ form! {
 form! {
     /// A sign-in. Only the shape is checked: a malformed address must be answered as a wrong password is.
     pub(crate) struct LoginForm {
-        email: Option<Email> = required(parsed(|text| Ok(Email::parse(text)))),
+        email: Option<Email> = required(parsed(|text| Ok(Email::parse(text).ok()))),
         password: SecretString = required(text()),
     }
     exempt SECRETS;
@@ -55,7 +56,7 @@ form! {
 form! {
     /// The address of an account whose password is forgotten.
     pub(crate) struct ForgotPasswordForm {
-        email: Email = required(email()),
+        email: Email = required(account_email()),
     }
     exempt SECRETS;
     example json!({ "email": "ada@example.com" });
@@ -84,9 +85,9 @@ form! {
 form! {
     /// The name and the language of an account.
     pub(crate) struct ProfileForm {
-        name: String = required(profile_name()),
-        /// The language of mails: `fr`, `en` or `en-CA`.
-        locale: Option<String> = optional(text()),
+        name: String = required(name()),
+        /// The language of mails, as a tag (BCP 47): `fr`, `en-CA`, `zh-Hant`.
+        locale: Option<String> = optional(language_tag()),
     }
     exempt SECRETS;
     example json!({ "name": "Ada King", "locale": "fr" });
@@ -133,12 +134,6 @@ impl From<ApiKeyForm> for NewApiKey {
     }
 }
 
-/// A mail address.
-fn email() -> Text<impl Fn(&str) -> Result<Email, Refusal>> {
-    parsed(|text| Email::parse(text).ok_or_else(|| ("invalid_email", "an address such as ada@example.com".into())))
-        .format("email")
-}
-
 /// A password for the account with this address, if that is known.
 fn new_password(email: Option<&Email>) -> Text<impl Fn(&str) -> Result<SecretString, Refusal>> {
     parsed(move |password: &str| match check_password(password, email, "") {
@@ -146,11 +141,6 @@ fn new_password(email: Option<&Email>) -> Text<impl Fn(&str) -> Result<SecretStr
         None => Ok(SecretString::from(password)),
     })
     .length(MIN_PASSWORD_CHARS, MAX_PASSWORD_CHARS)
-}
-
-/// The name of a person; [`check_profile`] says what is wrong with it.
-fn profile_name() -> Text<impl Fn(&str) -> Result<String, Refusal>> {
-    parsed(|text| Ok(text.trim().to_owned())).length(1, MAX_NAME_CHARS)
 }
 
 fn check_profile(name: Option<&String>, locale: Option<&Option<String>>, at: &Pointer<'_>, reader: &mut Reader) {
@@ -228,7 +218,7 @@ mod tests {
             ("/locale", "invalid_locale"),
         ];
         let found =
-            read(json!({ "email": "ada", "password": "short", "name": "Ada", "locale": "french", "role": "admin" }));
+            read(json!({ "email": "ada", "password": "short", "name": "Ada", "locale": "fr_CA", "role": "admin" }));
         assert_eq!(found, expected.map(|(pointer, code)| (pointer.to_owned(), code)));
         assert_eq!(
             read(json!({ "email": "ada@example.com", "password": "Ada@Example.com", "name": "Ada" })),

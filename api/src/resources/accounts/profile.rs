@@ -59,22 +59,28 @@ pub(super) fn current<T>(changed: Result<T, StoreError>) -> Result<Option<T>, St
 /// `GET /api/auth/profile`.
 pub(super) async fn show(State(app): State<SharedApp>, caller: Caller) -> Result<Tagged<UserView>, Problem> {
     let id = caller.signed_in_user()?.id;
+    Ok(shown(&find(&app, id).await?))
+}
+
+/// The caller's account. The token outlives it for minutes.
+async fn find(app: &SharedApp, id: UserId) -> Result<User, Problem> {
     let mongo = app.mongo.clone();
     let user = store_call::read(async move { mongo.users().find(id).await }).await?;
-    // The token outlives an account for minutes.
-    user.as_ref().map(shown).ok_or_else(|| problem::UNAUTHENTICATED.into())
+    user.ok_or_else(|| problem::UNAUTHENTICATED.into())
 }
 
 /// `PUT /api/auth/profile` with `name` and `locale`.
 pub(super) async fn change(
     State(app): State<SharedApp>,
     caller: Caller,
-    IfMatch(rev): IfMatch,
+    IfMatch(revisions): IfMatch,
     form: Form<ProfileForm>,
 ) -> Result<Tagged<UserView>, Problem> {
     let id = caller.signed_in_user()?.id;
     let ProfileForm { name, locale } = form.value;
     let profile = Profile { name, locale };
+    let newest = find(&app, id).await?.rev;
+    let rev = revisions.expected(newest).unwrap_or(newest);
     let mongo = app.mongo.clone();
     let changed = store_call::write(async move { current(mongo.users().set_profile(id, rev, &profile).await) }).await?;
     changed.as_ref().map(shown).ok_or_else(|| Problem::from(problem::PRECONDITION_FAILED))

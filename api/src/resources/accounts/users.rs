@@ -28,7 +28,7 @@ pub(super) async fn set_role(
     State(app): State<SharedApp>,
     PathId(id): PathId<UserId>,
     caller: Caller,
-    IfMatch(rev): IfMatch,
+    IfMatch(revisions): IfMatch,
     form: Form<RoleForm>,
 ) -> Result<Tagged<UserView>, Problem> {
     let RoleForm { role, properties } = form.value;
@@ -38,10 +38,9 @@ pub(super) async fn set_role(
         return Err(Problem::new(problem::FORBIDDEN, "Ask another administrator: you cannot change your own role."));
     }
     let mongo = app.mongo.clone();
-    let exists = store_call::read(async move { mongo.users().find(id).await }).await?;
-    if exists.is_none() {
-        return Err(problem::NOT_FOUND.into());
-    }
+    let user = store_call::read(async move { mongo.users().find(id).await }).await?;
+    let newest = user.ok_or_else(|| Problem::from(problem::NOT_FOUND))?.rev;
+    let rev = revisions.expected(newest).unwrap_or(newest);
     let (mongo, actor) = (app.mongo.clone(), caller.actor());
     let changed = store_call::write(async move {
         let changed = current(mongo.users().set_role(id, rev, role, &properties).await)?;

@@ -1,8 +1,9 @@
 //! Availability by night: of one room, or of a room type for a month with its prices and restrictions.
 
+use crate::auth::policy::Caller;
 use crate::form::query::QueryFields;
 use crate::form::reader::is_rfc3339_date;
-use crate::http::extract::{PathId, QueryParams};
+use crate::http::extract::{PathId, QueryParams, VerifiedCaller};
 use crate::http::problem::{self, Problem};
 use crate::http::response::Shown;
 use crate::state::SharedApp;
@@ -10,6 +11,7 @@ use axum::extract::State;
 use chrono::{Days, Months, NaiveDate, Utc};
 use pvt_domain::availability::Occupancy;
 use pvt_domain::booking::StayRequest;
+use pvt_domain::business_day::first_bookable_night;
 use pvt_domain::ids::{PropertyId, RatePlanId, RoomTypeId};
 use pvt_domain::intake::MAX_DAYS_AHEAD;
 use pvt_domain::inventory::RatePlan;
@@ -17,7 +19,6 @@ use pvt_domain::money::Money;
 use pvt_domain::nights::Nights;
 use pvt_domain::pricing::stay_amounts;
 use pvt_domain::rates::restrictions::Restriction;
-use pvt_domain::timestamp::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -98,15 +99,16 @@ struct Day<'a> {
     restrictions: Option<&'a Restriction>,
 }
 
-/// Whether a stay may begin on this date at all.
-pub(super) fn is_sold_on(date: NaiveDate, today: NaiveDate) -> bool {
-    today <= date && date <= today.checked_add_days(Days::new(MAX_DAYS_AHEAD)).unwrap_or(NaiveDate::MAX)
+/// Whether a stay may begin on this date at all; `first` is the first that can be booked.
+pub(super) fn is_sold_on(date: NaiveDate, first: NaiveDate) -> bool {
+    first <= date && date <= first.checked_add_days(Days::new(MAX_DAYS_AHEAD)).unwrap_or(NaiveDate::MAX)
 }
 
 /// `GET /api/rooms/{id}/availability?property_id=…&from=…&until=…`: the free beds of a room, night by night.
 pub(super) async fn room(
     State(app): State<SharedApp>,
     PathId(id): PathId<String>,
+    VerifiedCaller(caller): VerifiedCaller,
     QueryParams(query): QueryParams<RoomQuery>,
 ) -> Result<Shown<RoomNights<'static>>, Problem> {
     let mut fields = QueryFields::default();
@@ -114,17 +116,17 @@ pub(super) async fn room(
     let nights = range(&mut fields, query.from.as_deref(), query.until.as_deref());
     let (property, nights) = fields.finish(property.zip(nights))?;
     let occupancy = occupancy(&app, &property).await?;
-    let view = RoomNights::of(&occupancy, &id, nights).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    let first = first_night(&occupancy, &caller);
+    let view = RoomNights::of(&occupancy, &id, nights, first).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     Ok(Shown::new(&view))
 }
 
 impl<'a> RoomNights<'a> {
-    /// Those of this room, if there is one of that name.
-    pub(super) fn of(occupancy: &'a Occupancy, id: &str, nights: Nights) -> Option<Self> {
+    /// Those of this room, if there is one of that name. Nights before `first` are not sold any more.
+    pub(super) fn of(occupancy: &'a Occupancy, id: &str, nights: Nights, first: NaiveDate) -> Option<Self> {
         let inventory = occupancy.grid().inventory();
         let room = inventory.rooms.iter().find(|room| room.id.as_str() == id)?;
-        let today = today(occupancy);
-        let night = |(date, free)| RoomNight { date, free_beds: if is_sold_on(date, today) { free } else { 0 } };
+        let night = |(date, free)| RoomNight { date, free_beds: if is_sold_on(date, first) { free } else { 0 } };
         Some(Self {
             property_id: inventory.property.id.as_str(),
             room_id: room.id.as_str(),
@@ -140,6 +142,7 @@ impl<'a> RoomNights<'a> {
 pub(super) async fn room_type(
     State(app): State<SharedApp>,
     PathId(id): PathId<RoomTypeId>,
+    VerifiedCaller(caller): VerifiedCaller,
     QueryParams(query): QueryParams<MonthQuery>,
 ) -> Result<Shown<Month<'static>>, Problem> {
     let mut fields = QueryFields::default();
@@ -155,17 +158,21 @@ pub(super) async fn room_type(
     let (property, first): (_, NaiveDate) = fields.finish(property.zip(first))?;
     let occupancy = occupancy(&app, &property).await?;
     let plan = query.rate_plan_id.map(RatePlanId::new);
-    let view = Month::of(&occupancy, &id, plan.as_ref(), first).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    let first_night = first_night(&occupancy, &caller);
+    let view = Month::of(&occupancy, &id, plan.as_ref(), first, first_night)
+        .ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     Ok(Shown::new(&view))
 }
 
 impl<'a> Month<'a> {
-    /// The month that begins on `first`, if the plan that is named sells the type.
+    /// The month that begins on `first`, if the plan that is named sells the type. Nights before `first_night` are not
+    /// sold any more.
     pub(super) fn of(
         occupancy: &'a Occupancy,
         room_type: &RoomTypeId,
         plan: Option<&RatePlanId>,
         first: NaiveDate,
+        first_night: NaiveDate,
     ) -> Option<Self> {
         let inventory = occupancy.grid().inventory();
         let known = inventory.room_type(room_type)?;
@@ -180,21 +187,26 @@ impl<'a> Month<'a> {
             room_type_id: known.id.as_str(),
             rate_plan_id: plan.map(|plan| plan.id.as_str()),
             month: first.format("%Y-%m").to_string(),
-            days: days(occupancy, room_type, plan, nights),
+            days: days(occupancy, room_type, plan, nights, first_night),
         })
     }
 }
 
-fn days<'a>(occupancy: &'a Occupancy, room_type: &RoomTypeId, plan: Option<&RatePlan>, nights: Nights) -> Vec<Day<'a>> {
+fn days<'a>(
+    occupancy: &'a Occupancy,
+    room_type: &RoomTypeId,
+    plan: Option<&RatePlan>,
+    nights: Nights,
+    first_night: NaiveDate,
+) -> Vec<Day<'a>> {
     let (inventory, rates) = (occupancy.grid().inventory(), occupancy.grid().rates());
     let one_guest = StayRequest::new(room_type.as_str(), nights.arrival, nights.departure, 1);
     let amounts = plan.and_then(|plan| stay_amounts(inventory, rates, plan, &one_guest)).unwrap_or_default();
     let calendar = plan.and_then(|plan| rates.calendar(&plan.id, room_type));
-    let today = today(occupancy);
     let free = occupancy.free_units(room_type, nights).into_iter().enumerate();
     free.map(|(index, (date, free))| Day {
         date,
-        units_left: if is_sold_on(date, today) { free } else { 0 },
+        units_left: if is_sold_on(date, first_night) { free } else { 0 },
         price: amounts.get(index).map(|amount| Money::new(*amount, inventory.property.currency)),
         restrictions: calendar.and_then(|calendar| calendar.restrictions.get(&date)),
     })
@@ -225,6 +237,8 @@ pub(crate) async fn occupancy(app: &SharedApp, property: &PropertyId) -> Result<
     found.ok_or_else(|| problem::NOT_FOUND.into())
 }
 
-fn today(occupancy: &Occupancy) -> NaiveDate {
-    Timestamp::from(Utc::now()).local_date(occupancy.grid().inventory().property.time_zone)
+/// The first night that this caller may book now.
+fn first_night(occupancy: &Occupancy, caller: &Caller) -> NaiveDate {
+    let property = &occupancy.grid().inventory().property;
+    first_bookable_night(property, Utc::now().into(), caller.is_staff_of(&property.id))
 }

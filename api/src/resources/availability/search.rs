@@ -2,13 +2,16 @@
 
 use super::search_query::{SearchParameters, SearchQuery};
 use super::search_view::PropertyView;
-use crate::http::extract::QueryParams;
+use crate::http::extract::{QueryParams, VerifiedCaller};
 use crate::http::pagination::{PageQuery, PageView, Paged};
 use crate::http::problem::Problem;
 use crate::state::SharedApp;
 use axum::extract::State;
 use axum::http::{HeaderValue, Uri, header};
+use chrono::Utc;
+use pvt_domain::availability::Occupancy;
 use pvt_domain::ids::PropertyId;
+use pvt_domain::timestamp::Timestamp;
 use std::ops::Bound;
 use tokio::task::spawn_blocking;
 
@@ -16,6 +19,7 @@ use tokio::task::spawn_blocking;
 pub(super) async fn search(
     State(app): State<SharedApp>,
     uri: Uri,
+    VerifiedCaller(caller): VerifiedCaller,
     QueryParams(parameters): QueryParams<SearchParameters>,
     page: PageQuery,
 ) -> Result<Paged<PropertyView<'static>>, Problem> {
@@ -30,9 +34,14 @@ pub(super) async fn search(
     let next = rest.next().and(shown.last()).map(|last| page.next(&uri, last.as_str()));
     let found = app.occupancy.of_all(shown).await?;
     let cursor = next.as_ref().map(|(cursor, _)| cursor.clone());
+    let now = Timestamp::from(Utc::now());
     // Seldom long, but a large property can take a while to be searched.
     let page = spawn_blocking(move || -> Paged<PropertyView<'static>> {
-        let items = found.iter().filter_map(|occupancy| PropertyView::of(occupancy, &query)).collect();
+        let by_staff = |occupancy: &Occupancy| caller.is_staff_of(&occupancy.grid().inventory().property.id);
+        let items = found
+            .iter()
+            .filter_map(|occupancy| PropertyView::of(occupancy, &query, now, by_staff(occupancy)))
+            .collect();
         Paged::new(&PageView::new(items, cursor))
     });
     let page = page.await.map_err(Problem::internal)?;

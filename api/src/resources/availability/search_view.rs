@@ -2,9 +2,10 @@
 
 use super::search_query::SearchQuery;
 use crate::resources::availability::nights::is_sold_on;
-use chrono::{NaiveDate, Utc};
+use chrono::NaiveDate;
 use pvt_domain::availability::{Occupancy, Offer, RoomTypeAvailability};
 use pvt_domain::booking::Rejection;
+use pvt_domain::business_day::{business_date, first_bookable_night};
 use pvt_domain::inventory::{DormGender, Property, RoomKind, RoomType};
 use pvt_domain::money::Money;
 use pvt_domain::rates::restrictions::{RestrictionKind, RestrictionViolation};
@@ -80,15 +81,27 @@ struct BrokenRestriction {
     limit: Option<u16>,
 }
 
+/// The days that a search depends on.
+#[derive(Debug, Clone, Copy)]
+struct BookingDays {
+    /// The business day.
+    booked_on: NaiveDate,
+    /// The first night that can be booked.
+    first_night: NaiveDate,
+}
+
 impl<'a> PropertyView<'a> {
-    /// The results of one property; `None` when it has nothing that was requested.
-    pub(super) fn of(occupancy: &'a Occupancy, query: &SearchQuery) -> Option<Self> {
+    /// The results of one property at `now`; `None` when it has nothing that was requested.
+    pub(super) fn of(occupancy: &'a Occupancy, query: &SearchQuery, now: Timestamp, by_staff: bool) -> Option<Self> {
         let inventory = occupancy.grid().inventory();
         let property = &inventory.property;
-        let today = Timestamp::from(Utc::now()).local_date(property.time_zone);
+        let days = BookingDays {
+            booked_on: business_date(property, now),
+            first_night: first_bookable_night(property, now, by_staff),
+        };
         let room_types = inventory.room_types.iter().filter(|room_type| query.wants_type(room_type));
         let room_types: Vec<TypeView<'a>> =
-            room_types.filter_map(|room_type| TypeView::of(occupancy, property, room_type, query, today)).collect();
+            room_types.filter_map(|room_type| TypeView::of(occupancy, property, room_type, query, days)).collect();
         (!room_types.is_empty()).then(|| Self {
             property_id: property.id.as_str(),
             name: &property.name,
@@ -107,13 +120,13 @@ impl<'a> TypeView<'a> {
         property: &Property,
         room_type: &'a RoomType,
         query: &SearchQuery,
-        today: NaiveDate,
+        days: BookingDays,
     ) -> Option<Self> {
-        let mut found = occupancy.search(&query.stay(room_type), today);
+        let mut found = occupancy.search(&query.stay(room_type), days.booked_on);
         found.offers.retain(|offer| {
             query.rate_plan.as_ref().is_none_or(|plan| offer.plan.id == *plan) && query.wants_price(offer.price.total)
         });
-        let reason = reason(occupancy, &found, room_type, query, today);
+        let reason = reason(occupancy, &found, room_type, query, days.first_night);
         let bookable = reason.is_none() && found.is_bookable();
         if found.offers.is_empty() || (query.bookable_only && !bookable) {
             return None;
@@ -137,10 +150,10 @@ fn reason(
     found: &RoomTypeAvailability<'_>,
     room_type: &RoomType,
     query: &SearchQuery,
-    today: NaiveDate,
+    first_night: NaiveDate,
 ) -> Option<Rejection> {
     let capacity = occupancy.grid().inventory().capacity(room_type);
-    if !is_sold_on(query.nights.arrival, today) {
+    if !is_sold_on(query.nights.arrival, first_night) {
         return Some(Rejection::InvalidDates);
     }
     if usize::try_from(query.guests).unwrap_or(usize::MAX) > capacity {

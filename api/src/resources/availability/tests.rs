@@ -43,7 +43,8 @@ fn search(filter: &str) -> Vec<Value> {
     let uri = format!("/api/rooms/search?arrival={}&departure={}&{filter}", day(20), day(22));
     let query = headers::query(&uri.parse().unwrap()).and_then(SearchQuery::new).unwrap();
     let occupancy = occupancy();
-    let found = Found::of(&occupancy, &query).map(|found| serde_json::to_value(&found).unwrap());
+    let found =
+        Found::of(&occupancy, &query, Utc::now().into(), false).map(|found| serde_json::to_value(&found).unwrap());
     found.and_then(|found| found["room_types"].as_array().cloned()).unwrap_or_default()
 }
 
@@ -92,7 +93,7 @@ fn price_covers_the_whole_stay() {
 fn month_calendar_shows_prices_and_restrictions() {
     let occupancy = occupancy();
     let first = day(21).with_day(1).unwrap();
-    let month = serde_json::to_value(Month::of(&occupancy, &DORM.into(), None, first).unwrap()).unwrap();
+    let month = serde_json::to_value(Month::of(&occupancy, &DORM.into(), None, first, day(0)).unwrap()).unwrap();
     let at = |date: NaiveDate| {
         month["days"].as_array().unwrap().iter().find(|one| one["date"] == json!(date)).cloned().unwrap()
     };
@@ -102,9 +103,10 @@ fn month_calendar_shows_prices_and_restrictions() {
         month["days"].as_array().unwrap().len(),
         usize::try_from(Nights::new(first, first + Months::new(1)).count()).unwrap()
     );
-    assert!(Month::of(&occupancy, &DORM.into(), Some(&"nobodys".into()), first).is_none());
-    assert!(Month::of(&occupancy, &"castle".into(), None, first).is_none());
-    let past = Month::of(&occupancy, &DORM.into(), None, (day(0) - Days::new(40)).with_day(1).unwrap()).unwrap();
+    assert!(Month::of(&occupancy, &DORM.into(), Some(&"nobodys".into()), first, day(0)).is_none());
+    assert!(Month::of(&occupancy, &"castle".into(), None, first, day(0)).is_none());
+    let past =
+        Month::of(&occupancy, &DORM.into(), None, (day(0) - Days::new(40)).with_day(1).unwrap(), day(0)).unwrap();
     assert!(
         serde_json::to_value(&past).unwrap()["days"].as_array().unwrap().iter().all(|one| one["units_left"] == 0),
         "what is over is not sold"
@@ -116,8 +118,8 @@ fn room_calendar_shows_free_beds() {
     let occupancy = occupancy();
     let room = occupancy.grid().inventory().room_of(&"d6a-1".into()).unwrap().id.clone();
     let nights =
-        serde_json::to_value(RoomNights::of(&occupancy, room.as_str(), Nights::new(day(23), day(25))).unwrap())
+        serde_json::to_value(RoomNights::of(&occupancy, room.as_str(), Nights::new(day(23), day(25)), day(0)).unwrap())
             .unwrap();
     assert_eq!(nights["nights"], json!([{ "date": day(23), "free_beds": 5 }, { "date": day(24), "free_beds": 6 }]));
-    assert!(RoomNights::of(&occupancy, "cellar", Nights::new(day(23), day(25))).is_none());
+    assert!(RoomNights::of(&occupancy, "cellar", Nights::new(day(23), day(25)), day(0)).is_none());
 }

@@ -4,13 +4,14 @@ use super::command_forms::CancelForm;
 use super::form::staff_only;
 use super::preview_head::PreviewHead;
 use super::submit::{BookingCommand, CommandSpec, Submitted};
+use super::view::free_until;
 use crate::http::extract::{Form, OptionalIfMatch, QueryParams};
 use crate::http::problem::{self, Problem};
 use crate::http::response::{Either, Tagged};
 use crate::read_models::inventory::Lookup;
 use crate::state::{App, SharedApp};
 use axum::extract::State;
-use chrono::Utc;
+use chrono::{DateTime, FixedOffset, Utc};
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::messages::{BOOKING_CANCEL, CancelBooking};
 use pvt_domain::money::Money;
@@ -38,6 +39,9 @@ pub(super) struct FeeView<'a> {
     policy: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fee: Option<Money>,
+    /// Until when it costs nothing, at the property's offset from UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free_until: Option<DateTime<FixedOffset>>,
     /// What would be refunded of what was paid.
     #[serde(skip_serializing_if = "Option::is_none")]
     refund: Option<Money>,
@@ -54,7 +58,7 @@ pub(super) async fn cancel(
     State(app): State<SharedApp>,
     request: BookingCommand,
     QueryParams(query): QueryParams<CancelQuery>,
-    OptionalIfMatch(expected_rev): OptionalIfMatch,
+    OptionalIfMatch(revisions): OptionalIfMatch,
     Form { value: CancelForm { reason, dry_run, waive_fee }, fingerprint }: Form<CancelForm>,
 ) -> Result<Either<Submitted, Tagged<FeeView<'static>>>, Problem> {
     let booking = request.access.decided_booking(&app).await?;
@@ -63,21 +67,21 @@ pub(super) async fn cancel(
     }
     if dry_run || query.dry_run.unwrap_or_default() {
         if !CANCELLABLE.contains(&booking.status) {
-            return Err(request.conflict(problem::NOT_CANCELLABLE, &booking));
+            let needed = (BOOKING_CANCEL, CANCELLABLE);
+            return Err(request.wrong_status(&app, problem::NOT_CANCELLABLE, needed, &booking));
         }
         return quote(&app, &booking, waive_fee).await.map(Either::That);
     }
-    if booking.status == Status::Cancelled {
-        return Ok(Either::This(Either::This(request.current(&booking))));
-    }
+    let waives_nothing = !waive_fee || booking.cancellation_fee.is_none_or(|fee| fee == 0);
     let spec = CommandSpec {
         name: "cancel",
         kind: BOOKING_CANCEL,
         fingerprint,
         reason,
-        expected_rev,
+        expected_rev: revisions.expected(booking.rev),
         from: CANCELLABLE,
         conflict_problem: problem::NOT_CANCELLABLE,
+        is_settled: booking.status == Status::Cancelled && waives_nothing,
     };
     request.submit(&app, booking, spec, |header| CancelBooking { header, waive_fee }).await.map(Either::This)
 }
@@ -94,6 +98,7 @@ async fn quote(app: &App, booking: &Booking, waived: bool) -> Result<Tagged<FeeV
         head: PreviewHead::new(booking, now),
         policy: booking.cancellation_policy.as_ref().map(|policy| policy.name.as_str()),
         fee: money(fee),
+        free_until: free_until(booking, &inventory.property),
         refund: money(refunds.total()),
         refund_manual: money(refunds.manual).filter(|part| part.amount > 0),
         refund_disputed: money(refunds.disputed).filter(|part| part.amount > 0),

@@ -7,7 +7,7 @@ use crate::form::types::{FieldType, boolean, count, date, free_text, list, objec
 use chrono::NaiveDate;
 use pvt_domain::ids::BedId;
 use pvt_domain::intake::{MAX_GROUP_GUESTS, MAX_GROUP_STAYS};
-use pvt_domain::messages::Assignment;
+use pvt_domain::messages::{Assignment, StaySelection};
 use serde_json::json;
 
 /// Longest id of a bed, in bytes.
@@ -59,9 +59,46 @@ form! {
         allow_open_balance: bool = defaulted(boolean()),
         reason: Option<String> = required_if(allow_open_balance == Some(true), free_text(INVALID_REASON)),
         reprice: bool = defaulted(boolean()),
+        /// Only these stays; without it, all that are in house.
+        stays: Vec<StaySelection> = defaulted(selections()),
     }
     body optional;
     example json!({ "reprice": true });
+}
+
+form! {
+    /// A command about guests who arrive, or do not: all of this day, or those that are named.
+    #[derive(Debug, Default)]
+    pub(crate) struct ArrivalForm {
+        reason: Option<String> = optional(free_text(INVALID_REASON)),
+        /// Only these stays; without it, all that are due.
+        stays: Vec<StaySelection> = defaulted(selections()),
+    }
+    body optional;
+    example json!({ "stays": [{ "stay": 0, "guests": 10 }] });
+}
+
+form! {
+    /// A stay, or some of its guests.
+    struct SelectionForm {
+        /// The index of the stay.
+        stay: usize = required(index()),
+        /// Some of its guests only: they become a stay of their own. In rooms that are let by the bed.
+        guests: Option<u32> = optional(count(1, None)),
+        /// Their beds; the first ones of the stay by default.
+        beds: Option<Vec<BedId>> = optional(beds()),
+    }
+}
+
+impl From<SelectionForm> for StaySelection {
+    fn from(SelectionForm { stay, guests, beds }: SelectionForm) -> Self {
+        Self { stay, guests, beds }
+    }
+}
+
+fn selections() -> impl FieldType<Value = Vec<StaySelection>> {
+    list(object::<SelectionForm>().map(StaySelection::from), MAX_GROUP_STAYS)
+        .counted("stay_count", || format!("send 1 to {MAX_GROUP_STAYS} stays"))
 }
 
 form! {

@@ -48,18 +48,20 @@ struct Event {
     at: Timestamp,
 }
 
-/// The last revision that the client has seen.
+/// The last revision that the client has seen. Clients that have seen none may send an empty value.
 pub(super) struct LastEventId(Option<u32>);
 
 impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get(LAST_EVENT_ID) else { return Ok(Self(None)) };
-        let rev = value.to_str().ok().and_then(|text| text.parse().ok());
-        rev.map(|rev| Self(Some(rev))).ok_or_else(|| {
-            Problem::new(problem::INVALID_QUERY, "Last-Event-ID takes the id of an earlier event, a number.")
-        })
+        let Some(value) = parts.headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty()) else {
+            return Ok(Self(None));
+        };
+        let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let unreadable =
+            || Problem::new(problem::INVALID_QUERY, "Last-Event-ID takes the id of an earlier event, a number.");
+        Ok(Self(Some(digits.ok_or_else(unreadable)?.parse().unwrap_or(u32::MAX))))
     }
 }
 
@@ -89,7 +91,7 @@ impl DescribeOutput for Events {
 }
 
 /// `GET /api/bookings/{id}/events`. `Last-Event-ID` is the last revision that the client has seen; 204 when none can
-/// follow.
+/// follow. An id that is no revision of the booking yet says nothing: the stream begins with the newest, as without it.
 pub(super) async fn events(
     State(app): State<SharedApp>,
     access: BookingAccess,
@@ -108,7 +110,7 @@ pub(super) async fn events(
         _permit: permit,
     };
     if let Some(booking) = booking {
-        stream.last_rev = known.unwrap_or_else(|| booking.rev.saturating_sub(1));
+        stream.last_rev = last_seen(known, booking.rev);
         if is_final(booking.status) && booking.rev <= stream.last_rev {
             // Makes an EventSource stop reconnecting.
             return Ok(Either::That(NoContent));
@@ -119,6 +121,11 @@ pub(super) async fn events(
         stream.next().await.map(|bytes| (Ok::<_, Infallible>(bytes), stream))
     }));
     Ok(Either::This(Events(body)))
+}
+
+/// The revision after which the stream begins, when `newest` is the newest.
+fn last_seen(known: Option<u32>, newest: u32) -> u32 {
+    known.filter(|known| *known <= newest).unwrap_or_else(|| newest.saturating_sub(1))
 }
 
 fn is_final(status: Status) -> bool {
@@ -173,4 +180,18 @@ fn event(entry: &HistoryEntry) -> Option<Bytes> {
     let data =
         serde_json::to_string(&Event { rev: entry.rev, action: entry.action, status: entry.to, at: entry.at }).ok()?;
     Some(format!("id: {}\nevent: {}\ndata: {data}\n\n", entry.rev, entry.action.as_str()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_seen;
+
+    #[test]
+    fn stream_begins_with_newest_unless_an_earlier_revision_was_seen() {
+        for (known, newest, expected) in
+            [(None, 3, 2), (Some(0), 3, 0), (Some(2), 3, 2), (Some(3), 3, 3), (Some(4), 3, 2), (Some(u32::MAX), 3, 2)]
+        {
+            assert_eq!(last_seen(known, newest), expected, "{known:?} of {newest}");
+        }
+    }
 }

@@ -1,17 +1,16 @@
 //! Form of a request for beds: read once, checked by the rules of the property, every violation reported at once.
 
+use crate::form::fingerprint::Fingerprints;
 use crate::form::json::Node;
-use crate::form::presence::{Presence as _, defaulted, optional, required};
+use crate::form::people::{email_address, language_tag, name, phone_number};
+use crate::form::presence::{Presence as _, defaulted, optional, required, spelled_out};
 use crate::form::reader::{Pointer, Reader, merge};
-use crate::form::types::{FieldType, Refusal, Text, boolean, count, date, list, object, one_of, parsed, refusal, text};
+use crate::form::types::{FieldType, boolean, count, date, list, object, one_of, refusal, text};
 use crate::form::{RequestForm as _, form};
 use chrono::{Days, NaiveDate};
 use pvt_domain::booking::{Guest, PartyGender, Source, StayRequest};
 use pvt_domain::ids::{RatePlanId, RoomTypeId};
-use pvt_domain::intake::{
-    FieldError, MAX_EMAIL_BYTES, MAX_GROUP_GUESTS, MAX_GROUP_STAYS, MAX_NAME_CHARS, MAX_STAYS, PartyLimits,
-    check_request,
-};
+use pvt_domain::intake::{FieldError, MAX_GROUP_GUESTS, MAX_GROUP_STAYS, MAX_STAYS, PartyLimits, check_request};
 use pvt_domain::inventory::Inventory;
 use serde_json::json;
 
@@ -29,7 +28,7 @@ form! {
     pub(crate) struct NewBookingForm {
         property_id: Option<String> = required(text()).lenient(),
         rate_plan_id: Option<RatePlanId> = required(text()).lenient(),
-        source: Option<Source> = optional(one_of(&Source::ALL)),
+        source: Source = spelled_out(one_of(&Source::ALL)),
         /// More than 8, or for more than 8 guests, only as the property's staff.
         stays: Option<Vec<StayForm>> = required(stays()).lenient(),
         guest: Option<GuestForm> = required(object()).lenient(),
@@ -77,13 +76,16 @@ form! {
 form! {
     /// The guest of a request.
     pub(crate) struct GuestForm {
-        first_name: Option<String> = required(name()).lenient(),
-        last_name: Option<String> = required(name()).lenient(),
-        email: Option<String> = required(email()).lenient(),
-        /// E.164, for example +15145550100.
-        phone: Option<String> = optional(text()),
-        /// A language tag: `fr`, `en` or `en-CA`.
-        locale: Option<String> = optional(text()),
+        /// One name is enough, this or the other.
+        first_name: String = defaulted(name()),
+        last_name: String = defaulted(name()),
+        /// May be missing when the property's staff book; then no mail is sent. Stored in lower case, an international
+        /// domain in ASCII.
+        email: Option<String> = optional(email_address()),
+        /// With the country's code, for example +1 (514) 555-0100 ext. 12; stored as +15145550100;ext=12.
+        phone: Option<String> = optional(phone_number()),
+        /// A language tag (BCP 47): `fr`, `en-CA`, `zh-Hant`.
+        locale: Option<String> = optional(language_tag()),
     }
 }
 
@@ -108,16 +110,6 @@ pub(super) fn youngest_age() -> impl FieldType<Value = u8> {
         _ => Ok(()),
     };
     count(0, Some(MAX_AGE_YEARS.into())).verify(believed).map(|years| u8::try_from(years).unwrap_or(MAX_AGE_YEARS))
-}
-
-/// A name of a guest; the rules of the domain check it.
-pub(super) fn name() -> Text<impl Fn(&str) -> Result<String, Refusal>> {
-    text().length(1, MAX_NAME_CHARS)
-}
-
-/// The mail address of a guest; the rules of the domain check it.
-pub(super) fn email() -> Text<impl Fn(&str) -> Result<String, Refusal>> {
-    parsed(|text| Ok(text.to_owned())).format("email").longest(MAX_EMAIL_BYTES)
 }
 
 /// A request as far as it could be read.
@@ -149,11 +141,12 @@ pub(crate) struct BookingRequest {
 }
 
 /// Reads the body of a request for beds.
-pub(crate) fn read(node: &Node<'_>) -> BookingDraft {
+pub(crate) fn read(node: &Node<'_>) -> (BookingDraft, Fingerprints) {
     let mut reader = Reader::default();
     let form = NewBookingForm::read(node, &Pointer::Root, &mut reader);
+    let fingerprints = reader.fingerprints(node);
     let draft = form.map_or_else(|| BookingDraft::empty(false), BookingDraft::from);
-    BookingDraft { violations: reader.into_violations(), ..draft }
+    (BookingDraft { violations: reader.into_violations(), ..draft }, fingerprints)
 }
 
 /// Reads the body of a request for a price.
@@ -174,9 +167,9 @@ impl From<NewBookingForm> for BookingDraft {
         Self {
             property_id: form.property_id,
             rate_plan_id: form.rate_plan_id,
-            source: form.source.unwrap_or(Source::Direct),
+            source: form.source,
             stays: form.stays.unwrap_or_default(),
-            guest: form.guest.map_or_else(empty_guest, Guest::from),
+            guest: form.guest.map(Guest::from).unwrap_or_default(),
             override_restrictions: form.override_restrictions,
             quote: form.quote,
             price_only: false,
@@ -194,17 +187,13 @@ impl From<QuoteForm> for BookingDraft {
 impl From<GuestForm> for Guest {
     fn from(form: GuestForm) -> Self {
         Self {
-            first_name: form.first_name.unwrap_or_default(),
-            last_name: form.last_name.unwrap_or_default(),
+            first_name: form.first_name,
+            last_name: form.last_name,
             email: form.email.unwrap_or_default(),
             phone: form.phone,
             locale: form.locale,
         }
     }
-}
-
-fn empty_guest() -> Guest {
-    Guest { first_name: String::new(), last_name: String::new(), email: String::new(), phone: None, locale: None }
 }
 
 impl BookingDraft {
@@ -214,7 +203,7 @@ impl BookingDraft {
             rate_plan_id: None,
             source: Source::Direct,
             stays: Vec::new(),
-            guest: empty_guest(),
+            guest: Guest::default(),
             override_restrictions: false,
             quote: None,
             price_only,
@@ -222,23 +211,23 @@ impl BookingDraft {
         }
     }
 
-    /// Checks it against what the property sells; `today` is the date at the property. Staff may book for groups and in
-    /// spite of restrictions.
+    /// Checks it against what the property sells; `first_night` is the first that can be booked. Staff may book for
+    /// groups and in spite of restrictions.
     ///
     /// # Errors
     /// Every violation of form and of rules, each place once.
     pub(crate) fn validate(
         self,
         inventory: &Inventory,
-        today: NaiveDate,
+        first_night: NaiveDate,
         by_staff: bool,
     ) -> Result<BookingRequest, Vec<FieldError>> {
         let price_only = self.price_only;
-        let (request, mut violations) = self.fill_gaps(today);
+        let (request, mut violations) = self.fill_gaps(first_night);
         let limits = if by_staff { PartyLimits::STAFF } else { PartyLimits::GUEST };
         merge(
             &mut violations,
-            check_request(inventory, &request.rate_plan_id, &request.stays, &request.guest, today, limits),
+            check_request(inventory, &request.rate_plan_id, &request.stays, &request.guest, first_night, limits),
         );
         violations.retain(|violation| applies(violation, price_only));
         if request.override_restrictions && !by_staff {
@@ -270,13 +259,13 @@ impl BookingDraft {
     }
 
     /// Fills what could not be read with values that break no rule of their own.
-    fn fill_gaps(self, today: NaiveDate) -> (BookingRequest, Vec<FieldError>) {
+    fn fill_gaps(self, first_night: NaiveDate) -> (BookingRequest, Vec<FieldError>) {
         let one_night = Days::new(1);
         let stays = self.stays.into_iter().map(|stay| {
             let arrival = stay
                 .arrival
                 .or_else(|| stay.departure.and_then(|date| date.checked_sub_days(one_night)))
-                .unwrap_or(today);
+                .unwrap_or(first_night);
             let departure = stay.departure.or_else(|| arrival.checked_add_days(one_night)).unwrap_or(arrival);
             let room_type = stay.room_type_id.unwrap_or_else(|| RoomTypeId::from(""));
             let request = StayRequest::new(room_type, arrival, departure, stay.guests.unwrap_or(1));
@@ -325,7 +314,7 @@ mod tests {
     fn violations(body: &Value) -> Vec<(String, &'static str)> {
         let text = body.to_string();
         let node = parse(text.as_bytes()).unwrap();
-        let found = read(&node).validate(&demo::inventory(), today(), false).unwrap_err();
+        let found = read(&node).0.validate(&demo::inventory(), today(), false).unwrap_err();
         found.into_iter().map(|violation| (violation.pointer, violation.code)).collect()
     }
 
@@ -333,7 +322,7 @@ mod tests {
     fn valid_body_is_accepted() {
         let text = good().to_string();
         let node = parse(text.as_bytes()).unwrap();
-        let draft = read(&node);
+        let (draft, _) = read(&node);
         assert_eq!(draft.property_id.as_deref(), Some("pvt-montreal"));
         let request = draft.validate(&demo::inventory(), today(), false).unwrap();
         assert_eq!((request.source, request.stays.len(), request.stays[0].guests), (Source::BookingCom, 1, 2));
@@ -352,7 +341,7 @@ mod tests {
         assert_eq!(violations(&body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
         let text = body.to_string();
         let node = parse(text.as_bytes()).unwrap();
-        let request = read(&node).validate(&demo::inventory(), today(), true).unwrap();
+        let request = read(&node).0.validate(&demo::inventory(), today(), true).unwrap();
         assert_eq!(
             (request.stays.len(), request.stays[11].gender, request.stays[11].youngest_age),
             (12, Some(PartyGender::Female), Some(19))
@@ -375,7 +364,7 @@ mod tests {
         body["guest"]["phone"] = Value::Null;
         let text = body.to_string();
         let node = parse(text.as_bytes()).unwrap();
-        let request = read(&node).validate(&demo::inventory(), today(), false).unwrap();
+        let request = read(&node).0.validate(&demo::inventory(), today(), false).unwrap();
         assert_eq!((request.source, request.guest.phone), (Source::Direct, None));
     }
 
@@ -393,9 +382,9 @@ mod tests {
             ("/rate_plan_id", "wrong_type"),
             ("/stays/0/smoking", "unknown_field"),
             ("/stays/0/guests", "wrong_type"),
+            ("/guest/email", "invalid_email"),
             ("/stays/0/arrival", "arrival_in_past"),
             ("/stays/0/departure", "stay_too_long"),
-            ("/guest/email", "invalid_email"),
         ];
         assert_eq!(violations(&body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
     }
@@ -418,15 +407,87 @@ mod tests {
     }
 
     #[test]
+    fn guest_is_read_in_the_stored_form() {
+        let mut body = good();
+        body["guest"] = json!({ "last_name": " Zoe\u{308} ", "email": "Ada@B\u{fc}cher.example", "phone":
+            "001 (514) 555-0100 ext. 12", "locale": "FR-ca" });
+        let text = body.to_string();
+        let node = parse(text.as_bytes()).unwrap();
+        let guest = read(&node).0.validate(&demo::inventory(), today(), false).unwrap().guest;
+        assert_eq!((guest.first_name.as_str(), guest.last_name.as_str()), ("", "Zoë"));
+        assert_eq!(guest.email, "ada@xn--bcher-kva.example");
+        assert_eq!((guest.phone.as_deref(), guest.locale.as_deref()), (Some("+15145550100;ext=12"), Some("fr-CA")));
+        body["guest"] = json!({ "email": "ada", "phone": "514 555 0100", "locale": "fr_CA" });
+        let expected = [
+            ("/guest/email", "invalid_email"),
+            ("/guest/phone", "invalid_phone"),
+            ("/guest/locale", "invalid_locale"),
+            ("/guest/first_name", "required"),
+        ];
+        assert_eq!(violations(&body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
+    }
+
+    #[test]
+    fn only_staff_book_without_an_address() {
+        let mut body = good();
+        body["guest"] = json!({ "first_name": "Ada" });
+        assert_eq!(violations(&body), [("/guest/email".to_owned(), "required")]);
+        let text = body.to_string();
+        let node = parse(text.as_bytes()).unwrap();
+        let request = read(&node).0.validate(&demo::inventory(), today(), true).unwrap();
+        assert_eq!(request.guest.mail_address(), None);
+    }
+
+    #[test]
+    fn spelling_of_a_request_does_not_change_its_canonical_fingerprint() {
+        let fingerprints = |body: &Value| read(&parse(body.to_string().as_bytes()).unwrap()).1;
+        let mut plain = good();
+        plain["source"] = json!("direct");
+        let ours = fingerprints(&plain);
+        assert_eq!(ours.earlier(), None, "the canonical form has the fingerprint of earlier versions");
+        let spellings: [fn(&mut Value); 9] = [
+            |body| drop(body.as_object_mut().unwrap().remove("source")),
+            |body| body["source"] = Value::Null,
+            |body| body["quote"] = Value::Null,
+            |body| body["override_restrictions"] = json!(false),
+            |body| body["stays"][0]["gender"] = Value::Null,
+            |body| body["guest"]["first_name"] = json!(" Ada "),
+            |body| body["guest"]["email"] = json!("ADA@Example.com "),
+            |body| body["guest"]["phone"] = json!("00 1 (514) 555-0100"),
+            |body| body["guest"]["locale"] = json!("EN"),
+        ];
+        for (number, spell) in spellings.into_iter().enumerate() {
+            let mut other = plain.clone();
+            spell(&mut other);
+            let other = fingerprints(&other);
+            assert_eq!(other.canonical, ours.canonical, "{number}");
+            assert_ne!(other.as_sent, ours.as_sent, "{number}");
+            assert!(other.matches(&ours.canonical.to_string()) && other.matches(&other.as_sent.to_string()));
+        }
+        let others: [fn(&mut Value); 4] = [
+            |body| body["source"] = json!("api"),
+            |body| body["stays"][0]["guests"] = json!(1),
+            |body| body["guest"]["last_name"] = Value::Null,
+            |body| body["guest"]["phone"] = json!("+15145550100;ext=1"),
+        ];
+        for change in others {
+            let mut other = plain.clone();
+            change(&mut other);
+            assert_ne!(fingerprints(&other).canonical, ours.canonical);
+        }
+    }
+
+    #[test]
     fn unknown_property_does_not_hide_other_violations() {
         let mut body = good();
         body["property_id"] = json!("castle");
         body["rate_plan_id"] = json!("of the castle");
         body["stays"][0]["departure"] = json!("2027-01-10");
-        body["guest"]["first_name"] = json!("");
+        body["guest"]["first_name"] = json!("a\nb");
         let text = body.to_string();
         let node = parse(text.as_bytes()).unwrap();
         let found: Vec<_> = read(&node)
+            .0
             .violations_without_property(&demo::inventory(), today())
             .into_iter()
             .map(|violation| violation.code)

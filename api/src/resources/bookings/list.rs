@@ -13,6 +13,7 @@ use chrono::NaiveDate;
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::intake::MAX_EMAIL_BYTES;
+use pvt_domain::people::email;
 use pvt_stores::mongo::bookings::{BookingFilter, BookingScope};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -33,7 +34,7 @@ pub(super) struct ListQuery {
     /// Only arriving on this day or earlier.
     #[schemars(with = "Option<NaiveDate>")]
     arrival_until: Option<String>,
-    /// Only of the guest with this address.
+    /// Only of the guest with this address, in whatever capitals.
     #[schemars(length(max = MAX_EMAIL_BYTES))]
     email: Option<String>,
     /// Only with this code, for example PVT-0123456789.
@@ -66,7 +67,9 @@ pub(super) async fn list(
     let (mongo, wanted) = (app.mongo.clone(), query.fetch_limit());
     let found = store_call::read(async move { mongo.bookings().list(&filter, after.as_ref(), wanted).await }).await?;
     let page = Page::of(found, &query, |booking: &Booking| format!("{}{SEPARATOR}{}", booking.created_at, booking.id));
-    page.as_ref().respond_at(&uri, &query, |booking| BookingView::new(booking, Links::new(booking.id, None), None))
+    page.as_ref().respond_at(&uri, &query, |booking| {
+        BookingView::new(booking, Links::new(booking.id, None), None).with_cancellation(&app, booking)
+    })
 }
 
 fn read(requested: ListQuery, scope: BookingScope) -> Result<BookingFilter, Problem> {
@@ -84,7 +87,8 @@ fn read(requested: ListQuery, scope: BookingScope) -> Result<BookingFilter, Prob
     let ids = requested.reference.map(|text| {
         BookingId::range_of_reference(&text).ok_or_else(|| invalid("`reference` takes a code such as PVT-0123456789."))
     });
-    if requested.email.as_ref().is_some_and(|email| email.len() > MAX_EMAIL_BYTES) {
+    let email = requested.email.as_deref().map(with_plus_signs);
+    if email.as_ref().is_some_and(|email| email.len() > MAX_EMAIL_BYTES) {
         return Err(invalid("`email` takes an address."));
     }
     Ok(BookingFilter {
@@ -93,9 +97,15 @@ fn read(requested: ListQuery, scope: BookingScope) -> Result<BookingFilter, Prob
         status: status.transpose()?,
         arrival_from: date(requested.arrival_from)?,
         arrival_until: date(requested.arrival_until)?,
-        email: requested.email,
+        // What is no address is searched as it is, and found nowhere.
+        email: email.map(|text| email::parse(&text).unwrap_or(text)),
         ids: ids.transpose()?,
     })
+}
+
+/// An address as it was meant: clients leave `+` as it is, which a query means as a space. Addresses have no spaces.
+fn with_plus_signs(email: &str) -> String {
+    email.trim().replace(' ', "+")
 }
 
 /// The end of the previous page: when its last booking was requested, and its id.
@@ -107,7 +117,18 @@ fn position(cursor: &str) -> Result<(String, BookingId), Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::position;
+    use super::{ListQuery, position, read};
+    use crate::http::headers;
+    use pvt_stores::mongo::bookings::BookingScope;
+
+    #[test]
+    fn plus_sign_of_an_address_may_be_sent_raw() {
+        for query in ["email=ada+pvt@example.com", "email=ada%2Bpvt%40example.com", "email=%20ada+pvt@example.com+"] {
+            let query: ListQuery = headers::query(&format!("/api/bookings?{query}").parse().unwrap()).unwrap();
+            let filter = read(query, BookingScope::Properties(vec![])).unwrap();
+            assert_eq!(filter.email.as_deref(), Some("ada+pvt@example.com"));
+        }
+    }
 
     #[test]
     fn malformed_cursors_are_refused() {

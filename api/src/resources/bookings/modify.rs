@@ -15,7 +15,8 @@ use crate::state::{App, SharedApp};
 use crate::store_call;
 use axum::extract::State;
 use chrono::Utc;
-use pvt_domain::booking::{Booking, Status, Stay, StayRequest};
+use pvt_domain::booking::{Action, Booking, Status, Stay, StayRequest};
+use pvt_domain::business_day::first_bookable_night;
 use pvt_domain::decide::preview_modification;
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::{BOOKING_MODIFY, ModifyBooking};
@@ -38,7 +39,7 @@ pub(super) struct ModifyQuery {
 pub(super) async fn modify<const WHOLE: bool>(
     State(app): State<SharedApp>,
     request: BookingCommand,
-    IfMatch(rev): IfMatch,
+    IfMatch(revisions): IfMatch,
     QueryParams(query): QueryParams<ModifyQuery>,
     Form { value: form, fingerprint }: Form<ModificationForm<WHOLE>>,
 ) -> Result<Either<Submitted, Tagged<ChangePreviewView<'static>>>, Problem> {
@@ -48,14 +49,16 @@ pub(super) async fn modify<const WHOLE: bool>(
     let Lookup::Found(inventory) = app.inventory_cache.find(booking.property_id.as_str()).await else {
         return Err(Problem::from(problem::NOT_READY).retry_after(NOT_READY_RETRY_AFTER_SECS));
     };
-    let from: &'static [Status] = if by_staff { &[Status::Confirmed, Status::CheckedIn] } else { &[Status::Confirmed] };
+    // The newest revision is the one that the change is checked against here.
+    let rev = revisions.expected(booking.rev).unwrap_or(booking.rev);
     // A request against an old revision is outdated as a whole; its other violations do not matter.
     if rev != booking.rev && request.key.is_none() {
-        return Err(request.conflict(problem::PRECONDITION_FAILED, &booking));
+        return Err(request.conflict(&app, problem::PRECONDITION_FAILED, &booking));
     }
-    let today = Timestamp::new(Utc::now()).local_date(inventory.property.time_zone);
-    let modification = form.validate(&booking, &inventory, today, by_staff).map_err(Problem::fields)?;
+    let first_night = first_bookable_night(&inventory.property, Timestamp::new(Utc::now()), by_staff);
+    let modification = form.validate(&booking, &inventory, first_night, by_staff).map_err(Problem::fields)?;
     let quote = verified_quote(&app, &booking, &modification)?;
+    let from = changeable_from(modification.is_guest_alone(), by_staff);
     let Modification {
         stays,
         guest,
@@ -78,7 +81,7 @@ pub(super) async fn modify<const WHOLE: bool>(
     };
     if dry_run {
         if !from.contains(&booking.status) {
-            return Err(request.conflict(problem::STATE_CONFLICT, &booking));
+            return Err(request.wrong_status(&app, problem::WRONG_STATUS, (BOOKING_MODIFY, from), &booking));
         }
         let header = request.header(&booking, Some(rev), reason);
         return preview(&app, &request, &booking, inventory, command(header)).await.map(Either::That);
@@ -90,9 +93,21 @@ pub(super) async fn modify<const WHOLE: bool>(
         reason,
         expected_rev: Some(rev),
         from,
-        conflict_problem: problem::STATE_CONFLICT,
+        conflict_problem: problem::WRONG_STATUS,
+        is_settled: false,
     };
     request.submit(&app, booking, spec, command).await.map(Either::This)
+}
+
+/// The statuses in which a booking may be changed.
+fn changeable_from(guest_alone: bool, by_staff: bool) -> &'static [Status] {
+    use Status::{CheckedIn, Confirmed, Held};
+    match (guest_alone, by_staff) {
+        (true, true) => &Status::WITH_GUEST,
+        (true, false) => &[Held, Confirmed],
+        (false, true) => &[Confirmed, CheckedIn],
+        (false, false) => &[Confirmed],
+    }
 }
 
 /// The change as it would be decided now, apart from whether beds are free.
@@ -109,11 +124,15 @@ async fn preview(
     match preview_modification(booking, inventory, Arc::new(rates), modify, now) {
         Ok(Some(decided)) => {
             let mut changed = decided.clone();
-            changed.apply_pending();
+            // A change that an earlier request left pending is no part of this one.
+            let is_held = decided.history.last().is_some_and(|entry| entry.action == Action::HoldChange);
+            if decided.rev > booking.rev && is_held {
+                changed.apply_pending();
+            }
             Ok(Tagged::at(booking.rev, &ChangePreviewView::new(booking, &decided, &changed, now)))
         }
-        Ok(None) => Err(request.conflict(problem::PRECONDITION_FAILED, booking)),
-        Err(why) => Err(request.refused(app, booking, &why)),
+        Ok(None) => Err(request.conflict(app, problem::PRECONDITION_FAILED, booking)),
+        Err(why) => Err(request.refused(app, booking, (BOOKING_MODIFY, &why))),
     }
 }
 

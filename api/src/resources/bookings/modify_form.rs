@@ -2,9 +2,10 @@
 
 use super::command_forms::{beds, index};
 use crate::form::form;
-use crate::form::presence::{Presence as _, defaulted, optional, reported_if, required_if};
+use crate::form::people::{email_address, language_tag, name, phone_number};
+use crate::form::presence::{Presence as _, defaulted, optional, patch, reported_if, required_if};
 use crate::form::types::{FieldType, boolean, date, free_text, list, object, one_of, text};
-use crate::resources::bookings::form::{email, guests, name, staff_only, youngest_age};
+use crate::resources::bookings::form::{guests, staff_only, youngest_age};
 use chrono::NaiveDate;
 use pvt_domain::booking::{Booking, Guest, PartyGender, Stay, StayRequest};
 use pvt_domain::ids::{BedId, RatePlanId, RoomTypeId};
@@ -21,19 +22,20 @@ form! {
             &["stays", "guest"]
         } else {
             &[]
-        }),
-        guest: Option<GuestChangeForm<WHOLE>> = reported_if(WHOLE, object()),
-        rate_plan_id: Option<RatePlanId> = optional(text()),
-        reprice: Option<bool> = optional(boolean()),
+        })
+        .not_null(),
+        guest: Option<GuestChangeForm<WHOLE>> = reported_if(WHOLE, object()).not_null(),
+        rate_plan_id: Option<RatePlanId> = optional(text()).not_null(),
+        reprice: Option<bool> = optional(boolean()).not_null(),
         /// For staff.
-        override_restrictions: bool = defaulted(boolean()),
+        override_restrictions: bool = defaulted(boolean()).not_null(),
         /// For staff: waives the fees of the guest's earlier changes; needs a reason.
-        waive_change_fees: bool = defaulted(boolean()),
+        waive_change_fees: bool = defaulted(boolean()).not_null(),
         /// Of all stays as they are to be.
-        quote: Option<String> = optional(text()),
-        reason: Option<String> = required_if(waive_change_fees == Some(true), free_text("invalid_reason")),
+        quote: Option<String> = optional(text()).not_null(),
+        reason: Option<String> = required_if(waive_change_fees == Some(true), free_text("invalid_reason")).not_null(),
         /// Only return what it would cost.
-        dry_run: bool = defaulted(boolean()),
+        dry_run: bool = defaulted(boolean()).not_null(),
     }
     named if WHOLE { "WholeBookingChange" } else { "BookingChange" };
     exempt crate::resources::bookings::form::CARD_CHECK_EXEMPT;
@@ -53,30 +55,33 @@ form! {
             &["room_type_id", "arrival", "departure", "guests"]
         } else {
             &[]
-        }),
-        room_type_id: Option<RoomTypeId> = reported_if(WHOLE, text()),
-        arrival: Option<NaiveDate> = reported_if(WHOLE, date()),
-        departure: Option<NaiveDate> = reported_if(WHOLE, date()),
-        guests: Option<u32> = reported_if(WHOLE, guests()),
-        gender: Option<PartyGender> = optional(one_of(&PartyGender::ALL)),
-        youngest_age: Option<u8> = optional(youngest_age()),
+        })
+        .not_null(),
+        room_type_id: Option<RoomTypeId> = reported_if(WHOLE, text()).not_null(),
+        arrival: Option<NaiveDate> = reported_if(WHOLE, date()).not_null(),
+        departure: Option<NaiveDate> = reported_if(WHOLE, date()).not_null(),
+        guests: Option<u32> = reported_if(WHOLE, guests()).not_null(),
+        /// `null`: no longer only for one gender.
+        gender: Option<Option<PartyGender>> = patch(one_of(&PartyGender::ALL)),
+        /// `null`: of adults.
+        youngest_age: Option<Option<u8>> = patch(youngest_age()),
         /// For staff.
-        beds: Option<Vec<BedId>> = optional(beds()),
+        beds: Option<Vec<BedId>> = optional(beds()).not_null(),
     }
 }
 
 form! {
     /// The guest; what is missing stays, unless everything is sent.
     pub(crate) struct GuestChangeForm<const WHOLE: bool> {
-        first_name: Option<String> = reported_if(WHOLE, name()).after_missing(if WHOLE {
-            &["first_name", "last_name", "email"]
-        } else {
-            &[]
-        }),
-        last_name: Option<String> = reported_if(WHOLE, name()),
-        email: Option<String> = reported_if(WHOLE, email()),
-        phone: Option<String> = optional(text()),
-        locale: Option<String> = optional(text()),
+        /// One name is enough, this or the other: an empty one or `null` clears it.
+        first_name: Option<Option<String>> = patch(name()),
+        last_name: Option<Option<String>> = patch(name()),
+        /// As in a request for beds; `null` clears it.
+        email: Option<Option<String>> = patch(email_address()),
+        /// `null` clears it.
+        phone: Option<Option<String>> = patch(phone_number()),
+        /// `null` clears it.
+        locale: Option<Option<String>> = patch(language_tag()),
     }
 }
 
@@ -99,21 +104,30 @@ pub(crate) struct Modification {
     pub(crate) reason: Option<String>,
 }
 
+impl Modification {
+    /// Whether it corrects the guest's details and nothing else.
+    pub(crate) fn is_guest_alone(&self) -> bool {
+        let others = self.stays.is_some() || self.rate_plan_id.is_some() || self.quote.is_some();
+        self.guest.is_some() && !others && !self.reprice && !self.waive_change_fees
+    }
+}
+
 impl<const WHOLE: bool> GuestChangeForm<WHOLE> {
     fn apply_to(self, before: &Guest) -> Guest {
-        let kept = |before: &Option<String>| if WHOLE { None } else { before.clone() };
+        let kept = if WHOLE { Guest::default() } else { before.clone() };
         Guest {
-            phone: self.phone.or_else(|| kept(&before.phone)),
-            locale: self.locale.or_else(|| kept(&before.locale)),
-            first_name: self.first_name.unwrap_or_else(|| before.first_name.clone()),
-            last_name: self.last_name.unwrap_or_else(|| before.last_name.clone()),
-            email: self.email.unwrap_or_else(|| before.email.clone()),
+            phone: self.phone.unwrap_or(kept.phone),
+            locale: self.locale.unwrap_or(kept.locale),
+            first_name: self.first_name.map_or(kept.first_name, Option::unwrap_or_default),
+            last_name: self.last_name.map_or(kept.last_name, Option::unwrap_or_default),
+            email: self.email.map_or(kept.email, Option::unwrap_or_default),
         }
     }
 }
 
 impl<const WHOLE: bool> ModificationForm<WHOLE> {
-    /// Applies it to the booking and checks it against what the property sells; `today` is the date there.
+    /// Applies it to the booking and checks it against what the property sells; `first_night` is the first that can be
+    /// booked.
     ///
     /// # Errors
     /// Every violation, each place once.
@@ -121,7 +135,7 @@ impl<const WHOLE: bool> ModificationForm<WHOLE> {
         self,
         booking: &Booking,
         inventory: &Inventory,
-        today: NaiveDate,
+        first_night: NaiveDate,
         by_staff: bool,
     ) -> Result<Modification, Vec<FieldError>> {
         let mut violations = Vec::new();
@@ -146,7 +160,7 @@ impl<const WHOLE: bool> ModificationForm<WHOLE> {
             booking,
             inventory,
             (stays.as_deref(), guest.as_ref(), self.rate_plan_id.as_ref()),
-            today,
+            first_night,
             by_staff,
         ));
         if !violations.is_empty() {
@@ -240,8 +254,10 @@ impl<const WHOLE: bool> StayChangeForm<WHOLE> {
         stay.arrival = self.arrival.unwrap_or(stay.arrival);
         stay.departure = self.departure.unwrap_or(stay.departure);
         stay.guests = self.guests.unwrap_or(stay.guests);
-        stay.gender = self.gender.or(stay.gender);
-        stay.youngest_age = self.youngest_age.or(stay.youngest_age);
+        // A whole stay is for those whom it names.
+        let (gender, youngest_age) = if WHOLE { (None, None) } else { (stay.gender, stay.youngest_age) };
+        stay.gender = self.gender.unwrap_or(gender);
+        stay.youngest_age = self.youngest_age.unwrap_or(youngest_age);
         stay
     }
 }
@@ -251,7 +267,7 @@ fn check(
     booking: &Booking,
     inventory: &Inventory,
     (stays, guest, plan): (Option<&[StayModification]>, Option<&Guest>, Option<&RatePlanId>),
-    today: NaiveDate,
+    first_night: NaiveDate,
     by_staff: bool,
 ) -> Vec<FieldError> {
     let stay_requests: Vec<StayRequest> = match stays {
@@ -264,11 +280,13 @@ fn check(
         plan.unwrap_or(&booking.rate_plan_id),
         &stay_requests,
         guest.unwrap_or(&booking.guest),
-        today,
+        first_night,
         limits,
     );
     violations.retain(|violation| match violation.pointer.split('/').nth(1) {
         Some("stays") => stays.is_some_and(|changes| concerns_change(booking, changes, violation)),
+        // A guest whom staff booked without an address stays without one.
+        Some("guest") if violation.pointer == "/guest/email" && booking.guest.mail_address().is_none() => false,
         Some("guest") => guest.is_some(),
         Some("rate_plan_id") => plan.is_some(),
         _ => true,

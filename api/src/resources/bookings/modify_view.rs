@@ -36,9 +36,10 @@ pub(super) struct ChangePreviewView<'a> {
 }
 
 impl<'a> ChangePreviewView<'a> {
-    /// `decided` is the booking after the change was decided, `changed` after it has taken effect.
+    /// `decided` is the booking after the change was decided, `changed` after it has taken effect. An earlier change
+    /// may be pending in both.
     pub(super) fn new(booking: &'a Booking, decided: &Booking, changed: &'a Booking, at: Timestamp) -> Self {
-        let payable = decided.pending_change.as_ref().map(|_| decided.payable());
+        let payable = (decided.pending_change != changed.pending_change).then(|| decided.payable());
         let money = |amount: i64| changed.price.as_ref().map(|price| Money::new(amount, price.currency));
         Self {
             head: PreviewHead::new(booking, at),

@@ -91,6 +91,7 @@ mod tests {
             prices: Vec::new(),
             total: "1.00 CAD".to_owned(),
             cancellation_fee: None,
+            free_until: None,
             payments: Vec::new(),
             balance: "0.00 CAD".to_owned(),
         };

@@ -5,6 +5,7 @@ use pvt_domain::booking::{Booking, PaymentStatus};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::ledger::{EntryKind, Ledger};
 use pvt_domain::money::Money;
+use pvt_domain::people::language::nearest;
 use pvt_domain::pricing::Price;
 
 /// The phrases of one language.
@@ -18,8 +19,10 @@ pub(crate) struct Phrases {
     pub(crate) guests: &'static str,
     pub(crate) prices: &'static str,
     pub(crate) total: &'static str,
+    unused_nights: &'static str,
     change_fee: &'static str,
     pub(crate) cancellation_fee: &'static str,
+    pub(crate) free_until: &'static str,
     pub(crate) payments: &'static str,
     pub(crate) nothing_paid: &'static str,
     pub(crate) balance: &'static str,
@@ -58,8 +61,10 @@ const ENGLISH: Phrases = Phrases {
     guests: "guests",
     prices: "Prices",
     total: "Total",
+    unused_nights: "Unused nights",
     change_fee: "Change fee",
     cancellation_fee: "Cancellation fee",
+    free_until: "Free cancellation until",
     payments: "Payments",
     nothing_paid: "No payment received yet.",
     balance: "Balance due",
@@ -101,8 +106,10 @@ const FRENCH: Phrases = Phrases {
     guests: "personnes",
     prices: "Prix",
     total: "Total",
+    unused_nights: "Nuits non utilisées",
     change_fee: "Frais de modification",
     cancellation_fee: "Frais d’annulation",
+    free_until: "Annulation gratuite jusqu’au",
     payments: "Paiements",
     nothing_paid: "Aucun paiement reçu à ce jour.",
     balance: "Solde à payer",
@@ -139,12 +146,11 @@ impl Phrases {
     /// The guest's language if it is supported, else the first supported one of the property, else English: as for
     /// mails.
     pub(crate) fn choose(guest: Option<&str>, property: &[String]) -> &'static Self {
-        let of_tag = |tag: &str| match tag.split(['-', '_']).next()?.to_ascii_lowercase().as_str() {
-            "en" => Some(&ENGLISH),
-            "fr" => Some(&FRENCH),
-            _ => None,
-        };
-        guest.into_iter().chain(property.iter().map(String::as_str)).find_map(of_tag).unwrap_or(&ENGLISH)
+        let wanted = guest.into_iter().chain(property.iter().map(String::as_str));
+        match nearest(wanted, &["en", "fr"]) {
+            Some("fr") => &FRENCH,
+            _ => &ENGLISH,
+        }
     }
 
     fn kind(&self, kind: EntryKind) -> &'static str {
@@ -186,6 +192,8 @@ pub(crate) struct Receipt<'a> {
     pub(crate) prices: Vec<ReceiptRow>,
     pub(crate) total: String,
     pub(crate) cancellation_fee: Option<String>,
+    /// Until when cancelling costs nothing, in the property's time zone.
+    pub(crate) free_until: Option<String>,
     pub(crate) payments: Vec<ReceiptRow>,
     pub(crate) balance: String,
 }
@@ -209,6 +217,8 @@ impl<'a> Receipt<'a> {
             .iter()
             .enumerate()
             .map(|(index, nights)| ReceiptRow { label: name(index), amount: money(nights.iter().sum()) });
+        let unused = (price.unused_nights != 0)
+            .then(|| ReceiptRow { label: phrases.unused_nights.to_owned(), amount: money(price.unused_nights) });
         let taxes = price.taxes.iter().map(|tax| ReceiptRow { label: tax.name.clone(), amount: money(tax.amount) });
         let change_fee = booking.change_fee();
         let fee_row = ReceiptRow { label: phrases.change_fee.to_owned(), amount: money(change_fee) };
@@ -237,12 +247,15 @@ impl<'a> Receipt<'a> {
             hostel: &inventory.property.name,
             address: &inventory.property.address,
             reference: &booking.reference,
-            guest: format!("{} {}", booking.guest.first_name, booking.guest.last_name),
+            guest: booking.guest.full_name(),
             notice: (booking.payment_status() == PaymentStatus::Processing).then_some(phrases.processing_more),
             stays: stays.collect(),
-            prices: nights.chain(taxes).chain(fee_row).collect(),
+            prices: nights.chain(unused).chain(taxes).chain(fee_row).collect(),
             total: money(price.total + change_fee),
             cancellation_fee: booking.cancellation_fee.map(money),
+            free_until: booking
+                .free_cancellation_until(&inventory.property)
+                .map(|until| until.with_timezone(&zone).format("%Y-%m-%d %H:%M").to_string()),
             payments: payments.chain(other_currencies).chain(manual).collect(),
             balance: money(booking.balance()),
         }

@@ -1,12 +1,14 @@
 //! Refusals of workers as problems, with alternatives.
 
+use super::advice;
 use super::view::AlternativeView;
 use crate::http::problem::{self, Problem, ProblemKind};
 use crate::state::App;
-use pvt_domain::booking::{Booking, Rejection};
+use pvt_domain::booking::{Booking, RefusalCause, Rejection};
 use pvt_domain::ids::PropertyId;
 use pvt_domain::messages::{RefusalCode, RefusalDetail};
 use pvt_domain::money::Currency;
+use pvt_domain::rates::restrictions::RestrictionViolation;
 
 fn kind(code: RefusalCode) -> &'static ProblemKind {
     match code {
@@ -29,6 +31,8 @@ fn kind(code: RefusalCode) -> &'static ProblemKind {
         RefusalCode::BedTaken => problem::BED_TAKEN,
         RefusalCode::BedUnfit => problem::BED_UNFIT,
         RefusalCode::UnknownStay => problem::UNKNOWN_STAY,
+        RefusalCode::WrongProgress => problem::WRONG_PROGRESS,
+        RefusalCode::UnknownGuests => problem::UNKNOWN_GUESTS,
         RefusalCode::ReasonMissing => problem::REASON_MISSING,
         RefusalCode::TooManyChanges => problem::TOO_MANY_CHANGES,
     }
@@ -41,7 +45,11 @@ pub(super) fn problems() -> [&'static ProblemKind; RefusalCode::ALL.len()] {
 
 /// The problem of a rejected request.
 pub(crate) fn rejection_problem(app: &App, booking: &Booking, rejection: Rejection) -> Problem {
-    let problem = Problem::from(kind(rejection.into()));
+    let (kind, cause) = (kind(rejection.into()), &booking.rejection_cause);
+    let mut problem = Problem::new(kind, with_cause(advice::named(cause), kind.advice));
+    if !cause.is_empty() {
+        problem = problem.with_member("cause", cause);
+    }
     match currency_of(app, &booking.property_id) {
         Some(currency) if !booking.alternatives.is_empty() => {
             problem.with_member("alternatives", &AlternativeView::all(&booking.alternatives, currency))
@@ -50,10 +58,31 @@ pub(crate) fn rejection_problem(app: &App, booking: &Booking, rejection: Rejecti
     }
 }
 
-/// The problem of a refused command about a stored booking. Only staff see the conflicting bookings.
-pub(crate) fn refusal_problem(app: &App, property: &PropertyId, why: &RefusalDetail, to_staff: bool) -> Problem {
+/// The problem of a request that these restrictions forbid.
+pub(crate) fn restricted(violations: Vec<RestrictionViolation>) -> Problem {
+    let cause = RefusalCause::restricted(violations);
+    let advice = "Choose other dates.";
+    Problem::new(problem::RESTRICTION, with_cause(advice::named(&cause), advice)).with_member("cause", &cause)
+}
+
+fn with_cause(cause: String, advice: &'static str) -> String {
+    if cause.is_empty() { advice.to_owned() } else { format!("{cause} {advice}") }
+}
+
+/// The problem of a refused `command`, by its wire name. Only staff see the conflicting bookings.
+pub(crate) fn refusal_problem(
+    app: &App,
+    property: &PropertyId,
+    (command, why): (&str, &RefusalDetail),
+    to_staff: bool,
+) -> Problem {
     let kind = kind(why.code);
-    let mut problem = Problem::new(kind, format!("Nothing was changed. {}", kind.advice));
+    let advice = advice::on_refusal(command, why.code, to_staff).unwrap_or(kind.advice);
+    let detail = with_cause(advice::named(&why.cause), advice);
+    let mut problem = Problem::new(kind, format!("Nothing was changed. {detail}"));
+    if !why.cause.is_empty() {
+        problem = problem.with_member("cause", &why.cause);
+    }
     if let Some(currency) = currency_of(app, property).filter(|_| !why.alternatives.is_empty()) {
         problem = problem.with_member("alternatives", &AlternativeView::all(&why.alternatives, currency));
     }

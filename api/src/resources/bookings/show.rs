@@ -59,7 +59,7 @@ fn response(app: &App, booking: &Booking, access: &BookingAccess, known: &IfNone
     if known.holds(&etag) {
         return Either::That(NotModified(etag));
     }
-    let view = BookingView::new(booking, access.links(), None);
+    let view = BookingView::new(booking, access.links(), None).with_cancellation(app, booking);
     let view = if access.sees_contact_data(booking) { view } else { view.without_contact_data() };
     let view = match currency_of(app, &booking.property_id) {
         Some(currency) => view.with_alternatives(booking, currency),

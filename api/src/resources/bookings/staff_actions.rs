@@ -1,8 +1,9 @@
 //! Staff actions on a booking: check in, check out, no-show, reinstate, assign beds, confirm, revoke links.
 
-use super::command_forms::{AssignForm, CheckOutForm, ReasonForm, ReinstateForm};
+use super::command_forms::{ArrivalForm, AssignForm, CheckOutForm, ReasonForm, ReinstateForm};
 use super::submit::{BookingCommand, CommandResult, CommandSpec};
 use crate::form::fingerprint::Fingerprint;
+use crate::http::entity_tags::Revisions;
 use crate::http::extract::{Form, OptionalIfMatch};
 use crate::http::problem;
 use crate::state::SharedApp;
@@ -26,13 +27,14 @@ impl StaffAction {
         self,
         app: &SharedApp,
         request: BookingCommand,
-        (expected_rev, fingerprint, reason): (Option<u32>, Fingerprint, Option<String>),
+        (revisions, fingerprint, reason): (Revisions, Fingerprint, Option<String>),
         command: impl FnOnce(CommandHeader) -> M,
     ) -> CommandResult {
         let Self { name, kind, from } = self;
         let booking = request.access.booking_for_staff(app).await?;
-        let conflict_problem = problem::STATE_CONFLICT;
-        let spec = CommandSpec { name, kind, fingerprint, reason, expected_rev, from, conflict_problem };
+        let (expected_rev, conflict_problem) = (revisions.expected(booking.rev), problem::WRONG_STATUS);
+        let is_settled = false;
+        let spec = CommandSpec { name, kind, fingerprint, reason, expected_rev, from, conflict_problem, is_settled };
         request.submit(app, booking, spec, command).await
     }
 }
@@ -41,11 +43,11 @@ impl StaffAction {
 pub(super) async fn check_in(
     State(app): State<SharedApp>,
     request: BookingCommand,
-    OptionalIfMatch(rev): OptionalIfMatch,
-    Form { value: ReasonForm { reason }, fingerprint }: Form<ReasonForm>,
+    OptionalIfMatch(revisions): OptionalIfMatch,
+    Form { value: ArrivalForm { reason, stays }, fingerprint }: Form<ArrivalForm>,
 ) -> CommandResult {
-    StaffAction { name: "checkin", kind: BOOKING_CHECK_IN, from: &[Status::Confirmed] }
-        .submit(&app, request, (rev, fingerprint, reason), |header| CheckInBooking { header })
+    StaffAction { name: "checkin", kind: BOOKING_CHECK_IN, from: &[Status::Confirmed, Status::CheckedIn] }
+        .submit(&app, request, (revisions, fingerprint, reason), |header| CheckInBooking { header, stays })
         .await
 }
 
@@ -53,12 +55,12 @@ pub(super) async fn check_in(
 pub(super) async fn check_out(
     State(app): State<SharedApp>,
     request: BookingCommand,
-    OptionalIfMatch(rev): OptionalIfMatch,
-    Form { value: CheckOutForm { allow_open_balance, reason, reprice }, fingerprint }: Form<CheckOutForm>,
+    OptionalIfMatch(revisions): OptionalIfMatch,
+    Form { value: CheckOutForm { allow_open_balance, reason, reprice, stays }, fingerprint }: Form<CheckOutForm>,
 ) -> CommandResult {
-    let command = |header| CheckOutBooking { header, allow_open_balance, reprice };
+    let command = |header| CheckOutBooking { header, allow_open_balance, reprice, stays };
     StaffAction { name: "checkout", kind: BOOKING_CHECK_OUT, from: &[Status::CheckedIn] }
-        .submit(&app, request, (rev, fingerprint, reason), command)
+        .submit(&app, request, (revisions, fingerprint, reason), command)
         .await
 }
 
@@ -66,11 +68,11 @@ pub(super) async fn check_out(
 pub(super) async fn no_show(
     State(app): State<SharedApp>,
     request: BookingCommand,
-    OptionalIfMatch(rev): OptionalIfMatch,
-    Form { value: ReasonForm { reason }, fingerprint }: Form<ReasonForm>,
+    OptionalIfMatch(revisions): OptionalIfMatch,
+    Form { value: ArrivalForm { reason, stays }, fingerprint }: Form<ArrivalForm>,
 ) -> CommandResult {
-    StaffAction { name: "no-show", kind: BOOKING_MARK_NO_SHOW, from: &[Status::Confirmed] }
-        .submit(&app, request, (rev, fingerprint, reason), |header| MarkNoShow { header })
+    StaffAction { name: "no-show", kind: BOOKING_MARK_NO_SHOW, from: &[Status::Confirmed, Status::CheckedIn] }
+        .submit(&app, request, (revisions, fingerprint, reason), |header| MarkNoShow { header, stays })
         .await
 }
 
@@ -78,11 +80,11 @@ pub(super) async fn no_show(
 pub(super) async fn reinstate(
     State(app): State<SharedApp>,
     request: BookingCommand,
-    OptionalIfMatch(rev): OptionalIfMatch,
+    OptionalIfMatch(revisions): OptionalIfMatch,
     Form { value: ReinstateForm { reason }, fingerprint }: Form<ReinstateForm>,
 ) -> CommandResult {
     StaffAction { name: "reinstate", kind: BOOKING_REINSTATE, from: &[Status::CheckedIn, Status::NoShow] }
-        .submit(&app, request, (rev, fingerprint, Some(reason)), |header| ReinstateBooking { header })
+        .submit(&app, request, (revisions, fingerprint, Some(reason)), |header| ReinstateBooking { header })
         .await
 }
 
@@ -90,11 +92,11 @@ pub(super) async fn reinstate(
 pub(super) async fn assign(
     State(app): State<SharedApp>,
     request: BookingCommand,
-    OptionalIfMatch(rev): OptionalIfMatch,
+    OptionalIfMatch(revisions): OptionalIfMatch,
     Form { value: AssignForm { reason, assignments }, fingerprint }: Form<AssignForm>,
 ) -> CommandResult {
     StaffAction { name: "assign", kind: BOOKING_ASSIGN, from: &[Status::Confirmed, Status::CheckedIn] }
-        .submit(&app, request, (rev, fingerprint, reason), |header| AssignBeds { header, assignments })
+        .submit(&app, request, (revisions, fingerprint, reason), |header| AssignBeds { header, assignments })
         .await
 }
 
@@ -102,11 +104,11 @@ pub(super) async fn assign(
 pub(super) async fn confirm(
     State(app): State<SharedApp>,
     request: BookingCommand,
-    OptionalIfMatch(rev): OptionalIfMatch,
+    OptionalIfMatch(revisions): OptionalIfMatch,
     Form { value: ReasonForm { reason }, fingerprint }: Form<ReasonForm>,
 ) -> CommandResult {
     StaffAction { name: "confirm", kind: BOOKING_CONFIRM, from: &[Status::Held] }
-        .submit(&app, request, (rev, fingerprint, reason), |header| ConfirmBooking { header })
+        .submit(&app, request, (revisions, fingerprint, reason), |header| ConfirmBooking { header })
         .await
 }
 
@@ -126,10 +128,10 @@ const STORED: &[Status] = &[
 pub(super) async fn revoke_links(
     State(app): State<SharedApp>,
     request: BookingCommand,
-    OptionalIfMatch(rev): OptionalIfMatch,
+    OptionalIfMatch(revisions): OptionalIfMatch,
     Form { value: ReasonForm { reason }, fingerprint }: Form<ReasonForm>,
 ) -> CommandResult {
     StaffAction { name: "revoke-links", kind: BOOKING_REVOKE_LINKS, from: STORED }
-        .submit(&app, request, (rev, fingerprint, reason), |header| RevokeLinks { header })
+        .submit(&app, request, (revisions, fingerprint, reason), |header| RevokeLinks { header })
         .await
 }

@@ -4,8 +4,8 @@
 //! A command's id is a function of booking, caller and `Idempotency-Key`, so that the worker recognises a replay.
 //! Nothing here changes a booking.
 
-use super::refusal;
 use super::view::{BookingView, PendingView};
+use super::{advice, refusal};
 use crate::auth::booking_access::BookingAccess;
 use crate::commands::booking_watch::Awaited;
 use crate::commands::idempotency;
@@ -18,7 +18,7 @@ use crate::http::problem::{self, Problem, ProblemKind};
 use crate::http::response::{Either, JsonResponse, Location, RetryAfter, Tagged, etag};
 use crate::openapi::schemas::Schemas;
 use crate::openapi::{DescribeInput, Operation};
-use crate::state::SharedApp;
+use crate::state::{App, SharedApp};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
@@ -48,6 +48,8 @@ pub(super) struct CommandSpec {
     pub(super) from: &'static [Status],
     /// The problem of any other state.
     pub(super) conflict_problem: &'static ProblemKind,
+    /// Whether the booking is already as the command would leave it: then nothing is sent.
+    pub(super) is_settled: bool,
 }
 
 /// One request to change a stored booking.
@@ -114,13 +116,19 @@ impl BookingCommand {
         let named = self.key.is_some();
         let reserved = named.then(|| app.idempotency.take(command_id, spec.fingerprint)).transpose()?;
         if booking.entry_of(command_id).is_some() {
-            return Ok(Either::This(self.current(&booking).replayed(true)));
+            return Ok(Either::This(current(app, &self.access, &booking).replayed(true)));
+        }
+        if spec.is_settled {
+            if named {
+                app.idempotency.confirm(command_id, spec.fingerprint);
+            }
+            return Ok(Either::This(current(app, &self.access, &booking)));
         }
         if spec.expected_rev.is_some_and(|expected| expected != booking.rev) {
-            return Err(self.conflict(problem::PRECONDITION_FAILED, &booking));
+            return Err(self.conflict(app, problem::PRECONDITION_FAILED, &booking));
         }
         if !spec.from.contains(&booking.status) {
-            return Err(self.conflict(spec.conflict_problem, &booking));
+            return Err(self.wrong_status(app, spec.conflict_problem, (spec.kind, spec.from), &booking));
         }
         let wait = self.wait.command;
         let slot = app.booking_replies.wait_for(command_id).filter(|_| !wait.is_zero());
@@ -169,7 +177,7 @@ impl BookingCommand {
         spec: &CommandSpec,
     ) -> CommandResult {
         let decided = |access: &BookingAccess, booking: &Booking| {
-            Ok(Either::This(current(access, booking).applied(self.wait.applied())))
+            Ok(Either::This(current(app, access, booking).applied(self.wait.applied())))
         };
         let not_found = || Problem::from(problem::NOT_FOUND);
         let reply = match outcome {
@@ -179,36 +187,54 @@ impl BookingCommand {
                 return if access.opens(&booking) { decided(&access, &booking) } else { Err(not_found()) };
             }
             Outcome::Superseded(booking) if !self.access.opens(&booking) => return Err(not_found()),
-            Outcome::Superseded(booking) => return Err(self.conflict(problem::PRECONDITION_FAILED, &booking)),
+            Outcome::Superseded(booking) => return Err(self.conflict(app, problem::PRECONDITION_FAILED, &booking)),
             Outcome::Replied(reply) => reply,
         };
         let (now, access) = self.access.after_command(app, command_id).await?;
         match (reply.outcome, reply.detail) {
             (ReplyOutcome::Decided, _) => decided(&access, &now),
-            (ReplyOutcome::Stale, _) => Err(self.conflict(problem::PRECONDITION_FAILED, &now)),
-            (ReplyOutcome::Refused, Some(why)) => Err(self.refused(app, &now, &why)),
+            (ReplyOutcome::Stale, _) => Err(self.conflict(app, problem::PRECONDITION_FAILED, &now)),
+            (ReplyOutcome::Refused, Some(why)) => Err(self.refused(app, &now, (spec.kind, &why))),
             (ReplyOutcome::KeyReused, _) => Err(problem::IDEMPOTENCY_KEY_REUSED.into()),
-            (ReplyOutcome::Conflict | ReplyOutcome::Refused, _) => Err(self.conflict(spec.conflict_problem, &now)),
+            // The status allowed it when the command was sent.
+            (ReplyOutcome::Conflict | ReplyOutcome::Refused, _) => {
+                Err(self.wrong_status(app, problem::CONCURRENT_CHANGE, (spec.kind, spec.from), &now))
+            }
         }
     }
 
-    /// 200 with the booking.
-    pub(super) fn current(&self, booking: &Booking) -> CurrentBooking {
-        current(&self.access, booking)
-    }
-
-    /// A refusal, with the current booking.
-    pub(super) fn refused(&self, app: &SharedApp, now: &Booking, why: &RefusalDetail) -> Problem {
-        self.with_current(refusal::refusal_problem(app, &now.property_id, why, self.access.is_staff_of(now)), now)
+    /// A refusal of a command, with the current booking.
+    pub(super) fn refused(&self, app: &App, now: &Booking, refused: (&str, &RefusalDetail)) -> Problem {
+        let problem = refusal::refusal_problem(app, &now.property_id, refused, self.access.is_staff_of(now));
+        self.with_current(app, problem, now)
     }
 
     /// A conflict, with the current booking.
-    pub(super) fn conflict(&self, kind: &'static ProblemKind, now: &Booking) -> Problem {
-        self.with_current(kind.into(), now)
+    pub(super) fn conflict(&self, app: &App, kind: &'static ProblemKind, now: &Booking) -> Problem {
+        self.with_current(app, kind.into(), now)
     }
 
-    fn with_current(&self, problem: Problem, now: &Booking) -> Problem {
-        problem.with_header(header::ETAG, etag(now.rev)).with_member("current", &view(&self.access, now))
+    /// The status does not allow the command: which one it is, and which ones would.
+    pub(super) fn wrong_status(
+        &self,
+        app: &App,
+        kind: &'static ProblemKind,
+        (command, needed): (&str, &[Status]),
+        now: &Booking,
+    ) -> Problem {
+        let names: Vec<&str> = needed.iter().map(|status| status.as_str()).collect();
+        let advice = match needed.contains(&now.status) {
+            true => "It is possible again: look at `current`, and decide again.",
+            false => advice::on_status(command, now.status, self.access.is_staff_of(now)),
+        };
+        let detail = format!("The booking is {}; this needs {}. {advice}", now.status, names.join(" or "));
+        let problem =
+            Problem::new(kind, detail).with_member("booking_status", &now.status).with_member("needed", &needed);
+        self.with_current(app, problem, now)
+    }
+
+    fn with_current(&self, app: &App, problem: Problem, now: &Booking) -> Problem {
+        problem.with_header(header::ETAG, etag(now.rev)).with_member("current", &view(app, &self.access, now))
     }
 
     fn pending(&self, booking: &Booking, name: &'static str) -> Result<PendingBooking, Problem> {
@@ -223,12 +249,12 @@ impl BookingCommand {
 }
 
 /// 200 with the booking, as this caller may see it.
-fn current(access: &BookingAccess, booking: &Booking) -> CurrentBooking {
-    Tagged::at(booking.rev, &view(access, booking))
+fn current(app: &App, access: &BookingAccess, booking: &Booking) -> CurrentBooking {
+    Tagged::at(booking.rev, &view(app, access, booking))
 }
 
-fn view<'a>(access: &BookingAccess, booking: &'a Booking) -> BookingView<'a> {
-    BookingView::new(booking, access.links(), None)
+fn view<'a>(app: &App, access: &BookingAccess, booking: &'a Booking) -> BookingView<'a> {
+    BookingView::new(booking, access.links(), None).with_cancellation(app, booking)
 }
 
 /// Waits for the reply, and watches the stored booking in case the reply is lost.

@@ -1,17 +1,22 @@
 //! Views of a booking. Stored fields that are not listed here (history, fingerprint, client) are never shown.
 
 use crate::resources::payments::view::{EXAMPLE_BOOKING, example_money};
-use chrono::NaiveDate;
+use crate::state::App;
+use chrono::{DateTime, FixedOffset, NaiveDate};
 use pvt_domain::booking::{
-    Alternative, BedMove, Booking, Guest, PaymentStatus, PendingChange, Rejection, Source, Status, Stay, StayRequest,
+    Alternative, BedMove, Booking, Guest, PaymentStatus, PendingChange, RefusalCause, Rejection, Source, Status, Stay,
+    StayRequest,
 };
 use pvt_domain::ids::BookingId;
+use pvt_domain::inventory::Property;
 use pvt_domain::money::{Currency, Money};
+use pvt_domain::people::text::shown;
 use pvt_domain::pricing::Price;
 use pvt_domain::timestamp::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 /// Links of a booking, with the token if the caller presented it.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -108,6 +113,9 @@ pub(crate) struct BookingView<'a> {
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
     rejection: Option<Rejection>,
+    /// What exactly forbade the request.
+    #[serde(skip_serializing_if = "RefusalCause::is_empty")]
+    rejection_cause: &'a RefusalCause,
     /// Alternatives that are available.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     alternatives: Vec<AlternativeView<'a>>,
@@ -117,6 +125,9 @@ pub(crate) struct BookingView<'a> {
     rate_plan_id: &'a str,
     source: Source,
     stays: &'a [Stay],
+    /// Stays whose guests did not arrive, of a booking that goes on.
+    #[serde(skip_serializing_if = "<[Stay]>::is_empty")]
+    no_shows: &'a [Stay],
     /// Moves of the checked-in guests to other beds that the last revision ordered, each from its first night on.
     #[serde(skip_serializing_if = "<[BedMove]>::is_empty")]
     bed_moves: &'a [BedMove],
@@ -127,6 +138,9 @@ pub(crate) struct BookingView<'a> {
     /// A change that takes effect once `payment.payable` is paid; its beds are held until `payment.expires_at`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pending_change: Option<PendingChangeView<'a>>,
+    /// While it can be cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancellation: Option<CancellationView<'a>>,
     /// The fee that was charged for the cancellation.
     #[serde(skip_serializing_if = "Option::is_none")]
     cancellation_fee: Option<Money>,
@@ -142,13 +156,17 @@ pub(crate) struct BookingView<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "BookingGuest")]
 struct GuestView<'a> {
-    first_name: &'a str,
-    last_name: &'a str,
+    /// Empty for guests with one name, which is the other.
+    first_name: Cow<'a, str>,
+    /// Empty for guests with one name, which is the other.
+    last_name: Cow<'a, str>,
+    /// Whether mails are sent to the guest: not when staff booked without an address.
+    receives_mails: bool,
     /// Not for callers with only a link that shows the booking.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(email)]
     email: Option<&'a str>,
-    /// In E.164, if given; shown as `email` is.
+    /// In E.164, with an extension as `;ext=12`, if given; shown as `email` is.
     #[serde(skip_serializing_if = "Option::is_none")]
     phone: Option<&'a str>,
     /// Language tag, if given.
@@ -159,13 +177,38 @@ struct GuestView<'a> {
 impl<'a> GuestView<'a> {
     fn new(guest: &'a Guest) -> Self {
         Self {
-            first_name: &guest.first_name,
-            last_name: &guest.last_name,
-            email: Some(&guest.email),
+            first_name: shown(&guest.first_name),
+            last_name: shown(&guest.last_name),
+            receives_mails: guest.mail_address().is_some(),
+            email: guest.mail_address(),
             phone: guest.phone.as_deref(),
             locale: guest.locale.as_deref(),
         }
     }
+}
+
+/// What a cancellation costs.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
+struct CancellationView<'a> {
+    /// The policy as it was when the booking was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'a str>,
+    /// Until when it costs nothing, at the property's offset from UTC; missing where it always costs something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free_until: Option<DateTime<FixedOffset>>,
+}
+
+impl<'a> CancellationView<'a> {
+    fn new(booking: &'a Booking, property: &Property) -> Self {
+        let policy = booking.cancellation_policy.as_ref();
+        Self { policy: policy.map(|policy| policy.name.as_str()), free_until: free_until(booking, property) }
+    }
+}
+
+/// Until when cancelling costs nothing, in the property's time zone.
+pub(crate) fn free_until(booking: &Booking, property: &Property) -> Option<DateTime<FixedOffset>> {
+    booking.free_cancellation_until(property).map(|until| until.with_timezone(&property.time_zone).fixed_offset())
 }
 
 /// A change that waits for its deposit.
@@ -192,6 +235,9 @@ impl<'a> PendingChangeView<'a> {
 #[schemars(inline)]
 pub(crate) struct PriceView<'a> {
     nights: Vec<NightView>,
+    /// Nights that were given up by an early departure and are owed all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unused_nights: Option<Money>,
     taxes: Vec<TaxView<'a>>,
     total: Money,
 }
@@ -259,12 +305,15 @@ impl<'a> BookingView<'a> {
             reference: &booking.reference,
             status: booking.status,
             rejection: booking.rejection,
+            rejection_cause: &booking.rejection_cause,
+            cancellation: None,
             alternatives: Vec::new(),
             rev: booking.rev,
             property_id: booking.property_id.as_str(),
             rate_plan_id: booking.rate_plan_id.as_str(),
             source: booking.source,
             stays: &booking.stays,
+            no_shows: &booking.no_shows,
             bed_moves: booking.history.last().map_or(&[], |entry| &entry.bed_moves),
             guest: GuestView::new(&booking.guest),
             price: booking.price.as_ref().map(|price| PriceView::new(price, &booking.stays)),
@@ -279,6 +328,15 @@ impl<'a> BookingView<'a> {
             links: links.with_money(booking),
             token,
         }
+    }
+
+    /// With what a cancellation costs, while the booking can be cancelled and if its property is cached.
+    pub(crate) fn with_cancellation(mut self, app: &App, booking: &'a Booking) -> Self {
+        let can_be_cancelled = booking.status.may_become(Status::Cancelled);
+        let all = app.inventory_cache.all();
+        let inventory = all.get(&booking.property_id).filter(|_| can_be_cancelled);
+        self.cancellation = inventory.map(|inventory| CancellationView::new(booking, &inventory.property));
+        self
     }
 
     /// Without how to reach the guest.
@@ -317,6 +375,7 @@ impl<'a> PriceView<'a> {
                 .night_prices(stays)
                 .map(|line| NightView { stay: line.stay, night: line.night, price: money(line.amount) })
                 .collect(),
+            unused_nights: (price.unused_nights != 0).then(|| money(price.unused_nights)),
             taxes: price
                 .taxes
                 .iter()
@@ -369,7 +428,8 @@ fn booking_example() -> Value {
         "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct",
         "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1,
             "assigned_beds": ["d6a-1"] }],
-        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
+        "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com",
+            "receives_mails": true },
         "price": {
             "nights": [{ "stay": 0, "night": "2027-01-10", "price": example_money(4200) }],
             "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50_000, "price": example_money(210) }],
@@ -382,7 +442,7 @@ fn booking_example() -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::{BookingView, Links};
+    use super::{BookingView, CancellationView, Links};
     use pvt_domain::booking::{Booking, Status};
     use pvt_domain::ledger::Summary;
     use serde_json::{Value, json};
@@ -418,7 +478,8 @@ mod tests {
             "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct",
             "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1,
             "assigned_beds": ["d6a-1"] }],
-            "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
+            "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com",
+                "receives_mails": true },
             "price": { "nights": [{ "stay": 0, "night": "2027-01-10", "price": { "amount": 4200, "currency": "CAD" } }],
                        "taxes": [{ "code": "gst", "name": "GST", "rate_ppm": 50000,
                        "price": { "amount": 210, "currency": "CAD" } }],
@@ -433,6 +494,21 @@ mod tests {
                        "pay": "/api/bookings/11111111-2222-5333-8444-555555555555/pay?token=tok" },
         });
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn deadline_of_free_cancellation_has_the_offset_of_the_property() {
+        let mut booking = stored();
+        let property = pvt_domain::demo::inventory().property;
+        let shown = |booking: &Booking| serde_json::to_value(CancellationView::new(booking, &property)).unwrap();
+        assert_eq!(shown(&booking), json!({}), "the standard policy always costs something");
+        let tiers = json!([{ "hours_before": 48, "fee": { "kind": "percent", "ppm": 0 } },
+            { "hours_before": 0, "fee": { "kind": "percent", "ppm": 1_000_000 } }]);
+        booking.cancellation_policy =
+            serde_json::from_value(json!({ "id": "p", "name": "Flexible", "tiers": tiers })).unwrap();
+        assert_eq!(shown(&booking), json!({ "policy": "Flexible", "free_until": "2027-01-08T15:00:00-05:00" }));
+        booking.stays[0].arrival = "2027-07-10".parse().unwrap();
+        assert_eq!(shown(&booking)["free_until"], "2027-07-08T15:00:00-04:00", "in summer");
     }
 
     #[test]

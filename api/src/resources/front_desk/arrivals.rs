@@ -10,7 +10,7 @@ use crate::state::SharedApp;
 use crate::store_call;
 use axum::extract::State;
 use chrono::NaiveDate;
-use pvt_domain::booking::{Booking, Guest, Status, Stay};
+use pvt_domain::booking::{Booking, Guest, Status, Stay, StayProgress};
 use pvt_domain::ids::{BedId, BookingId, PropertyId};
 use pvt_domain::inventory::{Cleanliness, Inventory};
 use pvt_domain::money::{Currency, Money};
@@ -58,6 +58,8 @@ struct StayView<'a> {
     departure: NaiveDate,
     #[schemars(range(min = 1))]
     guests: u32,
+    /// How far its guests are.
+    progress: StayProgress,
     /// Its beds on this day: those of the first night and, on the day of departure, of the last one.
     assigned_beds: &'a [BedId],
     /// All its beds are made.
@@ -109,7 +111,7 @@ pub(super) fn listing(
     on: impl Fn(&Stay) -> bool,
 ) -> Shown<Listing<'static>> {
     bookings.sort_unstable_by(|a, b| {
-        (&a.guest.last_name, &a.guest.first_name, a.id).cmp(&(&b.guest.last_name, &b.guest.first_name, b.id))
+        (a.guest.listed_by(), &a.guest.first_name, a.id).cmp(&(b.guest.listed_by(), &b.guest.first_name, b.id))
     });
     let currency = inventory.property.currency;
     let made = |bed: &BedId| inventory.cleanliness_of(bed) == Some(Cleanliness::Clean);
@@ -130,13 +132,15 @@ impl<'a> Item<'a> {
     ) -> Self {
         let shown = booking.stays.iter().enumerate().filter(|(index, _)| stays.contains(index));
         let stays = shown.map(|(index, stay)| {
-            let beds = stay.occupied_beds(date);
+            let last = stay.departure.pred_opt().unwrap_or(stay.departure);
+            let beds = stay.beds_on(date.min(last));
             StayView {
                 index,
                 room_type_id: stay.room_type_id.as_str(),
                 arrival: stay.arrival,
                 departure: stay.departure,
                 guests: stay.guests,
+                progress: booking.progress_of(stay),
                 assigned_beds: beds,
                 ready: beds.iter().all(&made),
             }

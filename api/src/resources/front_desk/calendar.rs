@@ -122,7 +122,7 @@ fn entries<'a>(bookings: &[&'a Booking], blocks: &'a [Block], shown: Nights) -> 
     };
     for booking in bookings {
         for (index, stay) in booking.stays.iter().enumerate() {
-            let guest = format!("{} {}", booking.guest.first_name, booking.guest.last_name);
+            let guest = booking.guest.full_name();
             let by = Occupant::Booking {
                 booking_id: booking.id,
                 reference: &booking.reference,

@@ -5,7 +5,7 @@ use crate::commands::idempotency::IdempotentRequest;
 use crate::form::form;
 use crate::form::presence::{optional, required};
 use crate::form::reader::Pointer;
-use crate::form::types::{self, MAX_FREE_TEXT_CHARS, date, one_of, text};
+use crate::form::types::{self, MAX_FREE_TEXT_CHARS, date, one_of, text, trimmed};
 use crate::http::extract::{Form, IdempotencyKey, PathId, PreferredWait, QueryParams, StaffOfProperty};
 use crate::http::middleware::RequestContext;
 use crate::http::pagination::{Page, PageQuery, Paged};
@@ -90,7 +90,7 @@ form! {
         from: NaiveDate = required(date()),
         /// The first night that can be sold again.
         until: NaiveDate = required(date()),
-        reason: Option<String> = optional(text().length(0, MAX_FREE_TEXT_CHARS)),
+        reason: Option<String> = optional(trimmed(0, MAX_FREE_TEXT_CHARS)),
     }
     example json!({ "property_id": "pvt-quebec", "kind": "maintenance", "bed_ids": ["q1-1", "q1-2"],
         "from": "2027-02-01", "until": "2027-02-05", "reason": "new mattresses" });

@@ -6,7 +6,8 @@ use crate::commands::idempotency::IdempotentRequest;
 use crate::form::form;
 use crate::form::presence::{optional, required};
 use crate::form::reader::{Field, Pointer, Reader};
-use crate::form::types::{self, FieldType, integer, inventory_id, object, text};
+use crate::form::types::{self, FieldType, integer, inventory_id, object, text, trimmed};
+use crate::http::entity_tags::Revisions;
 use crate::http::extract::{Form, IdempotencyKey, OfProperty};
 use crate::http::problem::Problem;
 use crate::http::response::{Created, Tagged};
@@ -67,7 +68,7 @@ pub(super) async fn create(
         actor: caller.actor(),
         action: "cancellation_policy.create",
         subject,
-        expected: None,
+        expected: Revisions::Any,
         audit_id: Some(once.id()),
     };
     let (inventory, is_new) = change
@@ -84,7 +85,7 @@ form! {
     pub(crate) struct NewPolicyForm {
         property_id: PropertyId = required(text()),
         id: PolicyId = required(inventory_id()),
-        name: String = required(text().length(1, MAX_NAME_CHARS)),
+        name: String = required(trimmed(1, MAX_NAME_CHARS)),
         tiers: Vec<Tier> = required(types::list(object::<TierForm>().map(Tier::from), MAX_TIERS)),
         /// Guests change their bookings free of charge until so many hours before check-in opens.
         free_changes_hours_before: Option<u32> = optional(integer(0..=MAX_HOURS_BEFORE.into())),

@@ -3,10 +3,11 @@
 //! The revision of the property counts every change of it and of its prices; it is the entity tag of everything that
 //! belongs to it. Beds are taken and released only by commands.
 
+use crate::http::entity_tags::Revisions;
 use crate::http::problem::{self, Problem};
 use crate::state::{App, SharedApp};
 use crate::store_call;
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, header};
 use chrono::Utc;
 use pvt_domain::actor::Actor;
 use pvt_domain::events::InventoryChanged;
@@ -35,8 +36,8 @@ pub(crate) struct PropertyChange {
     pub(crate) action: &'static str,
     /// The changed part of the property, as the audit names it.
     pub(crate) subject: String,
-    /// The revision it applies to; absent: the current one.
-    pub(crate) expected: Option<u32>,
+    /// The revisions it applies to.
+    pub(crate) expected: Revisions,
     /// Id of its audit entry: that of the idempotent request, if there is one; see [`crate::commands::idempotency`].
     pub(crate) audit_id: Option<Uuid>,
 }
@@ -126,13 +127,10 @@ impl PropertyChange {
     /// # Errors
     /// 412 with the current revision.
     fn check(&self, inventory: &Inventory) -> Result<(), Problem> {
-        match self.expected {
-            Some(expected) if u64::from(expected) != inventory.rev => {
-                Err(Problem::from(problem::PRECONDITION_FAILED)
-                    .with_header(axum::http::header::ETAG, etag(inventory.rev)))
-            }
-            _ => Ok(()),
+        if self.expected.include(inventory.rev) {
+            return Ok(());
         }
+        Err(Problem::from(problem::PRECONDITION_FAILED).with_header(header::ETAG, etag(inventory.rev)))
     }
 
     /// The inventory that it applies to.

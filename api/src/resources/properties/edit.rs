@@ -5,7 +5,9 @@ use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
 use crate::form::form;
 use crate::form::presence::{Presence as _, optional, reported, required};
-use crate::form::types::{FieldType, date, integer, inventory_id, list, object, one_line, one_of, text, value};
+use crate::form::types::{
+    FieldType, date, integer, inventory_id, list, object, one_line, one_of, text, trimmed, value,
+};
 use crate::http::extract::{Form, IdempotencyKey, IfMatch, PathId};
 use crate::http::problem::{self, Problem};
 use crate::http::response::{Created, Tagged};
@@ -54,6 +56,9 @@ form! {
         check_out_until: Option<NaiveTime> = optional(time_of_day()),
         /// Until when after midnight the business day before continues; 04:00 by default.
         business_day_cutoff: Option<NaiveTime> = optional(time_of_day()),
+        /// Until when guests may book the night that begins, after midnight if it is before `business_day_cutoff`;
+        /// 00:00 by default.
+        same_day_until: Option<NaiveTime> = optional(time_of_day()),
         /// Languages of mails to guests who named none, the preferred one first.
         locales: Option<Vec<String>> = optional(locales()),
         /// In the order in which they are added.
@@ -71,20 +76,23 @@ form! {
 form! {
     /// A change of a property: what is missing stays.
     pub(crate) struct PropertyChangeForm {
-        name: Option<String> = optional(name()),
-        address: Option<String> = optional(address()),
+        name: Option<String> = optional(name()).not_null(),
+        address: Option<String> = optional(address()).not_null(),
         /// 15:00 by default.
-        check_in_from: Option<NaiveTime> = optional(time_of_day()),
+        check_in_from: Option<NaiveTime> = optional(time_of_day()).not_null(),
         /// 11:00 by default.
-        check_out_until: Option<NaiveTime> = optional(time_of_day()),
+        check_out_until: Option<NaiveTime> = optional(time_of_day()).not_null(),
         /// Until when after midnight the business day before continues; 04:00 by default.
-        business_day_cutoff: Option<NaiveTime> = optional(time_of_day()),
+        business_day_cutoff: Option<NaiveTime> = optional(time_of_day()).not_null(),
+        /// Until when guests may book the night that begins, after midnight if it is before `business_day_cutoff`;
+        /// 00:00 by default.
+        same_day_until: Option<NaiveTime> = optional(time_of_day()).not_null(),
         /// Languages of mails to guests who named none, the preferred one first.
-        locales: Option<Vec<String>> = optional(locales()),
+        locales: Option<Vec<String>> = optional(locales()).not_null(),
         /// In the order in which they are added.
-        taxes: Option<Vec<TaxRule>> = optional(taxes()),
+        taxes: Option<Vec<TaxRule>> = optional(taxes()).not_null(),
         /// How long beds are held for a payment; 30 by default.
-        hold_minutes: Option<u32> = optional(hold_minutes()),
+        hold_minutes: Option<u32> = optional(hold_minutes()).not_null(),
     }
     example json!({ "check_in_from": "14:00" });
 }
@@ -122,6 +130,7 @@ impl From<NewPropertyForm> for Property {
             check_in_from: form.check_in_from.unwrap_or(CHECK_IN_FROM),
             check_out_until: form.check_out_until.unwrap_or(CHECK_OUT_UNTIL),
             business_day_cutoff: form.business_day_cutoff.unwrap_or(DEFAULT_CUTOFF),
+            same_day_until: form.same_day_until.unwrap_or(NaiveTime::MIN),
             locales: form.locales.unwrap_or_else(|| vec!["en".to_owned()]),
             taxes: form.taxes.unwrap_or_default(),
             hold_minutes: form.hold_minutes.unwrap_or(DEFAULT_HOLD_MINUTES),
@@ -130,7 +139,7 @@ impl From<NewPropertyForm> for Property {
 }
 
 fn name() -> impl FieldType<Value = String> {
-    text().length(1, MAX_NAME_CHARS)
+    trimmed(1, MAX_NAME_CHARS)
 }
 
 fn address() -> impl FieldType<Value = String> {
@@ -199,7 +208,7 @@ pub(super) async fn change(
         actor: caller.actor(),
         action: "property.change",
         subject: String::new(),
-        expected: Some(expected),
+        expected,
         audit_id: None,
     };
     let (inventory, _) = change
@@ -224,6 +233,7 @@ impl PropertyChangeForm {
             check_in_from: self.check_in_from.unwrap_or(before.check_in_from),
             check_out_until: self.check_out_until.unwrap_or(before.check_out_until),
             business_day_cutoff: self.business_day_cutoff.unwrap_or(before.business_day_cutoff),
+            same_day_until: self.same_day_until.unwrap_or(before.same_day_until),
             locales: self.locales.clone().unwrap_or(before.locales),
             taxes: self.taxes.clone().unwrap_or(before.taxes),
             hold_minutes: self.hold_minutes.unwrap_or(before.hold_minutes),

@@ -7,8 +7,9 @@ use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
 use crate::form::presence::{Presence as _, optional, patch, reported, required};
 use crate::form::reader::{Field, Pointer, Reader};
-use crate::form::types::{FieldType, inventory_id, map_of, money, one_of, text};
+use crate::form::types::{FieldType, inventory_id, map_of, money, one_of, text, trimmed};
 use crate::form::{amount_in_currency, form};
+use crate::http::entity_tags::Revisions;
 use crate::http::extract::{Form, IdempotencyKey, IfMatch, OfProperty, PathId, StaffOfProperty};
 use crate::http::problem::{self, Problem};
 use crate::http::response::{Created, Tagged};
@@ -85,7 +86,7 @@ form! {
     pub(crate) struct NewRatePlanForm {
         property_id: PropertyId = required(text()),
         id: RatePlanId = required(inventory_id()),
-        name: String = reported(text().length(1, MAX_NAME_CHARS)).after_missing(&["name", "nightly"]),
+        name: String = reported(trimmed(1, MAX_NAME_CHARS)).after_missing(&["name", "nightly"]),
         /// By room type, one night before tax: per guest in a dorm, per room otherwise. What is not listed is not sold
         /// on the plan.
         nightly: BTreeMap<RoomTypeId, Money> = reported(map_of(money())),
@@ -100,10 +101,10 @@ form! {
 form! {
     /// A change of a rate plan: what is missing stays, `null` removes.
     pub(crate) struct RatePlanChangeForm {
-        name: Option<String> = optional(text().length(1, MAX_NAME_CHARS)),
+        name: Option<String> = optional(trimmed(1, MAX_NAME_CHARS)).not_null(),
         /// By room type, one night before tax: per guest in a dorm, per room otherwise. What is not listed is not sold
         /// on the plan.
-        nightly: Option<BTreeMap<RoomTypeId, Money>> = optional(map_of(money())),
+        nightly: Option<BTreeMap<RoomTypeId, Money>> = optional(map_of(money())).not_null(),
         cancellation_policy_id: Option<Option<PolicyId>> = patch(text()),
         /// What has to be paid before a booking is confirmed; without it guests pay on arrival.
         deposit: Option<Option<Deposit>> = patch(DepositType),
@@ -169,7 +170,7 @@ pub(super) async fn create(
         actor: caller.actor(),
         action: "rate_plan.create",
         subject,
-        expected: None,
+        expected: Revisions::Any,
         audit_id: Some(once.id()),
     };
     let empty = || RatePlan {
@@ -204,7 +205,7 @@ pub(super) async fn change(
         actor: caller.actor(),
         action: "rate_plan.change",
         subject: format!("rate_plan:{id}"),
-        expected: Some(expected),
+        expected,
         audit_id: None,
     };
     let (inventory, _) = change

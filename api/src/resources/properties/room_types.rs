@@ -4,8 +4,9 @@ use super::responses::{add, known};
 use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
 use crate::form::form;
-use crate::form::presence::{optional, patch, required};
-use crate::form::types::{integer, inventory_id, one_of, text};
+use crate::form::presence::{Presence as _, optional, patch, required};
+use crate::form::types::{integer, inventory_id, one_of, text, trimmed};
+use crate::http::entity_tags::Revisions;
 use crate::http::extract::{Form, IdempotencyKey, IfMatch, OfProperty, PathId, StaffOfProperty};
 use crate::http::middleware::RequestContext;
 use crate::http::problem::{self, Problem};
@@ -58,7 +59,7 @@ pub(super) async fn create(
         actor: caller.actor(),
         action: "room_type.create",
         subject,
-        expected: None,
+        expected: Revisions::Any,
         audit_id: Some(once.id()),
     };
     let (inventory, is_new) = change
@@ -84,7 +85,7 @@ pub(super) async fn change(
         actor: caller.actor(),
         action: "room_type.change",
         subject: format!("room_type:{id}"),
-        expected: Some(expected),
+        expected,
         audit_id: None,
     };
     // The gender of a dorm does not change around guests who were promised a bed in it.
@@ -119,7 +120,7 @@ form! {
     pub(crate) struct NewRoomTypeForm {
         property_id: PropertyId = required(text()),
         id: RoomTypeId = required(inventory_id()),
-        name: String = required(text().length(1, MAX_NAME_CHARS)),
+        name: String = required(trimmed(1, MAX_NAME_CHARS)),
         /// A dorm is sold by the bed, a private room as a whole.
         kind: RoomKind = required(one_of(&RoomKind::ALL)),
         gender: Option<DormGender> = optional(one_of(&DormGender::ALL)),
@@ -133,8 +134,8 @@ form! {
 form! {
     /// A change of a room type: `null` removes a limit.
     pub(crate) struct RoomTypeChangeForm {
-        name: Option<String> = optional(text().length(1, MAX_NAME_CHARS)),
-        gender: Option<DormGender> = optional(one_of(&DormGender::ALL)),
+        name: Option<String> = optional(trimmed(1, MAX_NAME_CHARS)).not_null(),
+        gender: Option<DormGender> = optional(one_of(&DormGender::ALL)).not_null(),
         minimum_age: Option<Option<u8>> = patch(integer(0..=MAX_AGE)),
         max_group: Option<Option<u32>> = patch(integer(1..=MAX_GROUP_GUESTS.into())),
     }

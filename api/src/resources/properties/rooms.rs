@@ -4,8 +4,9 @@ use super::responses::{add, known};
 use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
 use crate::form::form;
-use crate::form::presence::{optional, required};
+use crate::form::presence::{Presence as _, optional, required};
 use crate::form::types::{self, inventory_id, one_of, text};
+use crate::http::entity_tags::Revisions;
 use crate::http::extract::{Form, IdempotencyKey, IfMatch, OfProperty, OptionalIfMatch, PathId, StaffOfProperty};
 use crate::http::middleware::RequestContext;
 use crate::http::problem::{self, Problem};
@@ -109,7 +110,7 @@ pub(super) async fn create(
         actor: caller.actor(),
         action: "room.create",
         subject,
-        expected: None,
+        expected: Revisions::Any,
         audit_id: Some(once.id()),
     };
     let (inventory, new) = change
@@ -135,7 +136,7 @@ pub(super) async fn replace(
         actor: caller.actor(),
         action: "room.change",
         subject: format!("room:{id}"),
-        expected: Some(expected),
+        expected,
         audit_id: None,
     };
     let (of, becomes) = (id.clone(), (room_type_id.clone(), beds.clone()));
@@ -214,8 +215,8 @@ form! {
 form! {
     /// The state of a bed.
     pub(crate) struct BedForm {
-        service: Option<BedService> = optional(one_of(&SERVICE)),
-        cleanliness: Option<Cleanliness> = optional(one_of(&CLEANLINESS)),
+        service: Option<BedService> = optional(one_of(&SERVICE)).not_null(),
+        cleanliness: Option<Cleanliness> = optional(one_of(&CLEANLINESS)).not_null(),
     }
     example json!({ "cleanliness": "dirty" });
 }

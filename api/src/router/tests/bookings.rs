@@ -89,7 +89,7 @@ async fn modification_requires_if_match() {
     let api = Api::new().await;
     let id = BookingId::derive(None, "k", "f");
     for (method, if_match, expected) in
-        [(Method::PATCH, None, "precondition_required"), (Method::PUT, Some("*"), "precondition_failed")]
+        [(Method::PATCH, None, "precondition_required"), (Method::PUT, Some("W/\"7\""), "invalid_if_match")]
     {
         let request = Request::builder()
             .method(method)

@@ -55,14 +55,16 @@ form! {
 async fn replace(
     caller: Caller,
     PathId(property): PathId<PropertyId>,
-    IfMatch(rev): IfMatch,
+    IfMatch(revisions): IfMatch,
     Form { value: form, .. }: Form<BedsToCleanForm>,
 ) -> Result<Tagged<BedsToClean>, Problem> {
     caller.staff_of(&property)?;
-    // Store the list by `store_call::write`, which answers `None` for another revision than `rev`.
-    let stored = Some(BedsToClean { property_id: property, beds: form.beds });
-    let list = stored.ok_or(problem::PRECONDITION_FAILED)?;
-    Ok(Tagged::at(rev + 1, &list))
+    // Read the stored revision, and replace it by `store_call::write` unless another request was faster.
+    let rev = 4_u32;
+    if !revisions.include(rev.into()) {
+        return Err(problem::PRECONDITION_FAILED.into());
+    }
+    Ok(Tagged::at(rev + 1, &BedsToClean { property_id: property, beds: form.beds }))
 }
 // The part that the page quotes ends here.
 
@@ -94,6 +96,8 @@ async fn example_is_served() {
     let replaced = api.replace_beds("pvt-montreal", Some("\"4\""), beds).await;
     assert_eq!((replaced.status, &replaced.headers[header::ETAG]), (StatusCode::OK, &"\"5\"".parse().unwrap()));
     assert_eq!(replaced.body, json!({ "property_id": "pvt-montreal", "beds": ["d6a-1"] }));
+    let outdated = api.replace_beds("pvt-montreal", Some("\"3\""), beds).await;
+    assert_eq!((outdated.status, outdated.code()), (StatusCode::PRECONDITION_FAILED, "precondition_failed"));
     let elsewhere = api.replace_beds("pvt-quebec", Some("\"4\""), beds).await;
     assert_eq!((elsewhere.status, elsewhere.code()), (StatusCode::NOT_FOUND, "not_found"));
     let blind = api.replace_beds("pvt-montreal", None, beds).await;

@@ -133,6 +133,7 @@ impl BookingSeries {
             booking_id: BookingId::derive(None, &format!("{}-{number}", self.series), &fingerprint),
             client: None,
             fingerprint,
+            fingerprint_as_sent: None,
             property_id: property_id(self.prefix, property),
             rate_plan_id: RATE_PLAN.into(),
             source: Source::Direct,

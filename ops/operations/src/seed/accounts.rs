@@ -29,7 +29,7 @@ pub const ACCOUNTS: [Account; 3] = [
 /// Creates the accounts that do not exist; an existing one stays as it is.
 pub(super) async fn create(mongo: &Mongo) -> Result<()> {
     for Account { email, password, name, role } in ACCOUNTS {
-        let Some(email) = Email::parse(email) else { continue };
+        let Ok(email) = Email::parse(email) else { continue };
         if mongo.users().find_by_email(&email).await?.is_some() {
             continue;
         }

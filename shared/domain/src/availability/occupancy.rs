@@ -4,7 +4,7 @@
 //! releases beds, the grid is drawn again from every booking and block.
 
 use crate::booking::{Status, Stay};
-use crate::decide::MAX_REVISIONS;
+use crate::decide::MAX_SHARED_REVISIONS;
 use crate::events::BookingEvent;
 use crate::grid::{OccupancyGrid, Span};
 use crate::ids::{BedId, BookingId, RoomTypeId};
@@ -149,7 +149,7 @@ impl Occupancy {
         // Stays of a removed room type cannot be reassigned, but their beds are taken as before.
         let room_type = room_type.and_then(|index| u16::try_from(index).ok()).unwrap_or(u16::MAX);
         let movable = holding.status.allows_reassignment()
-            && holding.rev < MAX_REVISIONS
+            && holding.rev < MAX_SHARED_REVISIONS
             && holding.pending.is_empty()
             && !stay.locked
             && stay.earlier_beds.is_empty()

@@ -2,11 +2,13 @@
 //!
 //! Without them a guest would avoid a cancellation fee by changing first: to one night, or to a date far ahead.
 
-use super::{Booking, Status};
+use super::{Booking, Status, Stay};
 use crate::money::is_zero;
-use crate::rates::cancellation::{cancellation_fee, changes_are_free};
+use crate::rates::cancellation::{cancellation_fee, changes_are_free, free_until};
 use crate::timestamp::Timestamp;
+use crate::values::price::Price;
 use crate::values::property::Property;
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +52,20 @@ impl ChangeFees {
 }
 
 impl Booking {
+    /// The change fees once the guests of these stays did not arrive, where `rest` is the price without them: by how
+    /// much cancelling at `now` costs more with them than without, at the fee that applies to their arrival.
+    pub(crate) fn change_fees_without(
+        &self,
+        stays: &[Stay],
+        rest: &Price,
+        property: &Property,
+        now: Timestamp,
+    ) -> ChangeFees {
+        let fee = |price| cancellation_fee(self.cancellation_policy.as_ref(), price, stays, property, now);
+        let (before, after) = (fee(self.price.as_ref()), fee(Some(rest)));
+        self.payment.change_fees.with_change((before, self.total()), (after, rest.total))
+    }
+
     /// Total of the price; zero without one.
     pub(crate) fn total(&self) -> i64 {
         self.price.as_ref().map_or(0, |price| price.total)
@@ -73,6 +89,13 @@ impl Booking {
             return 0;
         }
         self.payment.change_fees.with_cancellation(self.policy_fee_at(property, now), self.total())
+    }
+
+    /// Until when cancelling costs nothing, while the booking can be cancelled; `None` where it costs something anyhow.
+    pub fn free_cancellation_until(&self, property: &Property) -> Option<DateTime<Utc>> {
+        let price = self.price.as_ref().filter(|_| self.status.may_become(Status::Cancelled))?;
+        let costs = self.payment.change_fees.with_cancellation(0, price.total) > 0;
+        free_until(self.cancellation_policy.as_ref(), price, &self.stays, property).filter(|_| !costs)
     }
 
     /// The change fees after a guest changed this booking into `changed` at `now`.

@@ -32,6 +32,11 @@ impl Status {
     pub const HOLDING: [&'static str; 4] =
         [Self::Held.as_str(), Self::Confirmed.as_str(), Self::CheckedIn.as_str(), Self::CheckedOut.as_str()];
 
+    /// The statuses in which the details of the guest may be corrected: mails, refunds and invoices need them after the
+    /// stay, too.
+    pub const WITH_GUEST: [Self; 6] =
+        [Self::Held, Self::Confirmed, Self::CheckedIn, Self::CheckedOut, Self::NoShow, Self::Cancelled];
+
     /// Whether a booking in this status holds beds. Nights that were slept stay claimed after departure.
     pub fn holds_beds(self) -> bool {
         matches!(self, Self::Held | Self::Confirmed | Self::CheckedIn | Self::CheckedOut)
@@ -50,6 +55,11 @@ impl Status {
     /// Whether the stays of a booking in this status may be changed.
     pub fn is_changeable(self) -> bool {
         matches!(self, Self::Confirmed | Self::CheckedIn)
+    }
+
+    /// Whether the details of the guest of a booking in this status may be corrected.
+    pub fn has_guest(self) -> bool {
+        Self::WITH_GUEST.contains(&self)
     }
 
     /// The legal transitions of the lifecycle, including the reinstatement of a check-in or a no-show.

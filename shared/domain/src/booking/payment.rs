@@ -75,14 +75,16 @@ impl Payment {
         self.ledger.as_ref().map_or_else(RefundsDue::default, |ledger| ledger.refunds_due(self.to_refund))
     }
 
-    /// Whether the payments confirm a hold. Amounts to refund do not count, except surplus payments, which never did.
+    /// Whether the payments confirm a hold. Amounts to refund do not count, except payments that never did.
     /// A refund made in Stripe's dashboard does count: observed in order, it would have followed the confirmation.
     pub fn covers(&self) -> bool {
         self.counted() >= self.required
     }
 
+    /// What pays a demand exactly, less what is to be refunded of it. The rest of what was captured is refunded first:
+    /// surplus payments, other amounts than requested, and what negative records have taken out of `cleared` already.
     fn counted(&self) -> i64 {
-        self.ledger.as_ref().map_or(0, |ledger| ledger.cleared - (self.to_refund - ledger.surplus).max(0))
+        self.ledger.as_ref().map_or(0, |ledger| ledger.cleared.min(ledger.captured - self.to_refund))
     }
 
     /// Amount that the property has and keeps: counted as for a hold, but without what was refunded or charged back.

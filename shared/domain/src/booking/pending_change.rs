@@ -4,6 +4,7 @@
 
 use super::{Booking, ChangeFees, Payment, Status, Stay};
 use crate::ids::RatePlanId;
+use crate::ledger::Summary;
 use crate::money::is_zero;
 use crate::timestamp::Timestamp;
 use crate::values::policy::CancellationPolicy;
@@ -48,6 +49,13 @@ impl PendingChange {
 /// held until `pending_ends`.
 pub fn hold_ends(status: Status, payment: &Payment, pending_ends: Option<Timestamp>) -> Option<Timestamp> {
     pending_ends.or(payment.expires_at.filter(|_| status == Status::Held))
+}
+
+/// Whether the money in the ledger keeps beds whose hold has ended. A payment that is processing may still be for them.
+/// Any money keeps a held booking, even if it confirms nothing, because staff must look at it; a pending change is
+/// dropped all the same, and what was paid towards it is a payment for the booking.
+pub fn keeps_hold(status: Status, ledger: &Summary) -> bool {
+    ledger.processing || (status == Status::Held && ledger.has_money())
 }
 
 impl Booking {

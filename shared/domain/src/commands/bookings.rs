@@ -62,8 +62,11 @@ pub struct RequestBooking {
     /// Authenticated client, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
-    /// Fingerprint of the body as sent.
+    /// Fingerprint of the body in its canonical form; of earlier versions, as sent.
     pub fingerprint: String,
+    /// Fingerprint of the body as sent, where it differs: earlier versions stored that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint_as_sent: Option<String>,
     /// Property.
     pub property_id: PropertyId,
     /// Rate plan.
@@ -149,6 +152,14 @@ pub struct ModifyBooking {
     pub waive_change_fees: bool,
 }
 
+impl ModifyBooking {
+    /// The new guest data, if nothing else is changed.
+    pub fn guest_alone(&self) -> Option<&Guest> {
+        let others = self.stays.is_some() || self.rate_plan_id.is_some() || self.quote.is_some();
+        self.guest.as_ref().filter(|_| !others && !self.reprice && !self.waive_change_fees)
+    }
+}
+
 /// Cancellation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CancelBooking {
@@ -168,12 +179,29 @@ pub struct ConfirmBooking {
     pub header: CommandHeader,
 }
 
+/// A stay, or some of its guests, for commands about a part of a booking.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StaySelection {
+    /// Index of the stay.
+    pub stay: usize,
+    /// Some of its guests only; they become a stay of their own. Absent: as many as there are beds here, or all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub guests: Option<u32>,
+    /// Their beds; absent: the first ones of the stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beds: Option<Vec<BedId>>,
+}
+
 /// Check-in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckInBooking {
     /// Booking and caller.
     #[serde(flatten)]
     pub header: CommandHeader,
+    /// The stays whose guests have arrived; empty: all expected ones of today.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stays: Vec<StaySelection>,
 }
 
 /// Check-out. Unused nights are released.
@@ -188,6 +216,9 @@ pub struct CheckOutBooking {
     /// Whether released nights are deducted from the price; otherwise the agreed total is kept.
     #[serde(default, skip_serializing_if = "is_false")]
     pub reprice: bool,
+    /// The stays whose guests depart; empty: all that are in house. Those who are expected later stay expected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stays: Vec<StaySelection>,
 }
 
 /// No-show.
@@ -196,6 +227,9 @@ pub struct MarkNoShow {
     /// Booking and caller.
     #[serde(flatten)]
     pub header: CommandHeader,
+    /// The stays whose guests did not arrive; empty: all expected ones of earlier days.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stays: Vec<StaySelection>,
 }
 
 /// Reversal of a check-in or a no-show.

@@ -124,6 +124,10 @@ pub struct ExpireCheckout {
     pub property_id: PropertyId,
     /// Whether its hold is over: the beds are released once it can no longer be paid.
     pub release: bool,
+    /// The booking's revision that requests this. While the booking stands, what was opened for this revision or a
+    /// later one stays open. Absent: everything is expired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rev: Option<u32>,
     /// Who requests it.
     pub actor: Actor,
     /// Time of the request.

@@ -6,6 +6,7 @@ use super::repricing::Continued;
 use crate::allocation::allocate;
 use crate::allocation::eligibility::check_party;
 use crate::booking::{Alternative, Booking, Rejection, StayRequest};
+use crate::business_day::{business_date, first_bookable_night};
 use crate::ids::RoomTypeId;
 use crate::messages::{RequestBooking, StayModification};
 use crate::nights::Nights;
@@ -29,8 +30,10 @@ impl Decider<'_> {
         }
         let property = &request.property_id;
         self.journal.adopt(property, self.known.grids.get(property));
-        let today = self.local_date(property, request.requested_at);
         let Some(grid) = self.grid(property) else { return Vec::new() };
+        let bookable = first_bookable_night(&grid.inventory().property, request.requested_at, false);
+        // Staff may have requested the night before.
+        let first_night = request.stays.iter().map(|stay| stay.arrival).fold(bookable, NaiveDate::min);
         let others: Vec<RoomTypeId> =
             grid.inventory().room_types.iter().map(|room_type| room_type.id.clone()).collect();
         let shifted = SHIFTS.into_iter().filter_map(|days| shifted(&request.stays, days));
@@ -40,7 +43,7 @@ impl Decider<'_> {
             if offers.len() == MAX_ALTERNATIVES {
                 break;
             }
-            offers.extend(self.offer(request, stays, today));
+            offers.extend(self.offer(request, stays, first_night));
         }
         offers
     }
@@ -89,13 +92,19 @@ impl Decider<'_> {
         priced
     }
 
-    fn offer(&mut self, request: &RequestBooking, stays: Vec<StayRequest>, today: NaiveDate) -> Option<Alternative> {
+    fn offer(
+        &mut self,
+        request: &RequestBooking,
+        stays: Vec<StayRequest>,
+        first_night: NaiveDate,
+    ) -> Option<Alternative> {
         let property = &request.property_id;
         let grid = self.grid(property)?;
         let inventory = grid.inventory();
-        let sold = stays.iter().all(|stay| stay.arrival >= today)
+        let booked_on = business_date(&inventory.property, request.requested_at);
+        let sold = stays.iter().all(|stay| stay.arrival >= first_night)
             && check_party(inventory, &stays).is_ok()
-            && restrictions::check(grid.rates(), &request.rate_plan_id, &stays, today).is_empty();
+            && restrictions::check(grid.rates(), &request.rate_plan_id, &stays, booked_on).is_empty();
         let price =
             price(inventory, grid.rates(), inventory.rate_plan(&request.rate_plan_id)?, &stays).filter(|_| sold)?;
         let mark = self.journal.mark();

@@ -41,7 +41,7 @@ impl Decider<'_> {
         });
         let (changed, bed_moves) = reassigned.inspect_err(|_| self.journal.undo_to(mark))?;
         let revision = Revision { bed_moves, ..Revision::of(Action::Assign, command_id, header) };
-        Ok(Decision::Decided(Box::new(self.advance(changed, booking.status, revision))))
+        Ok(Decision::Decided(Box::new(self.advance_if_changed(changed, booking.status, (revision, header)))))
     }
 
     /// All changing beds are released before any is claimed, so that guests may swap beds. Those of checked-in guests

@@ -47,7 +47,7 @@ impl Decider<'_> {
         if unnamed && lying.iter().any(|bed| !kept.contains(bed)) {
             return Err(self.refuse(property, NoRevision::because(RefusalCode::BedsUnnamed), NoRevision::Unread));
         }
-        self.check_ready(property, booking.id, &entered, today)?;
+        self.check_ready(property, booking.id, &entered, (today, today))?;
         Ok(stays.iter().enumerate().flat_map(|(index, stay)| new_moves(index, stay, today)).collect())
     }
 
@@ -61,16 +61,17 @@ impl Decider<'_> {
         self.journal.mark_dirty(&booking.property_id, &left);
     }
 
-    /// Checks that guests can lie in these beds tonight.
+    /// Checks that guests can move into these beds now. Between midnight and the cut-off of the business day `today`,
+    /// the calendar's `date` is a day later, and the guests of tonight lie in their beds.
     ///
     /// # Errors
-    /// Refused when one is dirty, or the guest of last night has not checked out.
+    /// Refused when one is dirty, or the guest of the night before has not checked out.
     pub(super) fn check_ready(
         &mut self,
         property: &PropertyId,
         own: BookingId,
         beds: &[BedId],
-        today: NaiveDate,
+        (today, date): (NaiveDate, NaiveDate),
     ) -> Result<(), NoRevision> {
         let Some(grid) = self.grid(property) else { return Ok(()) };
         let inventory = grid.inventory();
@@ -78,15 +79,20 @@ impl Decider<'_> {
         if beds.iter().any(is_dirty) {
             return Err(self.refuse(property, NoRevision::because(RefusalCode::BedNotClean), NoRevision::Unread));
         }
-        let last_night = Nights::new(today.checked_sub_days(Days::new(1)).unwrap_or(today), today);
-        let Some(span) = grid.span(last_night) else { return Ok(()) };
+        // Guests of the calendar's day who came before the cut-off lie in their beds, too.
+        let until = if date > today { date.checked_add_days(Days::new(1)).unwrap_or(date) } else { today };
+        let nights = Nights::new(today.checked_sub_days(Days::new(1)).unwrap_or(today), until);
+        let Some(span) = grid.clipped_span(nights) else { return Ok(()) };
         let slept_in = |bed: &BedId| grid.bed_number(bed).is_some_and(|bed| !grid.is_free(bed, &span));
         let beds: Vec<BedId> = beds.iter().filter(|bed| slept_in(bed)).cloned().collect();
         if beds.is_empty() {
             return Ok(());
         }
-        let occupants = self.bookings_on(property, last_night, |booking| {
-            let lies_in = |stay: &Stay| stay.occupied_beds(today).iter().any(|bed| beds.contains(bed));
+        let occupants = self.bookings_on(property, nights, |booking| {
+            let lies_in = |stay: &Stay| {
+                let since = if today < stay.arrival { date } else { today };
+                stay.occupied_beds(since).iter().any(|bed| beds.contains(bed))
+            };
             booking.id != own && booking.status == Status::CheckedIn && booking.stays.iter().any(lies_in)
         })?;
         if occupants.is_empty() {

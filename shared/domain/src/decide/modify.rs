@@ -2,24 +2,43 @@
 
 use super::repricing::{Continued, agreed};
 use super::reseat::before;
-use super::{Decider, Decision, MAX_REVISIONS, NoRevision, NotSellable, Revision};
-use crate::booking::{Action, Booking, ChangeFees, Rejection, Status, Stay, StayRequest};
+use super::{
+    Decider, Decision, MAX_GUEST_CHANGES, MAX_REVISIONS, MAX_SHARED_REVISIONS, NoRevision, NotSellable, Revision,
+};
+use crate::booking::{Action, Booking, ChangeFees, Guest, Rejection, Status, Stay, StayProgress, StayRequest};
 use crate::events::BookingEvent;
 use crate::ids::RatePlanId;
 use crate::intake::{MAX_GROUP_STAYS, MAX_NIGHTS, MAX_STAY_NIGHTS};
 use crate::messages::{CommandHeader, ModifyBooking, RefusalCode, StayModification};
 use crate::pricing::Price;
-use crate::rates::restrictions::{self, RestrictionKind};
+use crate::rates::restrictions::{self, RestrictionKind, RestrictionViolation};
 use chrono::NaiveDate;
 use std::collections::HashSet;
 use uuid::Uuid;
 
 impl Decider<'_> {
     pub(super) fn modify(&mut self, command_id: Uuid, modify: &ModifyBooking) -> Result<Decision, NoRevision> {
+        if let Some(guest) = modify.guest_alone() {
+            return self.correct_guest(command_id, &modify.header, guest);
+        }
         let booking = self.changeable(command_id, &modify.header)?;
         let mark = self.journal.mark();
         let event = self.change(booking, command_id, modify).inspect_err(|_| self.journal.undo_to(mark))?;
         Ok(Decision::Decided(Box::new(event)))
+    }
+
+    /// Beds, price and fees stay as they are.
+    fn correct_guest(
+        &mut self,
+        command_id: Uuid,
+        header: &CommandHeader,
+        guest: &Guest,
+    ) -> Result<Decision, NoRevision> {
+        let booking = self.target_in(command_id, header, Status::has_guest)?;
+        let status = booking.status;
+        let corrected = Booking { guest: guest.clone(), ..booking };
+        let revision = Revision::of(Action::Modify, command_id, header);
+        Ok(Decision::Decided(Box::new(self.advance_if_changed(corrected, status, (revision, header)))))
     }
 
     fn change(
@@ -29,8 +48,8 @@ impl Decider<'_> {
         modify: &ModifyBooking,
     ) -> Result<BookingEvent, NoRevision> {
         let header = &modify.header;
-        let today = self.today(&header.property_id);
-        if modify.stays.is_some() || modify.reprice || modify.quote.is_some() || modify.waive_change_fees {
+        let (date, today) = (self.local_date(&header.property_id, self.now), self.today(&header.property_id));
+        if modify.stays.is_some() || modify.reprice || modify.quote.is_some() {
             // A later change takes the place of one that is still unpaid: applied, that one would undo it.
             self.release_pending_change(&mut booking);
         }
@@ -41,7 +60,7 @@ impl Decider<'_> {
         }
         let mut moves = Vec::new();
         if let Some(modifications) = &modify.stays {
-            check_modifications(&booking, modifications, today).map_err(NoRevision::because)?;
+            check_modifications(&booking, modifications, (today, date)).map_err(NoRevision::because)?;
             self.check_sale(&booking, modify, modifications)?;
             let reseated = self.reseat(&booking, header, modifications, today)?;
             (changed.stays, moves, revision.bed_moves) = (reseated.stays, reseated.moves, reseated.bed_moves);
@@ -50,6 +69,10 @@ impl Decider<'_> {
         let is_guest = !header.actor.is_staff();
         if modify.waive_change_fees {
             changed.payment.change_fees = ChangeFees::default();
+            if let Some(pending) = &mut changed.pending_change {
+                // Applied, it would bring the fees back.
+                pending.change_fees = ChangeFees::default();
+            }
         } else if is_guest && let Some(grid) = self.grid(&header.property_id) {
             let property = &grid.inventory().property;
             changed.payment.change_fees = booking.change_fees_after(&changed, property, header.requested_at);
@@ -58,17 +81,30 @@ impl Decider<'_> {
             return self.hold_change(booking, changed, required, revision, moves);
         }
         revision.moved = self.reassign_others(&header.property_id, moves, command_id);
-        let status = booking.status;
-        Ok(self.advance(changed, status, revision))
+        let status = match booking.status {
+            Status::CheckedIn => changed.set_progress(&[], StayProgress::Expected),
+            status => status,
+        };
+        Ok(self.advance_if_changed(changed, status, (revision, header)))
     }
 
     /// The booking of a command that changes its stays or beds.
     pub(super) fn changeable(&mut self, command_id: Uuid, header: &CommandHeader) -> Result<Booking, NoRevision> {
+        self.target_in(command_id, header, Status::is_changeable)
+    }
+
+    /// The booking of a command that adds a revision, in a status that allows it.
+    fn target_in(
+        &mut self,
+        command_id: Uuid,
+        header: &CommandHeader,
+        allows: fn(Status) -> bool,
+    ) -> Result<Booking, NoRevision> {
         let booking = self.target_of(command_id, header)?;
-        if !booking.status.is_changeable() {
+        if !allows(booking.status) {
             return Err(NoRevision::conflict());
         }
-        if booking.rev >= MAX_REVISIONS {
+        if booking.rev >= MAX_REVISIONS || (!header.actor.is_staff() && has_used_up_changes(&booking)) {
             return Err(NoRevision::because(RefusalCode::TooManyChanges));
         }
         Ok(booking)
@@ -91,11 +127,11 @@ impl Decider<'_> {
             return Ok(());
         }
         let plan = modify.rate_plan_id.as_ref().filter(|_| modify.reprice).unwrap_or(&booking.rate_plan_id);
-        let booked_on = self.local_date(property, modify.header.requested_at);
+        let booked_on = self.business_date(property, modify.header.requested_at);
         let violations = self
             .grid(property)
             .map_or_else(Vec::new, |grid| restrictions::check(grid.rates(), plan, &requested, booked_on));
-        let new_violations = violations.iter().filter(|violation| {
+        let is_new = |violation: &RestrictionViolation| {
             let Some(modification) = modifications.get(violation.stay).filter(|modification| changed(modification))
             else {
                 return false;
@@ -116,8 +152,9 @@ impl Decider<'_> {
                 }
                 RestrictionKind::MaxStay => modification.stay.nights().count() > before.nights().count(),
             }
-        });
-        if new_violations.count() == 0 { Ok(()) } else { Err(self.not_sellable(property, Rejection::Restriction)) }
+        };
+        let new_violations: Vec<RestrictionViolation> = violations.into_iter().filter(is_new).collect();
+        if new_violations.is_empty() { Ok(()) } else { Err(self.restricted(property, new_violations)) }
     }
 
     fn apply_price(
@@ -173,11 +210,18 @@ impl Decider<'_> {
     }
 }
 
+/// Whether the guest has changed the booking as often as guests may, or the revisions left are those of the staff.
+fn has_used_up_changes(booking: &Booking) -> bool {
+    let is_change = |action| matches!(action, Action::Modify | Action::HoldChange);
+    let by_guest = booking.history.iter().filter(|entry| is_change(entry.action) && entry.actor.is_guest());
+    booking.rev >= MAX_SHARED_REVISIONS || by_guest.count() >= MAX_GUEST_CHANGES
+}
+
 /// Checks that do not depend on occupancy. After check-in only future nights change.
 fn check_modifications(
     booking: &Booking,
     modifications: &[StayModification],
-    today: NaiveDate,
+    (today, date): (NaiveDate, NaiveDate),
 ) -> Result<(), RefusalCode> {
     let mut continued = HashSet::new();
     if modifications.is_empty() || modifications.len() > MAX_GROUP_STAYS {
@@ -190,14 +234,17 @@ fn check_modifications(
     {
         return Err(RefusalCode::UnknownStay);
     }
-    let in_house = booking.status == Status::CheckedIn;
+    let has_left = |stay: &Stay| booking.progress_of(stay) == StayProgress::CheckedOut;
+    let is_in_house = |stay: &Stay| booking.progress_of(stay) == StayProgress::CheckedIn;
     for modification in modifications {
         let (stay, nights) = (&modification.stay, modification.stay.nights().count());
         if !(1..=MAX_NIGHTS).contains(&nights) {
             return Err(RefusalCode::InvalidDates);
         }
-        let slept = |before: &&Stay| in_house && before.arrival < today;
+        let slept = |before: &&Stay| is_in_house(before) && before.arrival < today;
         match before(booking, modification) {
+            Some(before) if has_left(before) && before.as_request() == *stay && modification.beds.is_none() => {}
+            Some(before) if has_left(before) => return Err(RefusalCode::InvalidDates),
             Some(before) if slept(&before) => {
                 let same_past = before.departure < today && stay.departure != before.departure;
                 // Nothing lies ahead in which others could sleep there, or elsewhere.
@@ -213,11 +260,11 @@ fn check_modifications(
             _ => {}
         }
     }
-    let dropped_past = booking
-        .stays
-        .iter()
-        .enumerate()
-        .any(|(index, stay)| in_house && stay.arrival < today && !continued.contains(&index));
+    // Guests who are in house, or were, are checked out, not dropped. Stays that have not begun are of bookings that
+    // were checked in as a whole.
+    let dropped_past = booking.stays.iter().enumerate().any(|(index, stay)| {
+        (has_left(stay) || is_in_house(stay) && stay.arrival <= date) && !continued.contains(&index)
+    });
     let total: i64 = modifications.iter().map(|modification| modification.stay.nights().count()).sum();
     if dropped_past || total > MAX_STAY_NIGHTS { Err(RefusalCode::InvalidDates) } else { Ok(()) }
 }

@@ -4,6 +4,7 @@
 //! [`Booking::total_to_refund`]. Refunds are made by another worker.
 
 use super::{Decider, Decision, NoRevision, Revision};
+use crate::booking::pending_change::keeps_hold;
 use crate::booking::{Action, Booking, Status};
 use crate::events::BookingEvent;
 use crate::ids::BookingId;
@@ -62,7 +63,7 @@ impl Decider<'_> {
     }
 
     /// Releases the beds of an expired hold. The caller has made sure that it can no longer be paid. A payment that
-    /// arrived meanwhile keeps the beds, even one that confirms nothing, because staff must look at it.
+    /// arrived meanwhile may keep the beds, see [`keeps_hold`].
     pub(super) fn expire_hold(&mut self, command_id: Uuid, expire: &ExpireHold) -> Result<Decision, NoRevision> {
         let header = &expire.header;
         let mut booking = self.target_of(command_id, header)?;
@@ -75,12 +76,11 @@ impl Decider<'_> {
         if booking.hold_ends().is_none_or(|expires_at| expires_at > self.now) {
             return Err(NoRevision::because(RefusalCode::TooEarly));
         }
-        let ledger = booking.payment.ledger();
-        if ledger.processing || (booking.status == Status::Held && ledger.has_money()) {
+        if keeps_hold(booking.status, &booking.payment.ledger()) {
             return Err(NoRevision::because(RefusalCode::PaymentUnderWay));
         }
         if booking.pending_change.is_some() {
-            // The booking stands as it was; what was paid towards the change is a payment for the booking.
+            // The booking stands as it was.
             self.release_pending_change(&mut booking);
             let status = booking.status;
             let revision = Revision::of(Action::ReleaseChange, command_id, header);

@@ -5,7 +5,7 @@ use crate::actor::Actor;
 use crate::allocation::neighbourhood::{homes, reach, unit_of};
 use crate::allocation::problem::{Item, ReshuffleProblem};
 use crate::allocation::{AllocationError, allocate_keeping};
-use crate::booking::{Action, Booking, Rejection, Stay, StayRequest};
+use crate::booking::{Action, Booking, RefusalCause, Rejection, Shortage, Stay, StayRequest};
 use crate::grid::{OccupancyGrid, Row, Span};
 use crate::ids::{BedId, BookingId, PropertyId, RoomTypeId};
 use crate::inventory::RoomKind;
@@ -101,6 +101,26 @@ impl Decider<'_> {
             self.journal.undo_to(mark);
         }
         placed
+    }
+
+    /// As [`Self::place`]; where there are no beds, the refusal names the nights that lack them.
+    pub(super) fn place_or_name(
+        &mut self,
+        property: &PropertyId,
+        own: BookingId,
+        wanted: &[Wanted],
+    ) -> Result<Placement, NotSellable> {
+        self.place(property, own, wanted).map_err(|none| match none {
+            NotSellable::Rejected(Rejection::NoAvailability, _) => {
+                NotSellable::Rejected(Rejection::NoAvailability, self.shortages(property, wanted))
+            }
+            other => other,
+        })
+    }
+
+    /// The nights that lack beds for these stays, which have none.
+    pub(super) fn shortages(&self, property: &PropertyId, wanted: &[Wanted]) -> RefusalCause {
+        RefusalCause::short_of(self.grid(property).map_or_else(Vec::new, |grid| shortages(grid, wanted)))
     }
 
     fn place_all(
@@ -259,7 +279,7 @@ impl Decider<'_> {
         let mut bookings: Vec<&Booking> = self.bookings.values().filter(candidate).chain(stored).collect();
         // The order of a map is arbitrary; a decision must be deterministic.
         bookings.sort_unstable_by_key(|booking| booking.id);
-        for booking in bookings.into_iter().filter(|booking| booking.rev < super::MAX_REVISIONS) {
+        for booking in bookings.into_iter().filter(|booking| booking.rev < super::MAX_SHARED_REVISIONS) {
             for (index, stay) in booking.stays.iter().enumerate().filter(|(_, stay)| meets(stay)) {
                 let Some(span) = grid.span(stay.nights()) else { continue };
                 let numbers: Option<Vec<usize>> = stay.assigned_beds.iter().map(|bed| grid.bed_number(bed)).collect();
@@ -328,6 +348,37 @@ impl Decider<'_> {
         }
         freed.iter().for_each(|(bed, span)| self.journal.free(property, *bed, span));
     }
+}
+
+/// The nights on which the free units of a room type are fewer than these stays need. When no night is short, no units
+/// are free throughout: then every night is named.
+fn shortages(grid: &OccupancyGrid, wanted: &[Wanted]) -> Vec<Shortage> {
+    let mut nights_of: BTreeMap<&RoomTypeId, BTreeMap<NaiveDate, usize>> = BTreeMap::new();
+    for Wanted { requested, .. } in wanted {
+        let kind = grid.beds_of(&requested.room_type_id).map_or(RoomKind::Dorm, |layout| layout.kind);
+        let guests = usize::try_from(requested.guests).unwrap_or(usize::MAX);
+        let units = if kind == RoomKind::Private { 1 } else { guests };
+        let nights = nights_of.entry(&requested.room_type_id).or_default();
+        requested.nights().iter().for_each(|night| *nights.entry(night).or_default() += units);
+    }
+    let free = |room_type: &RoomTypeId, night: NaiveDate| {
+        let span = night.succ_opt().and_then(|next| grid.span(Nights::new(night, next)));
+        let (Some(layout), Some(span)) = (grid.beds_of(room_type), span) else { return 0 };
+        layout.units().iter().filter(|unit| unit.iter().all(|bed| grid.is_free(*bed, &span))).count()
+    };
+    let named = |only_short: bool| {
+        let of_types = nights_of.iter().map(|(room_type, nights)| Shortage {
+            room_type_id: (*room_type).clone(),
+            nights: nights
+                .iter()
+                .filter(|(night, needed)| !only_short || free(room_type, **night) < **needed)
+                .map(|(night, _)| *night)
+                .collect(),
+        });
+        of_types.filter(|shortage| !shortage.nights.is_empty()).collect::<Vec<_>>()
+    };
+    let short = named(true);
+    if short.is_empty() { named(false) } else { short }
 }
 
 /// Whether the stay may be reassigned: not pinned, and in the same beds on every night.

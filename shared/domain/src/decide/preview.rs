@@ -44,7 +44,10 @@ pub fn preview_modification(
     let Ok(mut outcome) = decide(known, &[(Uuid::nil(), &command)], now) else { return Ok(None) };
     match outcome.decisions.pop() {
         Some(Decision::Refused(ReplyOutcome::Refused, Some(why))) => Err(why),
-        Some(Decision::Decided(_)) => Ok(outcome.changes.pop().map(|change| change.booking)),
+        // Without a change it stays as it is.
+        Some(Decision::Decided(_)) => {
+            Ok(Some(outcome.changes.pop().map_or_else(|| booking.clone(), |one| one.booking)))
+        }
         _ => Ok(None),
     }
 }

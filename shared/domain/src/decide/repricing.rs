@@ -36,7 +36,7 @@ impl Decider<'_> {
                 nights.push(amounts);
             }
             let requests: Vec<StayRequest> = stays.iter().map(|stay| stay.requested.clone()).collect();
-            total_of(inventory, &requests, nights)
+            total_of(inventory, &requests, nights, booking.price.as_ref().map_or(0, |price| price.unused_nights))
         });
         priced.ok_or_else(|| self.not_sellable(property, Rejection::Closed))
     }

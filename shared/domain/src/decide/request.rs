@@ -4,7 +4,7 @@ use super::place::{Placement, Wanted};
 use super::{Decider, Decision, NoRevision, NotSellable, Revision};
 use crate::actor::Actor;
 use crate::allocation::eligibility::check_party;
-use crate::booking::{Action, Booking, Payment, Rejection, Status, Stay, StayRequest};
+use crate::booking::{Action, Booking, Payment, RefusalCause, Rejection, Status, Stay, StayRequest};
 use crate::events::BookingEvent;
 use crate::ids::{PropertyId, RatePlanId};
 use crate::inventory::Property;
@@ -12,7 +12,7 @@ use crate::messages::{ReplyOutcome, RequestBooking};
 use crate::pricing::{Price, price};
 use crate::rates::cancellation::CancellationPolicy;
 use crate::rates::quote::Quote;
-use crate::rates::restrictions;
+use crate::rates::restrictions::{self, RestrictionViolation};
 use crate::timestamp::Timestamp;
 use chrono::{NaiveDate, TimeDelta};
 use uuid::Uuid;
@@ -20,7 +20,9 @@ use uuid::Uuid;
 impl Decider<'_> {
     pub(super) fn request(&mut self, command_id: Uuid, request: &RequestBooking) -> Result<Decision, NoRevision> {
         if let Some(booking) = self.booking(request.booking_id) {
-            let Some(first) = booking.history.first().filter(|_| booking.fingerprint == request.fingerprint) else {
+            let is_same = [Some(&request.fingerprint), request.fingerprint_as_sent.as_ref()]
+                .contains(&Some(&booking.fingerprint));
+            let Some(first) = booking.history.first().filter(|_| is_same) else {
                 return Err(NoRevision::Answer(Decision::Refused(ReplyOutcome::KeyReused, None)));
             };
             let (event, moved) = (BookingEvent::of(booking, first), first.moved.clone());
@@ -41,8 +43,8 @@ impl Decider<'_> {
                 if booking.payment.required > 0 { Status::Held } else { Status::Confirmed }
             }
             Err(NotSellable::Unread) => return Err(NoRevision::Unread),
-            Err(NotSellable::Rejected(rejection)) => {
-                booking.rejection = Some(rejection);
+            Err(NotSellable::Rejected(rejection, cause)) => {
+                (booking.rejection, booking.rejection_cause) = (Some(rejection), cause);
                 booking.alternatives = self.alternatives(request, rejection);
                 Status::Rejected
             }
@@ -57,7 +59,7 @@ impl Decider<'_> {
             self.quoted(property, &request.rate_plan_id, &request.stays, request.quote.as_ref(), request.requested_at)?;
         self.check_stays(property, &request.stays)?;
         if !request.override_restrictions {
-            let booked_on = self.local_date(property, request.requested_at);
+            let booked_on = self.business_date(property, request.requested_at);
             self.check_restrictions(property, &request.rate_plan_id, &request.stays, booked_on)?;
         }
         let wanted: Vec<Wanted> = request
@@ -65,7 +67,7 @@ impl Decider<'_> {
             .iter()
             .map(|requested| Wanted { requested: requested.clone(), present: Vec::new(), exact: false })
             .collect();
-        let placement = self.place(property, request.booking_id, &wanted)?;
+        let placement = self.place_or_name(property, request.booking_id, &wanted)?;
         Ok((placement, price))
     }
 
@@ -106,9 +108,15 @@ impl Decider<'_> {
         stays: &[StayRequest],
         booked_on: NaiveDate,
     ) -> Result<(), NotSellable> {
-        let free =
-            self.grid(property).is_none_or(|grid| restrictions::check(grid.rates(), plan, stays, booked_on).is_empty());
-        if free { Ok(()) } else { Err(self.not_sellable(property, Rejection::Restriction)) }
+        let violations =
+            self.grid(property).map_or_else(Vec::new, |grid| restrictions::check(grid.rates(), plan, stays, booked_on));
+        if violations.is_empty() { Ok(()) } else { Err(self.restricted(property, violations)) }
+    }
+
+    /// The refusal that names these restrictions.
+    pub(super) fn restricted(&mut self, property: &PropertyId, violations: Vec<RestrictionViolation>) -> NotSellable {
+        let restricted = NotSellable::Rejected(Rejection::Restriction, RefusalCause::restricted(violations));
+        self.refuse(property, restricted, NotSellable::Unread)
     }
 
     pub(super) fn not_sellable(&mut self, property: &PropertyId, rejection: Rejection) -> NotSellable {
@@ -154,11 +162,13 @@ fn requested(request: &RequestBooking) -> Booking {
         rate_plan_id: request.rate_plan_id.clone(),
         source: request.source,
         stays: request.stays.iter().map(|requested| Stay::of(requested, Vec::new())).collect(),
+        no_shows: Vec::new(),
         guest: request.guest.clone(),
         price: None,
         payment: Payment::default(),
         pending_change: None,
         rejection: None,
+        rejection_cause: RefusalCause::default(),
         alternatives: Vec::new(),
         cancellation_policy: None,
         cancellation_fee: None,

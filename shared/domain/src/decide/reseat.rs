@@ -9,8 +9,8 @@ mod keeping;
 use super::checked_in::ChangedStay;
 use super::place::{Moves, Wanted};
 use super::{Decider, NoRevision, NotSellable};
-use crate::booking::{BedMove, Booking, Rejection, Status, Stay, StayRequest};
-use crate::ids::BedId;
+use crate::booking::{BedMove, Booking, RefusalCause, Rejection, Status, Stay, StayProgress, StayRequest};
+use crate::ids::{BedId, PropertyId};
 use crate::inventory::RoomKind;
 use crate::messages::{CommandHeader, RefusalCode, RefusalDetail, StayModification};
 use crate::nights::Nights;
@@ -48,14 +48,14 @@ impl Decider<'_> {
             .filter(|modification| is_kept(booking, modification, from))
             .filter_map(|modification| modification.continues)
             .collect();
-        let leaving: Vec<Stay> = booking
-            .stays
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| !kept.contains(index))
-            .map(|(_, stay)| stay.clone())
-            .collect();
-        self.release_beds(property, &leaving, from);
+        for (index, stay) in booking.stays.iter().enumerate().filter(|(index, _)| !kept.contains(index)) {
+            let after = modifications.iter().find(|modification| modification.continues == Some(index));
+            let keeps_arrival = after.is_some_and(|after| after.stay.arrival == stay.arrival);
+            // Past nights of guests who have not arrived are theirs only as long as their stay begins there.
+            let is_absent = booking.progress_of(stay) == StayProgress::Expected && !keeps_arrival;
+            let begin = if is_absent { NaiveDate::MIN } else { from };
+            self.release_beds(property, std::slice::from_ref(stay), begin);
+        }
         let mut stays: Vec<Stay> = Vec::with_capacity(modifications.len());
         let mut open = Vec::new();
         for (index, modification) in modifications.iter().enumerate() {
@@ -87,6 +87,9 @@ impl Decider<'_> {
             })
             .collect();
         let bed_moves = self.bed_moves(booking, &changed)?;
+        if booking.status == Status::CheckedIn {
+            mark_arrivals(booking, modifications, &mut stays, today);
+        }
         Ok(Reseated { stays, moves, bed_moves })
     }
 
@@ -124,7 +127,7 @@ impl Decider<'_> {
             }
             let placement = match self.place(property, booking.id, &wanted) {
                 Ok(placement) => placement,
-                Err(NotSellable::Rejected(Rejection::NoAvailability)) => continue,
+                Err(NotSellable::Rejected(Rejection::NoAvailability, _)) => continue,
                 Err(other) => return Err(other.into()),
             };
             for one in waiting {
@@ -167,10 +170,25 @@ impl Decider<'_> {
         attempts
     }
 
+    /// The nights on which the stays that wait for beds find too few.
+    fn shortage(&self, property: &PropertyId, modifications: &[StayModification], waiting: &[Waiting]) -> RefusalCause {
+        let wanted = waiting.iter().map(|one| Wanted {
+            requested: StayRequest {
+                arrival: one.ahead.arrival,
+                departure: one.ahead.departure,
+                ..modifications[one.index].stay.clone()
+            },
+            present: Vec::new(),
+            exact: false,
+        });
+        self.shortages(property, &wanted.collect::<Vec<_>>())
+    }
+
     /// The refusal of a modification for which there are no beds. It names who is in the way of guests who keep theirs.
     fn no_room(&mut self, booking: &Booking, modifications: &[StayModification], waiting: &[Waiting]) -> NoRevision {
         let property = &booking.property_id;
-        let none = RefusalDetail::of(Rejection::NoAvailability);
+        let none =
+            RefusalDetail::of(Rejection::NoAvailability).caused_by(self.shortage(property, modifications, waiting));
         let keeping: Vec<(Nights, Vec<usize>)> =
             waiting.iter().map(|one| (one.ahead, one.kept())).filter(|(_, beds)| !beds.is_empty()).collect();
         let Some(all) = keeping.iter().map(|(nights, _)| *nights).reduce(spanning) else {
@@ -249,11 +267,25 @@ fn is_kept(booking: &Booking, modification: &StayModification, from: NaiveDate) 
     })
 }
 
+/// Marks added stays: of guests who lie in its beds already or leave others for them tonight, or who are expected.
+fn mark_arrivals(booking: &Booking, modifications: &[StayModification], stays: &mut [Stay], today: NaiveDate) {
+    let lying: HashSet<&BedId> = booking.stays.iter().flat_map(|stay| stay.occupied_beds(today)).collect();
+    let tonight = |stay: &Stay| if stay.arrival <= today { stay.beds_on(today).to_vec() } else { Vec::new() };
+    let kept: HashSet<BedId> = stays.iter().flat_map(tonight).collect();
+    let are_left = lying.iter().any(|bed| !kept.contains(*bed));
+    for (stay, _) in stays.iter_mut().zip(modifications).filter(|(_, one)| one.continues.is_none()) {
+        let beds = tonight(stay);
+        let goes_on = !beds.is_empty() && (are_left || beds.iter().all(|bed| lying.contains(bed)));
+        stay.progress = Some(if goes_on { StayProgress::CheckedIn } else { StayProgress::Expected });
+    }
+}
+
 fn continued(before: &Stay, requested: &StayRequest) -> Stay {
     let mut stay = Stay {
         assigned_beds: before.assigned_beds.clone(),
         earlier_beds: before.earlier_beds.clone(),
         locked: before.locked,
+        progress: before.progress,
         ..Stay::of(requested, Vec::new())
     };
     // Beds are kept only for nights that are still part of the stay.

@@ -1,51 +1,126 @@
 //! Check-in, check-out, no-show and their reversal, in the property's local time.
 
 use super::place::Wanted;
-use super::repricing::{Continued, agreed};
 use super::{Decider, Decision, NoRevision, Revision};
-use crate::booking::{Action, Booking, Rejection, Status, Stay, StayRequest};
+use crate::booking::{Action, Booking, HistoryEntry, Rejection, Status, Stay, StayProgress, StayRequest};
 use crate::business_day::business_date;
 use crate::ids::{BedId, BookingId};
 use crate::inventory::RoomKind;
-use crate::messages::{CheckInBooking, CheckOutBooking, MarkNoShow, RefusalCode, ReinstateBooking};
+use crate::messages::{CheckInBooking, CheckOutBooking, MarkNoShow, RefusalCode, ReinstateBooking, StaySelection};
 use crate::nights::Nights;
+use crate::pricing::{Price, total_of};
 use crate::timestamp::Timestamp;
+use crate::values::stay::same_beds;
 use chrono::{Days, NaiveDate};
 use uuid::Uuid;
 
 impl Decider<'_> {
-    /// Checks in from the day of arrival, into assigned and clean beds.
+    /// Checks in from the day of arrival, into assigned and clean beds. Stays of other days stay expected.
     pub(super) fn check_in(&mut self, command_id: Uuid, check_in: &CheckInBooking) -> Result<Decision, NoRevision> {
         let header = &check_in.header;
         let mut booking = self.target_of(command_id, header)?;
-        if booking.status != Status::Confirmed {
+        if !matches!(booking.status, Status::Confirmed | Status::CheckedIn) {
             return Err(NoRevision::conflict());
         }
         let (date, today) = (self.local_date(&header.property_id, self.now), self.today(&header.property_id));
-        let (arrival, departure) = extent(&booking);
-        if arrival.is_some_and(|arrival| date < arrival) {
-            return Err(NoRevision::because(RefusalCode::TooEarly));
-        }
-        if departure.is_some_and(|departure| today >= departure) {
-            return Err(NoRevision::because(RefusalCode::TooLate));
-        }
-        self.check_beds(&booking, date, today)?;
+        let when = |stay: &Stay| match () {
+            () if date < stay.arrival => Err(RefusalCode::TooEarly),
+            () if stay.departure <= today => Err(RefusalCode::TooLate),
+            () => Ok(()),
+        };
+        let arrived = self.select(&mut booking, &check_in.stays, StayProgress::Expected, (today, when))?;
+        self.check_beds(&booking, &arrived, (today, date))?;
         // The guests move in to what is paid for.
         self.release_pending_change(&mut booking);
-        Ok(Decision::Decided(Box::new(self.advance(
-            booking,
-            Status::CheckedIn,
-            Revision::of(Action::CheckIn, command_id, header),
-        ))))
+        let status = booking.set_progress(&arrived, StayProgress::CheckedIn);
+        let revision = Revision::of(Action::CheckIn, command_id, header);
+        Ok(Decision::Decided(Box::new(self.advance(booking, status, revision))))
     }
 
-    /// Checks that every stay of this day has as many beds as it needs, and that they are ready.
-    fn check_beds(&mut self, booking: &Booking, date: NaiveDate, today: NaiveDate) -> Result<(), NoRevision> {
+    /// The indexes of the selected stays, all of which must be as far as `progress` says and of the right day; without
+    /// a selection, of all that are. Guests who are a part of a stay become a stay of their own.
+    fn select(
+        &self,
+        booking: &mut Booking,
+        selected: &[StaySelection],
+        progress: StayProgress,
+        (today, when): (NaiveDate, impl Fn(&Stay) -> Result<(), RefusalCode>),
+    ) -> Result<Vec<usize>, NoRevision> {
+        let is_so = |booking: &Booking, stay: &Stay| booking.progress_of(stay) == progress;
+        if selected.is_empty() {
+            let candidates: Vec<(usize, &Stay)> =
+                booking.stays.iter().enumerate().filter(|(_, stay)| is_so(booking, stay)).collect();
+            let meant: Vec<usize> =
+                candidates.iter().filter(|(_, stay)| when(stay).is_ok()).map(|(index, _)| *index).collect();
+            let refusal = candidates.iter().find_map(|(_, stay)| when(stay).err());
+            return match (meant.is_empty(), refusal) {
+                (false, _) => Ok(meant),
+                (true, Some(code)) => Err(NoRevision::because(code)),
+                (true, None) => Err(NoRevision::because(RefusalCode::WrongProgress)),
+            };
+        }
+        let mut meant = Vec::with_capacity(selected.len());
+        for one in selected {
+            let stay = booking.stays.get(one.stay).filter(|_| !meant.contains(&one.stay));
+            let stay = stay.ok_or_else(|| NoRevision::because(RefusalCode::UnknownStay))?;
+            if !is_so(booking, stay) {
+                return Err(NoRevision::because(RefusalCode::WrongProgress));
+            }
+            when(stay).map_err(NoRevision::because)?;
+            // Beds of the night on which the guests are: tonight's, or the nearest night of the stay.
+            let last = stay.departure.pred_opt().unwrap_or(stay.departure);
+            let night = today.clamp(stay.arrival, last.max(stay.arrival));
+            meant.push(match self.part_of(booking, stay, one, night).map_err(NoRevision::because)? {
+                None => one.stay,
+                Some(beds) => booking.part_off(one.stay, &beds, night).unwrap_or(one.stay),
+            });
+        }
+        Ok(meant)
+    }
+
+    /// The beds of the selected guests; `None` when the whole stay is selected.
+    fn part_of(
+        &self,
+        booking: &Booking,
+        stay: &Stay,
+        selected: &StaySelection,
+        night: NaiveDate,
+    ) -> Result<Option<Vec<BedId>>, RefusalCode> {
+        let count = |beds: &Vec<BedId>| u32::try_from(beds.len()).unwrap_or(u32::MAX);
+        let Some(guests) = selected.guests.or(selected.beds.as_ref().map(count)) else { return Ok(None) };
+        let present = stay.beds_on(night);
+        let beds = match &selected.beds {
+            Some(beds) => beds.clone(),
+            None => present.iter().take(usize::try_from(guests).unwrap_or(usize::MAX)).cloned().collect(),
+        };
+        let are_distinct = beds.iter().enumerate().all(|(index, bed)| !beds[..index].contains(bed));
+        if guests == stay.guests && (selected.beds.is_none() || same_beds(&beds, present)) {
+            return Ok(None);
+        }
+        let by_the_bed = self
+            .grid(&booking.property_id)
+            .and_then(|grid| grid.inventory().room_type(&stay.room_type_id))
+            .is_none_or(|room_type| room_type.kind == RoomKind::Dorm);
+        let is_known = are_distinct && count(&beds) == guests && beds.iter().all(|bed| present.contains(bed));
+        if by_the_bed && is_known && (1..stay.guests).contains(&guests) {
+            Ok(Some(beds))
+        } else {
+            Err(RefusalCode::UnknownGuests)
+        }
+    }
+
+    /// Checks that these stays have as many beds as they need tonight, and that they are ready.
+    fn check_beds(
+        &mut self,
+        booking: &Booking,
+        stays: &[usize],
+        (today, date): (NaiveDate, NaiveDate),
+    ) -> Result<(), NoRevision> {
         let property = &booking.property_id;
         let Some(grid) = self.grid(property) else { return Ok(()) };
         let inventory = grid.inventory();
         let mut beds: Vec<BedId> = Vec::new();
-        for stay in booking.stays.iter().filter(|stay| stay.arrival <= date && date <= stay.departure) {
+        for stay in stays.iter().filter_map(|index| booking.stays.get(*index)) {
             let by_the_bed =
                 inventory.room_type(&stay.room_type_id).is_none_or(|room_type| room_type.kind == RoomKind::Dorm);
             let wanted = if by_the_bed { usize::try_from(stay.guests).unwrap_or(usize::MAX) } else { 1 };
@@ -55,88 +130,147 @@ impl Decider<'_> {
             }
             beds.extend(tonight.iter().cloned());
         }
-        self.check_ready(property, booking.id, &beds, today)
+        self.check_ready(property, booking.id, &beds, (today, date))
     }
 
-    /// Ends the stays today and releases unused nights. An open balance needs permission and a note.
+    /// Ends stays today and releases unused nights. The booking ends with its last stay; then an open balance needs
+    /// permission and a note.
     pub(super) fn check_out(&mut self, command_id: Uuid, check_out: &CheckOutBooking) -> Result<Decision, NoRevision> {
         let header = &check_out.header;
-        let booking = self.target_of(command_id, header)?;
+        let mut booking = self.target_of(command_id, header)?;
         if booking.status != Status::CheckedIn {
             return Err(NoRevision::conflict());
         }
-        let today = self.today(&header.property_id);
+        let (date, today) = (self.local_date(&header.property_id, self.now), self.today(&header.property_id));
+        // Bookings that were checked in as a whole, before stays were apart, have stays that have not begun.
+        let ahead: Vec<usize> = (0..booking.stays.len()).filter(|index| date < booking.stays[*index].arrival).collect();
+        if !ahead.is_empty() && ahead.len() < booking.stays.len() {
+            booking.set_progress(&ahead, StayProgress::Expected);
+        }
+        let when = |stay: &Stay| if date < stay.arrival { Err(RefusalCode::TooEarly) } else { Ok(()) };
+        let leaving = self.select(&mut booking, &check_out.stays, StayProgress::CheckedIn, (today, when))?;
         let mut left = booking.clone();
-        let shortened: Vec<(usize, Stay)> =
-            booking.stays.iter().enumerate().filter_map(|(index, stay)| Some((index, ended(stay, today)?))).collect();
-        left.stays = shortened.iter().map(|(_, stay)| stay.clone()).collect();
-        if left.stays.is_empty() {
-            return Err(NoRevision::because(RefusalCode::TooEarly));
-        }
-        left.price = if check_out.reprice && left.stays != booking.stays {
-            let stays: Vec<Continued> = shortened
-                .iter()
-                .map(|(index, stay)| Continued { requested: stay.as_request(), before: Some(*index) })
-                .collect();
-            Some(self.reprice(&booking, &booking.rate_plan_id, &stays, today)?)
-        } else {
-            agreed(&booking, &left.stays)
-        };
-        if left.balance() > 0 {
-            if !check_out.allow_open_balance {
-                return Err(NoRevision::because(RefusalCode::BalanceOpen));
-            }
-            if !is_given(header.reason.as_deref()) {
-                return Err(NoRevision::because(RefusalCode::ReasonMissing));
+        for index in &leaving {
+            if let Some(stay) = left.stays.get_mut(*index) {
+                stay.end_on(stay.departure.min(today.max(first_morning(stay))));
             }
         }
-        for (index, stay) in booking.stays.iter().enumerate() {
-            let until =
-                shortened.iter().find(|(kept, _)| *kept == index).map_or(stay.arrival, |(_, kept)| kept.departure);
-            self.release_beds(&header.property_id, std::slice::from_ref(stay), until);
+        let status = left.set_progress(&leaving, StayProgress::CheckedOut);
+        if left.stays.iter().zip(&booking.stays).any(|(after, before)| after.nights() != before.nights()) {
+            left.price = self.price_of_departure(&booking, &left, check_out.reprice)?;
         }
-        Ok(Decision::Decided(Box::new(self.advance(
-            left,
-            Status::CheckedOut,
-            Revision::of(Action::CheckOut, command_id, header),
-        ))))
+        if status == Status::CheckedOut {
+            check_balance(&left, check_out)?;
+        }
+        // It was made for the stays of before.
+        self.release_pending_change(&mut booking);
+        left.pending_change = None;
+        for index in leaving {
+            let departure = left.stays[index].departure;
+            self.release_beds(&header.property_id, std::slice::from_ref(&booking.stays[index]), departure);
+        }
+        let revision = Revision::of(Action::CheckOut, command_id, header);
+        Ok(Decision::Decided(Box::new(self.advance(left, status, revision))))
     }
 
-    /// Marks a no-show after the business day of arrival. The beds are released; the fee is that of a cancellation now.
+    /// The price of a booking of which some stays ended early: the agreed amounts of the nights that are left. The
+    /// others are deducted with `reprice`, and otherwise remain owed.
+    fn price_of_departure(
+        &mut self,
+        booking: &Booking,
+        left: &Booking,
+        reprice: bool,
+    ) -> Result<Option<Price>, NoRevision> {
+        let Some(price) = &booking.price else { return Ok(None) };
+        let counts = left.stays.iter().map(|stay| usize::try_from(stay.nights().count()).unwrap_or(0));
+        let nights: Vec<Vec<i64>> = price
+            .nights
+            .iter()
+            .zip(counts)
+            .map(|(amounts, count)| amounts.iter().take(count).copied().collect())
+            .collect();
+        let sum = |nights: &[Vec<i64>]| nights.iter().flatten().sum::<i64>();
+        if !reprice {
+            let unused = price.unused_nights + sum(&price.nights) - sum(&nights);
+            return Ok(Some(Price { nights, unused_nights: unused, ..price.clone() }));
+        }
+        let requests: Vec<StayRequest> = left.stays.iter().map(Stay::as_request).collect();
+        let priced = self
+            .grid(&booking.property_id)
+            .and_then(|grid| total_of(grid.inventory(), &requests, nights, price.unused_nights));
+        priced.map(Some).ok_or_else(|| self.not_sellable(&booking.property_id, Rejection::Closed).into())
+    }
+
+    /// Marks guests who did not arrive by the end of their business day of arrival. Their beds are released. A booking
+    /// of which none arrives ends; the fee is that of a cancellation now. Otherwise the price is without their stays,
+    /// and what cancelling those costs now is added to the change fees.
     pub(super) fn no_show(&mut self, command_id: Uuid, no_show: &MarkNoShow) -> Result<Decision, NoRevision> {
         let header = &no_show.header;
         let mut booking = self.target_of(command_id, header)?;
-        if booking.status != Status::Confirmed {
+        if !matches!(booking.status, Status::Confirmed | Status::CheckedIn) {
             return Err(NoRevision::conflict());
         }
-        if extent(&booking).0.is_none_or(|arrival| self.today(&header.property_id) <= arrival) {
-            return Err(NoRevision::because(RefusalCode::TooEarly));
+        let today = self.today(&header.property_id);
+        let when = |stay: &Stay| if today <= stay.arrival { Err(RefusalCode::TooEarly) } else { Ok(()) };
+        let absent = self.select(&mut booking, &no_show.stays, StayProgress::Expected, (today, when))?;
+        let revision = Revision::of(Action::NoShow, command_id, header);
+        if absent.len() < booking.stays.len() {
+            let status = self.part_with(&mut booking, &absent)?;
+            return Ok(Decision::Decided(Box::new(self.advance(booking, status, revision))));
         }
         let fee = self
             .grid(&header.property_id)
             .map(|grid| booking.cancellation_fee_at(&grid.inventory().property, self.now));
         booking.cancellation_fee = Some(fee.unwrap_or(0));
         self.release_all_beds(&mut booking);
-        Ok(Decision::Decided(Box::new(self.advance(
-            booking,
-            Status::NoShow,
-            Revision::of(Action::NoShow, command_id, header),
-        ))))
+        Ok(Decision::Decided(Box::new(self.advance(booking, Status::NoShow, revision))))
+    }
+
+    /// Takes the stays of guests who did not arrive out of a booking that goes on. Returns its status.
+    fn part_with(&mut self, booking: &mut Booking, absent: &[usize]) -> Result<Status, NoRevision> {
+        let property = booking.property_id.clone();
+        let whole = booking.clone();
+        let (absent, kept): (Vec<usize>, Vec<usize>) = (0..whole.stays.len()).partition(|index| absent.contains(index));
+        let stays = |of: &[usize]| -> Vec<Stay> { of.iter().map(|index| whole.stays[*index].clone()).collect() };
+        if let Some(price) = &whole.price {
+            let Some(grid) = self.grid(&property) else {
+                return Err(self.not_sellable(&property, Rejection::Closed).into());
+            };
+            let inventory = grid.inventory();
+            let requests: Vec<StayRequest> = stays(&kept).iter().map(Stay::as_request).collect();
+            let nights = kept.iter().map(|index| price.nights.get(*index).cloned().unwrap_or_default()).collect();
+            let Some(rest) = total_of(inventory, &requests, nights, price.unused_nights) else {
+                return Err(self.not_sellable(&property, Rejection::Closed).into());
+            };
+            booking.payment.change_fees =
+                whole.change_fees_without(&stays(&absent), &rest, &inventory.property, self.now);
+            booking.price = Some(rest);
+        }
+        self.release_pending_change(booking);
+        booking.stays = stays(&kept);
+        let absent = stays(&absent);
+        self.release_beds(&property, &absent, NaiveDate::MIN);
+        booking.no_shows.extend(absent.into_iter().map(|stay| Stay { progress: None, ..stay }));
+        Ok(booking.set_progress(&[], StayProgress::Expected))
     }
 
     /// Undoes a check-in or a no-show: with a reason, on the same business day, or later by an administrator.
     pub(super) fn reinstate(&mut self, command_id: Uuid, reinstate: &ReinstateBooking) -> Result<Decision, NoRevision> {
         let header = &reinstate.header;
         let mut booking = self.target_of(command_id, header)?;
-        let undone = booking.status;
-        if !matches!(undone, Status::CheckedIn | Status::NoShow) {
+        let (undone, action) = match booking.status {
+            Status::NoShow => (Status::NoShow, Action::NoShow),
+            status => (status, Action::CheckIn),
+        };
+        let last = booking.history.iter().rfind(|entry| entry.action == action);
+        let in_house = last.map_or_else(Vec::new, |entry| arrived_with(&booking, entry));
+        if undone != Status::NoShow && in_house.is_empty() {
             return Err(NoRevision::conflict());
         }
         if !is_given(header.reason.as_deref()) {
             return Err(NoRevision::because(RefusalCode::ReasonMissing));
         }
-        let entered =
-            booking.history.iter().rfind(|entry| entry.to == undone && entry.from != undone).map(|entry| entry.at);
+        let entered = last.map(|entry| entry.at);
         if !header.as_admin && !entered.is_some_and(|at| self.is_same_day(&booking, at)) {
             return Err(NoRevision::because(RefusalCode::TooLate));
         }
@@ -148,7 +282,8 @@ impl Decider<'_> {
             revision.moved = self.reallocate(&mut booking, command_id)?;
             booking.cancellation_fee = None;
         }
-        Ok(Decision::Decided(Box::new(self.advance(booking, Status::Confirmed, revision))))
+        let status = booking.set_progress(&in_house, StayProgress::Expected);
+        Ok(Decision::Decided(Box::new(self.advance(booking, status, revision))))
     }
 
     fn is_same_day(&self, booking: &Booking, at: Timestamp) -> bool {
@@ -183,7 +318,7 @@ impl Decider<'_> {
             })
             .collect();
         let (places, wanted): (Vec<usize>, Vec<Wanted>) = wanted.into_iter().unzip();
-        let placement = self.place(&property, booking.id, &wanted)?;
+        let placement = self.place_or_name(&property, booking.id, &wanted)?;
         for ((index, numbers), one) in places.into_iter().zip(&placement.beds).zip(&wanted) {
             let beds = self.bed_ids(&property, numbers);
             if let Some(stay) = booking.stays.get_mut(index) {
@@ -205,11 +340,29 @@ fn first_morning(stay: &Stay) -> NaiveDate {
     stay.arrival.checked_add_days(Days::new(1)).unwrap_or(stay.arrival)
 }
 
-/// The stay when its guests leave today; `None` for one that has not begun.
-fn ended(stay: &Stay, today: NaiveDate) -> Option<Stay> {
-    let mut ended = stay.clone();
-    ended.end_on(stay.departure.min(today.max(first_morning(stay))));
-    (stay.arrival <= today).then_some(ended)
+/// The stays in house whose guests checked in with this entry or after it, by their indexes: a stay that was dropped
+/// since shifts those behind it.
+fn arrived_with(booking: &Booking, entry: &HistoryEntry) -> Vec<usize> {
+    let before = Booking { status: entry.from, stays: booking.state_at(entry.rev - 1).stays, ..booking.clone() };
+    let is_in_house = |booking: &Booking, index: usize| {
+        booking.stays.get(index).is_some_and(|stay| booking.progress_of(stay) == StayProgress::CheckedIn)
+    };
+    (0..booking.stays.len()).filter(|index| is_in_house(booking, *index) && !is_in_house(&before, *index)).collect()
+}
+
+/// # Errors
+/// Refused when the balance is open and staff have not allowed it with a note.
+fn check_balance(left: &Booking, check_out: &CheckOutBooking) -> Result<(), NoRevision> {
+    if left.balance() <= 0 {
+        return Ok(());
+    }
+    if !check_out.allow_open_balance {
+        return Err(NoRevision::because(RefusalCode::BalanceOpen));
+    }
+    if !is_given(check_out.header.reason.as_deref()) {
+        return Err(NoRevision::because(RefusalCode::ReasonMissing));
+    }
+    Ok(())
 }
 
 fn is_given(reason: Option<&str>) -> bool {

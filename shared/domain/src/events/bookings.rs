@@ -64,6 +64,9 @@ pub fn kind_of(action: Option<Action>, status: Status) -> &'static str {
             | Action::Move
             | Action::RevokeLinks,
         ) => BOOKING_MODIFIED,
+        // A part of the guests: the others are expected, or in house.
+        Some(Action::CheckOut) if status == Status::CheckedIn => BOOKING_MODIFIED,
+        Some(Action::NoShow) if status.is_changeable() => BOOKING_MODIFIED,
         Some(Action::Reinstate) => BOOKING_REINSTATED,
         Some(Action::RecordPayment) => BOOKING_PAYMENT_CHANGED,
         // No revision has status `requested`, and decoding refuses one that claims it.

@@ -2,7 +2,6 @@
 
 use crate::ids::{BookingId, PropertyId, uuid_text};
 use crate::timestamp::Timestamp;
-use crate::values::notification::NotificationKind;
 use crate::wire::{DecodeError, MessageType, decode_body, message_family};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,8 +27,8 @@ pub struct NotificationEvent {
     pub booking_id: BookingId,
     /// Its property.
     pub property_id: PropertyId,
-    /// Kind of mail.
-    pub kind: NotificationKind,
+    /// Kind of mail. Text, because it is only passed on: the sender may be of a later version, with more kinds.
+    pub kind: String,
     /// The booking's revision that it was about.
     pub version: u32,
     /// Whether the mail server accepted it.

@@ -2,6 +2,7 @@
 
 use super::{DormGender, HOLD_MINUTES, Inventory, RoomKind};
 use crate::ids::PolicyId;
+use crate::intake::{is_name, name_advice};
 use crate::values::field_error::FieldError;
 use crate::values::policy::{Fee, Tier};
 use crate::values::rate_plan::Deposit;
@@ -202,13 +203,8 @@ fn check_id(at: &str, id: &str, violations: &mut Vec<FieldError>) {
 }
 
 fn check_name(at: &str, name: &str, violations: &mut Vec<FieldError>) {
-    let length = name.chars().count();
-    if name.trim().is_empty() || length > crate::intake::MAX_NAME_CHARS || name.chars().any(char::is_control) {
-        violations.push(FieldError::new(
-            at,
-            "invalid_name",
-            format!("1 to {} characters, no control characters", crate::intake::MAX_NAME_CHARS),
-        ));
+    if !is_name(name) {
+        violations.push(FieldError::new(at, "invalid_name", name_advice()));
     }
 }
 

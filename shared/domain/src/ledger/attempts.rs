@@ -44,6 +44,9 @@ pub struct Attempt {
     /// the request is repeated under the same key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
+    /// The booking's revision for which it was opened, or last reused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub booking_rev: Option<u32>,
 }
 
 /// Result of opening an attempt.
@@ -85,7 +88,8 @@ impl Ledger {
         let last = self.attempts.last();
         let again = last.filter(|last| last.amount == amount && self.paying(last.demand).next().is_none());
         let demand = again.map_or(last.map_or(1, |last| last.demand + 1), |again| again.demand);
-        let attempt = Attempt { id, demand, amount, channel, object: None, opened_at: now, expires_at: None };
+        let attempt =
+            Attempt { id, demand, amount, channel, object: None, opened_at: now, expires_at: None, booking_rev: None };
         self.prune_attempts(now).then(|| {
             self.attempts.push(attempt.clone());
             OpenedAttempt { attempt, superseded }
@@ -105,6 +109,13 @@ impl Ledger {
         let attempt = self.attempts.iter_mut().find(|attempt| attempt.id == id)?;
         attempt.expires_at = Some(expires_at);
         Some(attempt)
+    }
+
+    /// Records for which revision of the booking an attempt was opened or reused.
+    pub fn set_booking_rev(&mut self, id: Uuid, rev: u32) {
+        if let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.id == id) {
+            attempt.booking_rev = Some(rev);
+        }
     }
 
     /// Records the object that Stripe created for an attempt.
@@ -136,6 +147,15 @@ impl Ledger {
         let open: BTreeSet<&str> =
             named.chain(self.sessions.iter().map(|session| session.id.as_str())).filter(|id| !over(id)).collect();
         open.into_iter().map(str::to_owned).collect()
+    }
+
+    /// The same, without those that were opened for this revision of the booking or a later one.
+    pub fn payable_objects_before(&self, rev: u32) -> Vec<String> {
+        let is_later = |id: &str| {
+            let named = |attempt: &&Attempt| attempt.object.as_deref() == Some(id);
+            self.attempts.iter().filter(named).any(|attempt| attempt.booking_rev >= Some(rev))
+        };
+        self.payable_objects().into_iter().filter(|id| !is_later(id)).collect()
     }
 
     /// Intents that pay exactly the amount of this demand.

@@ -12,6 +12,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Version of the rules of [`Ledger::summary`]. Raised when the same ledger gets other totals by them, so that bookings
+/// whose ledgers were stored before learn these.
+pub const TOTALS_VERSION: i32 = 2;
+
 /// Totals of a ledger, as its booking knows them. Amounts are minor units of its currency and never negative.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {

@@ -7,7 +7,7 @@ use crate::timestamp::Timestamp;
 use crate::values::price::Price;
 use crate::values::property::Property;
 use crate::values::stay::Stay;
-use chrono::{NaiveDate, TimeDelta};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 /// The fee of cancelling at `now` a booking whose first night is `arrival`.
 pub fn fee_at(policy: &CancellationPolicy, property: &Property, arrival: NaiveDate, now: Timestamp) -> Option<Fee> {
@@ -17,10 +17,32 @@ pub fn fee_at(policy: &CancellationPolicy, property: &Property, arrival: NaiveDa
 
 /// Whether `now` is at least so many hours before check-in opens on the day of arrival.
 fn is_before_deadline(property: &Property, arrival: NaiveDate, hours_before: u32, now: Timestamp) -> bool {
+    now.as_datetime() <= deadline(property, arrival, hours_before)
+}
+
+/// So many hours before check-in opens on the day of arrival.
+fn deadline(property: &Property, arrival: NaiveDate, hours_before: u32) -> DateTime<Utc> {
     let opens = arrival.and_time(property.check_in_from);
     // In local time: a change of clocks between deadline and arrival moves neither.
     let deadline = opens.checked_sub_signed(TimeDelta::hours(i64::from(hours_before))).unwrap_or(opens);
-    now.as_datetime() <= instant_of(property.time_zone, deadline)
+    instant_of(property.time_zone, deadline)
+}
+
+/// Until when cancelling these stays costs nothing; `None` where it always costs something. Where it never does, until
+/// check-in opens.
+pub fn free_until(
+    policy: Option<&CancellationPolicy>,
+    price: &Price,
+    stays: &[Stay],
+    property: &Property,
+) -> Option<DateTime<Utc>> {
+    let arrival = stays.iter().map(|stay| stay.arrival).min()?;
+    let standard = CancellationPolicy::standard();
+    let tiers = &policy.unwrap_or(&standard).tiers;
+    let free = tiers.iter().take_while(|tier| tier.fee.amount(price) == 0).count();
+    let hours_before =
+        if free == tiers.len() { Some(0) } else { tiers.get(..free)?.last().map(|tier| tier.hours_before) };
+    hours_before.map(|hours_before| deadline(property, arrival, hours_before))
 }
 
 /// Whether a guest may still change these stays without a fee.
@@ -54,10 +76,14 @@ pub fn cancellation_fee(
 
 #[cfg(test)]
 mod tests {
-    use super::{CancellationPolicy, Fee, fee_at};
+    use super::{CancellationPolicy, Fee, Tier, cancellation_fee, fee_at, free_until};
     use crate::fixtures::{at, date, sample_inventory, stay};
     use crate::pricing::{Price, price};
     use crate::rates::Rates;
+    use crate::timestamp::Timestamp;
+    use crate::values::stay::Stay;
+    use chrono::TimeDelta;
+    use proptest::prelude::*;
 
     fn priced() -> Price {
         let sample_inventory = sample_inventory();
@@ -108,5 +134,38 @@ mod tests {
             policy["tiers"][0],
             serde_json::json!({ "hours_before": 168, "fee": { "kind": "percent", "ppm": 100_000 } })
         );
+    }
+
+    proptest! {
+        /// The clocks change in the night before the arrival, so that deadlines lie on both sides of it.
+        #[test]
+        fn cancelling_is_free_exactly_until_the_deadline(
+            tiers in prop::collection::btree_map(0..100_u32, prop_oneof![Just(0), Just(250_000_u32)], 0..4),
+            seconds in 0..864_000_i64,
+        ) {
+            let tiers: Vec<Tier> = tiers
+                .into_iter()
+                .rev()
+                // No two deadlines meet in the hour that the clocks skip.
+                .map(|(hours, ppm)| Tier { hours_before: 2 * hours, fee: Fee::Percent { ppm } })
+                .collect();
+            let is_always_free = tiers.iter().all(|tier| tier.fee == Fee::Percent { ppm: 0 });
+            let policy = CancellationPolicy { tiers, ..CancellationPolicy::standard() };
+            let (property, price) = (sample_inventory().property, priced());
+            let stays = [Stay::of(&stay("dorm-6-mixed", "2027-03-14", "2027-03-17", 2), Vec::new())];
+            let until = free_until(Some(&policy), &price, &stays, &property);
+            let fee_on = |now| cancellation_fee(Some(&policy), Some(&price), &stays, &property, Timestamp::new(now));
+            let now = at("2027-03-05T00:00:00Z").as_datetime() + TimeDelta::seconds(seconds);
+            match until {
+                _ if is_always_free => prop_assert_eq!(until, Some(at("2027-03-14T19:00:00Z").as_datetime())),
+                None => prop_assert!(policy.tiers[0].fee.amount(&price) > 0),
+                Some(until) => {
+                    // A later tier may be free again; the deadline is that of the first free time.
+                    prop_assert_eq!(fee_on(until), 0);
+                    prop_assert!(fee_on(until + TimeDelta::milliseconds(1)) > 0);
+                    prop_assert!(now > until || fee_on(now) == 0);
+                }
+            }
+        }
     }
 }

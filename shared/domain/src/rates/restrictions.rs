@@ -1,48 +1,12 @@
 //! Restrictions: stays that a rate plan does not sell although beds are free (in SiteMinder's and apaleo's terms).
 
 pub use super::calendar::Restriction;
+pub use crate::values::restriction::{RestrictionKind, RestrictionViolation};
 
 use super::calendar::Rates;
 use crate::ids::RatePlanId;
 use crate::values::stay::StayRequest;
-use crate::wire_enum;
 use chrono::NaiveDate;
-
-wire_enum! {
-    /// Kind of a restriction.
-    #[derive(PartialOrd, Ord, Hash)]
-    pub enum RestrictionKind {
-        /// One of the nights is not sold.
-        StopSell = "stop_sell",
-        /// Closed to arrival.
-        ClosedToArrival = "closed_to_arrival",
-        /// Closed to departure.
-        ClosedToDeparture = "closed_to_departure",
-        /// Too short for its arrival.
-        MinStayArrival = "min_stay_arrival",
-        /// Too short for one of its nights.
-        MinStayThrough = "min_stay_through",
-        /// Too long.
-        MaxStay = "max_stay",
-        /// Booked too late.
-        AdvanceTooShort = "advance_too_short",
-        /// Booked too early.
-        AdvanceTooLong = "advance_too_long",
-    }
-}
-
-/// A restriction that a stay violates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RestrictionViolation {
-    /// Index of the stay.
-    pub stay: usize,
-    /// Date whose restriction it is.
-    pub date: NaiveDate,
-    /// Kind.
-    pub kind: RestrictionKind,
-    /// Its limit in nights or days; zero where it has none.
-    pub limit: u16,
-}
 
 /// Every restriction that these stays violate on this plan when they are booked on `booked_on`, a local date at the
 /// property.

@@ -1,12 +1,12 @@
 //! A price with its parts.
 
 use super::stay::Stay;
-use crate::money::Currency;
+use crate::money::{Currency, is_zero};
 use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A price with its parts, in minor units of one currency: `total = Σ nights + Σ taxes`.
+/// A price with its parts, in minor units of one currency: `total = Σ nights + unused_nights + Σ taxes`.
 ///
 /// Compact on purpose: the longest booking that is accepted has thousands of nights, and its event must fit a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,6 +17,9 @@ pub struct Price {
     /// For each stay, in the booking's order: the amount of each of its nights, from arrival on, for all its guests,
     /// before tax.
     pub nights: Vec<Vec<i64>>,
+    /// Nights that guests gave up by an early departure and owe all the same, before tax.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unused_nights: i64,
     /// One line per tax.
     pub taxes: Vec<TaxLine>,
     /// The total owed by the guest.
@@ -33,7 +36,8 @@ impl Price {
 
     /// The first `count` nights of every stay with taxes in proportion, halves rounded up.
     pub fn of_first_nights(&self, count: usize) -> i64 {
-        let all: i128 = self.nights.iter().flatten().map(|amount| i128::from(*amount)).sum();
+        let used: i128 = self.nights.iter().flatten().map(|amount| i128::from(*amount)).sum();
+        let all = used + i128::from(self.unused_nights);
         let first: i128 =
             self.nights.iter().flat_map(|stay| stay.iter().take(count)).map(|amount| i128::from(*amount)).sum();
         if all <= 0 {

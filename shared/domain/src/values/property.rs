@@ -31,6 +31,11 @@ fn is_default_hold(minutes: &u32) -> bool {
     *minutes == DEFAULT_HOLD_MINUTES
 }
 
+/// The default of [`Property::same_day_until`].
+fn is_midnight(time: &NaiveTime) -> bool {
+    *time == NaiveTime::MIN
+}
+
 /// A property.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Property {
@@ -52,6 +57,9 @@ pub struct Property {
     /// Local time after midnight at which the business day of the date before ends.
     #[serde(default = "default_cutoff")]
     pub business_day_cutoff: NaiveTime,
+    /// Until when guests may book the night that begins, local time, after midnight if it is before the cut-off.
+    #[serde(default, skip_serializing_if = "is_midnight")]
+    pub same_day_until: NaiveTime,
     /// Languages for guests who chose none, preferred first (`fr`, `en`).
     pub locales: Vec<String>,
     /// Dated tax rules, applied in this order.

@@ -1,8 +1,10 @@
 //! Reasons for which requests are rejected and commands refused, and what can be offered instead.
 
+use super::restriction::RestrictionViolation;
 use super::stay::StayRequest;
-use crate::ids::BookingId;
+use crate::ids::{BookingId, RoomTypeId};
 use crate::wire_enum;
+use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +83,11 @@ refusals! {
         BedUnfit = "bed_unfit",
         /// The stay does not exist, or is named twice.
         UnknownStay = "unknown_stay",
+        /// The guests of the stay have arrived or left already, or have not arrived.
+        WrongProgress = "wrong_progress",
+        /// A part of a stay is named that there is not: it has no such beds, fewer guests, or is a private room, which
+        /// is let as a whole.
+        UnknownGuests = "unknown_guests",
         /// A reason is required.
         ReasonMissing = "reason_missing",
         /// The booking has reached its maximum number of revisions.
@@ -102,6 +109,53 @@ pub struct RefusalDetail {
     /// How many bookings are in the way, if there are more than are named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub booking_count: Option<usize>,
+    /// What exactly forbids it, where that is known.
+    #[serde(default, skip_serializing_if = "RefusalCause::is_empty")]
+    pub cause: RefusalCause,
+}
+
+/// What exactly forbids a request or a command.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefusalCause {
+    /// Restrictions that the stays violate: the first twenty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restrictions: Vec<RestrictionViolation>,
+    /// Nights without enough beds, by room type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shortages: Vec<Shortage>,
+}
+
+/// Nights on which a room type has too few free beds for the stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Shortage {
+    /// Room type.
+    pub room_type_id: RoomTypeId,
+    /// The nights: the first thirty. All nights of the stays when every one has enough free beds, but not the same.
+    pub nights: Vec<NaiveDate>,
+}
+
+/// Most restrictions that a refusal names.
+const MAX_NAMED_RESTRICTIONS: usize = 20;
+/// Most nights that a refusal names for one room type.
+const MAX_NAMED_NIGHTS: usize = 30;
+
+impl RefusalCause {
+    /// Whether nothing is named.
+    pub fn is_empty(&self) -> bool {
+        self.restrictions.is_empty() && self.shortages.is_empty()
+    }
+
+    /// These restrictions, as many as are named.
+    pub fn restricted(mut restrictions: Vec<RestrictionViolation>) -> Self {
+        restrictions.truncate(MAX_NAMED_RESTRICTIONS);
+        Self { restrictions, ..Self::default() }
+    }
+
+    /// These shortages, with as many nights as are named.
+    pub(crate) fn short_of(mut shortages: Vec<Shortage>) -> Self {
+        shortages.iter_mut().for_each(|shortage| shortage.nights.truncate(MAX_NAMED_NIGHTS));
+        Self { shortages, ..Self::default() }
+    }
 }
 
 /// Most bookings that a refusal names, so that its message keeps within its limit.
@@ -110,7 +164,18 @@ pub(crate) const MAX_NAMED_BOOKINGS: usize = 50;
 impl RefusalDetail {
     /// A refusal without further details.
     pub fn of(code: impl Into<RefusalCode>) -> Self {
-        Self { code: code.into(), alternatives: Vec::new(), bookings: Vec::new(), booking_count: None }
+        Self {
+            code: code.into(),
+            alternatives: Vec::new(),
+            bookings: Vec::new(),
+            booking_count: None,
+            cause: RefusalCause::default(),
+        }
+    }
+
+    /// The same refusal with its cause.
+    pub fn caused_by(self, cause: RefusalCause) -> Self {
+        Self { cause, ..self }
     }
 
     /// The same refusal with the bookings in the way: the first of them, and how many there are.

@@ -19,6 +19,19 @@ wire_enum! {
     }
 }
 
+wire_enum! {
+    /// How far the guests of a stay are.
+    #[derive(Hash)]
+    pub enum StayProgress {
+        /// They have not arrived.
+        Expected = "expected",
+        /// They have checked in.
+        CheckedIn = "checked_in",
+        /// They have checked out; the nights that they slept stay claimed.
+        CheckedOut = "checked_out",
+    }
+}
+
 /// A stay as requested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StayRequest {
@@ -87,6 +100,9 @@ pub struct Stay {
     /// Age in years of the youngest guest, if declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub youngest_age: Option<u8>,
+    /// How far its guests are; absent: as the booking's status says, because all its stays are equally far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<StayProgress>,
 }
 
 impl Stay {
@@ -102,6 +118,7 @@ impl Stay {
             locked: false,
             gender: requested.gender,
             youngest_age: requested.youngest_age,
+            progress: None,
         }
     }
 
@@ -171,15 +188,74 @@ impl Stay {
         }
     }
 
+    /// Parts off the guests who are in `beds` on `night`, with their beds of all nights: a stay of their own. The
+    /// others stay here. Both keep their dates.
+    pub fn part_off(&mut self, beds: &[BedId], night: NaiveDate) -> Self {
+        let present = self.earlier_beds.iter().take_while(|earlier| earlier.until <= night).count();
+        let (mut taken, mut kept): (Vec<BedId>, Vec<BedId>) =
+            self.beds_on(night).iter().cloned().partition(|bed| beds.contains(bed));
+        let mut parted = self.clone();
+        let lists = |stay: &Self| -> Vec<Vec<BedId>> {
+            let earlier = stay.earlier_beds.iter().map(|earlier| earlier.beds.clone());
+            earlier.chain([stay.assigned_beds.clone()]).collect()
+        };
+        let mut own = lists(self);
+        let mut theirs = own.clone();
+        let around = (present, taken.clone(), kept.clone());
+        for index in present..own.len() {
+            (taken, kept) = divide(&own[index], &taken, &kept);
+            (theirs[index], own[index]) = (taken.clone(), kept.clone());
+        }
+        (_, taken, kept) = around;
+        for index in (0..present).rev() {
+            (taken, kept) = divide(&own[index], &taken, &kept);
+            (theirs[index], own[index]) = (taken.clone(), kept.clone());
+        }
+        parted.set_beds(theirs);
+        self.set_beds(own);
+        let guests = u32::try_from(beds.len()).unwrap_or(self.guests).min(self.guests);
+        (parted.guests, self.guests) = (guests, self.guests - guests);
+        parted
+    }
+
+    /// Replaces the beds of each run of nights. Runs whose beds have become the same are one.
+    fn set_beds(&mut self, mut lists: Vec<Vec<BedId>>) {
+        self.assigned_beds = lists.pop().unwrap_or_default();
+        for (earlier, beds) in self.earlier_beds.iter_mut().zip(lists) {
+            earlier.beds = beds;
+        }
+        let mut next = self.assigned_beds.clone();
+        let mut kept = Vec::with_capacity(self.earlier_beds.len());
+        while let Some(earlier) = self.earlier_beds.pop() {
+            if !same_beds(&earlier.beds, &next) {
+                next.clone_from(&earlier.beds);
+                kept.push(earlier);
+            }
+        }
+        kept.reverse();
+        self.earlier_beds = kept;
+    }
+
     /// The beds in which guests who have checked in lie on the business day `today`: tonight's and, on the day of
-    /// departure, last night's.
+    /// departure, last night's. None for guests who are expected or have left; whether the others have checked in is
+    /// for the booking's status to say.
     pub fn occupied_beds(&self, today: NaiveDate) -> &[BedId] {
-        if today < self.arrival || self.departure < today {
+        let is_in_house = self.progress.is_none_or(|progress| progress == StayProgress::CheckedIn);
+        if !is_in_house || today < self.arrival || self.departure < today {
             return &[];
         }
         let last = self.departure.checked_sub_days(Days::new(1)).unwrap_or(self.departure);
         self.beds_on(today.min(last))
     }
+}
+
+/// Divides the beds of some nights between guests whose beds on the nights beside are `taken`, and the others, whose
+/// beds there are `kept`. As many are taken; guests who did not move keep their bed.
+fn divide(beds: &[BedId], taken: &[BedId], kept: &[BedId]) -> (Vec<BedId>, Vec<BedId>) {
+    let mut order: Vec<&BedId> = beds.iter().collect();
+    order.sort_by_key(|bed| if taken.contains(bed) { 0 } else { 1 + u8::from(kept.contains(bed)) });
+    let chosen: Vec<&BedId> = order.into_iter().take(taken.len()).collect();
+    beds.iter().cloned().partition(|bed| chosen.contains(&bed))
 }
 
 /// Whether these are the same beds, in any order.

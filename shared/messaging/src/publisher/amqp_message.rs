@@ -15,9 +15,13 @@ const PERSISTENT: u8 = 2;
 const CONTENT_TYPE: &str = "application/json";
 /// `app_id` of all our messages.
 const APP_ID: &str = "pvt-booking";
+/// Half of a frame (RabbitMQ docs, "Networking": 131,072 bytes), which all headers of a message share.
+const MAX_HEADERS_BYTES: usize = 65_536;
+/// What is kept of a header that is too large. Ours are smaller.
+const CUT_HEADER_BYTES: usize = 1_024;
 
 /// The exchange names of one topology.
-pub(super) struct ExchangeNames {
+pub(crate) struct ExchangeNames {
     commands: String,
     events: String,
     dead: String,
@@ -25,7 +29,7 @@ pub(super) struct ExchangeNames {
 }
 
 impl ExchangeNames {
-    pub(super) fn of(topology: &Topology) -> Self {
+    pub(crate) fn of(topology: &Topology) -> Self {
         Self {
             commands: topology.commands_exchange(),
             events: topology.events_exchange(),
@@ -46,15 +50,15 @@ impl ExchangeNames {
 }
 
 /// The arguments of `basic.publish`.
-pub(super) struct AmqpMessage {
-    pub(super) exchange: ShortString,
-    pub(super) routing_key: ShortString,
-    pub(super) properties: BasicProperties,
-    pub(super) body: Bytes,
+pub(crate) struct AmqpMessage {
+    pub(crate) exchange: ShortString,
+    pub(crate) routing_key: ShortString,
+    pub(crate) properties: BasicProperties,
+    pub(crate) body: Bytes,
 }
 
 impl AmqpMessage {
-    pub(super) fn new(message: &Outgoing, exchanges: &ExchangeNames) -> Result<Self, PublishError> {
+    pub(crate) fn new(message: &Outgoing, exchanges: &ExchangeNames) -> Result<Self, PublishError> {
         // An oversize message of another producer must still fit into the dead letters.
         let ours = matches!(message.target, Target::Commands | Target::Events);
         if ours && message.body.len() > MAX_BODY_BYTES {
@@ -98,20 +102,33 @@ fn headers(envelope: &Envelope) -> Result<Option<FieldTable>, PublishError> {
     if envelope.attempt > FIRST_ATTEMPT {
         table.insert(short_string(HEADER_ATTEMPT)?, AMQPValue::LongLongInt(i64::from(envelope.attempt)));
     }
-    let mut text = |name: &str, value: &str| -> Result<(), PublishError> {
+    let ours = [(HEADER_TRACEPARENT, &envelope.traceparent), (HEADER_ACTOR, &envelope.actor)];
+    let ours = ours.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+    let others = envelope.headers.iter().map(|(name, value)| (&**name, value.as_str()));
+    for (name, value) in shortened(ours.chain(others).collect()) {
         table.insert(short_string(name)?, AMQPValue::LongString(value.into()));
-        Ok(())
-    };
-    if let Some(value) = &envelope.traceparent {
-        text(HEADER_TRACEPARENT, value)?;
-    }
-    if let Some(value) = &envelope.actor {
-        text(HEADER_ACTOR, value)?;
-    }
-    for (name, value) in &envelope.headers {
-        text(name, value)?;
     }
     Ok(Some(table))
+}
+
+/// Headers that fit into a frame together with what the broker adds to them. Another producer may have filled the
+/// frame, and one that is too large ends the connection: the largest ones are cut, and as a last resort dropped.
+fn shortened<'a>(mut headers: Vec<(&'a str, &'a str)>) -> Vec<(&'a str, &'a str)> {
+    // Type and length of a value, length of its name.
+    let size = |(name, value): &(&str, &str)| name.len() + value.len() + 6;
+    let mut total: usize = headers.iter().map(size).sum();
+    while total > MAX_HEADERS_BYTES {
+        let Some(largest) = (0..headers.len()).max_by_key(|index| headers.get(*index).map(size)) else { break };
+        let removed = headers.swap_remove(largest);
+        total -= size(&removed);
+        let (name, value) = removed;
+        if value.len() > CUT_HEADER_BYTES {
+            let cut = value.floor_char_boundary(CUT_HEADER_BYTES);
+            headers.push((name, value.get(..cut).unwrap_or_default()));
+            total += headers.last().map_or(0, size);
+        }
+    }
+    headers
 }
 
 fn short_string(text: impl Into<String>) -> Result<ShortString, PublishError> {
@@ -136,6 +153,34 @@ mod tests {
         let headers = prepared.properties.headers().clone().unwrap();
         assert_eq!(headers.inner().get("attempt"), Some(&AMQPValue::LongLongInt(2)));
         assert_eq!(*prepared.properties.delivery_mode(), Some(2));
+    }
+
+    #[test]
+    fn headers_that_fill_a_frame_are_cut_and_ours_are_kept() {
+        let mut message = Outgoing::raw(Target::Dead, "t.emails", Uuid::from_u128(1), "a.b.v1", "{}");
+        let foreign = ["é".repeat(60_000), "y".repeat(2_000)].into_iter();
+        message.envelope.headers = foreign.zip(["padding", "note"]).map(|(value, name)| (name.into(), value)).collect();
+        for number in 0..2_000 {
+            message.envelope.headers.push((format!("many-{number}").into(), "x".repeat(100)));
+        }
+        message.envelope.headers.push(("error-class".into(), "panic".to_owned()));
+        let properties = AmqpMessage::new(&message, &exchanges()).unwrap().properties;
+        let headers = properties.headers().clone().unwrap();
+        let text = |name: &str| match headers.inner().get(name) {
+            Some(AMQPValue::LongString(text)) => text.to_string(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(text("error-class"), "panic");
+        let size: usize = headers.inner().keys().map(|name| name.as_str().len() + text(name.as_str()).len() + 6).sum();
+        assert!(size <= MAX_HEADERS_BYTES, "{size}");
+        message.envelope.headers.truncate(2);
+        let properties = AmqpMessage::new(&message, &exchanges()).unwrap().properties;
+        let headers = properties.headers().clone().unwrap();
+        let lengths: Vec<_> = ["padding", "note"].iter().map(|name| headers.inner()[*name].clone()).collect();
+        assert_eq!(
+            lengths,
+            [AMQPValue::LongString("é".repeat(512).into()), AMQPValue::LongString("y".repeat(2_000).into())]
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Declaration of the topology over AMQP. Idempotent: every process declares it on every fresh connection.
+//! Declaration of the topology over AMQP. Idempotent: every process declares it whenever its publisher connects.
 
 use super::{QueueRole, QueueSpec, Topology};
 use lapin::options::{
@@ -35,6 +35,21 @@ impl Topology {
     /// # Errors
     /// When an entity exists with other arguments, the user may not declare, or the connection fails.
     pub async fn declare(&self, channel: &Channel) -> Result<(), DeclareError> {
+        self.declare_exchanges(channel).await?;
+        for queue in self.queues() {
+            self.declare_queue(channel, &queue).await?;
+        }
+        for (queue, binding) in self.obsolete_bindings() {
+            // RabbitMQ docs, "Queues": removing a binding that does not exist succeeds.
+            channel
+                .queue_unbind(short(&queue)?, short(&binding.exchange)?, short(&binding.key)?, FieldTable::default())
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// As [`Topology::declare`], all exchanges alone.
+    pub(crate) async fn declare_exchanges(&self, channel: &Channel) -> Result<(), DeclareError> {
         for exchange in self.exchanges() {
             let mut arguments = FieldTable::default();
             if let Some(alternate) = &exchange.alternate {
@@ -49,26 +64,23 @@ impl Topology {
             let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
             channel.exchange_declare(short(&exchange.name)?, kind, options, arguments).await?;
         }
-        for queue in self.queues() {
-            // RabbitMQ docs, "Quorum Queues": they must be durable.
-            let options = QueueDeclareOptions { durable: true, ..Default::default() };
-            channel.queue_declare(short(&queue.name)?, options, self.arguments(&queue)).await?;
-            for binding in &queue.bindings {
-                channel
-                    .queue_bind(
-                        short(&queue.name)?,
-                        short(&binding.exchange)?,
-                        short(&binding.key)?,
-                        QueueBindOptions::default(),
-                        FieldTable::default(),
-                    )
-                    .await?;
-            }
-        }
-        for (queue, binding) in self.obsolete_bindings() {
-            // RabbitMQ docs, "Queues": removing a binding that does not exist succeeds.
+        Ok(())
+    }
+
+    /// As [`Topology::declare`], one queue with its bindings. Their exchanges must exist.
+    pub(crate) async fn declare_queue(&self, channel: &Channel, queue: &QueueSpec) -> Result<(), DeclareError> {
+        // RabbitMQ docs, "Quorum Queues": they must be durable.
+        let options = QueueDeclareOptions { durable: true, ..Default::default() };
+        channel.queue_declare(short(&queue.name)?, options, self.arguments(queue)).await?;
+        for binding in &queue.bindings {
             channel
-                .queue_unbind(short(&queue)?, short(&binding.exchange)?, short(&binding.key)?, FieldTable::default())
+                .queue_bind(
+                    short(&queue.name)?,
+                    short(&binding.exchange)?,
+                    short(&binding.key)?,
+                    QueueBindOptions::default(),
+                    FieldTable::default(),
+                )
                 .await?;
         }
         Ok(())

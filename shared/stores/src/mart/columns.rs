@@ -42,7 +42,7 @@ pub(super) struct NotificationColumns {
     pub(super) event_id: Vec<Uuid>,
     pub(super) booking_id: Vec<Uuid>,
     pub(super) property_id: Vec<String>,
-    pub(super) kind: Vec<&'static str>,
+    pub(super) kind: Vec<String>,
     pub(super) version: Vec<i64>,
     pub(super) delivered: Vec<bool>,
     pub(super) occurred_at: Vec<DateTime<Utc>>,
@@ -167,7 +167,7 @@ impl NotificationColumns {
         self.event_id.push(event.event_id);
         self.booking_id.push(event.booking_id.as_uuid());
         self.property_id.push(event.property_id.as_str().to_owned());
-        self.kind.push(event.kind.as_str());
+        self.kind.push(event.kind.clone());
         self.version.push(event.version.into());
         self.delivered.push(event.delivered);
         self.occurred_at.push(event.occurred_at.as_datetime());
@@ -191,7 +191,7 @@ impl BookingColumns {
         self.guests.push(event.stays.iter().map(|stay| i64::from(stay.guests)).sum());
         self.bed_nights.push(count(bed_nights));
         self.currency.push(price.map(|price| price.currency.code()));
-        self.room_amount.push(price.map(|price| price.nights.iter().flatten().sum()));
+        self.room_amount.push(price.map(|price| price.nights.iter().flatten().sum::<i64>() + price.unused_nights));
         self.tax_amount.push(price.map(|price| price.taxes.iter().map(|line| line.amount).sum()));
         self.total_amount.push(price.map(|price| price.total));
         self.created_at.push(event.created_at.as_datetime());

@@ -5,9 +5,10 @@ use crate::StoreError;
 use chrono::{Days, NaiveDate};
 use futures_util::TryStreamExt;
 use mongodb::IndexModel;
-use mongodb::bson::{Document, doc};
-use mongodb::options::IndexOptions;
-use pvt_domain::booking::{Booking, Status};
+use mongodb::bson::raw::CString;
+use mongodb::bson::{Bson, Document, Regex, doc};
+use mongodb::options::{Collation, CollationStrength, IndexOptions};
+use pvt_domain::booking::{Booking, Status, StayProgress};
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::intake::MAX_NIGHTS;
 use pvt_domain::nights::Nights;
@@ -20,12 +21,18 @@ const LONGEST_STAY: Days = Days::new(MAX_NIGHTS.unsigned_abs());
 
 pub(crate) const COLLECTION: &str = "bookings";
 
-/// Lists and reconciliation of one property's bookings; bookings of a guest. Queries by date use the index of
-/// [`super::occupancy`]: every further index would slow down every decision.
-pub(crate) const INDEXES: &[Index] = &[
-    (COLLECTION, &[("property_id", 1), ("created_at", 1), ("_id", 1)], false),
-    (COLLECTION, &[("guest.email", 1)], false),
-];
+/// Lists and reconciliation of one property's bookings. Queries by date use the index of [`super::occupancy`]: every
+/// further index would slow down every decision.
+pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("property_id", 1), ("created_at", 1), ("_id", 1)], false)];
+
+/// The name of the index of guests by their address.
+const BY_EMAIL: &str = "guest.email_any_case";
+
+/// Comparison without regard to capitals. Addresses are stored in lower case; those of earlier versions as they were
+/// typed.
+fn any_case() -> Collation {
+    Collation::builder().locale("en".to_owned()).strength(CollationStrength::Secondary).build()
+}
 
 /// Bookings that the caller of a list may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +56,7 @@ pub struct BookingFilter {
     pub arrival_from: Option<NaiveDate>,
     /// With a stay that arrives on this day or earlier.
     pub arrival_until: Option<NaiveDate>,
-    /// Of the guest with this email address.
+    /// Of the guest with this email address, in whatever capitals.
     pub email: Option<String>,
     /// With an id in this range, both ends included.
     pub ids: Option<(BookingId, BookingId)>,
@@ -57,14 +64,16 @@ pub struct BookingFilter {
 
 impl BookingFilter {
     fn query(&self) -> Document {
+        let exact = |text: &str| self.exact(text);
         let mut query = match &self.scope {
             BookingScope::Properties(properties) => {
-                doc! { "property_id": { "$in": properties.iter().map(PropertyId::as_str).collect::<Vec<_>>() } }
+                let properties = properties.iter().map(|property| exact(property.as_str()));
+                doc! { "property_id": { "$in": properties.collect::<Vec<_>>() } }
             }
-            BookingScope::Client(client) => doc! { "client": client },
+            BookingScope::Client(client) => doc! { "client": exact(client) },
         };
         if let (BookingScope::Client(_), Some(property)) = (&self.scope, &self.property_id) {
-            query.insert("property_id", property.as_str());
+            query.insert("property_id", exact(property.as_str()));
         }
         if let Some(status) = self.status {
             query.insert("status", status.as_str());
@@ -77,22 +86,44 @@ impl BookingFilter {
             query.insert("stays", doc! { "$elemMatch": { "arrival": arrival } });
         }
         if let Some(email) = &self.email {
-            query.insert("guest.email", doc! { "$in": [email, &email.to_lowercase()] });
+            query.insert("guest.email", email);
         }
         if let Some((least, greatest)) = self.ids {
             query.insert("_id", doc! { "$gte": least.to_string(), "$lte": greatest.to_string() });
         }
         query
     }
+
+    /// A value that is compared exactly. A query by address ignores capitals, in all of its texts but in patterns, and
+    /// properties and clients whose names differ in capitals alone are not the same.
+    fn exact(&self, text: &str) -> Bson {
+        let whole = |pattern: String| {
+            Some(Regex { pattern: CString::try_from(pattern).ok()?, options: CString::try_from("").ok()? })
+        };
+        // A text with a NUL, which no name has, is no pattern.
+        let pattern = self.email.as_ref().and_then(|_| whole(format!("^{}$", literal(text))));
+        pattern.map_or_else(|| text.into(), Bson::from)
+    }
 }
 
-/// A confirmed booking whose guests have yet to arrive.
+/// A pattern that matches this text.
+fn literal(text: &str) -> String {
+    let escaped = |letter: char| match letter.is_alphanumeric() {
+        true => letter.to_string(),
+        false => format!("\\{letter}"),
+    };
+    text.chars().map(escaped).collect()
+}
+
+/// A booking of which guests have yet to arrive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpectedArrival {
     /// The booking.
     pub id: BookingId,
-    /// Its first night.
+    /// The first night of those who are expected.
     pub arrival: NaiveDate,
+    /// Whether other guests of it have checked in.
+    pub is_partly_in_house: bool,
     /// When it was confirmed: the last time it entered this status.
     pub confirmed_at: Timestamp,
 }
@@ -102,6 +133,7 @@ pub struct ExpectedArrival {
 struct Confirmed {
     #[serde(rename = "_id")]
     id: BookingId,
+    status: Status,
     stays: Vec<Arriving>,
     history: Vec<Step>,
 }
@@ -109,6 +141,7 @@ struct Confirmed {
 #[derive(Deserialize)]
 struct Arriving {
     arrival: NaiveDate,
+    progress: Option<StayProgress>,
 }
 
 #[derive(Deserialize)]
@@ -120,10 +153,17 @@ struct Step {
 
 impl Confirmed {
     fn expected(self) -> Option<ExpectedArrival> {
-        let arrival = self.stays.iter().map(|stay| stay.arrival).min()?;
+        let progress = |stay: &Arriving| match (stay.progress, self.status) {
+            (Some(own), _) => own,
+            (None, Status::CheckedIn) => StayProgress::CheckedIn,
+            (None, _) => StayProgress::Expected,
+        };
+        let is_partly_in_house = self.stays.iter().any(|stay| progress(stay) == StayProgress::CheckedIn);
+        let is_expected = |stay: &&Arriving| progress(stay) == StayProgress::Expected;
+        let arrival = self.stays.iter().filter(is_expected).map(|stay| stay.arrival).min()?;
         let entered =
             self.history.iter().rfind(|step| step.to == Status::Confirmed && step.from != Status::Confirmed)?;
-        Some(ExpectedArrival { id: self.id, arrival, confirmed_at: entered.at })
+        Some(ExpectedArrival { id: self.id, arrival, is_partly_in_house, confirmed_at: entered.at })
     }
 }
 
@@ -198,14 +238,22 @@ impl Bookings<'_> {
             // A bound that the index can use.
             query.insert("created_at", doc! { "$lte": at });
         }
-        let found = self
-            .0
-            .collection::<Booking>(COLLECTION)
-            .find(query)
-            .sort(doc! { "created_at": -1, "_id": -1 })
-            .limit(limit)
-            .await?;
+        let bookings = self.0.collection::<Booking>(COLLECTION);
+        let newest_first = bookings.find(query).sort(doc! { "created_at": -1, "_id": -1 }).limit(limit);
+        let found = match filter.email {
+            Some(_) => newest_first.collation(any_case()).await?,
+            None => newest_first.await?,
+        };
         Ok(found.try_collect().await?)
+    }
+
+    /// The index of guests by their address. The one that distinguished capitals stays for processes of the version
+    /// before.
+    pub(super) async fn create_email_index(self) -> Result<(), StoreError> {
+        let collection = self.0.collection::<Document>(COLLECTION);
+        let options = IndexOptions::builder().name(BY_EMAIL.to_owned()).collation(any_case()).build();
+        collection.create_index(IndexModel::builder().keys(doc! { "guest.email": 1 }).options(options).build()).await?;
+        Ok(())
     }
 
     /// Partial indexes, which cost other bookings nothing: bookings of clients, and holds and
@@ -225,7 +273,7 @@ impl Bookings<'_> {
         Ok(())
     }
 
-    /// Confirmed bookings of a property that arrive on one of these days, earliest arrival first.
+    /// Bookings of a property of which guests are expected to arrive on one of these days, earliest arrival first.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -239,8 +287,10 @@ impl Bookings<'_> {
         let arrival = doc! { "$gte": arrivals.arrival.to_string(), "$lt": arrivals.departure.to_string() };
         let departure = doc! { "$gt": arrivals.arrival.to_string(), "$lte": latest.to_string() };
         let within = doc! { "$elemMatch": { "arrival": arrival, "departure": departure } };
-        let filter = doc! { "property_id": property_id.as_str(), "status": "confirmed", "stays": within };
-        let fields = doc! { "stays.arrival": 1, "history.at": 1, "history.from": 1, "history.to": 1 };
+        let filter = doc! { "property_id": property_id.as_str(), "status": { "$in": ["confirmed", "checked_in"] },
+        "stays": within };
+        let fields = doc! { "status": 1, "stays.arrival": 1, "stays.progress": 1, "history.at": 1, "history.from": 1,
+        "history.to": 1 };
         let found: Vec<Confirmed> =
             self.0.collection::<Confirmed>(COLLECTION).find(filter).projection(fields).await?.try_collect().await?;
         let is_first =

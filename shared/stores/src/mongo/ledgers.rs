@@ -269,7 +269,8 @@ impl Ledgers<'_> {
         Ok(found.try_collect().await?)
     }
 
-    /// Ledgers that changed last between these instants and whose bookings do not know their totals.
+    /// Ledgers that changed last between these instants and whose bookings do not know their totals, the oldest change
+    /// first.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
@@ -282,6 +283,8 @@ impl Ledgers<'_> {
         let known = doc! { "$ifNull": [{ "$first": "$booking.payment.ledger.ledger_rev" }, 0] };
         let pipeline = [
             doc! { "$match": { "updated_at": { "$gte": since.to_string(), "$lte": until.to_string() } } },
+            // An index has this order.
+            doc! { "$sort": { "updated_at": 1 } },
             doc! { "$lookup": { "from": super::bookings::COLLECTION, "localField": "_id", "foreignField": "_id",
             "as": "booking", "pipeline": [{ "$project": { "payment.ledger.ledger_rev": 1 } }] } },
             doc! { "$match": { "booking": { "$ne": [] }, "$expr": { "$gt": ["$sums_rev", known] } } },

@@ -100,6 +100,14 @@ struct Row {
     token: i64,
 }
 
+/// A row that is reported, and whether it is ahead of the server's clock now.
+#[derive(Debug, Deserialize)]
+struct ReportedRow {
+    is_ahead: bool,
+    #[serde(flatten)]
+    row: Row,
+}
+
 impl From<Row> for ScheduleState {
     fn from(row: Row) -> Self {
         let Row { key, settled_until, last_fire, under_way, behind, set_back, token } = row;
@@ -185,7 +193,7 @@ impl Schedules<'_> {
         Ok(found.map_ok(ScheduleState::from).try_collect().await?)
     }
 
-    /// Schedules whose progress is ahead of the server's clock, or was found so within a day, in words for operators;
+    /// Schedules whose progress is ahead of the server's clock, or was set back within a day, in words for operators;
     /// `None` when there are none.
     ///
     /// # Errors
@@ -194,18 +202,26 @@ impl Schedules<'_> {
         let time = |field: &str| doc! { "$toDate": field };
         let ahead = doc! { "$add": ["$$NOW", MAX_AHEAD.num_milliseconds()] };
         let lately = doc! { "$subtract": ["$$NOW", REPORTED_FOR.num_milliseconds()] };
-        let is_reported = doc! { "$or": [
-            { "$gt": [time("$settled_until"), ahead] },
-            { "$gt": [time("$set_back.at"), lately] },
-        ] };
-        let filter = doc! { "_id": { "$ne": LEADER }, "$expr": is_reported };
-        let rows = self.0.collection::<Row>(COLLECTION).find(filter).sort(doc! { "_id": 1 }).await?;
-        let states: Vec<ScheduleState> = rows.map_ok(ScheduleState::from).try_collect().await?;
-        let words = states.iter().map(|state| match &state.set_back {
-            Some(SetBack { at, from }) => format!("{} had fired until {from} and continued from {at}", state.name),
-            None => format!("{} has fired until {}, which is in the future", state.name, state.settled_until),
+        let pipeline = [
+            doc! { "$match": { "_id": { "$ne": LEADER } } },
+            doc! { "$set": { "is_ahead": { "$gt": [time("$settled_until"), ahead] } } },
+            doc! { "$match": { "$expr": { "$or": ["$is_ahead", { "$gt": [time("$set_back.at"), lately] }] } } },
+            doc! { "$sort": { "_id": 1 } },
+        ];
+        let rows = self.0.collection::<Row>(COLLECTION).aggregate(pipeline).await?.with_type::<ReportedRow>();
+        let rows: Vec<ReportedRow> = rows.try_collect().await?;
+        let words = rows.into_iter().map(|ReportedRow { is_ahead, row }| {
+            let ScheduleState { name, settled_until, set_back, .. } = row.into();
+            match set_back {
+                // It may have been set back before, and be ahead again.
+                Some(SetBack { at, from }) if !is_ahead => {
+                    format!("{name} had fired until {from} and continued from {at}")
+                }
+                _ => format!("{name} has fired until {settled_until}, which is in the future"),
+            }
         });
-        Ok((!states.is_empty()).then(|| words.collect::<Vec<_>>().join("; ")))
+        let words: Vec<String> = words.collect();
+        Ok((!words.is_empty()).then(|| words.join("; ")))
     }
 
     /// Records that everything up to `until` has fired or been skipped, and the fire itself if there was one. Progress

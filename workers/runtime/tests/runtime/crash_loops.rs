@@ -1,7 +1,9 @@
 //! Crash loops: the other messages of a process that crashes again and again must not fail with it.
 
 use crate::scripted::{Action, BATCHED, ScriptedBatchWorker, ScriptedWorker};
-use crate::test_broker::TestBroker;
+use crate::test_broker::{TestBroker, eventually};
+use std::sync::Arc;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 #[tokio::test]
@@ -54,5 +56,37 @@ async fn ten_crashes_cost_one_attempt() {
     assert_eq!(sent.len(), 1);
     let calls: Vec<_> = log.calls().into_iter().filter(|call| call.ids.contains(&survivor)).collect();
     assert_eq!(calls.len(), 1, "handled once, after its retry delay");
+    broker.close().await;
+}
+
+/// Each is returned to the queue when the other one is handled alone, which must not reset its attempts.
+#[tokio::test]
+async fn two_messages_that_crash_the_process_become_dead_letters() {
+    let broker = TestBroker::new().await;
+    let killers = [broker.send("emails", "killer").await, broker.send("emails", "killer").await];
+    let mut crashes = 0;
+    // Three attempts of ten deliveries for each, and some to spare: attempts that are reset never end.
+    let limit = 2 * 3 * 10 + 20;
+    loop {
+        let worker = ScriptedWorker::new(|_| Action::WaitFor(Arc::new(Notify::new())));
+        let log = worker.log.clone();
+        let running = broker.run(broker.engine().register(worker).unwrap());
+        let both_dead = eventually("a crash or two dead letters", || async {
+            let both_dead = broker.ready("emails.dead").await == 2;
+            (both_dead || log.count() > 0).then_some(both_dead)
+        })
+        .await;
+        running.crash().await;
+        if both_dead {
+            break;
+        }
+        crashes += 1;
+        assert!(crashes <= limit, "no attempt is lost");
+    }
+    let dead = broker.take_all("emails.dead", 2).await;
+    for killer in killers {
+        assert_eq!((&*dead[&killer]["error-class"], &*dead[&killer]["attempt"]), ("crash_loop", "3"));
+        assert!(!dead[&killer].contains_key("returned-by"));
+    }
     broker.close().await;
 }

@@ -1,7 +1,8 @@
 //! Recovery from lost connections: messages are redelivered, none is lost.
 
-use crate::scripted::{Action, BATCHED, ScriptedBatchWorker};
+use crate::scripted::{Action, BATCHED, SINGLE, ScriptedBatchWorker, ScriptedWorker};
 use crate::test_broker::{TestBroker, eventually};
+use pvt_domain::failure::Failure;
 use std::collections::BTreeSet;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,6 +44,65 @@ async fn closed_connections_lose_no_message() {
         published.insert(id);
     }
     assert!(published.is_superset(&sent), "events are published before their message is acknowledged");
+    broker.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unreadable_message_harms_neither_its_neighbours_nor_other_queues() {
+    let broker = TestBroker::new().await;
+    // The broker's delivery limit makes it a dead letter.
+    broker.management.apply_policies(&broker.topology).await.unwrap();
+    let (single, batched) = (ScriptedWorker::new(|_| Action::Succeed), ScriptedBatchWorker::new(|_| Action::Succeed));
+    let (log, other_log) = (single.log.clone(), batched.log.clone());
+    let mut sent = BTreeSet::new();
+    for n in 0..30 {
+        sent.insert(broker.send(SINGLE, &n.to_string()).await);
+        if n == 5 {
+            broker.send_full_frame(SINGLE).await;
+        }
+    }
+    let returned = broker.management.peek(&broker.topology.name(SINGLE), 100).await.unwrap();
+    assert_eq!(returned.len(), 31);
+    let engine = broker.engine().register(single).unwrap().register_batch(batched).unwrap();
+    let running = broker.run(engine);
+    for n in 0..100 {
+        broker.send(BATCHED, &n.to_string()).await;
+    }
+    eventually("the unreadable message is a dead letter", || async {
+        (broker.ready("emails.dead").await == 1).then_some(())
+    })
+    .await;
+    eventually("its neighbours are handled", || async { (log.ids() == sent).then_some(()) }).await;
+    eventually("the other queue is handled", || async { (other_log.count() == 100).then_some(()) }).await;
+    let health = running.health.snapshot();
+    let other = health.iter().find(|worker| worker.name == "clerk").unwrap();
+    assert_eq!(other.last_error, None, "its connection was not lost");
+    let after = broker.send(SINGLE, "after").await;
+    eventually("what comes after", || async { log.ids().contains(&after).then_some(()) }).await;
+    running.stop().await.unwrap();
+    assert_eq!((broker.ready("emails.dead").await, broker.ready(SINGLE).await), (1, 0), "it alone is a dead letter");
+    broker.management.delete_policies(&broker.topology).await.unwrap();
+    broker.close().await;
+}
+
+/// Published again with further headers it would be larger than a frame, which would end the publishing connection.
+#[tokio::test]
+async fn message_with_headers_that_fill_a_frame_is_retried_and_dead_lettered() {
+    let broker = TestBroker::new().await;
+    let worker = ScriptedWorker::new(|job| match job.message.text.as_str() {
+        "fine" => Action::Emit,
+        _ => Action::Fail(Failure::retry("c", "m")),
+    });
+    let full = broker.send_full_frame(SINGLE).await;
+    let running = broker.run(broker.engine().register(worker).unwrap());
+    for _ in 0..10 {
+        broker.send(SINGLE, "fine").await;
+    }
+    let dead = broker.take_all("emails.dead", 1).await;
+    assert_eq!(broker.take_all("payments", 10).await.len(), 10);
+    running.stop().await.unwrap();
+    assert_eq!((dead[&full]["error-class"].as_str(), dead[&full]["attempt"].as_str()), ("c", "3"));
+    assert_eq!(dead[&full]["padding"].len(), 1_024);
     broker.close().await;
 }
 

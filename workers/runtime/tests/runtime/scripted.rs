@@ -6,6 +6,7 @@ use pvt_domain::messages::{DecodeError, Inbox, decode_body};
 use pvt_messaging::{Outgoing, Target};
 use pvt_worker_runtime::{Batch, BatchWorker, Job, Queue, RetryDelay, Shape, Spec, Worker};
 use serde::Deserialize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use uuid::Uuid;
@@ -82,17 +83,23 @@ pub(crate) struct ScriptedWorker {
     pub(crate) log: Log,
     script: Script<Job<Note>>,
     dependency_answers: Option<bool>,
-    others_answered: bool,
+    /// Whether other messages were answered meanwhile.
+    pub(crate) others_answered: Arc<AtomicBool>,
 }
 
 impl ScriptedWorker {
     pub(crate) fn new(script: impl Fn(&Job<Note>) -> Action + Send + Sync + 'static) -> Self {
-        Self { log: Log::default(), script: Arc::new(script), dependency_answers: None, others_answered: false }
+        Self {
+            log: Log::default(),
+            script: Arc::new(script),
+            dependency_answers: None,
+            others_answered: Arc::default(),
+        }
     }
 
     /// The same, where other messages were always answered meanwhile.
     pub(crate) fn while_others_are_answered(self) -> Self {
-        Self { others_answered: true, ..self }
+        Self { others_answered: Arc::new(true.into()), ..self }
     }
 
     /// The same, with a probe that finds this.
@@ -122,7 +129,7 @@ impl Worker for ScriptedWorker {
     }
 
     fn answered_since(&self, _operation: &'static str, _since: DateTime<Utc>) -> bool {
-        self.others_answered
+        self.others_answered.load(Ordering::Relaxed)
     }
 }
 

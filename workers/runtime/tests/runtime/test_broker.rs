@@ -39,6 +39,12 @@ impl Running {
         self.shutdown.cancel();
     }
 
+    /// Ends it as a crash of its process would: what it holds is redelivered.
+    pub(crate) async fn crash(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+    }
+
     /// Signals shutdown and waits for the end.
     pub(crate) async fn stop(self) -> Result<(), EngineError> {
         self.shutdown.cancel();
@@ -105,6 +111,18 @@ impl TestBroker {
             _ => None,
         };
         Some((id, headers.inner().iter().filter_map(|(key, value)| Some((key.to_string(), text(value)?))).collect()))
+    }
+
+    /// Sends a note whose headers fill a frame, which cannot be read once it was returned; its id.
+    pub(crate) async fn send_full_frame(&self, queue: &str) -> Uuid {
+        let (id, properties) = pvt_testkit::properties_that_fill_a_frame("note.take.v1");
+        let options = lapin::options::BasicPublishOptions::default();
+        let queue = self.topology.name(queue);
+        self.channel
+            .basic_publish("".into(), queue.as_str().into(), options, br#"{"text":"full"}"#, properties)
+            .await
+            .unwrap();
+        id
     }
 
     /// Moves one message to another queue as it is, like a shovel.

@@ -2,6 +2,7 @@
 
 use super::{MAILS, TIMEOUT};
 use crate::mail::decide::{MailDecision, PlannedMail, decide};
+use crate::mail::identity::LedgerKey;
 use chrono::TimeDelta;
 use metrics::counter;
 use pvt_domain::booking::Booking;
@@ -54,7 +55,7 @@ impl PendingMail<'_> {
             event_id: self.plan.key.event_id(),
             booking_id: self.booking.id,
             property_id: self.booking.property_id.clone(),
-            kind: self.plan.kind,
+            kind: self.plan.kind.as_str().to_owned(),
             version: self.plan.rev,
             delivered,
             occurred_at: at,
@@ -82,6 +83,19 @@ impl PendingMail<'_> {
     }
 }
 
+/// A mail that is not sent any more, and the message that asked for it.
+pub(super) struct OutdatedMail {
+    pub(super) booking_id: BookingId,
+    pub(super) key: LedgerKey,
+    pub(super) position: usize,
+}
+
+/// The mails that the messages of a batch ask for.
+pub(super) struct Collected<'a> {
+    pub(super) mails: Vec<PendingMail<'a>>,
+    pub(super) outdated: Vec<OutdatedMail>,
+}
+
 /// Decides about every message about a booking and returns the mails they ask for. Messages that cannot be decided yet
 /// fail; those that need no mail are done.
 pub(super) fn collect<'a>(
@@ -89,8 +103,9 @@ pub(super) fn collect<'a>(
     bookings: &'a HashMap<BookingId, Booking>,
     properties: &HashMap<PropertyId, Arc<Inventory>>,
     now: Timestamp,
-) -> Vec<PendingMail<'a>> {
+) -> Collected<'a> {
     let mut list: Vec<PendingMail<'a>> = Vec::with_capacity(jobs.len());
+    let mut outdated = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::with_capacity(jobs.len());
     for (position, job) in jobs.iter_mut().enumerate() {
         let Some(booking_id) = super::booking_of(&job.message) else { continue };
@@ -101,6 +116,11 @@ pub(super) fn collect<'a>(
             (MailDecision::Send(plan), Some(booking)) => (plan, booking),
             (MailDecision::Skip(reason), _) => {
                 counter!(MAILS, "kind" => "none", "outcome" => reason).increment(1);
+                continue;
+            }
+            (MailDecision::Outdated(key, reason), _) => {
+                counter!(MAILS, "kind" => "none", "outcome" => reason).increment(1);
+                outdated.push(OutdatedMail { booking_id, key, position });
                 continue;
             }
             (MailDecision::NotYet(class), _) => {
@@ -130,7 +150,7 @@ pub(super) fn collect<'a>(
             state: SendState::InFlight,
         });
     }
-    list
+    Collected { mails: list, outdated }
 }
 
 /// Writes a ledger row for every mail or takes over an unfinished one, which gives the right to send it.
@@ -208,7 +228,7 @@ mod tests {
         let bookings = HashMap::from([(booking.id, booking)]);
         let inventory = inventory();
         let properties = HashMap::from([(inventory.property.id.clone(), Arc::new(inventory))]);
-        let mails = collect(&mut jobs, &bookings, &properties, at("2026-12-01T12:00:00Z"));
+        let mails = collect(&mut jobs, &bookings, &properties, at("2026-12-01T12:00:00Z")).mails;
         assert_eq!(mails.len(), 1);
         assert_eq!(mails[0].positions, [0, 1]);
     }
@@ -220,8 +240,9 @@ mod tests {
         early.id = BookingId::from_uuid(Uuid::from_u128(9));
         let mut jobs = vec![job(event(&stored, 1), 1, None), job(event(&early, 2), 1, None)];
         let bookings = HashMap::from([(stored.id, stored)]);
-        let mails = collect(&mut jobs, &bookings, &HashMap::new(), at("2026-12-01T12:00:00Z"));
-        assert!(mails.is_empty());
+        let collected = collect(&mut jobs, &bookings, &HashMap::new(), at("2026-12-01T12:00:00Z"));
+        assert!(collected.mails.is_empty());
+        assert_eq!(collected.outdated.iter().map(|mail| mail.position).collect::<Vec<_>>(), [0]);
         assert!(jobs[0].failed().is_none());
         assert!(jobs[1].failed().is_some());
     }

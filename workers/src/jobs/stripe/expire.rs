@@ -5,6 +5,7 @@ use super::{NOT_YET_DELAY, StripeCalls};
 use crate::hold_expiry;
 use pvt_domain::actor::Actor;
 use pvt_domain::booking::Status;
+use pvt_domain::booking::pending_change::keeps_hold;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
 use pvt_domain::messages::{BOOKING_EXPIRE_HOLD, CommandHeader, ExpireCheckout, ExpireHold, StripeCommand};
@@ -18,13 +19,12 @@ impl StripeCalls {
         // The scheduler goes by MongoDB's clock: for it the hold has expired, also when this clock is behind.
         let now = self.ledgers.now().max(command.requested_at);
         let due = |head: &BookingHead| head.hold_ends().is_some_and(|ends| ends <= now);
-        // The ledger of a standing booking stays open: what is paid too late for a change is refunded.
-        let ends_booking = |head: &BookingHead| head.status == Status::Held;
         // First no new session may open; earlier ones are seen below, or closed by the delivery that opens them.
         let stopped = self
             .ledgers
             .change(command.booking_id, |ledger, head| {
-                ledger.closed |= command.release && due(head) && ends_booking(head);
+                // The ledger of a standing booking stays open: what is paid too late for a change is refunded.
+                ledger.closed |= command.release && due(head) && head.status == Status::Held;
             })
             .await?;
         let Some(stopped) = stopped else { return Err(Failure::Defer(NOT_YET_DELAY)) };
@@ -32,19 +32,25 @@ impl StripeCalls {
             // Paid, cancelled or expired by now, or never held.
             return Ok(());
         }
+        // The command may have waited for Stripe while the guest changed the booking again and opened a payment for
+        // that. Revisions say which came first; times would come from the clocks of two workers.
+        let stands = !command.release && stopped.head.status.holds_beds();
+        let payable = match command.rev.filter(|_| stands) {
+            Some(rev) => stopped.after.payable_objects_before(rev),
+            None => stopped.after.payable_objects(),
+        };
         let mut saved = stopped;
-        for object in saved.after.payable_objects() {
+        for object in payable {
             let closed = self.close(self.client()?, command.booking_id, &object).await?;
             saved = closed.ok_or(Failure::Defer(NOT_YET_DELAY))?;
         }
         self.ledgers.emit_follow_ups(job, &saved).await?;
         if command.release {
-            let summary = saved.after.summary();
-            let has_money = summary.processing || (ends_booking(&saved.head) && summary.has_money());
-            if !has_money {
+            let is_kept = keeps_hold(saved.head.status, &saved.after.summary());
+            if !is_kept {
                 job.emit(self.release(command, &saved.head)?);
             }
-            self.record_answer(command.booking_id, has_money.then_some(saved.after.rev)).await?;
+            self.record_answer(command.booking_id, is_kept.then_some(saved.after.rev)).await?;
         }
         Ok(())
     }

@@ -81,11 +81,15 @@ impl StripeCalls {
             // The booking may be behind its ledger: what is paid is not requested again.
             let known = Payment { ledger: Some(ledger.summary()), ..booking.payment.clone() };
             let booking = Booking { payment: known, ..booking.clone() };
-            match refusal(&booking, ledger, now).filter(|_| !is_known(ledger)) {
+            let is_repeated = is_known(ledger);
+            match refusal(&booking, ledger, now).filter(|_| !is_repeated) {
                 Some(refusal) => Err(refusal),
                 None => {
                     let opened = ledger.open(command.payment_id, command.channel, booking.payable(), now);
                     let mut opened = opened.ok_or(PaymentRefusal::TooManyAttempts)?;
+                    if !is_repeated {
+                        ledger.set_booking_rev(opened.attempt.id, booking.rev);
+                    }
                     if opened.attempt.object.is_none() && opened.attempt.expires_at.is_none() {
                         let ends = session_end(&booking, opened.attempt.opened_at.as_datetime().timestamp());
                         opened.attempt = ledger.set_expiry(opened.attempt.id, ends).cloned().unwrap_or(opened.attempt);
@@ -251,7 +255,7 @@ fn new_session(booking: &Booking, command: &OpenPayment, attempt: &Attempt, ends
         amount: attempt.amount,
         currency: currency(booking)?,
         title: booking.reference.clone(),
-        email: Some(booking.guest.email.clone()),
+        email: booking.guest.mail_address().map(str::to_owned),
         locale: booking.guest.locale.clone().unwrap_or_default(),
         success_url: command.success_url.clone(),
         cancel_url: command.cancel_url.clone(),

@@ -56,7 +56,8 @@ struct SpanEvents {
 
 impl StripeCalls {
     pub(super) async fn sweep(&self, job: &mut Job<StripeCommand>, command: &ReconcilePayments) -> Result<(), Failure> {
-        let (client, now) = (self.client()?, self.ledgers.now());
+        let Some(client) = &self.client else { return Ok(()) };
+        let now = self.ledgers.now();
         let mut report = match self.ledgers.mongo.payment_sweeps().find(command.run_id).await? {
             Some(report) => report,
             None => new_report(command, self.since(now).await?, now),

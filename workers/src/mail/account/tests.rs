@@ -3,6 +3,7 @@
 use super::{AccountDecision, AccountMailParts, compose_account_mail, decide, ledger_key, message_id};
 use crate::mail::Sender;
 use crate::mail::fixtures::at;
+use crate::mail::layout::{assert_layout, buttons};
 use mail_parser::MessageParser;
 use pvt_domain::accounts::{Email, Role, User, UserId};
 use pvt_domain::ids::BookingId;
@@ -66,6 +67,16 @@ fn a_reset_carries_its_token_and_its_link() {
         );
     }
     assert!(text.lines().any(|line| line == "t0ken"), "{text}");
+}
+
+#[test]
+fn mails_keep_width_and_buttons_in_outlook() {
+    for kind in [AccountMailKind::Welcome, AccountMailKind::AlreadyRegistered, AccountMailKind::PasswordReset] {
+        let token = (kind == AccountMailKind::PasswordReset).then_some("t0ken");
+        let (_, text, html) = read(kind, &user("Ada", Some("fr")), token);
+        assert_layout(&html, &text);
+        assert_eq!(buttons(&html), usize::from(token.is_some()), "{kind:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Mails as a guest's mail program reads them.
 
+mod html;
 mod money;
 
 use super::{BookingMailParts, MailContext, compose};
@@ -11,6 +12,7 @@ use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::NotificationKind::{
     self, ArrivalSoon, ArrivalToday, BookingCancelled, BookingConfirmed, BookingModified, BookingNoShow,
 };
+use pvt_domain::rates::cancellation::{CancellationPolicy, Fee, Tier};
 
 fn composed(kind: NotificationKind, booking: &Booking, inventory: &Inventory) -> OutgoingMail {
     let sender = Sender::parse("PVT Booking <bookings@pvt.test>").unwrap();
@@ -50,6 +52,25 @@ fn parsed(mail: &OutgoingMail) -> Message<'_> {
 fn contains_all(haystack: &str, needles: &[&str]) {
     for needle in needles {
         assert!(haystack.contains(needle), "`{needle}` is missing in\n{haystack}");
+    }
+}
+
+#[test]
+fn deadline_of_free_cancellation_is_shown_in_the_local_time_of_the_property() {
+    let (mut booking, inventory) = (booking(), inventory());
+    let tier = |hours_before, ppm| Tier { hours_before, fee: Fee::Percent { ppm } };
+    booking.cancellation_policy =
+        Some(CancellationPolicy { tiers: vec![tier(48, 0), tier(0, 1_000_000)], ..CancellationPolicy::standard() });
+    let label = "Free cancellation until";
+    let (_, text, html) = read(&composed(BookingConfirmed, &booking, &inventory));
+    let until = booking.free_cancellation_until(&inventory.property).unwrap();
+    let line = text.lines().find(|line| line.starts_with(label)).unwrap_or_else(|| panic!("{text}"));
+    assert!(line.ends_with("Friday 8 January 2027, 15:00"), "{line}");
+    contains_all(&html, &[label, line.split_once(": ").unwrap().1]);
+    booking.updated_at = until.into();
+    for booking in [&booking, &cancelled()] {
+        let (_, text, html) = read(&composed(BookingModified, booking, &inventory));
+        assert!(!text.contains(label) && !html.contains(label), "it has passed, or nothing can be cancelled");
     }
 }
 
@@ -164,7 +185,26 @@ fn the_parts_are_an_alternative_and_the_calendar_file() {
     assert!(file.attachment_name().unwrap().starts_with("pvt-") && file.attachment_name().unwrap().ends_with(".ics"));
     let kind = file.content_type().unwrap();
     assert_eq!((kind.ctype(), kind.subtype(), kind.attribute("method")), ("text", Some("calendar"), Some("PUBLISH")));
-    contains_all(file.text_contents().unwrap(), &["BEGIN:VCALENDAR", "STATUS:CONFIRMED"]);
+    contains_all(file.text_contents().unwrap(), &["BEGIN:VCALENDAR", "METHOD:PUBLISH", "STATUS:CONFIRMED"]);
+}
+
+#[test]
+fn cancellation_has_the_method_in_its_file_and_its_type() {
+    let outgoing = composed(BookingCancelled, &cancelled(), &inventory());
+    let mail = parsed(&outgoing);
+    let file = mail.attachment(0).unwrap();
+    assert_eq!(file.content_type().unwrap().attribute("method"), Some("CANCEL"));
+    let id = format!("UID:{}", cancelled().id);
+    contains_all(
+        &file.text_contents().unwrap().replace("\r\n ", ""),
+        &[
+            &id,
+            "METHOD:CANCEL",
+            "STATUS:CANCELLED",
+            "SEQUENCE:2",
+            "ORGANIZER;CN=\"PVT Montréal\":mailto:bookings@pvt.test",
+        ],
+    );
 }
 
 #[test]
@@ -196,6 +236,21 @@ fn a_hostile_name_adds_no_header_and_no_recipient() {
 }
 
 #[test]
+fn one_name_greets_and_addresses_the_guest_without_what_deceives() {
+    let (mut booking, inventory) = (booking(), inventory());
+    booking.guest.first_name = String::new();
+    booking.guest.last_name = "Suharto\u{202e}\u{200b}".to_owned();
+    booking.guest.email = "suharto@xn--bcher-kva.example".to_owned();
+    let outgoing = composed(BookingConfirmed, &booking, &inventory);
+    let mail = parsed(&outgoing);
+    let to = mail.to().and_then(|to| to.first()).unwrap();
+    assert_eq!((to.name(), to.address()), (Some("Suharto"), Some("suharto@xn--bcher-kva.example")));
+    let (_, text, html) = read(&outgoing);
+    assert!(text.starts_with("Hello Suharto,\n"), "{text}");
+    assert!(!html.contains("202e") && !html.contains("8238"), "{html}");
+}
+
+#[test]
 fn markup_in_a_name_is_text() {
     let (mut booking, mut inventory) = (booking(), inventory());
     booking.guest.first_name = "<script>alert(1)</script>".to_owned();
@@ -209,7 +264,7 @@ fn markup_in_a_name_is_text() {
 fn html_is_sent_as_7bit_unless_a_line_is_too_long() {
     let (booking, mut inventory) = (booking(), inventory());
     let confirmation = composed(BookingConfirmed, &booking, &inventory);
-    assert!(confirmation.message.contains("<h1>Your booking is confirmed</h1>"), "no encoding");
+    assert!(confirmation.message.contains(">Your booking is confirmed</h1>"), "no encoding");
     assert!(confirmation.message.lines().all(|line| line.len() <= super::MAX_LINE_BYTES));
     inventory.property.address = "é".repeat(200);
     let confirmation = composed(BookingConfirmed, &booking, &inventory);

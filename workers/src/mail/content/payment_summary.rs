@@ -6,7 +6,6 @@ use crate::mail::change::increase;
 use crate::mail::kinds::{Movement, PaymentRows, Shows};
 use crate::mail::language::Language;
 use crate::mail::links::Links;
-use chrono_tz::Tz;
 use pvt_domain::booking::{Booking, HistoryEntry};
 use pvt_domain::inventory::Property;
 use pvt_domain::ledger::Summary;
@@ -22,7 +21,7 @@ pub(super) struct PaymentSummary<'a> {
     ledger: Summary,
     language: Language,
     currency: Currency,
-    zone: Tz,
+    property: &'a Property,
 }
 
 impl<'a> PaymentSummary<'a> {
@@ -30,7 +29,7 @@ impl<'a> PaymentSummary<'a> {
         shows: &'a Shows,
         rev: u32,
         booking: &'a Booking,
-        property: &Property,
+        property: &'a Property,
         language: Language,
     ) -> Self {
         Self {
@@ -40,7 +39,7 @@ impl<'a> PaymentSummary<'a> {
             ledger: booking.payment.ledger(),
             language,
             currency: booking.price.as_ref().map_or(property.currency, |price| price.currency),
-            zone: property.time_zone,
+            property,
         }
     }
 
@@ -181,8 +180,15 @@ impl<'a> PaymentSummary<'a> {
     }
 
     /// Date and time as clocks at the property show them.
+    /// Until when cancelling costs nothing; empty where it costs something, or did already at the last revision.
+    pub(super) fn free_until(&self) -> String {
+        let until = self.booking.free_cancellation_until(self.property).map(Timestamp::new);
+        let until = until.filter(|until| *until > self.booking.updated_at);
+        until.map_or_else(String::new, |until| self.local_moment(until))
+    }
+
     fn local_moment(&self, at: Timestamp) -> String {
-        let local = at.as_datetime().with_timezone(&self.zone);
+        let local = at.as_datetime().with_timezone(&self.property.time_zone);
         format!("{}, {}", self.language.date(local.date_naive()), self.language.time(local.time()))
     }
 }

@@ -1,10 +1,9 @@
-//! Stays as rows and as calendar entries.
+//! Stays as rows.
 
-use super::rows::{Span, StayRow};
+use super::rows::StayRow;
 use crate::mail::language::Language;
 use crate::mail::text::{MAX_NAME_CHARS, one_line};
-use crate::mail::{MailError, local_time};
-use pvt_domain::booking::{Booking, CalendarEntry, Stay};
+use pvt_domain::booking::Stay;
 use pvt_domain::inventory::Inventory;
 use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
@@ -32,18 +31,4 @@ pub(super) fn title(stay: &Stay, inventory: &Inventory) -> String {
 pub(super) fn detail(stay: &Stay, language: Language) -> String {
     let dates = format!("{} – {}", language.date(stay.arrival), language.date(stay.departure));
     format!("{dates} · {} · {}", language.nights(stay.nights().count()), language.guests(stay.guests))
-}
-
-/// The calendar entries, and those that calendars may still show although the booking no longer has them.
-pub(super) fn spans(booking: &Booking, inventory: &Inventory) -> Result<Vec<Span>, MailError> {
-    let property = &inventory.property;
-    let span = |entry: CalendarEntry| {
-        Ok(Span {
-            uid: entry.uid,
-            is_dropped: entry.is_dropped,
-            begins: local_time::instant(entry.arrival, property.check_in_from, property.time_zone)?,
-            ends: local_time::instant(entry.departure, property.check_out_until, property.time_zone)?,
-        })
-    };
-    booking.calendar_entries().into_iter().map(span).collect()
 }

@@ -147,13 +147,9 @@ fn unchanged_stays_are_not_checked_again() {
 fn put_requires_every_field() {
     let expected = [("/stays", "required"), ("/guest", "required")];
     assert_eq!(violations(&json!({}), false, true), owned(expected));
-    let part = json!({ "stays": [{ "guests": 1 }], "guest": { "first_name": "Ada", "last_name": "Lovelace" } });
-    let expected = [
-        ("/stays/0/room_type_id", "required"),
-        ("/stays/0/arrival", "required"),
-        ("/stays/0/departure", "required"),
-        ("/guest/email", "required"),
-    ];
+    let part = json!({ "stays": [{ "guests": 1 }], "guest": { "first_name": "Ada" } });
+    let expected =
+        [("/stays/0/room_type_id", "required"), ("/stays/0/arrival", "required"), ("/stays/0/departure", "required")];
     assert_eq!(violations(&part, false, true), owned(expected));
     let whole = json!({
         "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 2 }],
@@ -162,6 +158,80 @@ fn put_requires_every_field() {
     let modification = validate(&whole, "2026-12-01", false, true).unwrap();
     assert_eq!((modification.stays.unwrap().len(), modification.guest.unwrap().phone), (1, None));
     assert!(modification.reprice, "a stay was dropped");
+}
+
+#[test]
+fn guest_keeps_one_name_and_staff_may_leave_out_the_address() {
+    let renamed =
+        validate(&json!({ "guest": { "last_name": " ", "first_name": "Zoe\u{308} " } }), "2026-12-01", false, false);
+    let guest = renamed.unwrap().guest.unwrap();
+    assert_eq!(
+        (guest.first_name.as_str(), guest.last_name.as_str(), guest.email.as_str()),
+        ("Zoë", "", "ada@example.com")
+    );
+    let nameless = json!({ "guest": { "last_name": "", "first_name": "" } });
+    assert_eq!(violations(&nameless, true, false), owned([("/guest/first_name", "required")]));
+    let whole = json!({
+        "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13", "guests": 2 }],
+        "guest": { "last_name": "Lovelace", "phone": "001 (514) 555-0100" },
+    });
+    assert_eq!(violations(&whole, false, true), owned([("/guest/email", "required")]));
+    let guest = validate(&whole, "2026-12-01", true, true).unwrap().guest.unwrap();
+    assert_eq!((guest.mail_address(), guest.phone.as_deref()), (None, Some("+15145550100")));
+}
+
+#[test]
+fn null_clears_what_can_be_cleared_and_is_refused_elsewhere() {
+    let cleared = json!({
+        "stays": [{ "gender": null, "youngest_age": null }, {}],
+        "guest": { "first_name": null, "phone": null, "locale": null },
+    });
+    let modification = validate(&cleared, "2026-12-01", false, false).unwrap();
+    let guest = modification.guest.unwrap();
+    assert_eq!((guest.full_name().as_str(), guest.phone, guest.locale), ("Lovelace", None, None));
+    assert_eq!(modification.stays.unwrap()[0].stay, booking().stays[0].as_request());
+    assert_eq!(
+        violations(&json!({ "guest": { "email": null } }), false, false),
+        owned([("/guest/email", "required")]),
+        "a guest's own booking needs an address"
+    );
+    let by_staff = validate(&json!({ "guest": { "email": null } }), "2026-12-01", true, false).unwrap();
+    assert_eq!(by_staff.guest.unwrap().mail_address(), None);
+    for name in [
+        "stays",
+        "guest",
+        "rate_plan_id",
+        "reprice",
+        "override_restrictions",
+        "waive_change_fees",
+        "quote",
+        "reason",
+        "dry_run",
+    ] {
+        let body = json!({ "guest": { "first_name": "Ada" }, "reprice": true, "stays": [{}, {}], name: null });
+        assert_eq!(violations(&body, true, false), [(format!("/{name}"), "null_not_allowed")]);
+    }
+    for name in ["continues", "room_type_id", "arrival", "departure", "guests", "beds"] {
+        let body = json!({ "stays": [{ name: null }, {}] });
+        assert_eq!(violations(&body, true, false), [(format!("/stays/0/{name}"), "null_not_allowed")]);
+    }
+}
+
+#[test]
+fn put_takes_null_for_none() {
+    let stay = json!({ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-13",
+        "guests": 2, "gender": null, "youngest_age": null });
+    let whole = json!({ "stays": [stay],
+        "guest": { "first_name": "Ada", "last_name": null, "email": "ada@example.com", "phone": null } });
+    let guest = validate(&whole, "2026-12-01", false, true).unwrap().guest.unwrap();
+    assert_eq!((guest.last_name.as_str(), guest.phone), ("", None));
+    let mut unknown = whole;
+    unknown["stays"][0]["arrival"] = Value::Null;
+    unknown["reprice"] = Value::Null;
+    let expected = [("/reprice", "null_not_allowed"), ("/stays/0/arrival", "required")];
+    let mut found = violations(&unknown, true, true);
+    found.sort();
+    assert_eq!(found, owned(expected));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Prices and restrictions by date, set for many dates at once.
 
-use crate::form::presence::{defaulted, nullable, optional, required};
+use crate::form::presence::{Presence as _, defaulted, nullable, optional, required};
 use crate::form::types::{FieldType, boolean, date, integer, list, money, object, one_of, refusal, text};
 use crate::form::{amount_in_currency, form};
+use crate::http::entity_tags::Revisions;
 use crate::http::extract::{Form, IfMatch, OfProperty, PathId, QueryParams, StaffOfProperty};
 use crate::http::problem::{self, Problem};
 use crate::http::response::Tagged;
@@ -11,6 +12,7 @@ use crate::resources::properties::change::PropertyChange;
 use crate::state::SharedApp;
 use axum::extract::State;
 use chrono::{Days, NaiveDate, Utc, Weekday};
+use pvt_domain::business_day::business_date;
 use pvt_domain::ids::{RatePlanId, RoomTypeId};
 use pvt_domain::intake::{FieldError, MAX_DAYS_AHEAD, MAX_NIGHTS};
 use pvt_domain::inventory::Inventory;
@@ -18,7 +20,6 @@ use pvt_domain::money::Money;
 use pvt_domain::nights::Nights;
 use pvt_domain::rates::restrictions::Restriction;
 use pvt_domain::rates::{DateSet, RateCalendar, Rates};
-use pvt_domain::timestamp::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -182,11 +183,11 @@ form! {
     /// Restrictions; an empty object lifts all.
     struct RestrictionForm {
         /// The night is not sold.
-        stop_sell: bool = defaulted(boolean()),
+        stop_sell: bool = defaulted(boolean()).not_null(),
         /// No stay begins.
-        closed_to_arrival: bool = defaulted(boolean()),
+        closed_to_arrival: bool = defaulted(boolean()).not_null(),
         /// No stay ends.
-        closed_to_departure: bool = defaulted(boolean()),
+        closed_to_departure: bool = defaulted(boolean()).not_null(),
         /// Fewest nights of a stay that begins.
         min_stay_arrival: Option<u16> = optional(limit()),
         /// Fewest nights of a stay that contains the night.
@@ -297,7 +298,7 @@ pub(crate) async fn set_restrictions(
 
 async fn set<T: Debug>(
     app: &SharedApp,
-    (plan, expected, StaffOfProperty { property, caller }): (RatePlanId, u32, StaffOfProperty),
+    (plan, expected, StaffOfProperty { property, caller }): (RatePlanId, Revisions, StaffOfProperty),
     action: &'static str,
     changes: &[DatesChange<T>],
     put: impl Fn(&Inventory, &mut RateCalendar, &DatesChange<T>) -> Result<(), Problem>,
@@ -310,7 +311,7 @@ async fn set<T: Debug>(
         actor: caller.actor(),
         action,
         subject: format!("rate_plan:{plan}"),
-        expected: Some(expected),
+        expected,
         audit_id: None,
     };
     let inventory = change
@@ -346,7 +347,7 @@ fn put_all<T>(
     put: impl Fn(&Inventory, &mut RateCalendar, &DatesChange<T>) -> Result<(), Problem>,
 ) -> Result<Vec<RateCalendar>, Problem> {
     let plan = inventory.rate_plan(plan_id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    let today = Timestamp::from(Utc::now()).local_date(inventory.property.time_zone);
+    let today = business_date(&inventory.property, Utc::now().into());
     check_reach(today, changes)?;
     let mut calendars: BTreeMap<&RoomTypeId, RateCalendar> = BTreeMap::new();
     for change in changes {

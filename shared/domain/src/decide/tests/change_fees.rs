@@ -257,7 +257,7 @@ proptest! {
                 later(&mut property, arrival.succ_opt().unwrap());
                 least = least.max(cancelled_at_once(&property));
                 let header = property.header("1");
-                property.one(BookingCommand::NoShow(MarkNoShow { header }));
+                property.one(BookingCommand::NoShow(MarkNoShow { header, stays: Vec::new() }));
                 property.booking("1").cancellation_fee.unwrap()
             }
             End::Stay => {
@@ -267,7 +267,7 @@ proptest! {
                 later(&mut property, departure);
                 let header = CommandHeader { reason: Some("invoice".to_owned()), ..property.header("1") };
                 let (allow_open_balance, reprice) = (true, false);
-                let check_out = CheckOutBooking { header, allow_open_balance, reprice };
+                let check_out = CheckOutBooking { header, allow_open_balance, reprice, stays: Vec::new() };
                 prop_assert_eq!(status(&property.one(BookingCommand::CheckOut(check_out))), Some(Status::CheckedOut));
                 property.booking("1").balance()
             }

@@ -1,10 +1,11 @@
 //! Modifications and assignments: one decision each, all or nothing.
 
 use super::property::{TestProperty, booking_request, code, id, status};
-use crate::booking::{Action, Status};
-use crate::decide::{Decision, MAX_REVISIONS};
+use crate::booking::{Action, Guest, Status, Stay, StayRequest};
+use crate::decide::{Decision, MAX_GUEST_CHANGES, MAX_REVISIONS};
 use crate::events::BookingEvent;
 use crate::fixtures::{date, sample_inventory, stay};
+use crate::ids::BedId;
 use crate::messages::*;
 use crate::nights::Nights;
 use crate::rates::restrictions::Restriction;
@@ -249,6 +250,64 @@ fn sold_nights_are_not_restricted_again() {
         ..property.modification("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-15", 2)])
     };
     assert_eq!(status(&property.one(BookingCommand::Modify(Box::new(modify)))), Some(Status::Confirmed));
+}
+
+#[test]
+fn change_that_changes_nothing_writes_no_revision() {
+    let mut property = booked();
+    let before = property.booking("1").clone();
+    let same: Vec<StayRequest> = before.stays.iter().map(Stay::as_request).collect();
+    let beds: Vec<BedId> = before.stays[0].assigned_beds.clone();
+    let names: Vec<&str> = beds.iter().map(BedId::as_str).collect();
+    let mut correction = property.correction("1", before.guest.clone());
+    let mut modification = property.modification("1", same);
+    let assignment = Assignment { stay: 0, beds: Some(beds.clone()), from: None, locked: Some(false) };
+    let mut assign = AssignBeds { header: property.header("1"), assignments: vec![assignment] };
+    for header in [&mut correction.header, &mut modification.header, &mut assign.header] {
+        header.expected_rev = Some(before.rev);
+    }
+    let decisions = [
+        property.one(BookingCommand::Modify(Box::new(correction))),
+        property.one(BookingCommand::Modify(Box::new(modification))),
+        property.one(BookingCommand::Assign(assign)),
+    ];
+    for decision in decisions {
+        let Decision::Decided(event) = decision else { panic!("{decision:?}") };
+        assert_eq!((event.rev, event.event_id), (before.rev, before.history[0].event_id), "the present revision");
+    }
+    assert_eq!(*property.booking("1"), before);
+    property.assign("1", Some(&names), Some(true));
+    assert_eq!(property.booking("1").rev, before.rev + 1, "a pin is a change");
+    property.assign("1", Some(&names), Some(true));
+    assert_eq!(property.booking("1").rev, before.rev + 2, "at any revision, its entry recognizes a redelivery");
+}
+
+#[test]
+fn guests_leave_staff_room_for_changes() {
+    let mut property = booked();
+    let mut correct = |actor: &str, count: u32| {
+        let guest = Guest { first_name: format!("Ada {count}"), ..property.booking("1").guest.clone() };
+        let mut command = property.correction("1", guest);
+        command.header.actor = actor.into();
+        code(&property.one(BookingCommand::Modify(Box::new(command))))
+    };
+    let by_guests = (0..2 * MAX_GUEST_CHANGES).filter(|count| {
+        let actor = ["guest", "client:k1", "user:1"][count % 3];
+        correct(actor, u32::try_from(*count).unwrap()).is_none()
+    });
+    assert_eq!(by_guests.count(), MAX_GUEST_CHANGES);
+    for rev in 1 + u32::try_from(MAX_GUEST_CHANGES).unwrap()..MAX_REVISIONS {
+        assert_eq!(correct("staff:1", 1_000 + rev), None);
+    }
+    assert_eq!(correct("staff:1", 2_000), Some(RefusalCode::TooManyChanges));
+    let mut moved = booked();
+    moved.bookings.get_mut(&id("1")).unwrap().rev = MAX_REVISIONS - 100;
+    let guest = Guest { first_name: "Ada".to_owned(), ..moved.booking("1").guest.clone() };
+    let mut command = moved.correction("1", guest);
+    let by_staff = command.clone();
+    command.header.actor = "guest".into();
+    assert_eq!(code(&moved.one(BookingCommand::Modify(Box::new(command)))), Some(RefusalCode::TooManyChanges));
+    assert_eq!(status(&moved.one(BookingCommand::Modify(Box::new(by_staff)))), Some(Status::Confirmed));
 }
 
 #[test]

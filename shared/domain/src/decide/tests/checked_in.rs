@@ -4,7 +4,7 @@ use super::property::{TestProperty, booking_request, code, id, status};
 use crate::booking::{Action, BedMove, Status, StayRequest};
 use crate::decide::Decision;
 use crate::events::BookingEvent;
-use crate::fixtures::{date, sample_inventory, stay};
+use crate::fixtures::{at, date, sample_inventory, stay};
 use crate::ids::{BedId, BookingId};
 use crate::inventory::{BedState, Cleanliness, Inventory};
 use crate::messages::*;
@@ -181,8 +181,12 @@ fn check_out_before_a_planned_move_cancels_it() {
     property.at_check_in("2026-12-02");
     // The morning of the move: the guest leaves instead, after one night in the first bed.
     let header = CommandHeader { reason: Some("plans changed".to_owned()), ..property.header("x") };
-    let left =
-        property.one(BookingCommand::CheckOut(CheckOutBooking { header, allow_open_balance: true, reprice: true }));
+    let left = property.one(BookingCommand::CheckOut(CheckOutBooking {
+        header,
+        allow_open_balance: true,
+        reprice: true,
+        stays: Vec::new(),
+    }));
     let stays = event(left).stays;
     assert_eq!((stays[0].assigned_beds.clone(), stays[0].earlier_beds.len()), (vec!["a-1".into()], 0));
 }
@@ -241,8 +245,59 @@ fn bed_is_occupied_until_check_out() {
     let Decision::Refused(_, Some(why)) = property.check_in("y") else { panic!("X is still in bed") };
     assert_eq!((why.code, why.bookings), (RefusalCode::BedOccupied, vec![id("x")]));
     let header = CommandHeader { reason: Some("invoice".to_owned()), ..property.header("x") };
-    property.one(BookingCommand::CheckOut(CheckOutBooking { header, allow_open_balance: true, reprice: true }));
+    property.one(BookingCommand::CheckOut(CheckOutBooking {
+        header,
+        allow_open_balance: true,
+        reprice: true,
+        stays: Vec::new(),
+    }));
     assert_eq!(status(&property.check_in("y")), Some(Status::CheckedIn));
+}
+
+#[test]
+fn bed_is_occupied_after_midnight_too() {
+    let mut property = checked_in(2);
+    // One second after midnight in Montréal: the business day before goes on until four.
+    property.now = at("2026-12-02T05:00:01Z");
+    let decision = property.check_in("y");
+    let Decision::Refused(_, Some(why)) = decision else { panic!("X is in bed: {decision:?}") };
+    assert_eq!((why.code, why.bookings), (RefusalCode::BedOccupied, vec![id("x")]));
+}
+
+#[test]
+fn guest_moves_only_into_a_bed_that_its_guest_has_left() {
+    let mut property = TestProperty::of(inventory(2));
+    book(&mut property, "x", 1, 2, "a-1");
+    book(&mut property, "z", 1, 3, "a-2");
+    property.at_check_in("2026-12-01");
+    for key in ["x", "z"] {
+        assert_eq!(status(&property.check_in(key)), Some(Status::CheckedIn));
+    }
+    // The grid has the bed free from today on, but X has not left it yet.
+    property.at_check_in("2026-12-02");
+    let decision = property.assign("z", Some(&["a-1"]), None);
+    let Decision::Refused(_, Some(why)) = decision else { panic!("X is still in bed: {decision:?}") };
+    assert_eq!((why.code, why.bookings), (RefusalCode::BedOccupied, vec![id("x")]));
+    let header = CommandHeader { reason: Some("invoice".to_owned()), ..property.header("x") };
+    property.one(BookingCommand::CheckOut(CheckOutBooking {
+        header,
+        allow_open_balance: true,
+        reprice: true,
+        stays: Vec::new(),
+    }));
+    let moves = event(property.assign("z", Some(&["a-1"]), None)).bed_moves;
+    assert_eq!(moves, [moved("2026-12-02", "a-2", "a-1")]);
+}
+
+#[test]
+fn bed_of_an_early_guest_is_occupied_for_the_late_guest_of_the_night_before() {
+    let mut property = TestProperty::of(inventory(2));
+    book(&mut property, "x", 1, 2, "a-1");
+    book(&mut property, "y", 2, 4, "a-1");
+    property.now = at("2026-12-02T05:00:01Z");
+    assert_eq!(status(&property.check_in("y")), Some(Status::CheckedIn));
+    let Decision::Refused(_, Some(why)) = property.check_in("x") else { panic!("Y is in bed") };
+    assert_eq!((why.code, why.bookings), (RefusalCode::BedOccupied, vec![id("y")]));
 }
 
 #[test]
@@ -261,7 +316,7 @@ fn reinstated_no_show_claims_the_beds_that_it_shows() {
     let header = because(&property);
     property.one(BookingCommand::Reinstate(ReinstateBooking { header }));
     let header = property.header("x");
-    property.one(BookingCommand::NoShow(MarkNoShow { header }));
+    property.one(BookingCommand::NoShow(MarkNoShow { header, stays: Vec::new() }));
     let header = because(&property);
     assert_eq!(status(&property.one(BookingCommand::Reinstate(ReinstateBooking { header }))), Some(Status::Confirmed));
     property.check();

@@ -18,12 +18,12 @@ fn booked() -> TestProperty {
 
 fn check_out(property: &mut TestProperty, allow_open_balance: bool, reason: Option<&str>, reprice: bool) -> Decision {
     let header = CommandHeader { reason: reason.map(str::to_owned), ..property.header("1") };
-    property.one(BookingCommand::CheckOut(CheckOutBooking { header, allow_open_balance, reprice }))
+    property.one(BookingCommand::CheckOut(CheckOutBooking { header, allow_open_balance, reprice, stays: Vec::new() }))
 }
 
 fn no_show(property: &mut TestProperty) -> Decision {
     let header = property.header("1");
-    property.one(BookingCommand::NoShow(MarkNoShow { header }))
+    property.one(BookingCommand::NoShow(MarkNoShow { header, stays: Vec::new() }))
 }
 
 fn reinstate(property: &mut TestProperty, reason: Option<&str>, as_admin: bool) -> Decision {
@@ -54,19 +54,9 @@ fn revoked_links_end_in_every_status_and_once_per_command() {
 fn another_address_ends_the_links_and_another_name_does_not() {
     let mut property = booked();
     let mut change = |email: &str, name: &str| {
-        let header = property.header("1");
         let guest =
             Guest { email: email.to_owned(), first_name: name.to_owned(), ..property.booking("1").guest.clone() };
-        let command = ModifyBooking {
-            header,
-            stays: None,
-            rate_plan_id: None,
-            guest: Some(guest),
-            reprice: false,
-            quote: None,
-            override_restrictions: false,
-            waive_change_fees: false,
-        };
+        let command = property.correction("1", guest);
         assert_eq!(status(&property.one(BookingCommand::Modify(Box::new(command)))), Some(Status::Confirmed));
         property.booking("1").token_epoch
     };
@@ -149,7 +139,8 @@ fn early_check_out_without_repricing_keeps_the_total() {
     property.at_check_in("2027-03-15");
     check_out(&mut property, true, Some("as agreed"), false);
     let price = property.booking("1").price.clone().unwrap();
-    assert_eq!((price.total, price.nights), (agreed.total, vec![vec![12_000, 12_000]]));
+    let used = vec![vec![8_000, 8_000]];
+    assert_eq!((price.total, price.nights, price.unused_nights), (agreed.total, used, 8_000));
 }
 
 #[test]
@@ -262,4 +253,42 @@ fn cancellation_fee_follows_the_policy_unless_waived() {
         assert_eq!(BookingEvent::of(booking, &booking.history[1]).cancellation_fee, Some(expected));
         assert_eq!(BookingEvent::of(booking, &booking.history[0]).cancellation_fee, None);
     }
+}
+
+#[test]
+fn fee_of_a_cancelled_booking_is_not_waived_in_silence() {
+    let mut property = booked();
+    property.now = at("2027-03-10T12:00:00Z");
+    let cancel = |property: &TestProperty, waive_fee| {
+        BookingCommand::Cancel(CancelBooking { header: property.header("1"), waive_fee })
+    };
+    let command = cancel(&property, false);
+    property.one(command);
+    for (waive_fee, expected) in [(false, None), (true, Some(RefusalCode::TooLate))] {
+        let command = cancel(&property, waive_fee);
+        let decision = property.one(command);
+        assert_eq!(code(&decision), expected);
+        assert_eq!((property.booking("1").rev, property.booking("1").cancellation_fee), (2, Some(7_140)));
+    }
+    let mut waived = booked();
+    waived.now = property.now;
+    let command = cancel(&waived, true);
+    let id = uuid::Uuid::from_u128(1);
+    for _ in 0..2 {
+        assert_eq!(status(&waived.run(&[(id, command.clone())])[0]), Some(Status::Cancelled), "a replay");
+    }
+    assert_eq!(status(&waived.one(command)), Some(Status::Cancelled), "there is no fee left to waive");
+}
+
+#[test]
+fn reinstatement_without_beds_names_the_nights() {
+    let mut property = booked();
+    property.now = at("2027-03-14T16:00:00Z");
+    assert_eq!(status(&no_show(&mut property)), Some(Status::NoShow));
+    property.book("full", vec![stay("dorm-6-mixed", "2027-03-15", "2027-03-16", 11)]);
+    let refused = reinstate(&mut property, Some("they came"), false);
+    let Decision::Refused(_, Some(why)) = refused else { panic!("{refused:?}") };
+    let short = crate::booking::Shortage { room_type_id: "dorm-6-mixed".into(), nights: vec![date("2027-03-15")] };
+    assert_eq!((why.code, why.cause.shortages), (RefusalCode::NoAvailability, vec![short]));
+    assert_eq!(property.booking("1").status, Status::NoShow);
 }

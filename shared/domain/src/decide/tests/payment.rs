@@ -209,6 +209,17 @@ fn double_payment_and_price_reduction_are_refunded() {
 }
 
 #[test]
+fn refund_of_another_amount_than_requested_leaves_what_pays() {
+    let mut property = held();
+    let other = Summary { cleared: 0, ..paid(1, 2 * TOTAL) };
+    assert_eq!(status(&apply_payment(&mut property, "1", other)), Some(Status::Held));
+    assert_eq!((property.booking("1").payment.to_refund, property.booking("1").payable()), (TOTAL, TOTAL));
+    let requested = Summary { cleared: TOTAL, ..paid(2, 3 * TOTAL) };
+    assert_eq!(status(&apply_payment(&mut property, "1", requested)), Some(Status::Confirmed));
+    assert_eq!(property.booking("1").payment.to_refund, 2 * TOTAL);
+}
+
+#[test]
 fn event_carries_the_payment_of_its_revision() {
     let mut property = held();
     let confirmed = apply_payment(&mut property, "1", paid(1, TOTAL));

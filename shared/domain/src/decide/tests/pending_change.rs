@@ -1,27 +1,36 @@
 //! Pending changes: what a guest's change adds is held until its deposit is paid; the booking stays as it was.
 
-use super::property::{TestProperty, code, id, status};
+use super::property::{PROPERTY, TestProperty, code, id, status};
 use crate::actor::Actor;
 use crate::booking::{Action, PaymentStatus, Status, StayRequest};
 use crate::decide::Decision;
 use crate::fixtures::{at, request, stay};
-use crate::ledger::Summary;
+use crate::inventory::{BedState, Cleanliness, Inventory};
+use crate::ledger::{Ledger, Record, RecordMethod, Summary};
 use crate::messages::*;
 use crate::money::{Currency, Money};
+use crate::rates::Rates;
+use crate::stripe::amounts::payable_part;
 use chrono::{Days, TimeDelta};
 use proptest::prelude::*;
+use uuid::Uuid;
 
 const DORM: &str = "dorm-6-mixed";
 /// One guest for one night, taxes included.
 const NIGHT: i64 = 4_760;
 
-/// A prepaid booking of one night, paid and confirmed.
-fn paid_night() -> TestProperty {
+/// A prepaid booking of this many nights, held until it is paid.
+fn held_nights(count: u64) -> TestProperty {
     let mut property = TestProperty::new();
-    let stays = vec![stay(DORM, "2027-01-10", "2027-01-11", 1)];
-    let requested = RequestBooking { rate_plan_id: "prepaid".into(), ..request("1", stays) };
+    let requested = RequestBooking { rate_plan_id: "prepaid".into(), ..request("1", nights(count)) };
     let command_id = requested.booking_id.request_command_id();
     property.run(&[(command_id, BookingCommand::Request(Box::new(requested)))]);
+    property
+}
+
+/// A prepaid booking of one night, paid and confirmed.
+fn paid_night() -> TestProperty {
+    let mut property = held_nights(1);
     pay(&mut property, 1, NIGHT);
     assert_eq!(property.booking("1").status, Status::Confirmed);
     property
@@ -90,6 +99,42 @@ fn unpaid_addition_is_released_and_the_booking_stays() {
     assert_eq!((&booking.stays, &booking.price, property.claims.len()), (&before.stays, &before.price, 1));
     assert_eq!(booking.payment.to_refund, NIGHT, "what was paid towards it goes back");
     assert_eq!(expire(&mut property), Decision::Refused(ReplyOutcome::Conflict, None));
+}
+
+/// `TestProperty` asserts after every command that the occupancy in memory is what is claimed.
+#[test]
+fn refused_check_in_keeps_the_beds_of_a_pending_change() {
+    let mut property = paid_night();
+    guest_changes(&mut property, extended());
+    property.at_check_in("2027-01-10");
+    let bed = property.booking("1").stays[0].assigned_beds[0].clone();
+    let made = property.inventory();
+    let mut dirty = Inventory::clone(&made);
+    let state = BedState { cleanliness: Cleanliness::Dirty, ..BedState::default() };
+    dirty.rooms[0].bed_states.insert(bed, state);
+    property.rebuild(dirty, Rates::default());
+    assert_eq!(code(&property.check_in("1")), Some(RefusalCode::BedNotClean));
+    assert_eq!(property.claims.len(), 12);
+    property.rebuild(Inventory::clone(&made), Rates::default());
+    assert_eq!(status(&property.check_in("1")), Some(Status::CheckedIn));
+    assert_eq!(property.claims.len(), 1, "the guest moves in to what is paid for");
+}
+
+#[test]
+fn departure_of_some_guests_drops_a_pending_change() {
+    let mut property = held_nights(2);
+    pay(&mut property, 1, 2 * NIGHT);
+    property.at_check_in("2027-01-10");
+    property.check_in("1");
+    let added = vec![stay(DORM, "2027-01-10", "2027-01-12", 1), stay(DORM, "2027-01-12", "2027-01-14", 2)];
+    guest_changes(&mut property, added);
+    let is_pending = property.booking("1").pending_change.is_some();
+    let header = CommandHeader { reason: Some("paid later".to_owned()), ..property.header("1") };
+    let stays = vec![StaySelection { stay: 0, guests: None, beds: None }];
+    let check_out = CheckOutBooking { header, allow_open_balance: true, reprice: false, stays };
+    let decision = property.one(BookingCommand::CheckOut(check_out));
+    assert_eq!((is_pending, says_released(&decision, &property)), (true, true));
+    assert_eq!((property.claims.len(), property.booking("1").status), (1, Status::CheckedOut));
 }
 
 /// Whether its latest revision says that a pending change was dropped, in the history and in the event.
@@ -245,6 +290,64 @@ fn refunded_money_pays_for_no_change() {
     }
 }
 
+/// The totals of a ledger with these records of cash, negative for what was returned.
+fn cash(ledger_rev: u64, amounts: &[i64]) -> Summary {
+    let now = at("2026-12-01T12:00:00Z");
+    let mut ledger = Ledger::new(id("1"), PROPERTY.into(), Currency::CAD, now);
+    for (amount, number) in amounts.iter().zip(1..) {
+        ledger.record(Record {
+            id: Uuid::from_u128(number),
+            method: RecordMethod::Cash,
+            amount: *amount,
+            actor: "staff:1".into(),
+            note: None,
+            at: now,
+        });
+    }
+    Summary { ledger_rev, ..ledger.summary() }
+}
+
+#[test]
+fn cash_refund_is_subtracted_once() {
+    // Returned because the stay is shorter; a mistaken record and its correction, before and after that.
+    for records in [
+        &[2 * NIGHT, -NIGHT][..],
+        &[2 * NIGHT, 2 * NIGHT, -2 * NIGHT, -NIGHT],
+        &[2 * NIGHT, -NIGHT, NIGHT, -NIGHT],
+        &[NIGHT],
+    ] {
+        let mut property = held_nights(2);
+        settle(&mut property, cash(1, &records[..1]));
+        if records.len() == 1 {
+            let header = property.header("1");
+            property.one(BookingCommand::Confirm(ConfirmBooking { header }));
+        }
+        property.modify("1", nights(1));
+        for known in 2..=records.len() {
+            settle(&mut property, cash(known.try_into().unwrap(), &records[..known]));
+        }
+        let booking = property.booking("1");
+        assert_eq!((booking.balance(), booking.payment.refund_due()), (0, 0), "{records:?}");
+        guest_changes(&mut property, nights(2));
+        assert_eq!(property.booking("1").payable(), NIGHT, "{records:?}");
+        let ledger_rev = 1 + u64::try_from(records.len()).unwrap();
+        settle(&mut property, cash(ledger_rev, &[records, &[NIGHT]].concat()));
+        let booking = property.booking("1");
+        assert_eq!((booking.total(), booking.balance(), booking.payment.refund_due()), (2 * NIGHT, 0, 0));
+    }
+}
+
+#[test]
+fn corrected_record_confirms_no_hold() {
+    let mut property = held_nights(2);
+    for (ledger_rev, records) in [(1, &[NIGHT][..]), (2, &[NIGHT, -NIGHT]), (3, &[NIGHT, -NIGHT, NIGHT])] {
+        settle(&mut property, cash(ledger_rev, records));
+        assert_eq!(property.booking("1").status, Status::Held, "{records:?}");
+    }
+    settle(&mut property, cash(4, &[NIGHT, -NIGHT, 2 * NIGHT]));
+    assert_eq!(property.booking("1").status, Status::Confirmed);
+}
+
 #[test]
 fn money_charged_back_pays_for_no_change() {
     let mut property = paid_night();
@@ -288,13 +391,40 @@ fn payment_in_another_currency_refers_a_change_to_staff() {
 }
 
 #[test]
-fn waived_fees_stay_waived() {
-    let mut property = paid_night();
-    guest_changes(&mut property, extended());
+fn waived_fees_stay_waived_in_a_pending_change() {
+    let mut property = held_nights(3);
+    let header = property.header("1");
+    property.one(BookingCommand::Confirm(ConfirmBooking { header }));
+    property.at_check_in("2027-01-10");
+    // Shorter for a fee, and then dearer on another date: that fee is in the pending change alone.
+    guest_changes(&mut property, nights(1));
+    assert_eq!(property.booking("1").change_fee(), 2 * NIGHT);
+    guest_changes(&mut property, vec![stay(DORM, "2027-02-01", "2027-02-03", 1)]);
+    let before = property.booking("1").clone();
+    let pending = before.pending_change.clone().unwrap();
+    assert!(pending.change_fees.sum > before.payment.change_fees.sum && pending.change_fees.beside_price() > 0);
+    let deposit = before.payable();
+    assert_eq!(deposit, 2 * NIGHT, "a deposit includes no fees");
+
     let mut waive = property.modification("1", Vec::new());
     (waive.stays, waive.reprice, waive.waive_change_fees) = (None, false, true);
-    property.one(BookingCommand::Modify(Box::new(waive)));
-    assert!(property.booking("1").pending_change.is_none(), "it would bring the fees back");
+    let waived = property.one(BookingCommand::Modify(Box::new(waive.clone())));
+    assert!(!says_released(&waived, &property));
+    let booking = property.booking("1");
+    let kept = booking.pending_change.as_deref().unwrap();
+    assert_eq!((&kept.stays, kept.expires_at, booking.change_fee()), (&pending.stays, pending.expires_at, 0));
+    assert_eq!(booking.payable(), deposit);
+    pay(&mut property, 1, deposit);
+    let booking = property.booking("1");
+    assert_eq!((&booking.stays, booking.total()), (&pending.stays, 2 * NIGHT));
+    assert_eq!((booking.change_fee(), booking.balance()), (0, 0), "it does not bring the fees back");
+
+    // With another change, the pending one gives way as ever.
+    guest_changes(&mut property, vec![stay(DORM, "2027-02-01", "2027-02-05", 1)]);
+    assert!(property.booking("1").pending_change.is_some());
+    waive.reprice = true;
+    let repriced = property.one(BookingCommand::Modify(Box::new(waive)));
+    assert!(says_released(&repriced, &property));
 }
 
 #[derive(Debug, Clone)]
@@ -309,6 +439,8 @@ enum Step {
     /// Makes what is to be refunded.
     Refund,
     ChargeBack(i64),
+    /// Staff record cash: taken, returned, or a correction of a mistaken record, which is the same.
+    Record(i64),
     Wait(i64),
     Expire,
     Other {
@@ -325,6 +457,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (1..60_i64).prop_map(Step::Pay),
         1 => Just(Step::Refund),
         1 => (1..4_i64).prop_map(Step::ChargeBack),
+        3 => (-4..5_i64).prop_map(Step::Record),
         1 => (1..60_i64).prop_map(Step::Wait),
         2 => Just(Step::Expire),
         2 => (0..6_u64, 1..7_u32).prop_map(|(ahead, guests)| Step::Other { ahead, guests }),
@@ -340,6 +473,7 @@ proptest! {
     fn nothing_is_confirmed_beyond_its_deposit(steps in steps()) {
         let mut property = paid_night();
         let mut ledger = Summary { ledger_rev: 1, captured: NIGHT, cleared: NIGHT, ..Summary::default() };
+        let mut records = Vec::new();
         let first = crate::fixtures::date("2027-01-10");
         let room_type = |private: bool| if private { "private-double" } else { DORM };
         let nights = |ahead: u64, nights: u64, guests: u32, private: bool| {
@@ -356,7 +490,7 @@ proptest! {
                 }
                 Step::Pay(count) => {
                     ledger.captured += count * NIGHT / 2;
-                    ledger.cleared = ledger.captured;
+                    ledger.cleared += count * NIGHT / 2;
                     ledger.ledger_rev += 1;
                     settle(&mut property, ledger.clone());
                 }
@@ -367,6 +501,18 @@ proptest! {
                 }
                 Step::ChargeBack(count) => {
                     ledger.charged_back += (count * NIGHT / 2).min(ledger.kept());
+                    ledger.ledger_rev += 1;
+                    settle(&mut property, ledger.clone());
+                }
+                Step::Record(count) => {
+                    // Never more than is kept is returned.
+                    let amount = (count * NIGHT / 2).max(-ledger.kept());
+                    let before = cash(0, &records);
+                    records.push(amount);
+                    let after = cash(0, &records);
+                    ledger.captured += after.captured - before.captured;
+                    ledger.refunded += after.refunded - before.refunded;
+                    ledger.cleared += after.cleared - before.cleared;
                     ledger.ledger_rev += 1;
                     settle(&mut property, ledger.clone());
                 }
@@ -391,6 +537,9 @@ proptest! {
                 prop_assert_eq!((&booking.stays, &booking.price), (&before.stays, &before.price));
                 let pending = booking.pending_change.as_ref().unwrap();
                 prop_assert!(pending.price.as_ref().unwrap().total > total);
+                // Every payment pays a demand exactly: what is kept pays for the change, once.
+                let missing = (pending.required - kept.max(0)).max(0);
+                prop_assert_eq!(booking.payable(), payable_part(missing, Currency::CAD), "{} is kept", kept);
             }
             prop_assert!(property.bookings.contains_key(&id("1")));
         }

@@ -1,7 +1,7 @@
 //! A property with its store, as the worker and MongoDB keep it together, and short commands for it.
 
 use crate::block::{Block, BlockKind};
-use crate::booking::{Booking, Status, StayRequest};
+use crate::booking::{Booking, Guest, Status, StayRequest};
 use crate::business_day::check_in_instant;
 use crate::decide::{BatchOutcome, BedNightClaim, Decision, KnownState, MissingState, Owner, decide};
 use crate::fixtures::{date, now, request, sample_inventory};
@@ -193,7 +193,7 @@ impl TestProperty {
 
     pub(super) fn check_in(&mut self, key: &str) -> Decision {
         let header = self.header(key);
-        self.one(BookingCommand::CheckIn(CheckInBooking { header }))
+        self.one(BookingCommand::CheckIn(CheckInBooking { header, stays: Vec::new() }))
     }
 
     /// Modification of a booking, each stay continuing the one at its index.
@@ -219,6 +219,11 @@ impl TestProperty {
             override_restrictions: false,
             waive_change_fees: false,
         }
+    }
+
+    /// Correction of the guest's details and nothing else.
+    pub(super) fn correction(&self, key: &str, guest: Guest) -> ModifyBooking {
+        ModifyBooking { stays: None, guest: Some(guest), reprice: false, ..self.modification(key, Vec::new()) }
     }
 
     pub(super) fn assign(&mut self, key: &str, beds: Option<&[&str]>, locked: Option<bool>) -> Decision {

@@ -1,15 +1,15 @@
 //! Sale rules: quotes, restrictions, eligibility and alternatives.
 
 use super::property::{TestProperty, booking_request, status};
-use crate::booking::{PartyGender, Rejection, Status, StayRequest};
+use crate::booking::{PartyGender, Rejection, Shortage, Status, StayRequest};
 use crate::decide::Decision;
 use crate::fixtures::{at, date, request, sample_inventory, stay};
 use crate::inventory::{BedService, BedState, DormGender};
-use crate::messages::{BookingCommand, RequestBooking};
+use crate::messages::{BookingCommand, RefusalCode, RequestBooking};
 use crate::nights::Nights;
 use crate::pricing::price;
 use crate::rates::quote::Quote;
-use crate::rates::restrictions::Restriction;
+use crate::rates::restrictions::{Restriction, RestrictionKind, RestrictionViolation};
 use crate::rates::{DateSet, RateCalendar, Rates};
 
 fn rejection(decision: &Decision) -> Option<Rejection> {
@@ -62,7 +62,36 @@ fn restriction_rejects_despite_free_beds() {
     assert_eq!(rejection(&property.book("1", stays.clone())), Some(Rejection::Restriction));
     let by_staff = RequestBooking { override_restrictions: true, ..request("2", stays) };
     assert_eq!(status(&sold(&mut property, by_staff)), Some(Status::Confirmed));
-    assert_eq!(property.booking("1").alternatives.len(), 3);
+    let rejected = property.booking("1");
+    assert_eq!(rejected.alternatives.len(), 3);
+    let on = RestrictionViolation { stay: 0, date: date("2027-01-11"), kind: RestrictionKind::StopSell, limit: 0 };
+    assert_eq!(rejected.rejection_cause.restrictions, [on], "which and when");
+}
+
+#[test]
+fn restricted_change_names_the_restriction_and_its_date() {
+    let mut property = TestProperty::new();
+    property.book("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-13", 1)]);
+    let longest = Restriction { min_stay_through: Some(3), ..Restriction::default() };
+    property.rebuild(sample_inventory(), calendar("2027-01-11", "2027-01-12", None, &longest));
+    let refused = property.modify("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 1)]);
+    let Decision::Refused(_, Some(why)) = refused else { panic!("{refused:?}") };
+    let on =
+        RestrictionViolation { stay: 0, date: date("2027-01-11"), kind: RestrictionKind::MinStayThrough, limit: 3 };
+    assert_eq!((why.code, why.cause.restrictions), (RefusalCode::Restriction, vec![on]));
+}
+
+#[test]
+fn full_nights_are_named_with_their_room_type() {
+    let mut property = TestProperty::new();
+    property.book("full", vec![stay("dorm-6-mixed", "2027-01-11", "2027-01-12", 12)]);
+    property.book("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-13", 1)]);
+    let night = Shortage { room_type_id: "dorm-6-mixed".into(), nights: vec![date("2027-01-11")] };
+    assert_eq!(property.booking("1").rejection_cause.shortages, std::slice::from_ref(&night));
+    property.book("2", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-11", 1)]);
+    let refused = property.modify("2", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 1)]);
+    let Decision::Refused(_, Some(why)) = refused else { panic!("{refused:?}") };
+    assert_eq!((why.code, why.cause.shortages), (RefusalCode::NoAvailability, vec![night]));
 }
 
 #[test]

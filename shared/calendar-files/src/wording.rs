@@ -1,0 +1,53 @@
+//! The description of an event in the guest's language.
+//!
+//! Calendars show times in the zone of their reader, so the description states those of the property.
+
+use pvt_domain::booking::{Booking, CalendarEntry};
+use pvt_domain::inventory::Property;
+use pvt_domain::people::language::nearest;
+
+/// The words of a description in one language. A no-break space stands before a colon in French.
+pub(crate) struct Wording {
+    reference: &'static str,
+    check_in: &'static str,
+    from: &'static str,
+    check_out: &'static str,
+    until: &'static str,
+}
+
+static ENGLISH: Wording = Wording {
+    reference: "Booking reference: ",
+    check_in: "Check-in: ",
+    from: "from",
+    check_out: "Check-out: ",
+    until: "until",
+};
+
+static FRENCH: Wording = Wording {
+    reference: "Référence de réservation\u{a0}: ",
+    check_in: "Arrivée\u{a0}: ",
+    from: "à partir de",
+    check_out: "Départ\u{a0}: ",
+    until: "jusqu’à",
+};
+
+impl Wording {
+    /// In the guest's language or else the property's, as the mails are.
+    pub(crate) fn of(booking: &Booking, property: &Property) -> &'static Self {
+        let wanted = booking.guest.locale.iter().chain(&property.locales).map(String::as_str);
+        match nearest(wanted, &["en", "fr"]) {
+            Some("fr") => &FRENCH,
+            _ => &ENGLISH,
+        }
+    }
+
+    pub(crate) fn description(&self, booking: &Booking, property: &Property, entry: &CalendarEntry) -> String {
+        let Self { reference, check_in, from, check_out, until } = self;
+        [
+            format!("{reference}{}", booking.reference),
+            format!("{check_in}{}, {from} {}", entry.arrival, property.check_in_from.format("%H:%M")),
+            format!("{check_out}{}, {until} {}", entry.departure, property.check_out_until.format("%H:%M")),
+        ]
+        .join("\n")
+    }
+}
