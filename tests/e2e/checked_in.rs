@@ -97,7 +97,11 @@ async fn checked_in_guest_keeps_the_bed_while_workers_are_killed() -> Result<()>
     assert_eq!(desk.beds(&walk_in).await?, json!(["r-1"]));
     assert_eq!(desk.command(&walk_in, "checkin", &json!({})).await?.problem()?, "bed_not_clean");
     let path = format!("/api/beds/r-1?property_id={PROPERTY}");
-    let cleaned = desk.send(Method::PATCH, &path, None, &json!({ "cleanliness": "clean" })).await?;
+    // The worker that marked the bed as dirty raised the revision; staff read that one at once.
+    let rooms = desk.send(Method::GET, &format!("/api/rooms?property_id={PROPERTY}"), None, &json!({})).await?;
+    assert_eq!(rooms.body["items"][0]["beds"][0]["cleanliness"], "dirty", "{rooms:?}");
+    let rev = rooms.header("etag").trim_matches('"').parse().ok();
+    let cleaned = desk.send(Method::PATCH, &path, rev, &json!({ "cleanliness": "clean" })).await?;
     assert_eq!(cleaned.status, StatusCode::OK, "{cleaned:?}");
     desk.succeed(&walk_in, "checkin", &json!({})).await?;
     assert_eq!(desk.bed("r-1", day(0)).await?.0, Some(walk_in.id.to_string()));
