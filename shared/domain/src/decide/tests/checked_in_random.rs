@@ -331,7 +331,7 @@ fn seat(items: &[(NaiveDate, NaiveDate)], taken: &mut Vec<BTreeSet<NaiveDate>>) 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
     fn checked_in_guests_lie_where_they_lay(beds in 1_usize..5, steps in steps()) {
