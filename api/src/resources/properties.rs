@@ -9,6 +9,7 @@ mod rate_plans;
 pub(crate) mod responses;
 mod room_types;
 mod rooms;
+pub(crate) mod tax_forms;
 
 use crate::auth::guard::{Endpoint, Resource, at, delete, get, patch, post, put};
 use crate::auth::rules::{INVENTORY_ADMIN, INVENTORY_STAFF, OPEN, RATES_ADMIN};

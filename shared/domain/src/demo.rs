@@ -1,7 +1,8 @@
 //! Demonstration property: what `pvt seed` creates, and the guides and tests book.
 
 use crate::inventory::{
-    DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule,
+    DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType,
+    TaxAmount, TaxRule,
 };
 use crate::money::Currency;
 use crate::values::rate_plan::Deposit;
@@ -62,8 +63,9 @@ fn property() -> Property {
     let tax = |code: &str, name: &str, rate_ppm, base: &[&str]| TaxRule {
         code: code.to_owned(),
         name: name.to_owned(),
-        rate_ppm,
-        compounds_on: base.iter().map(|code| (*code).to_owned()).collect(),
+        names: Default::default(),
+        amount: TaxAmount::Percent { rate_ppm, compounds_on: base.iter().map(|code| (*code).to_owned()).collect() },
+        included: false,
         valid_from: None,
         valid_until: None,
     };

@@ -128,7 +128,7 @@ fn other_price_rows(price: &Price, language: Language) -> impl Iterator<Item = R
         value: language.money(Money::new(price.unused_nights, price.currency)),
     });
     let taxes = price.taxes.iter().map(move |tax| Row {
-        label: format!("{} ({})", one_line(&tax.name, MAX_NAME_CHARS), language.percent(tax.rate_ppm)),
+        label: format!("{} ({})", one_line(&tax.name, MAX_NAME_CHARS), language.tax_basis(tax, price.currency)),
         value: language.money(Money::new(tax.amount, price.currency)),
     });
     unused.into_iter().chain(taxes)

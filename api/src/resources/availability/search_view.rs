@@ -51,7 +51,7 @@ struct OfferView<'a> {
     rate_plan_id: &'a str,
     name: &'a str,
     bookable: bool,
-    /// The nights before tax.
+    /// The nights, before the taxes that are added to them.
     room: Money,
     taxes: Vec<Tax>,
     /// What is charged.
@@ -66,6 +66,9 @@ struct OfferView<'a> {
 struct Tax {
     code: String,
     name: String,
+    /// `room` contains it: it is not added.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    included: bool,
     amount: Money,
 }
 
@@ -175,7 +178,7 @@ impl<'a> OfferView<'a> {
             taxes: price
                 .taxes
                 .into_iter()
-                .map(|tax| Tax { code: tax.code, name: tax.name, amount: money(tax.amount) })
+                .map(|tax| Tax { code: tax.code, name: tax.name, included: tax.included, amount: money(tax.amount) })
                 .collect(),
             restrictions: offer.violations.into_iter().map(BrokenRestriction::from).collect(),
         }

@@ -4,9 +4,9 @@ use crate::resources::payments::analytics_view::channel_of;
 use pvt_domain::booking::{Booking, PaymentStatus};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::ledger::{EntryKind, Ledger};
-use pvt_domain::money::Money;
+use pvt_domain::money::{Currency, Money, percent};
 use pvt_domain::people::language::nearest;
-use pvt_domain::pricing::Price;
+use pvt_domain::pricing::{Price, TaxBasis, TaxLine};
 
 /// The phrases of one language.
 pub(crate) struct Phrases {
@@ -20,6 +20,8 @@ pub(crate) struct Phrases {
     pub(crate) prices: &'static str,
     pub(crate) total: &'static str,
     unused_nights: &'static str,
+    person_nights: [&'static str; 2],
+    included: &'static str,
     change_fee: &'static str,
     pub(crate) cancellation_fee: &'static str,
     pub(crate) free_until: &'static str,
@@ -62,6 +64,8 @@ const ENGLISH: Phrases = Phrases {
     prices: "Prices",
     total: "Total",
     unused_nights: "Unused nights",
+    person_nights: ["person-night", "person-nights"],
+    included: "included in the price",
     change_fee: "Change fee",
     cancellation_fee: "Cancellation fee",
     free_until: "Free cancellation until",
@@ -107,6 +111,8 @@ const FRENCH: Phrases = Phrases {
     prices: "Prix",
     total: "Total",
     unused_nights: "Nuits non utilisées",
+    person_nights: ["nuitée", "nuitées"],
+    included: "compris dans le prix",
     change_fee: "Frais de modification",
     cancellation_fee: "Frais d’annulation",
     free_until: "Annulation gratuite jusqu’au",
@@ -151,6 +157,23 @@ impl Phrases {
             Some("fr") => &FRENCH,
             _ => &ENGLISH,
         }
+    }
+
+    /// The name of a tax; with how it was computed where the amounts beside it do not tell.
+    fn tax(&self, line: &TaxLine, currency: Currency) -> String {
+        let unit = |amount| Money::new(amount, currency);
+        let basis = match line.basis {
+            TaxBasis::Percent { .. } if !line.included => return line.name.clone(),
+            TaxBasis::Percent { rate_ppm } if self.tag == "fr" => format!("{} %", percent(rate_ppm).replace('.', ",")),
+            TaxBasis::Percent { rate_ppm } => format!("{}%", percent(rate_ppm)),
+            TaxBasis::PersonNight { unit_amount, count } => {
+                let [one, many] = self.person_nights;
+                format!("{count} {} × {}", if count == 1 { one } else { many }, unit(unit_amount))
+            }
+            TaxBasis::Stay { unit_amount, count } => format!("{count} × {}", unit(unit_amount)),
+        };
+        let included = if line.included { format!(", {}", self.included) } else { String::new() };
+        format!("{} ({basis}{included})", line.name)
     }
 
     fn kind(&self, kind: EntryKind) -> &'static str {
@@ -219,7 +242,10 @@ impl<'a> Receipt<'a> {
             .map(|(index, nights)| ReceiptRow { label: name(index), amount: money(nights.iter().sum()) });
         let unused = (price.unused_nights != 0)
             .then(|| ReceiptRow { label: phrases.unused_nights.to_owned(), amount: money(price.unused_nights) });
-        let taxes = price.taxes.iter().map(|tax| ReceiptRow { label: tax.name.clone(), amount: money(tax.amount) });
+        let taxes = price
+            .taxes
+            .iter()
+            .map(|tax| ReceiptRow { label: phrases.tax(tax, price.currency), amount: money(tax.amount) });
         let change_fee = booking.change_fee();
         let fee_row = ReceiptRow { label: phrases.change_fee.to_owned(), amount: money(change_fee) };
         let fee_row = (change_fee > 0).then_some(fee_row);

@@ -40,7 +40,8 @@ fn differences(before: &RevisionState, after: &Booking, inventory: &Inventory, l
     let mut rows = Vec::new();
     for index in 0..count {
         let (was, is) = (before.stays.get(index), after.stays.get(index));
-        if was.map(Stay::as_request) != is.map(Stay::as_request) {
+        let is_same = was.zip(is).is_some_and(|(was, is)| was.as_request().is_sold_as(&is.as_request()));
+        if !is_same {
             let label =
                 if count == 1 { phrases.stay.to_owned() } else { format!("{} {}", phrases.stay_number, index + 1) };
             rows.push(Row { label, value: arrow(shown(was), shown(is)) });
