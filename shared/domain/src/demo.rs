@@ -48,7 +48,14 @@ pub fn inventory() -> Inventory {
 
 fn plan(id: &str, name: &str, deposit: Option<Deposit>) -> RatePlan {
     let nightly = TYPES.iter().map(|(id, .., amount)| ((*id).into(), *amount)).collect();
-    RatePlan { id: id.into(), name: name.to_owned(), nightly, cancellation_policy_id: None, deposit }
+    RatePlan {
+        id: id.into(),
+        name: name.to_owned(),
+        names: Default::default(),
+        nightly,
+        cancellation_policy_id: None,
+        deposit,
+    }
 }
 
 fn rooms_of(room_type: &str, prefix: &str, rooms: usize, beds: usize) -> Vec<Room> {

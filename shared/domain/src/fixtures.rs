@@ -95,7 +95,14 @@ pub(crate) fn sample_inventory() -> Inventory {
 
 fn plan(id: &str, deposit: Option<Deposit>) -> RatePlan {
     let nightly = [("dorm-6-mixed".into(), 4_000), ("private-double".into(), 12_000)].into();
-    RatePlan { id: id.into(), name: id.to_owned(), nightly, cancellation_policy_id: None, deposit }
+    RatePlan {
+        id: id.into(),
+        name: id.to_owned(),
+        names: Default::default(),
+        nightly,
+        cancellation_policy_id: None,
+        deposit,
+    }
 }
 
 pub(crate) fn request(key: &str, stays: Vec<StayRequest>) -> RequestBooking {

@@ -120,6 +120,21 @@ impl Language {
     }
 }
 
+/// The guest who reads a mail.
+pub(super) struct Reader<'a> {
+    /// The language that the mail is in.
+    pub(super) language: Language,
+    /// The guest's own, if it is known.
+    pub(super) own: Option<&'a str>,
+}
+
+impl Reader<'_> {
+    /// The languages in which the guest reads names, preferred first.
+    pub(super) fn languages(&self) -> impl Iterator<Item = &str> {
+        self.own.into_iter().chain([self.language.tag()])
+    }
+}
+
 /// Puts `separator` between groups of three digits, keeping a leading sign.
 fn grouped(whole: &str, separator: char) -> String {
     let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));

@@ -31,6 +31,11 @@ pub(crate) struct TaxView<'a> {
 }
 
 impl<'a> TaxView<'a> {
+    /// Under this name.
+    pub(crate) fn named(self, name: &'a str) -> Self {
+        Self { name, ..self }
+    }
+
     pub(crate) fn new(line: &'a TaxLine, currency: Currency) -> Self {
         let money = |amount| Money::new(amount, currency);
         let (rate_ppm, fixed) = match line.basis {

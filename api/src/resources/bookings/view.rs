@@ -381,6 +381,15 @@ impl<'a> PriceView<'a> {
     }
 }
 
+impl<'a> PriceView<'a> {
+    /// With the names of the taxes in this language.
+    pub(crate) fn in_language(mut self, price: &'a Price, property: &'a Property, language: Option<&str>) -> Self {
+        let named = self.taxes.into_iter().zip(&price.taxes);
+        self.taxes = named.map(|(view, line)| view.named(property.tax_name(line, language))).collect();
+        self
+    }
+}
+
 impl PaymentView {
     fn new(booking: &Booking) -> Self {
         let money = |amount: i64| Some(Money::new(amount, booking.price.as_ref()?.currency));

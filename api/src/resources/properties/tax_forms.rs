@@ -154,3 +154,79 @@ impl From<TaxForm> for TaxRule {
 pub(super) fn taxes() -> impl FieldType<Value = Vec<TaxRule>> {
     list(object::<TaxForm>().map(TaxRule::from), MAX_TAXES)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::TaxForm;
+    use crate::form::RequestForm as _;
+    use crate::form::json::parse;
+    use crate::form::reader::{Pointer, Reader};
+    use pvt_domain::inventory::TaxRule;
+    use serde_json::{Value, json};
+
+    fn read(tax: &Value) -> Result<TaxRule, Vec<(String, &'static str)>> {
+        let text = tax.to_string();
+        let node = parse(text.as_bytes()).unwrap();
+        let mut reader = Reader::default();
+        let form = TaxForm::read(&node, &Pointer::Root, &mut reader);
+        let violations = reader.into_violations();
+        if violations.is_empty() {
+            return Ok(form.unwrap().into());
+        }
+        Err(violations.into_iter().map(|violation| (violation.pointer, violation.code)).collect())
+    }
+
+    #[test]
+    fn shown_taxes_may_be_sent() {
+        for tax in [
+            json!({ "code": "gst", "name": "GST", "rate_ppm": 50_000, "compounds_on": ["lodging"] }),
+            json!({ "code": "vat", "name": "VAT", "names": { "fr": "TVA", "zh-Hant": "稅" }, "rate_ppm": 0,
+                "compounds_on": [], "included": true, "valid_from": "2027-01-01", "valid_until": "2028-01-01" }),
+            json!({ "code": "city", "name": "City tax", "per": "person_night", "amount": 165, "max_nights": 7,
+                "exempt_under": 18, "exemptions": [{ "code": "business", "name": "Business", "by_guests": true }] }),
+            json!({ "code": "linen", "name": "Linen", "per": "stay", "amount": 0 }),
+        ] {
+            let rule = read(&tax).unwrap();
+            assert_eq!(serde_json::to_value(rule).unwrap(), tax);
+        }
+        let spelled = read(&json!({ "code": "vat", "name": "VAT", "names": { "FR-ca": " TVA " }, "rate_ppm": 1 }));
+        assert_eq!(spelled.unwrap().names.0.into_iter().collect::<Vec<_>>(), [("fr-CA".to_owned(), "TVA".to_owned())]);
+    }
+
+    #[test]
+    fn members_of_two_kinds_contradict_each_other() {
+        for (tax, expected) in [
+            (json!({}), &[("/rate_ppm", "required")][..]),
+            (json!({ "amount": 1 }), &[("/rate_ppm", "required")]),
+            (json!({ "per": "stay" }), &[("/amount", "required")]),
+            (json!({ "per": "stay", "amount": 1, "rate_ppm": 1 }), &[("/per", "not_of_this_kind")]),
+            (json!({ "amount": 1, "rate_ppm": 1 }), &[("/amount", "not_of_this_kind")]),
+            (
+                json!({ "per": "stay", "amount": 1, "max_nights": 1, "exempt_under": 1, "compounds_on": ["a"],
+                    "exemptions": [{ "code": "a", "name": "A" }] }),
+                &[
+                    ("/compounds_on", "not_of_this_kind"),
+                    ("/max_nights", "not_of_this_kind"),
+                    ("/exempt_under", "not_of_this_kind"),
+                    ("/exemptions", "not_of_this_kind"),
+                ],
+            ),
+            (
+                json!({ "per": "person_night", "amount": -1, "max_nights": 0, "exempt_under": 121,
+                    "names": { "french": "a", "fr": "b", "FR": "c" } }),
+                &[
+                    ("/names/french", "invalid_locale"),
+                    ("/names/FR", "duplicate"),
+                    ("/amount", "out_of_range"),
+                    ("/max_nights", "out_of_range"),
+                    ("/exempt_under", "out_of_range"),
+                ],
+            ),
+        ] {
+            let mut whole = json!({ "code": "city", "name": "City tax" });
+            whole.as_object_mut().unwrap().extend(tax.as_object().unwrap().clone());
+            let expected: Vec<_> = expected.iter().map(|(at, code)| ((*at).to_owned(), *code)).collect();
+            assert_eq!(read(&whole), Err(expected), "{whole}");
+        }
+    }
+}

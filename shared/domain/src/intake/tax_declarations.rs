@@ -78,7 +78,7 @@ mod tests {
     use crate::booking::TaxExemption;
     use crate::fixtures::{city_tax, sample_inventory, stay};
 
-    fn found(ages: &[u8], youngest: Option<u8>, exemptions: &[(&str, &str, u32)], by_guest: bool) -> Vec<String> {
+    fn named_by(ages: &[u8], youngest: Option<u8>, exemptions: &[(&str, &str, u32)], by_guest: bool) -> Vec<String> {
         let mut rules = sample_inventory().property.taxes;
         rules.push(city_tax(165));
         let mut stay = stay("dorm-6-mixed", "2027-01-10", "2027-01-13", 2);
@@ -95,11 +95,11 @@ mod tests {
 
     #[test]
     fn declared_exemptions_are_those_of_the_property() {
-        assert_eq!(found(&[3, 40], Some(3), &[("city", "business", 1), ("city", "disability", 1)], false), [""; 0]);
-        assert_eq!(found(&[], Some(3), &[("city", "business", 2)], true), [""; 0]);
-        assert_eq!(found(&[3, 40, 5], Some(4), &[], true), ["guest_ages too_many", "youngest_age not_the_youngest"]);
+        assert_eq!(named_by(&[3, 40], Some(3), &[("city", "business", 1), ("city", "disability", 1)], false), [""; 0]);
+        assert_eq!(named_by(&[], Some(3), &[("city", "business", 2)], true), [""; 0]);
+        assert_eq!(named_by(&[3, 40, 5], Some(4), &[], true), ["guest_ages too_many", "youngest_age not_the_youngest"]);
         assert_eq!(
-            found(
+            named_by(
                 &[],
                 None,
                 &[("gst", "business", 1), ("city", "royalty", 0), ("city", "disability", 1), ("city", "business", 2)],
@@ -114,7 +114,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            found(&[], None, &[("city", "business", 1), ("city", "business", 1)], false),
+            named_by(&[], None, &[("city", "business", 1), ("city", "business", 1)], false),
             ["tax_exemptions/1/reason duplicate"]
         );
     }

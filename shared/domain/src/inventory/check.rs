@@ -60,6 +60,7 @@ fn check_room_types(inventory: &Inventory, violations: &mut Vec<FieldError>) {
         let at = |field: &str| format!("/room_types/{index}/{field}");
         check_id(&at("id"), room_type.id.as_str(), violations);
         check_name(&at("name"), &room_type.name, violations);
+        check_names(&at("names"), &room_type.names, violations);
         if room_type.kind == RoomKind::Private && room_type.gender != DormGender::Mixed {
             violations.push(FieldError::new(at("gender"), "not_a_dorm", "private rooms are mixed"));
         }
@@ -111,6 +112,7 @@ fn check_plans(inventory: &Inventory, violations: &mut Vec<FieldError>) {
         let at = |field: &str| format!("/rate_plans/{index}/{field}");
         check_id(&at("id"), plan.id.as_str(), violations);
         check_name(&at("name"), &plan.name, violations);
+        check_names(&at("names"), &plan.names, violations);
         for (room_type, amount) in &plan.nightly {
             let place = at(&format!("nightly/{}", escaped(room_type.as_str())));
             if inventory.room_type(room_type).is_none() {
@@ -142,6 +144,7 @@ fn check_policies(inventory: &Inventory, violations: &mut Vec<FieldError>) {
         let at = |field: &str| format!("/cancellation_policies/{index}/{field}");
         check_id(&at("id"), policy.id.as_str(), violations);
         check_name(&at("name"), &policy.name, violations);
+        check_names(&at("names"), &policy.names, violations);
         violations.extend(check_tiers(&policy.tiers, &at("tiers")));
         if policy.free_changes_hours_before.is_some_and(|hours| hours > MAX_HOURS_BEFORE) {
             violations.push(hours_out_of_range(at("free_changes_hours_before")));

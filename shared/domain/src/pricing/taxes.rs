@@ -168,8 +168,8 @@ fn periods(rules: &[TaxRule], stays: &[StayRequest], amounts: &[Vec<i64>], unuse
 
 /// The included taxes by rule, and of each period the room amount without them, in parts of [`ONE`].
 ///
-/// In a period each included percentage is `a × net + b`: `b` is what it taxes of included fixed taxes, `net` is what is
-/// left of the room amount when all of them are taken out of it.
+/// In a period each included percentage is `a × net + b`: `b` is what it taxes of included fixed taxes, `net` is what
+/// is left of the room amount when all of them are taken out of it.
 fn included(rules: &[TaxRule], periods: &[Period]) -> Option<(Vec<i128>, Vec<i128>)> {
     let mut sums: Vec<i128> = vec![0; rules.len()];
     let mut nets = Vec::with_capacity(periods.len());

@@ -17,11 +17,11 @@ impl Names {
         self.0.is_empty()
     }
 
-    /// The name in this language: under the tag itself, else under the next shorter one (lookup of RFC 4647 §3.4), else
-    /// `default`.
-    pub fn in_language<'a>(&'a self, language: Option<&str>, default: &'a str) -> &'a str {
+    /// The name in the first of these languages that has one: under the tag itself, else under the next shorter one
+    /// (lookup of RFC 4647 §3.4), else `default`.
+    pub fn in_language<'a, 'l>(&'a self, languages: impl IntoIterator<Item = &'l str>, default: &'a str) -> &'a str {
         let tags: Vec<&str> = self.0.keys().map(String::as_str).collect();
-        nearest(language, &tags).and_then(|tag| self.0.get(tag)).map_or(default, String::as_str)
+        nearest(languages, &tags).and_then(|tag| self.0.get(tag)).map_or(default, String::as_str)
     }
 }
 

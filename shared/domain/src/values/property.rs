@@ -71,9 +71,10 @@ pub struct Property {
 }
 
 impl Property {
-    /// The name of a tax of a price in this language. The line's own name where the rule has another one by now.
-    pub fn tax_name<'a>(&'a self, line: &'a TaxLine, language: Option<&str>) -> &'a str {
+    /// The name of a tax of a price in the first of these languages that has one; the line's own where the rule has
+    /// another name by now.
+    pub fn tax_name<'a, 'l>(&'a self, line: &'a TaxLine, languages: impl IntoIterator<Item = &'l str>) -> &'a str {
         let rule = self.taxes.iter().find(|rule| rule.code == line.code && rule.name == line.name);
-        rule.map_or(line.name.as_str(), |rule| rule.names.in_language(language, &line.name))
+        rule.map_or(line.name.as_str(), |rule| rule.names.in_language(languages, &line.name))
     }
 }

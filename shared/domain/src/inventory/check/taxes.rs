@@ -81,7 +81,7 @@ mod tests {
     use crate::inventory::{ExemptionReason, TaxAmount, TaxRule};
     use crate::values::names::Names;
 
-    fn found(rules: &[TaxRule]) -> Vec<(String, &'static str)> {
+    fn named_by(rules: &[TaxRule]) -> Vec<(String, &'static str)> {
         let mut violations = Vec::new();
         check_taxes(rules, &mut violations);
         let at = |pointer: &str| pointer.strip_prefix("/property/taxes/").unwrap().to_owned();
@@ -133,7 +133,7 @@ mod tests {
             ("2/rate_ppm", "out_of_range"),
             ("2/compounds_on", "unknown_tax"),
         ];
-        assert_eq!(found(&rules), expected.map(|(at, code)| (at.to_owned(), code)));
+        assert_eq!(named_by(&rules), expected.map(|(at, code)| (at.to_owned(), code)));
     }
 
     #[test]
@@ -141,17 +141,17 @@ mod tests {
         let included = |rule| TaxRule { included: true, ..rule };
         let city = rule("city", TaxAmount::Stay { amount: 5 });
         let vat = || included(rule("vat", percent(70_000, &["city"])));
-        assert_eq!(found(&[city.clone(), vat()]), [("1/compounds_on".to_owned(), "not_included")]);
-        assert_eq!(found(&[included(city), vat()]), []);
+        assert_eq!(named_by(&[city.clone(), vat()]), [("1/compounds_on".to_owned(), "not_included")]);
+        assert_eq!(named_by(&[included(city), vat()]), []);
     }
 
     #[test]
     fn rules_of_one_code_follow_each_other() {
         let from = |from: &str| TaxRule { valid_from: Some(date(from)), ..rule("vat", percent(70_000, &[])) };
         let until = |until: &str| TaxRule { valid_until: Some(date(until)), ..rule("vat", percent(190_000, &[])) };
-        assert_eq!(found(&[until("2027-01-01"), from("2027-01-01")]), []);
-        assert_eq!(found(&[from("2027-01-01"), until("2027-01-01")]), []);
-        assert_eq!(found(&[until("2027-01-02"), from("2027-01-01")]), [("1/code".to_owned(), "duplicate")]);
-        assert_eq!(found(&[rule("vat", percent(0, &[])), from("2027-01-01")]), [("1/code".to_owned(), "duplicate")]);
+        assert_eq!(named_by(&[until("2027-01-01"), from("2027-01-01")]), []);
+        assert_eq!(named_by(&[from("2027-01-01"), until("2027-01-01")]), []);
+        assert_eq!(named_by(&[until("2027-01-02"), from("2027-01-01")]), [("1/code".to_owned(), "duplicate")]);
+        assert_eq!(named_by(&[rule("vat", percent(0, &[])), from("2027-01-01")]), [("1/code".to_owned(), "duplicate")]);
     }
 }
