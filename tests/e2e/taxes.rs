@@ -31,6 +31,13 @@ fn amounts(price: &Value) -> Vec<(&str, i64)> {
     taxes.iter().map(line).chain([("total", price["total"]["amount"].as_i64().unwrap_or(-1))]).collect()
 }
 
+/// A change of the property, at the revision that it has.
+async fn edit(admin: &FrontDesk, method: Method, path: &str, body: &Value) -> Result<ApiResponse> {
+    let property = format!("/api/properties/{}", demo::PROPERTY_ID);
+    let seen = admin.send(Method::GET, &property, None, &json!({})).await?;
+    admin.send(method, path, Some(seen.header("etag").trim_matches('"').parse()?), body).await
+}
+
 /// The violations of an answer.
 fn violations(answer: &ApiResponse) -> Vec<(&str, &str)> {
     let errors = answer.body["errors"].as_array().map_or(&[][..], Vec::as_slice);
@@ -50,17 +57,17 @@ async fn city_tax_and_included_vat_are_the_same_everywhere() -> Result<()> {
     let mut wrong = taxes();
     wrong[1]["max_nights"] = json!(0);
     wrong[0]["compounds_on"] = json!(["city"]);
-    let refused = admin.send(Method::PATCH, &property, None, &json!({ "taxes": wrong })).await?;
+    let refused = edit(&admin, Method::PATCH, &property, &json!({ "taxes": wrong })).await?;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:?}");
     assert_eq!(violations(&refused), [("/taxes/1/max_nights", "out_of_range")]);
     wrong[1]["max_nights"] = json!(2);
-    let refused = admin.send(Method::PATCH, &property, None, &json!({ "taxes": wrong })).await?;
+    let refused = edit(&admin, Method::PATCH, &property, &json!({ "taxes": wrong })).await?;
     assert_eq!(violations(&refused), [("/taxes/0/compounds_on", "unknown_tax")]);
-    let set = admin.send(Method::PATCH, &property, None, &json!({ "taxes": taxes() })).await?;
+    let set = edit(&admin, Method::PATCH, &property, &json!({ "taxes": taxes() })).await?;
     assert_eq!(set.status, StatusCode::OK, "{set:?}");
     assert_eq!(set.body["taxes"][1]["max_nights"], 2, "{set:?}");
     let named = format!("/api/room-types/{DORM}?property_id={}", demo::PROPERTY_ID);
-    let named = admin.send(Method::PATCH, &named, None, &json!({ "names": { "fr": "Lit en dortoir mixte" } })).await?;
+    let named = edit(&admin, Method::PATCH, &named, &json!({ "names": { "fr": "Lit en dortoir mixte" } })).await?;
     assert_eq!(named.body["names"]["fr"], "Lit en dortoir mixte", "{named:?}");
 
     // Two adults and a child for three nights at 42.00.
@@ -142,7 +149,7 @@ async fn restrictions_that_contradict_each_other_are_refused() -> Result<()> {
         let (from, until) = (day(from), day(until));
         json!({ "room_type_ids": [DORM], "from": from, "until": until, "restriction": restriction })
     };
-    let set = async |changes: Value| admin.send(Method::PUT, &path, None, &json!({ "changes": changes })).await;
+    let set = async |changes: Value| edit(&admin, Method::PUT, &path, &json!({ "changes": changes })).await;
     let above = set(json!([change(30, 40, json!({ "min_stay_arrival": 4, "max_stay": 3 }))])).await?;
     assert_eq!(above.status, StatusCode::UNPROCESSABLE_ENTITY, "{above:?}");
     assert_eq!(
