@@ -6,6 +6,7 @@ pub(crate) mod card_numbers;
 pub(crate) mod declare;
 pub(crate) mod fingerprint;
 pub(crate) mod json;
+pub(crate) mod names;
 pub(crate) mod people;
 pub(crate) mod presence;
 pub(crate) mod query;

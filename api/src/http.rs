@@ -7,6 +7,7 @@ pub(crate) mod entity_tags;
 pub(crate) mod extract;
 pub(crate) mod headers;
 pub(crate) mod html_page;
+pub(crate) mod language;
 pub(crate) mod metrics;
 pub(crate) mod middleware;
 pub(crate) mod pagination;

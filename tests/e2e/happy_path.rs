@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// The mails to an address, once there are `count` of them.
-async fn mails_to(stack: &Stack, address: &str, count: usize) -> Result<Vec<Mail>> {
+pub(crate) async fn mails_to(stack: &Stack, address: &str, count: usize) -> Result<Vec<Mail>> {
     let what = format!("{count} mails to {address}");
     eventually(&what, SHORT_TIMEOUT, || async {
         let mails: Vec<Mail> = stack.mailbox.all().await?.into_iter().filter(|mail| mail.to == address).collect();

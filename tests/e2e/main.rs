@@ -41,5 +41,6 @@ mod scheduler;
 mod schemathesis;
 mod stale_occupancy;
 mod stripe_operations;
+mod taxes;
 mod unroutable;
 mod webhook;

@@ -21,6 +21,7 @@ pub(crate) mod refusal;
 mod show;
 mod staff_actions;
 mod submit;
+pub(crate) mod tax_view;
 pub(crate) mod view;
 
 use crate::auth::guard::{Endpoint, Resource, at, delete, get, patch, post, put};

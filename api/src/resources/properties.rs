@@ -9,6 +9,7 @@ mod rate_plans;
 pub(crate) mod responses;
 mod room_types;
 mod rooms;
+pub(crate) mod tax_forms;
 
 use crate::auth::guard::{Endpoint, Resource, at, delete, get, patch, post, put};
 use crate::auth::policy::Caller;
@@ -23,7 +24,7 @@ use crate::state::SharedApp;
 use axum::extract::State;
 use chrono::{NaiveTime, Timelike as _};
 use pvt_domain::ids::PropertyId;
-use pvt_domain::inventory::{DormGender, Inventory, RoomKind, RoomType, TaxRule};
+use pvt_domain::inventory::{DormGender, Inventory, Names, RoomKind, RoomType, TaxRule};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -281,6 +282,9 @@ pub(crate) struct PropertyView<'a> {
 struct RoomTypeView<'a> {
     id: &'a str,
     name: &'a str,
+    /// By language tag; `name` is for the other languages.
+    #[serde(skip_serializing_if = "Names::is_empty")]
+    names: &'a Names,
     /// A dorm is sold by the bed, a private room as a whole.
     kind: RoomKind,
     gender: DormGender,
@@ -361,6 +365,7 @@ impl<'a> RoomTypeView<'a> {
         Self {
             id: room_type.id.as_str(),
             name: &room_type.name,
+            names: &room_type.names,
             kind: room_type.kind,
             gender: room_type.gender,
             rooms: rooms().count(),

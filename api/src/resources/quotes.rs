@@ -5,6 +5,7 @@ use crate::auth::policy::Caller;
 use crate::auth::rules::PUBLIC;
 use crate::http::body::{read_node, refuse_card_numbers};
 use crate::http::extract::JsonBody;
+use crate::http::language::PreferredLanguage;
 use crate::http::problem::{self, Problem};
 use crate::http::response::Shown;
 use crate::read_models::inventory::Lookup;
@@ -62,6 +63,7 @@ struct QuoteView<'a> {
 async fn create(
     State(app): State<SharedApp>,
     caller: Caller,
+    PreferredLanguage(language): PreferredLanguage,
     body: JsonBody<QuoteForm>,
 ) -> Result<Shown<QuoteView<'static>>, Problem> {
     let node = read_node(&body.bytes)?;
@@ -100,7 +102,7 @@ async fn create(
         property_id: quote.property_id.as_str(),
         rate_plan_id: quote.rate_plan_id.as_str(),
         stays: &quote.stays,
-        price: PriceView::new(&quote.price, &stays),
+        price: PriceView::new(&quote.price, &stays).in_language(&quote.price, &inventory.property, language.as_deref()),
         due_now,
     };
     Ok(Shown::new(&view))

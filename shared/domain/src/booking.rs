@@ -13,6 +13,7 @@ mod revisions;
 pub use crate::values::guest::{Guest, Source};
 pub use crate::values::refusal::{Alternative, RefusalCause, Rejection, Shortage};
 pub use crate::values::stay::{BedMove, EarlierBeds, PartyGender, Stay, StayProgress, StayRequest};
+pub use crate::values::tax::TaxExemption;
 pub use calendar::CalendarEntry;
 pub use change_fees::ChangeFees;
 pub use history::{Action, Changes, HistoryEntry};

@@ -1,7 +1,8 @@
 //! Demonstration property: what `pvt seed` creates, and the guides and tests book.
 
 use crate::inventory::{
-    DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule,
+    DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType,
+    TaxAmount, TaxRule,
 };
 use crate::money::Currency;
 use crate::values::rate_plan::Deposit;
@@ -47,7 +48,14 @@ pub fn inventory() -> Inventory {
 
 fn plan(id: &str, name: &str, deposit: Option<Deposit>) -> RatePlan {
     let nightly = TYPES.iter().map(|(id, .., amount)| ((*id).into(), *amount)).collect();
-    RatePlan { id: id.into(), name: name.to_owned(), nightly, cancellation_policy_id: None, deposit }
+    RatePlan {
+        id: id.into(),
+        name: name.to_owned(),
+        names: Default::default(),
+        nightly,
+        cancellation_policy_id: None,
+        deposit,
+    }
 }
 
 fn rooms_of(room_type: &str, prefix: &str, rooms: usize, beds: usize) -> Vec<Room> {
@@ -62,8 +70,9 @@ fn property() -> Property {
     let tax = |code: &str, name: &str, rate_ppm, base: &[&str]| TaxRule {
         code: code.to_owned(),
         name: name.to_owned(),
-        rate_ppm,
-        compounds_on: base.iter().map(|code| (*code).to_owned()).collect(),
+        names: Default::default(),
+        amount: TaxAmount::Percent { rate_ppm, compounds_on: base.iter().map(|code| (*code).to_owned()).collect() },
+        included: false,
         valid_from: None,
         valid_until: None,
     };

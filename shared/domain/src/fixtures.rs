@@ -4,7 +4,8 @@ use crate::booking::{Guest, Source, StayRequest};
 use crate::commands::RequestBooking;
 use crate::ids::BookingId;
 use crate::inventory::{
-    DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, Inventory, Property, RatePlan, Room, RoomKind, RoomType, TaxRule,
+    DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, DormGender, ExemptionReason, Inventory, Property, RatePlan, Room, RoomKind,
+    RoomType, TaxAmount, TaxRule,
 };
 use crate::money::Currency;
 use crate::timestamp::Timestamp;
@@ -32,11 +33,26 @@ fn tax(code: &str, rate_ppm: u32, compounds_on: &[&str]) -> TaxRule {
     TaxRule {
         code: code.to_owned(),
         name: code.to_uppercase(),
-        rate_ppm,
-        compounds_on,
+        names: Default::default(),
+        amount: TaxAmount::Percent { rate_ppm, compounds_on },
+        included: false,
         valid_from: None,
         valid_until: None,
     }
+}
+
+/// A tax of this amount per person and night, for seven nights, from which guests under 18 and business travellers are
+/// exempt.
+pub(crate) fn city_tax(amount: i64) -> TaxRule {
+    let reason = |code: &str, by_guests| ExemptionReason {
+        code: code.to_owned(),
+        name: code.to_owned(),
+        names: Default::default(),
+        by_guests,
+    };
+    let exemptions = vec![reason("business", true), reason("disability", false)];
+    let amount = TaxAmount::PersonNight { amount, max_nights: Some(7), exempt_under: Some(18), exemptions };
+    TaxRule { amount, ..tax("city", 0, &[]) }
 }
 
 fn room(id: &str, room_type: &str, beds: usize) -> Room {
@@ -79,7 +95,14 @@ pub(crate) fn sample_inventory() -> Inventory {
 
 fn plan(id: &str, deposit: Option<Deposit>) -> RatePlan {
     let nightly = [("dorm-6-mixed".into(), 4_000), ("private-double".into(), 12_000)].into();
-    RatePlan { id: id.into(), name: id.to_owned(), nightly, cancellation_policy_id: None, deposit }
+    RatePlan {
+        id: id.into(),
+        name: id.to_owned(),
+        names: Default::default(),
+        nightly,
+        cancellation_policy_id: None,
+        deposit,
+    }
 }
 
 pub(crate) fn request(key: &str, stays: Vec<StayRequest>) -> RequestBooking {

@@ -2,6 +2,8 @@
 //!
 //! Every violation is reported, not only the first, so that an app can show them all at once.
 
+mod tax_declarations;
+
 pub use crate::people::email::MAX_EMAIL_BYTES;
 pub use crate::values::field_error::FieldError;
 
@@ -10,6 +12,7 @@ use crate::ids::RatePlanId;
 use crate::inventory::{Inventory, RoomKind};
 use crate::people::text::normal;
 use chrono::{Days, NaiveDate};
+use tax_declarations::check_declared;
 
 /// Longest stay, in nights.
 pub const MAX_NIGHTS: i64 = 365;
@@ -23,6 +26,8 @@ pub const MAX_STAYS: usize = 8;
 pub const MAX_GROUP_GUESTS: u32 = 40;
 /// Most stays of one booking made by staff.
 pub const MAX_GROUP_STAYS: usize = 40;
+/// Most exemptions from taxes that one stay declares.
+pub const MAX_EXEMPTIONS: usize = 8;
 /// Most nights of all stays of one booking together: its event must fit a message.
 pub const MAX_STAY_NIGHTS: i64 = 2_920;
 /// Longest name, in characters.
@@ -78,6 +83,7 @@ pub fn check_request(
         let at = |field: &str| format!("/stays/{index}/{field}");
         errors.extend(check_dates(stay, first_night, &at));
         errors.extend(check_room_type(inventory, stay, &at));
+        errors.extend(check_declared(&inventory.property.taxes, stay, limits == PartyLimits::GUEST, &at));
         if let Some(plan) = known_plan
             && inventory.room_type(&stay.room_type_id).is_some()
             && !plan.nightly.contains_key(&stay.room_type_id)

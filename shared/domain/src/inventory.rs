@@ -2,9 +2,11 @@
 
 pub mod check;
 
-pub use crate::values::property::{DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, HOLD_MINUTES, Property, TaxRule};
+pub use crate::values::names::Names;
+pub use crate::values::property::{DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, HOLD_MINUTES, Property};
 pub use crate::values::rate_plan::RatePlan;
 pub use crate::values::room::{BedService, BedState, Cleanliness, DormGender, Room, RoomKind, RoomType};
+pub use crate::values::tax::{ExemptionReason, TaxAmount, TaxRule};
 
 use crate::ids::{BedId, RatePlanId, RoomTypeId};
 use crate::values::policy::CancellationPolicy;

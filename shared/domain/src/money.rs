@@ -46,6 +46,12 @@ pub fn apply_rate(amount: i64, rate_ppm: u32) -> i64 {
     i64::try_from((scaled + half) / 1_000_000).unwrap_or(i64::MAX)
 }
 
+/// A rate as a number of percent, for display: `9.975`.
+pub fn percent(rate_ppm: u32) -> String {
+    let digits = format!("{}.{:04}", rate_ppm / 10_000, rate_ppm % 10_000);
+    digits.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// Splits `amount` into `parts` parts that differ by at most one and add up to it; the first ones take the remainder.
 /// Zero parts share nothing.
 pub fn shares(amount: i64, parts: usize) -> impl Iterator<Item = i64> {
@@ -57,7 +63,7 @@ pub fn shares(amount: i64, parts: usize) -> impl Iterator<Item = i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Currency, Money, apply_rate, shares};
+    use super::{Currency, Money, apply_rate, percent, shares};
     use proptest::prelude::*;
 
     #[test]
@@ -73,6 +79,11 @@ mod tests {
         assert_eq!(Money::new(-5, Currency::EUR).to_string(), "-0.05 EUR");
         assert_eq!(Money::new(9_000, Currency::JPY).to_string(), "9000 JPY");
         assert_eq!(Money::new(1_234, Currency::KWD).to_string(), "1.234 KWD");
+    }
+
+    #[test]
+    fn rates_display_as_percentages() {
+        assert_eq!([0, 99_750, 100_000, 1_000_000].map(percent), ["0", "9.975", "10", "100"]);
     }
 
     #[test]

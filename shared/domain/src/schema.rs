@@ -2,22 +2,37 @@
 
 use schemars::Schema;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// Describes a tagged enumeration as one object: its tag, and the members that some of its variants have. Clients that
 /// are generated from alternatives could not read a variant that is added later.
 pub(crate) fn as_one_object(schema: &mut Schema) {
-    let Some(Value::Array(variants)) = schema.remove("oneOf") else { return };
-    let (mut properties, mut tags): (Map<String, Value>, Vec<Value>) = (Map::new(), Vec::new());
+    describe_as_one_object(schema);
+    schema.insert("required".to_owned(), json!(["kind"]));
+}
+
+/// As [`as_one_object`], of an enumeration of which one variant has no tag: which members are there tells it.
+pub(crate) fn as_one_of_members(schema: &mut Schema) {
+    let variants = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Value::as_array);
+    let required = variants.into_iter().flatten().map(|variant| json!({ "required": variant["required"] }));
+    let required: Vec<Value> = required.collect();
+    describe_as_one_object(schema);
+    schema.insert("anyOf".to_owned(), required.into());
+}
+
+fn describe_as_one_object(schema: &mut Schema) {
+    let Some(Value::Array(variants)) = schema.remove("oneOf").or_else(|| schema.remove("anyOf")) else { return };
+    let (mut properties, mut tags): (Map<String, Value>, BTreeMap<String, Vec<Value>>) = Default::default();
     for (name, member) in variants.into_iter().filter_map(members_of).flatten() {
         match member.get("const") {
-            Some(tag) => tags.push(tag.clone()),
+            Some(tag) => tags.entry(name).or_default().push(tag.clone()),
             None => drop(properties.insert(name, member)),
         }
     }
-    properties.insert("kind".to_owned(), json!({ "type": "string", "enum": tags }));
+    let tags = tags.into_iter().map(|(name, tags)| (name, json!({ "type": "string", "enum": tags })));
+    properties.extend(tags);
     schema.insert("type".to_owned(), "object".into());
     schema.insert("properties".to_owned(), properties.into());
-    schema.insert("required".to_owned(), json!(["kind"]));
 }
 
 fn members_of(variant: Value) -> Option<Map<String, Value>> {

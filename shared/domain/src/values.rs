@@ -6,6 +6,7 @@
 
 pub(crate) mod field_error;
 pub(crate) mod guest;
+pub(crate) mod names;
 pub(crate) mod notification;
 pub(crate) mod policy;
 pub(crate) mod price;
@@ -15,3 +16,4 @@ pub(crate) mod refusal;
 pub(crate) mod restriction;
 pub(crate) mod room;
 pub(crate) mod stay;
+pub(crate) mod tax;

@@ -10,7 +10,7 @@ use pvt_domain::events::{BookingEvent, NotificationEvent, kind_of};
 use pvt_domain::ids::{BedId, BookingId};
 use pvt_domain::messages::{AnalyticsEvent, NotificationKind};
 use pvt_domain::money::Currency;
-use pvt_domain::pricing::{Price, TaxLine};
+use pvt_domain::pricing::{Price, TaxBasis, TaxLine};
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::StoreError;
 use pvt_stores::mart::{Load, Mart};
@@ -104,7 +104,13 @@ fn event(
     let amounts =
         vec![(0..nights).map(|night| price + i64::try_from(night).unwrap()).collect::<Vec<i64>>(), vec![price]];
     let room: i64 = amounts.iter().flatten().sum();
-    let tax = TaxLine { code: "gst".into(), name: "GST".into(), rate_ppm: 50_000, amount: room / 20 };
+    let tax = TaxLine {
+        code: "gst".into(),
+        name: "GST".into(),
+        basis: TaxBasis::Percent { rate_ppm: 50_000 },
+        included: false,
+        amount: room / 20,
+    };
     AnalyticsEvent::Booking(Box::new(BookingEvent {
         event_id: booking_id.event_id(rev, kind_of(Some(action), status)),
         booking_id,

@@ -474,11 +474,17 @@ fn required_mail(booking: &Booking) -> Option<NotificationKind> {
 
 /// 7 and 10: the mart agrees with the bookings and has each event once.
 fn mart_matches(records: &Records, wrong: &mut Vec<String>) {
-    let rows = |booking: &Booking| MartBooking {
-        booking_id: booking.id.as_uuid(),
-        rev: booking.rev.into(),
-        status: booking.status.as_str().to_owned(),
-        total_amount: booking.price.as_ref().map(|price| price.total),
+    let rows = |booking: &Booking| {
+        let price = booking.price.as_ref();
+        let tax_amount = price.map(|price| price.taxes.iter().map(|line| line.amount).sum());
+        MartBooking {
+            booking_id: booking.id.as_uuid(),
+            rev: booking.rev.into(),
+            status: booking.status.as_str().to_owned(),
+            room_amount: price.zip(tax_amount).map(|(price, taxes): (_, i64)| price.total - taxes),
+            tax_amount,
+            total_amount: price.map(|price| price.total),
+        }
     };
     compare_rows("fact_booking", records.bookings.iter().map(rows).collect(), &records.mart_bookings, wrong);
     let owned = occupied_bed_nights(records, &mut Vec::new());

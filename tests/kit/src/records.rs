@@ -33,6 +33,10 @@ pub struct MartBooking {
     pub rev: i64,
     /// The booking's status at that revision.
     pub status: String,
+    /// In minor units, without taxes.
+    pub room_amount: Option<i64>,
+    /// In minor units, with those that prices include.
+    pub tax_amount: Option<i64>,
     /// In minor units.
     pub total_amount: Option<i64>,
 }
@@ -125,9 +129,11 @@ impl Stores {
             claims: self.all("claims").await?,
             notifications: self.all("notifications").await?,
             account_mails: self.all("account_mails").await?,
-            mart_bookings: sqlx::query_as("SELECT booking_id, rev, status, total_amount FROM fact_booking")
-                .fetch_all(&self.mart)
-                .await?,
+            mart_bookings: sqlx::query_as(
+                "SELECT booking_id, rev, status, room_amount, tax_amount, total_amount FROM fact_booking",
+            )
+            .fetch_all(&self.mart)
+            .await?,
             mart_bed_nights: sqlx::query_as("SELECT booking_id, bed_id, night FROM fact_bed_night")
                 .fetch_all(&self.mart)
                 .await?,

@@ -6,14 +6,14 @@ mod rows;
 mod stays;
 
 use super::kinds;
-use super::language::{Language, Phrases};
+use super::language::{Language, Phrases, Reader};
 use super::text::{MAX_ADDRESS_CHARS, MAX_NAME_CHARS, one_line};
 use super::{BookingMailParts, Links};
 use askama::Template;
 use chrono::NaiveDate;
 use payment_summary::PaymentSummary;
 use pvt_domain::booking::{Booking, Status};
-use pvt_domain::inventory::Inventory;
+use pvt_domain::inventory::{Inventory, Property};
 use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
 use rows::{Link, Row, StayRow};
@@ -69,6 +69,7 @@ impl Content {
     pub(super) fn of(parts: BookingMailParts<'_>, booking: &Booking, inventory: &Inventory, links: &Links) -> Self {
         let (kind, property) = (kinds::of(parts.kind), &inventory.property);
         let language = Language::choose(booking.guest.locale.as_deref(), &property.locales);
+        let reader = Reader { language, own: booking.guest.locale.as_deref() };
         let (phrases, wording) = (language.phrases(), kind.wording(language));
         let arrival = booking.stays.iter().map(|stay| stay.arrival).min();
         let departure = booking.stays.iter().map(|stay| stay.departure).max();
@@ -94,11 +95,8 @@ impl Content {
             check_in: moment(arrival, phrases.from, property.check_in_from),
             check_out: moment(departure, phrases.until, property.check_out_until),
             free_until: summary.free_until(),
-            stays: (0..)
-                .zip(&booking.stays)
-                .map(|(index, stay)| stay_row(index, stay, price, inventory, language))
-                .collect(),
-            taxes: price.into_iter().flat_map(|price| other_price_rows(price, language)).collect(),
+            stays: (0..).zip(&booking.stays).map(|stay| stay_row(stay, price, inventory, &reader)).collect(),
+            taxes: price.into_iter().flat_map(|price| other_price_rows(price, property, &reader)).collect(),
             total: price.map_or_else(String::new, |price| language.money(Money::new(price.total, price.currency))),
             balance_note: if takes_place { summary.balance_note() } else { "" },
             payment_note: summary.payment_note(),
@@ -108,8 +106,8 @@ impl Content {
             payments: summary.rows(),
             changes_title: if pending.is_some() { phrases.pending_changes } else { phrases.changes },
             changes: match (&pending, compared_with) {
-                (Some(pending), _) => changes::planned(booking, pending, inventory, language),
-                (None, Some(rev)) => changes::since(rev, booking, inventory, language),
+                (Some(pending), _) => changes::planned(booking, pending, inventory, &reader),
+                (None, Some(rev)) => changes::since(rev, booking, inventory, &reader),
                 (None, None) => Vec::new(),
             },
         }
@@ -122,13 +120,18 @@ impl Content {
 }
 
 /// What is owed beside the nights of the stays.
-fn other_price_rows(price: &Price, language: Language) -> impl Iterator<Item = Row> {
+fn other_price_rows(price: &Price, property: &Property, reader: &Reader<'_>) -> impl Iterator<Item = Row> {
+    let language = reader.language;
     let unused = (price.unused_nights != 0).then(|| Row {
         label: language.phrases().unused_nights.to_owned(),
         value: language.money(Money::new(price.unused_nights, price.currency)),
     });
     let taxes = price.taxes.iter().map(move |tax| Row {
-        label: format!("{} ({})", one_line(&tax.name, MAX_NAME_CHARS), language.percent(tax.rate_ppm)),
+        label: format!(
+            "{} ({})",
+            one_line(property.tax_name(tax, reader.languages()), MAX_NAME_CHARS),
+            language.tax_basis(tax, price.currency)
+        ),
         value: language.money(Money::new(tax.amount, price.currency)),
     });
     unused.into_iter().chain(taxes)

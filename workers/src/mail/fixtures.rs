@@ -12,7 +12,7 @@ use pvt_domain::inventory::{
 use pvt_domain::ledger::Summary;
 use pvt_domain::messages::EmailCommand;
 use pvt_domain::money::Currency;
-use pvt_domain::pricing::{Price, TaxLine};
+use pvt_domain::pricing::{Price, TaxBasis, TaxLine};
 use pvt_domain::timestamp::Timestamp;
 use uuid::Uuid;
 
@@ -21,7 +21,13 @@ pub(crate) fn at(text: &str) -> Timestamp {
 }
 
 fn tax(code: &str, name: &str, rate_ppm: u32, amount: i64) -> TaxLine {
-    TaxLine { code: code.to_owned(), name: name.to_owned(), rate_ppm, amount }
+    TaxLine {
+        code: code.to_owned(),
+        name: name.to_owned(),
+        basis: TaxBasis::Percent { rate_ppm },
+        included: false,
+        amount,
+    }
 }
 
 fn entry(id: BookingId, rev: u32, action: Action, from: Status, to: Status) -> HistoryEntry {

@@ -5,8 +5,9 @@ mod french;
 
 use super::text::{MAX_NAME_CHARS, one_line};
 use chrono::{Datelike, NaiveDate, NaiveTime, Timelike};
-use pvt_domain::money::Money;
+use pvt_domain::money::{Currency, Money, percent};
 use pvt_domain::people::language::nearest;
+use pvt_domain::pricing::{TaxBasis, TaxLine};
 
 /// A language that mails are written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +85,7 @@ impl Language {
 
     /// `9.975%`, `9,975 %`.
     pub(super) fn percent(self, rate_ppm: u32) -> String {
-        let digits = format!("{}.{:04}", rate_ppm / 10_000, rate_ppm % 10_000);
-        let digits = digits.trim_end_matches('0').trim_end_matches('.');
+        let digits = percent(rate_ppm);
         match self {
             Self::English => format!("{digits}%"),
             Self::French => format!("{}\u{a0}%", digits.replace('.', ",")),
@@ -98,10 +98,40 @@ impl Language {
         format!("{count}\u{a0}{}", if count.abs() == 1 { one } else { many })
     }
 
+    /// How a tax was computed, and whether the nights contain it: `10%, included`, `6 nuitées × 1,65 CAD`.
+    pub(super) fn tax_basis(self, tax: &TaxLine, currency: Currency) -> String {
+        let phrases = self.phrases();
+        let unit = |amount| self.money(Money::new(amount, currency));
+        let basis = match tax.basis {
+            TaxBasis::Percent { rate_ppm } => self.percent(rate_ppm),
+            TaxBasis::PersonNight { unit_amount, count } => {
+                let [one, many] = phrases.person_nights;
+                format!("{count}\u{a0}{} × {}", if count == 1 { one } else { many }, unit(unit_amount))
+            }
+            TaxBasis::Stay { unit_amount, count } => format!("{count} × {}", unit(unit_amount)),
+        };
+        if tax.included { format!("{basis}, {}", phrases.included) } else { basis }
+    }
+
     /// `1 guest`, `2 personnes`.
     pub(super) fn guests(self, count: u32) -> String {
         let [one, many] = self.phrases().guests;
         format!("{count}\u{a0}{}", if count == 1 { one } else { many })
+    }
+}
+
+/// The guest who reads a mail.
+pub(super) struct Reader<'a> {
+    /// The language that the mail is in.
+    pub(super) language: Language,
+    /// The guest's own, if it is known.
+    pub(super) own: Option<&'a str>,
+}
+
+impl Reader<'_> {
+    /// The languages in which the guest reads names, preferred first.
+    pub(super) fn languages(&self) -> impl Iterator<Item = &str> {
+        self.own.into_iter().chain([self.language.tag()])
     }
 }
 
@@ -180,6 +210,10 @@ pub(super) struct Phrases {
     pub deadline: &'static str,
     pub due_on_arrival: &'static str,
     pub unused_nights: &'static str,
+    /// One night of one person, and several.
+    pub person_nights: [&'static str; 2],
+    /// Of a tax that prices contain.
+    pub included: &'static str,
     pub change_fee: &'static str,
     pub this_payment: &'static str,
     pub this_refund: &'static str,

@@ -3,6 +3,7 @@
 use super::search_query::{SearchParameters, SearchQuery};
 use super::search_view::PropertyView;
 use crate::http::extract::{QueryParams, VerifiedCaller};
+use crate::http::language::PreferredLanguage;
 use crate::http::pagination::{PageQuery, PageView, Paged};
 use crate::http::problem::Problem;
 use crate::state::SharedApp;
@@ -21,9 +22,10 @@ pub(super) async fn search(
     uri: Uri,
     VerifiedCaller(caller): VerifiedCaller,
     QueryParams(parameters): QueryParams<SearchParameters>,
+    PreferredLanguage(language): PreferredLanguage,
     page: PageQuery,
 ) -> Result<Paged<PropertyView<'static>>, Problem> {
-    let query = SearchQuery::new(parameters)?;
+    let query = SearchQuery::new(parameters, language)?;
     let all = app.inventory_cache.all();
     let from = page.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
     let mut rest = all
@@ -45,6 +47,7 @@ pub(super) async fn search(
         Paged::new(&PageView::new(items, cursor))
     });
     let page = page.await.map_err(Problem::internal)?;
+    let page = page.with(header::VARY, HeaderValue::from_name(header::ACCEPT_LANGUAGE));
     Ok(match next {
         Some((_, link)) => page.with(header::LINK, HeaderValue::try_from(link).map_err(Problem::internal)?),
         None => page,

@@ -73,6 +73,8 @@ pub(super) struct SearchQuery {
     pub(super) prices: (Option<i64>, Option<i64>),
     /// Only what can be booked as it is.
     pub(super) bookable_only: bool,
+    /// The language of names.
+    pub(super) language: Option<String>,
     kind: Option<RoomKind>,
     gender: Option<PartyGender>,
     youngest_age: Option<u8>,
@@ -84,11 +86,11 @@ pub(super) struct SearchQuery {
 }
 
 impl SearchQuery {
-    /// Checks the parameters.
+    /// Checks the parameters; names are to be in `language`.
     ///
     /// # Errors
     /// 400 that names every parameter that cannot be used.
-    pub(super) fn new(parameters: SearchParameters) -> Result<Self, Problem> {
+    pub(super) fn new(parameters: SearchParameters, language: Option<String>) -> Result<Self, Problem> {
         let mut fields = QueryFields::default();
         let nights = nights(&mut fields, parameters.arrival.as_deref(), parameters.departure.as_deref());
         let guests = fields.optional("guests", parameters.guests.as_deref(), "a number").unwrap_or(1);
@@ -116,6 +118,7 @@ impl SearchQuery {
             guests,
             prices,
             properties,
+            language,
             kind: fields.one_of("kind", parameters.kind.as_deref(), &RoomKind::ALL),
             gender: fields.one_of("gender", parameters.gender.as_deref(), &PartyGender::ALL),
             youngest_age: fields.optional("youngest_age", parameters.youngest_age.as_deref(), "an age in years"),
@@ -172,7 +175,7 @@ mod tests {
 
     fn read(query: &str) -> Result<SearchQuery, String> {
         headers::query(&format!("/api/rooms/search?{query}").parse().unwrap())
-            .and_then(SearchQuery::new)
+            .and_then(|parameters| SearchQuery::new(parameters, None))
             .map_err(|problem| String::from_utf8(problem.document("r")).unwrap())
     }
 

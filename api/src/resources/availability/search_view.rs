@@ -51,7 +51,7 @@ struct OfferView<'a> {
     rate_plan_id: &'a str,
     name: &'a str,
     bookable: bool,
-    /// The nights before tax.
+    /// The nights, before the taxes that are added to them.
     room: Money,
     taxes: Vec<Tax>,
     /// What is charged.
@@ -66,6 +66,9 @@ struct OfferView<'a> {
 struct Tax {
     code: String,
     name: String,
+    /// `room` contains it: it is not added.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    included: bool,
     amount: Money,
 }
 
@@ -133,13 +136,17 @@ impl<'a> TypeView<'a> {
         }
         Some(Self {
             room_type_id: room_type.id.as_str(),
-            name: &room_type.name,
+            name: room_type.names.in_language(query.language.as_deref(), &room_type.name),
             kind: room_type.kind,
             gender: room_type.gender,
             units_left: found.vacancy.units,
             bookable,
             reason,
-            offers: found.offers.into_iter().map(|offer| OfferView::of(offer, property, reason.is_none())).collect(),
+            offers: found
+                .offers
+                .into_iter()
+                .map(|offer| OfferView::of(offer, property, reason.is_none(), query.language.as_deref()))
+                .collect(),
         })
     }
 }
@@ -163,19 +170,24 @@ fn reason(
 }
 
 impl<'a> OfferView<'a> {
-    fn of(offer: Offer<'a>, property: &Property, possible: bool) -> Self {
+    fn of(offer: Offer<'a>, property: &Property, possible: bool, language: Option<&str>) -> Self {
         let money = |amount| Money::new(amount, property.currency);
         let price = offer.price;
         Self {
             rate_plan_id: offer.plan.id.as_str(),
-            name: &offer.plan.name,
+            name: offer.plan.names.in_language(language, &offer.plan.name),
             bookable: possible && offer.violations.is_empty(),
             room: money(price.nights.iter().flatten().sum()),
             total: money(price.total),
             taxes: price
                 .taxes
                 .into_iter()
-                .map(|tax| Tax { code: tax.code, name: tax.name, amount: money(tax.amount) })
+                .map(|tax| Tax {
+                    name: property.tax_name(&tax, language).to_owned(),
+                    code: tax.code,
+                    included: tax.included,
+                    amount: money(tax.amount),
+                })
                 .collect(),
             restrictions: offer.violations.into_iter().map(BrokenRestriction::from).collect(),
         }

@@ -41,7 +41,7 @@ fn occupancy() -> Occupancy {
 /// The room types that a search for nights 20 to 22 finds.
 fn search(filter: &str) -> Vec<Value> {
     let uri = format!("/api/rooms/search?arrival={}&departure={}&{filter}", day(20), day(22));
-    let query = headers::query(&uri.parse().unwrap()).and_then(SearchQuery::new).unwrap();
+    let query = headers::query(&uri.parse().unwrap()).and_then(|read| SearchQuery::new(read, None)).unwrap();
     let occupancy = occupancy();
     let found =
         Found::of(&occupancy, &query, Utc::now().into(), false).map(|found| serde_json::to_value(&found).unwrap());

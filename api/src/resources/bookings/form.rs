@@ -8,9 +8,11 @@ use crate::form::reader::{Pointer, Reader, merge};
 use crate::form::types::{FieldType, boolean, count, date, list, object, one_of, refusal, text};
 use crate::form::{RequestForm as _, form};
 use chrono::{Days, NaiveDate};
-use pvt_domain::booking::{Guest, PartyGender, Source, StayRequest};
+use pvt_domain::booking::{Guest, PartyGender, Source, StayRequest, TaxExemption};
 use pvt_domain::ids::{RatePlanId, RoomTypeId};
-use pvt_domain::intake::{FieldError, MAX_GROUP_GUESTS, MAX_GROUP_STAYS, MAX_STAYS, PartyLimits, check_request};
+use pvt_domain::intake::{
+    FieldError, MAX_EXEMPTIONS, MAX_GROUP_GUESTS, MAX_GROUP_STAYS, MAX_STAYS, PartyLimits, check_request,
+};
 use pvt_domain::inventory::Inventory;
 use serde_json::json;
 
@@ -18,7 +20,15 @@ use serde_json::json;
 pub(crate) const CARD_CHECK_EXEMPT: &[&str] = &["/guest/phone", "/quote"];
 
 /// Violations that depend on the property; without one they mean nothing.
-const PROPERTY_CODES: &[&str] = &["unknown_rate_plan", "unknown_room_type", "not_sold", "over_capacity"];
+const PROPERTY_CODES: &[&str] = &[
+    "unknown_rate_plan",
+    "unknown_room_type",
+    "not_sold",
+    "over_capacity",
+    "unknown_tax",
+    "unknown_exemption",
+    "staff_only",
+];
 
 /// Oldest age that is accepted, in years.
 const MAX_AGE_YEARS: u8 = 120;
@@ -69,7 +79,32 @@ form! {
         departure: Option<NaiveDate> = required(date()).lenient(),
         guests: Option<u32> = required(guests()).lenient(),
         gender: Option<PartyGender> = optional(one_of(&PartyGender::ALL)),
-        youngest_age: Option<u8> = optional(youngest_age()),
+        /// `guest_ages` says more; with it this is the lowest of them, or left out.
+        youngest_age: Option<u8> = optional(age()),
+        /// Ages in years of guests whose age matters, such as children: some taxes exempt them. Those without are
+        /// adults.
+        guest_ages: Vec<u8> = defaulted(guest_ages()),
+        /// Guests who are exempt from a tax for a reason that its `exemptions` list; guests may send those that are
+        /// `by_guests`.
+        tax_exemptions: Vec<TaxExemption> = defaulted(tax_exemptions()),
+    }
+}
+
+form! {
+    /// Guests of a stay who are exempt from a tax.
+    struct TaxExemptionForm {
+        /// Code of the tax.
+        code: String = required(text()),
+        /// Code of the reason.
+        reason: String = required(text()),
+        /// How many of the guests.
+        guests: u32 = required(guests()),
+    }
+}
+
+impl From<TaxExemptionForm> for TaxExemption {
+    fn from(TaxExemptionForm { code, reason, guests }: TaxExemptionForm) -> Self {
+        Self { code, reason, guests }
     }
 }
 
@@ -101,8 +136,18 @@ pub(super) fn guests() -> impl FieldType<Value = u32> {
     count(1, Some(MAX_GROUP_GUESTS.into()))
 }
 
-/// The age of the youngest guest of a stay, in years.
-pub(super) fn youngest_age() -> impl FieldType<Value = u8> {
+/// The ages of guests of a stay.
+pub(super) fn guest_ages() -> impl FieldType<Value = Vec<u8>> {
+    list(age(), usize::try_from(MAX_GROUP_GUESTS).unwrap_or(usize::MAX))
+}
+
+/// The exemptions from taxes that a stay declares.
+pub(super) fn tax_exemptions() -> impl FieldType<Value = Vec<TaxExemption>> {
+    list(object::<TaxExemptionForm>().map(TaxExemption::from), MAX_EXEMPTIONS)
+}
+
+/// The age of a guest, in years.
+pub(super) fn age() -> impl FieldType<Value = u8> {
     let believed = |years: &u32| match *years {
         years if years > MAX_AGE_YEARS.into() => {
             refusal("out_of_range", format!("must be an age in years, at most {MAX_AGE_YEARS}"))
@@ -269,7 +314,13 @@ impl BookingDraft {
             let departure = stay.departure.or_else(|| arrival.checked_add_days(one_night)).unwrap_or(arrival);
             let room_type = stay.room_type_id.unwrap_or_else(|| RoomTypeId::from(""));
             let request = StayRequest::new(room_type, arrival, departure, stay.guests.unwrap_or(1));
-            StayRequest { gender: stay.gender, youngest_age: stay.youngest_age, ..request }
+            StayRequest {
+                gender: stay.gender,
+                youngest_age: stay.youngest_age,
+                guest_ages: stay.guest_ages,
+                tax_exemptions: stay.tax_exemptions,
+                ..request
+            }
         });
         let request = BookingRequest {
             stays: stays.collect(),

@@ -5,9 +5,9 @@ use crate::form::form;
 use crate::form::people::{email_address, language_tag, name, phone_number};
 use crate::form::presence::{Presence as _, defaulted, optional, patch, reported_if, required_if};
 use crate::form::types::{FieldType, boolean, date, free_text, list, object, one_of, text};
-use crate::resources::bookings::form::{guests, staff_only, youngest_age};
+use crate::resources::bookings::form::{age, guest_ages, guests, staff_only, tax_exemptions};
 use chrono::NaiveDate;
-use pvt_domain::booking::{Booking, Guest, PartyGender, Stay, StayRequest};
+use pvt_domain::booking::{Booking, Guest, PartyGender, Stay, StayRequest, TaxExemption};
 use pvt_domain::ids::{BedId, RatePlanId, RoomTypeId};
 use pvt_domain::intake::{FieldError, MAX_GROUP_STAYS, PartyLimits, check_request};
 use pvt_domain::inventory::Inventory;
@@ -63,8 +63,12 @@ form! {
         guests: Option<u32> = reported_if(WHOLE, guests()).not_null(),
         /// `null`: no longer only for one gender.
         gender: Option<Option<PartyGender>> = patch(one_of(&PartyGender::ALL)),
-        /// `null`: of adults.
-        youngest_age: Option<Option<u8>> = patch(youngest_age()),
+        /// `null`: of adults. It takes the place of `guest_ages`, unless both are sent.
+        youngest_age: Option<Option<u8>> = patch(age()),
+        /// Ages of guests whose age matters; `null`: of none. They take the place of `youngest_age`.
+        guest_ages: Option<Option<Vec<u8>>> = patch(guest_ages()),
+        /// Guests who are exempt from taxes, as in a request for beds; `null`: none. What is missing stays.
+        tax_exemptions: Option<Option<Vec<TaxExemption>>> = patch(tax_exemptions()),
         /// For staff.
         beds: Option<Vec<BedId>> = optional(beds()).not_null(),
     }
@@ -201,7 +205,7 @@ impl<const WHOLE: bool> ModificationForm<WHOLE> {
 /// Whether the stay is sold differently than before.
 fn differs(booking: &Booking, change: &StayModification) -> bool {
     let before = change.continues.and_then(|place| booking.stays.get(place));
-    before.is_none_or(|before| before.as_request() != change.stay)
+    before.is_none_or(|before| !before.as_request().is_sold_as(&change.stay))
 }
 
 /// All stays as they are to be. Unless some say which present stay they continue, each continues the one at its place.
@@ -255,9 +259,14 @@ impl<const WHOLE: bool> StayChangeForm<WHOLE> {
         stay.departure = self.departure.unwrap_or(stay.departure);
         stay.guests = self.guests.unwrap_or(stay.guests);
         // A whole stay is for those whom it names.
-        let (gender, youngest_age) = if WHOLE { (None, None) } else { (stay.gender, stay.youngest_age) };
-        stay.gender = self.gender.unwrap_or(gender);
-        stay.youngest_age = self.youngest_age.unwrap_or(youngest_age);
+        stay.gender = self.gender.unwrap_or(if WHOLE { None } else { stay.gender });
+        if WHOLE || self.youngest_age.is_some() || self.guest_ages.is_some() {
+            stay.youngest_age = self.youngest_age.flatten();
+            stay.guest_ages = self.guest_ages.flatten().unwrap_or_default();
+        }
+        if let Some(exemptions) = self.tax_exemptions {
+            stay.tax_exemptions = exemptions.unwrap_or_default();
+        }
         stay
     }
 }
@@ -309,6 +318,8 @@ fn concerns_change(booking: &Booking, changes: &[StayModification], violation: &
         "departure" => before.nights() != change.stay.nights(),
         "guests" => before.guests != change.stay.guests || before.room_type_id != change.stay.room_type_id,
         "room_type_id" => before.room_type_id != change.stay.room_type_id,
+        // Nobody who changes dates knows what staff declared.
+        "guest_ages" | "youngest_age" | "tax_exemptions" => !before.as_request().declares_as(&change.stay),
         _ => true,
     }
 }

@@ -2,11 +2,12 @@
 
 use crate::resources::payments::analytics_view::channel_of;
 use pvt_domain::booking::{Booking, PaymentStatus};
+use pvt_domain::ids::RoomTypeId;
 use pvt_domain::inventory::Inventory;
 use pvt_domain::ledger::{EntryKind, Ledger};
-use pvt_domain::money::Money;
+use pvt_domain::money::{Currency, Money, percent};
 use pvt_domain::people::language::nearest;
-use pvt_domain::pricing::Price;
+use pvt_domain::pricing::{Price, TaxBasis, TaxLine};
 
 /// The phrases of one language.
 pub(crate) struct Phrases {
@@ -20,6 +21,8 @@ pub(crate) struct Phrases {
     pub(crate) prices: &'static str,
     pub(crate) total: &'static str,
     unused_nights: &'static str,
+    person_nights: [&'static str; 2],
+    included: &'static str,
     change_fee: &'static str,
     pub(crate) cancellation_fee: &'static str,
     pub(crate) free_until: &'static str,
@@ -62,6 +65,8 @@ const ENGLISH: Phrases = Phrases {
     prices: "Prices",
     total: "Total",
     unused_nights: "Unused nights",
+    person_nights: ["person-night", "person-nights"],
+    included: "included in the price",
     change_fee: "Change fee",
     cancellation_fee: "Cancellation fee",
     free_until: "Free cancellation until",
@@ -107,6 +112,8 @@ const FRENCH: Phrases = Phrases {
     prices: "Prix",
     total: "Total",
     unused_nights: "Nuits non utilisées",
+    person_nights: ["nuitée", "nuitées"],
+    included: "compris dans le prix",
     change_fee: "Frais de modification",
     cancellation_fee: "Frais d’annulation",
     free_until: "Annulation gratuite jusqu’au",
@@ -151,6 +158,23 @@ impl Phrases {
             Some("fr") => &FRENCH,
             _ => &ENGLISH,
         }
+    }
+
+    /// The name of a tax; with how it was computed where the amounts beside it do not tell.
+    fn tax(&self, line: &TaxLine, name: &str, currency: Currency) -> String {
+        let unit = |amount| Money::new(amount, currency);
+        let basis = match line.basis {
+            TaxBasis::Percent { .. } if !line.included => return name.to_owned(),
+            TaxBasis::Percent { rate_ppm } if self.tag == "fr" => format!("{} %", percent(rate_ppm).replace('.', ",")),
+            TaxBasis::Percent { rate_ppm } => format!("{}%", percent(rate_ppm)),
+            TaxBasis::PersonNight { unit_amount, count } => {
+                let [one, many] = self.person_nights;
+                format!("{count} {} × {}", if count == 1 { one } else { many }, unit(unit_amount))
+            }
+            TaxBasis::Stay { unit_amount, count } => format!("{count} × {}", unit(unit_amount)),
+        };
+        let included = if line.included { format!(", {}", self.included) } else { String::new() };
+        format!("{name} ({basis}{included})")
     }
 
     fn kind(&self, kind: EntryKind) -> &'static str {
@@ -203,10 +227,13 @@ impl<'a> Receipt<'a> {
     pub(crate) fn new(booking: &'a Booking, price: &Price, inventory: &'a Inventory, ledger: Option<&Ledger>) -> Self {
         let phrases = Phrases::choose(booking.guest.locale.as_deref(), &inventory.property.locales);
         let money = |amount| Money::new(amount, price.currency).to_string();
+        let languages = || booking.guest.locale.as_deref().into_iter().chain([phrases.tag]);
         let name = |stay: usize| {
-            let id = booking.stays.get(stay).map(|stay| &stay.room_type_id);
-            id.map(|id| inventory.room_type(id).map_or_else(|| id.to_string(), |room_type| room_type.name.clone()))
-                .unwrap_or_default()
+            let named = |id: &RoomTypeId| match inventory.room_type(id) {
+                Some(room_type) => room_type.names.in_language(languages(), &room_type.name).to_owned(),
+                None => id.to_string(),
+            };
+            booking.stays.get(stay).map(|stay| named(&stay.room_type_id)).unwrap_or_default()
         };
         let stays = booking.stays.iter().enumerate();
         let stays = stays.map(|(index, stay)| {
@@ -219,7 +246,10 @@ impl<'a> Receipt<'a> {
             .map(|(index, nights)| ReceiptRow { label: name(index), amount: money(nights.iter().sum()) });
         let unused = (price.unused_nights != 0)
             .then(|| ReceiptRow { label: phrases.unused_nights.to_owned(), amount: money(price.unused_nights) });
-        let taxes = price.taxes.iter().map(|tax| ReceiptRow { label: tax.name.clone(), amount: money(tax.amount) });
+        let taxes = price.taxes.iter().map(|tax| ReceiptRow {
+            label: phrases.tax(tax, inventory.property.tax_name(tax, languages()), price.currency),
+            amount: money(tax.amount),
+        });
         let change_fee = booking.change_fee();
         let fee_row = ReceiptRow { label: phrases.change_fee.to_owned(), amount: money(change_fee) };
         let fee_row = (change_fee > 0).then_some(fee_row);
@@ -303,6 +333,33 @@ mod tests {
             [line("2027-01-15 – Payment (card)", "100.00 CAD"), line("2027-01-15 – Refund (cash)", "-5.00 CAD")]
         );
         assert_eq!((receipt.total.as_str(), receipt.stays.len()), ("89.25 CAD", 1));
+    }
+
+    #[test]
+    fn receipt_shows_fixed_and_included_taxes_in_the_language_of_the_guest() {
+        let (mut booking, mut inventory) = (stored(Some("fr-CA")), demo::inventory());
+        let named = json!({ "code": "city", "name": "City tax", "names": { "fr": "Taxe de séjour" }, "per": "person_night",
+            "amount": 165 });
+        inventory.property.taxes = vec![serde_json::from_value(named).unwrap()];
+        inventory.room_types.iter_mut().for_each(|one| one.names = [("fr", "Lit en dortoir")].into());
+        let price = booking.price.as_mut().unwrap();
+        price.taxes = serde_json::from_value(json!([
+            { "code": "vat", "name": "VAT", "rate_ppm": 99_750, "included": true, "amount": 771 },
+            { "code": "city", "name": "City tax", "per": "person_night", "unit_amount": 165, "count": 1, "amount": 165 },
+            { "code": "linen", "name": "Linen", "per": "stay", "unit_amount": 500, "count": 2, "amount": 1_000 },
+        ]))
+        .unwrap();
+        let receipt = Receipt::new(&booking, booking.price.as_ref().unwrap(), &inventory, None);
+        let labels: Vec<&str> = receipt.prices.iter().map(|row| row.label.as_str()).collect();
+        assert_eq!(
+            labels,
+            [
+                "Lit en dortoir",
+                "VAT (9,975 %, compris dans le prix)",
+                "Taxe de séjour (1 nuitée × 1.65 CAD)",
+                "Linen (2 × 5.00 CAD)",
+            ]
+        );
     }
 
     #[test]

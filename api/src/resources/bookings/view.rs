@@ -1,5 +1,6 @@
 //! Views of a booking. Stored fields that are not listed here (history, fingerprint, client) are never shown.
 
+use crate::resources::bookings::tax_view::TaxView;
 use crate::resources::payments::view::{EXAMPLE_BOOKING, example_money};
 use crate::state::App;
 use chrono::{DateTime, FixedOffset, NaiveDate};
@@ -124,10 +125,10 @@ pub(crate) struct BookingView<'a> {
     property_id: &'a str,
     rate_plan_id: &'a str,
     source: Source,
-    stays: &'a [Stay],
+    stays: Cow<'a, [Stay]>,
     /// Stays whose guests did not arrive, of a booking that goes on.
     #[serde(skip_serializing_if = "<[Stay]>::is_empty")]
-    no_shows: &'a [Stay],
+    no_shows: Cow<'a, [Stay]>,
     /// Moves of the checked-in guests to other beds that the last revision ordered, each from its first night on.
     #[serde(skip_serializing_if = "<[BedMove]>::is_empty")]
     bed_moves: &'a [BedMove],
@@ -253,16 +254,6 @@ struct NightView {
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(inline)]
-struct TaxView<'a> {
-    code: &'a str,
-    name: &'a str,
-    /// Parts per million.
-    rate_ppm: u32,
-    price: Money,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(inline)]
 struct PaymentView {
     status: PaymentStatus,
     /// Paid, less what was refunded or charged back.
@@ -312,8 +303,8 @@ impl<'a> BookingView<'a> {
             property_id: booking.property_id.as_str(),
             rate_plan_id: booking.rate_plan_id.as_str(),
             source: booking.source,
-            stays: &booking.stays,
-            no_shows: &booking.no_shows,
+            stays: Cow::Borrowed(&booking.stays),
+            no_shows: Cow::Borrowed(&booking.no_shows),
             bed_moves: booking.history.last().map_or(&[], |entry| &entry.bed_moves),
             guest: GuestView::new(&booking.guest),
             price: booking.price.as_ref().map(|price| PriceView::new(price, &booking.stays)),
@@ -339,9 +330,17 @@ impl<'a> BookingView<'a> {
         self
     }
 
-    /// Without how to reach the guest.
+    /// Without how to reach the guest, and without why guests are exempt from taxes.
     pub(crate) fn without_contact_data(mut self) -> Self {
         (self.guest.email, self.guest.phone) = (None, None);
+        for stays in [&mut self.stays, &mut self.no_shows] {
+            if stays.iter().any(|stay| !stay.tax_exemptions.is_empty()) {
+                stays.to_mut().iter_mut().for_each(|stay| stay.tax_exemptions.clear());
+            }
+        }
+        for stay in self.pending_change.iter_mut().flat_map(|change| &mut change.stays) {
+            stay.tax_exemptions.clear();
+        }
         self
     }
 
@@ -376,18 +375,18 @@ impl<'a> PriceView<'a> {
                 .map(|line| NightView { stay: line.stay, night: line.night, price: money(line.amount) })
                 .collect(),
             unused_nights: (price.unused_nights != 0).then(|| money(price.unused_nights)),
-            taxes: price
-                .taxes
-                .iter()
-                .map(|tax| TaxView {
-                    code: &tax.code,
-                    name: &tax.name,
-                    rate_ppm: tax.rate_ppm,
-                    price: money(tax.amount),
-                })
-                .collect(),
+            taxes: price.taxes.iter().map(|line| TaxView::new(line, price.currency)).collect(),
             total: money(price.total),
         }
+    }
+}
+
+impl<'a> PriceView<'a> {
+    /// With the names of the taxes in this language.
+    pub(crate) fn in_language(mut self, price: &'a Price, property: &'a Property, language: Option<&str>) -> Self {
+        let named = self.taxes.into_iter().zip(&price.taxes);
+        self.taxes = named.map(|(view, line)| view.named(property.tax_name(line, language))).collect();
+        self
     }
 }
 

@@ -4,6 +4,7 @@ use super::responses::{add, shown_to};
 use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
 use crate::form::form;
+use crate::form::names::names;
 use crate::form::presence::{optional, required};
 use crate::form::reader::{Field, Pointer, Reader};
 use crate::form::types::{self, FieldType, integer, inventory_id, object, text, trimmed};
@@ -16,6 +17,7 @@ use crate::state::SharedApp;
 use axum::extract::State;
 use pvt_domain::ids::{PolicyId, PropertyId};
 use pvt_domain::intake::MAX_NAME_CHARS;
+use pvt_domain::inventory::Names;
 use pvt_domain::inventory::check::{MAX_HOURS_BEFORE, MAX_NIGHTLY, PPM};
 use pvt_domain::rates::cancellation::{CancellationPolicy, Fee, Tier};
 use schemars::JsonSchema;
@@ -57,8 +59,9 @@ pub(super) async fn create(
     IdempotencyKey(key): IdempotencyKey,
     Form { value: form, fingerprint }: Form<NewPolicyForm>,
 ) -> Result<Created<CancellationPolicy>, Problem> {
-    let NewPolicyForm { property_id: property, id, name, tiers, free_changes_hours_before } = form;
-    let new = CancellationPolicy { id, name, tiers, free_changes_hours_before };
+    let NewPolicyForm { property_id: property, id, name, names, tiers, free_changes_hours_before } = form;
+    let names = names.unwrap_or_default();
+    let new = CancellationPolicy { id, name, names, tiers, free_changes_hours_before };
     let caller = caller.staff_of(&property)?;
     let subject = format!("cancellation_policy:{}", new.id);
     let once =
@@ -87,6 +90,8 @@ form! {
         property_id: PropertyId = required(text()),
         id: PolicyId = required(inventory_id()),
         name: String = required(trimmed(1, MAX_NAME_CHARS)),
+        /// By language tag; `name` is for the other languages.
+        names: Option<Names> = optional(names()),
         tiers: Vec<Tier> = required(types::list(object::<TierForm>().map(Tier::from), MAX_TIERS)),
         /// Guests change their bookings free of charge until so many hours before check-in opens.
         free_changes_hours_before: Option<u32> = optional(integer(0..=MAX_HOURS_BEFORE.into())),

@@ -5,20 +5,18 @@ use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
 use crate::form::form;
 use crate::form::presence::{Presence as _, optional, reported, required};
-use crate::form::types::{
-    FieldType, date, integer, inventory_id, list, object, one_line, one_of, text, trimmed, value,
-};
+use crate::form::types::{FieldType, integer, inventory_id, list, one_line, one_of, trimmed, value};
 use crate::http::extract::{Form, IdempotencyKey, IfMatch, PathId};
 use crate::http::problem::{self, Problem};
 use crate::http::response::{Created, Tagged};
 use crate::resources::properties::change::{self, EditOutcome, PropertyChange};
+use crate::resources::properties::tax_forms::taxes;
 use crate::state::SharedApp;
 use axum::extract::State;
-use chrono::{NaiveDate, NaiveTime};
+use chrono::NaiveTime;
 use chrono_tz::Tz;
 use pvt_domain::ids::PropertyId;
 use pvt_domain::intake::MAX_NAME_CHARS;
-use pvt_domain::inventory::check::PPM;
 use pvt_domain::inventory::{DEFAULT_CUTOFF, DEFAULT_HOLD_MINUTES, HOLD_MINUTES, Property, TaxRule};
 use pvt_domain::money::Currency;
 use serde_json::json;
@@ -26,8 +24,6 @@ use serde_json::json;
 /// When guests may come and must leave where nothing else is said.
 const CHECK_IN_FROM: NaiveTime = time(15);
 const CHECK_OUT_UNTIL: NaiveTime = time(11);
-/// Most tax rules of a property.
-pub(crate) const MAX_TAXES: usize = 20;
 /// Longest address, in characters.
 pub(crate) const MAX_ADDRESS_CHARS: usize = 300;
 /// Languages that mails are written in.
@@ -97,28 +93,6 @@ form! {
     example json!({ "check_in_from": "14:00" });
 }
 
-form! {
-    /// A tax.
-    struct TaxForm {
-        code: String = required(text()),
-        name: String = required(text()),
-        /// Parts per million: 5 % is 50000.
-        rate_ppm: u32 = required(integer(0..=PPM.into())),
-        /// Codes of earlier taxes that belong to the base.
-        compounds_on: Option<Vec<String>> = optional(list(text(), MAX_TAXES)),
-        /// First night.
-        valid_from: Option<NaiveDate> = optional(date()),
-        /// First night that is no longer taxed.
-        valid_until: Option<NaiveDate> = optional(date()),
-    }
-}
-
-impl From<TaxForm> for TaxRule {
-    fn from(TaxForm { code, name, rate_ppm, compounds_on, valid_from, valid_until }: TaxForm) -> Self {
-        Self { code, name, rate_ppm, compounds_on: compounds_on.unwrap_or_default(), valid_from, valid_until }
-    }
-}
-
 impl From<NewPropertyForm> for Property {
     fn from(form: NewPropertyForm) -> Self {
         Self {
@@ -162,10 +136,6 @@ fn time_of_day() -> impl FieldType<Value = NaiveTime> {
 
 fn locales() -> impl FieldType<Value = Vec<String>> {
     list(one_of(&LANGUAGES).map(str::to_owned), LANGUAGES.len()).at_least(1)
-}
-
-fn taxes() -> impl FieldType<Value = Vec<TaxRule>> {
-    list(object::<TaxForm>().map(TaxRule::from), MAX_TAXES)
 }
 
 fn hold_minutes() -> impl FieldType<Value = u32> {

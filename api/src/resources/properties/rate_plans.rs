@@ -1,10 +1,12 @@
 //! Rate plans: price lists, and what cancelling costs on them.
 
 pub(crate) mod calendar;
+mod contradictions;
 
 use super::responses::{add, shown_to};
 use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
+use crate::form::names::names;
 use crate::form::presence::{Presence as _, optional, patch, reported, required};
 use crate::form::reader::{Field, Pointer, Reader};
 use crate::form::types::{FieldType, inventory_id, map_of, money, one_of, text, trimmed};
@@ -19,7 +21,7 @@ use axum::extract::State;
 use pvt_domain::ids::{PolicyId, PropertyId, RatePlanId, RoomTypeId};
 use pvt_domain::intake::{FieldError, MAX_NAME_CHARS};
 use pvt_domain::inventory::check::PPM;
-use pvt_domain::inventory::{Inventory, RatePlan};
+use pvt_domain::inventory::{Inventory, Names, RatePlan};
 use pvt_domain::money::{Currency, Money};
 use pvt_domain::rates::{DEFAULT_DEPOSIT_PPM, Deposit};
 use pvt_domain::stripe::amounts::{self, AmountRefusal};
@@ -42,6 +44,9 @@ pub(crate) const DEPOSITS: [(&str, Deposit); 3] = [
 pub(super) struct PlanView<'a> {
     id: &'a str,
     name: &'a str,
+    /// By language tag; `name` is for the other languages.
+    #[serde(skip_serializing_if = "Names::is_empty")]
+    names: &'a Names,
     /// By room type, one night before tax: per guest in a dorm, else per room.
     nightly: BTreeMap<&'a str, Money>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,6 +69,7 @@ impl<'a> PlanView<'a> {
         Self {
             id: plan.id.as_str(),
             name: &plan.name,
+            names: &plan.names,
             nightly: plan.nightly.iter().map(|(room_type, amount)| (room_type.as_str(), money(*amount))).collect(),
             cancellation_policy_id: plan.cancellation_policy_id.as_ref().map(PolicyId::as_str),
             deposit: plan.deposit,
@@ -88,6 +94,8 @@ form! {
         property_id: PropertyId = required(text()),
         id: RatePlanId = required(inventory_id()),
         name: String = reported(trimmed(1, MAX_NAME_CHARS)).after_missing(&["name", "nightly"]),
+        /// By language tag; `name` is for the other languages.
+        names: Option<Names> = optional(names()),
         /// By room type, one night before tax: per guest in a dorm, per room otherwise. What is not listed is not sold
         /// on the plan.
         nightly: BTreeMap<RoomTypeId, Money> = reported(map_of(money())),
@@ -103,6 +111,8 @@ form! {
     /// A change of a rate plan: what is missing stays, `null` removes.
     pub(crate) struct RatePlanChangeForm {
         name: Option<String> = optional(trimmed(1, MAX_NAME_CHARS)).not_null(),
+        /// All of them, by language tag.
+        names: Option<Names> = optional(names()).not_null(),
         /// By room type, one night before tax: per guest in a dorm, per room otherwise. What is not listed is not sold
         /// on the plan.
         nightly: Option<BTreeMap<RoomTypeId, Money>> = optional(map_of(money())).not_null(),
@@ -177,6 +187,7 @@ pub(super) async fn create(
     let empty = || RatePlan {
         id: id.clone(),
         name: String::new(),
+        names: Names::default(),
         nightly: BTreeMap::new(),
         cancellation_policy_id: None,
         deposit: None,
@@ -226,9 +237,10 @@ pub(super) async fn change(
 
 impl NewRatePlanForm {
     fn into_change(self) -> (PropertyId, RatePlanId, RatePlanChangeForm) {
-        let Self { property_id, id, name, nightly, cancellation_policy_id, deposit } = self;
+        let Self { property_id, id, name, names, nightly, cancellation_policy_id, deposit } = self;
         let change = RatePlanChangeForm {
             name: Some(name),
+            names: Some(names.unwrap_or_default()),
             nightly: Some(nightly),
             cancellation_policy_id: Some(cancellation_policy_id),
             deposit: Some(deposit),
@@ -247,6 +259,7 @@ impl RatePlanChangeForm {
         });
         let plan = RatePlan {
             name: self.name.clone().unwrap_or(before.name),
+            names: self.names.clone().unwrap_or(before.names),
             nightly: nightly.transpose()?.unwrap_or(before.nightly),
             cancellation_policy_id: self.cancellation_policy_id.clone().unwrap_or(before.cancellation_policy_id),
             deposit: self.deposit.unwrap_or(before.deposit),

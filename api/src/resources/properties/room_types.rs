@@ -4,6 +4,7 @@ use super::responses::{add, shown_to};
 use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
 use crate::form::form;
+use crate::form::names::names;
 use crate::form::presence::{Presence as _, optional, patch, required};
 use crate::form::types::{integer, inventory_id, one_of, text, trimmed};
 use crate::http::entity_tags::Revisions;
@@ -17,7 +18,7 @@ use crate::state::SharedApp;
 use axum::extract::State;
 use pvt_domain::ids::{PropertyId, RoomTypeId};
 use pvt_domain::intake::{MAX_GROUP_GUESTS, MAX_NAME_CHARS};
-use pvt_domain::inventory::{DormGender, Inventory, Room, RoomKind, RoomType};
+use pvt_domain::inventory::{DormGender, Inventory, Names, Room, RoomKind, RoomType};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
@@ -106,6 +107,7 @@ pub(super) async fn change(
             .ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
         let kind = &mut inventory.room_types[index];
         kind.name = form.name.clone().unwrap_or_else(|| kind.name.clone());
+        kind.names = form.names.clone().unwrap_or_else(|| kind.names.clone());
         kind.gender = form.gender.unwrap_or(kind.gender);
         kind.minimum_age = form.minimum_age.unwrap_or(kind.minimum_age);
         kind.max_group = form.max_group.unwrap_or(kind.max_group);
@@ -122,20 +124,24 @@ form! {
         property_id: PropertyId = required(text()),
         id: RoomTypeId = required(inventory_id()),
         name: String = required(trimmed(1, MAX_NAME_CHARS)),
+        /// By language tag; `name` is for the other languages.
+        names: Option<Names> = optional(names()),
         /// A dorm is sold by the bed, a private room as a whole.
         kind: RoomKind = required(one_of(&RoomKind::ALL)),
         gender: Option<DormGender> = optional(one_of(&DormGender::ALL)),
         minimum_age: Option<u8> = optional(integer(0..=MAX_AGE)),
         max_group: Option<u32> = optional(integer(1..=MAX_GROUP_GUESTS.into())),
     }
-    example json!({ "property_id": "pvt-quebec", "id": "dorm-6", "name": "Bed in 6-bed dorm", "kind": "dorm",
-        "gender": "mixed", "minimum_age": 18 });
+    example json!({ "property_id": "pvt-quebec", "id": "dorm-6", "name": "Bed in 6-bed dorm",
+        "names": { "fr": "Lit en dortoir de 6" }, "kind": "dorm", "gender": "mixed", "minimum_age": 18 });
 }
 
 form! {
     /// A change of a room type: `null` removes a limit.
     pub(crate) struct RoomTypeChangeForm {
         name: Option<String> = optional(trimmed(1, MAX_NAME_CHARS)).not_null(),
+        /// All of them, by language tag.
+        names: Option<Names> = optional(names()).not_null(),
         gender: Option<DormGender> = optional(one_of(&DormGender::ALL)).not_null(),
         minimum_age: Option<Option<u8>> = patch(integer(0..=MAX_AGE)),
         max_group: Option<Option<u32>> = patch(integer(1..=MAX_GROUP_GUESTS.into())),
@@ -145,8 +151,9 @@ form! {
 
 impl NewRoomTypeForm {
     fn into_room_type(self) -> (PropertyId, RoomType) {
-        let Self { property_id, id, name, kind, gender, minimum_age, max_group } = self;
+        let Self { property_id, id, name, names, kind, gender, minimum_age, max_group } = self;
         let gender = gender.unwrap_or(DormGender::Mixed);
-        (property_id, RoomType { minimum_age, max_group, ..RoomType::new(id.as_str(), &name, kind, gender) })
+        let names = names.unwrap_or_default();
+        (property_id, RoomType { names, minimum_age, max_group, ..RoomType::new(id.as_str(), &name, kind, gender) })
     }
 }

@@ -239,6 +239,7 @@ pub(super) fn dorm_property(prefix: &str, number: u16, beds: u16) -> Inventory {
         rate_plans: vec![RatePlan {
             id: RATE_PLAN.into(),
             name: "Standard".to_owned(),
+            names: Default::default(),
             nightly: ROOM_TYPES.iter().map(|(id, cents)| ((*id).into(), *cents)).collect(),
             cancellation_policy_id: None,
             deposit: (prefix == PREPAID).then_some(Deposit::Full),

@@ -22,7 +22,7 @@ pub fn check_party(inventory: &Inventory, stays: &[StayRequest]) -> Result<(), R
         if !welcome {
             return Err(Rejection::Gender);
         }
-        if room_type.minimum_age.zip(stay.youngest_age).is_some_and(|(minimum, youngest)| youngest < minimum) {
+        if room_type.minimum_age.zip(stay.youngest()).is_some_and(|(minimum, youngest)| youngest < minimum) {
             return Err(Rejection::Age);
         }
         let group: u64 =

@@ -73,7 +73,10 @@ impl Decider<'_> {
                 // Applied, it would bring the fees back.
                 pending.change_fees = ChangeFees::default();
             }
-        } else if is_guest && let Some(grid) = self.grid(&header.property_id) {
+        } else if is_guest
+            && !has_same_room(&booking, &changed)
+            && let Some(grid) = self.grid(&header.property_id)
+        {
             let property = &grid.inventory().property;
             changed.payment.change_fees = booking.change_fees_after(&changed, property, header.requested_at);
         }
@@ -121,7 +124,7 @@ impl Decider<'_> {
         let requested: Vec<StayRequest> = modifications.iter().map(|modification| modification.stay.clone()).collect();
         self.check_stays(property, &requested)?;
         let changed = |modification: &StayModification| {
-            before(booking, modification).is_none_or(|before| before.as_request() != modification.stay)
+            before(booking, modification).is_none_or(|before| !before.as_request().is_sold_as(&modification.stay))
         };
         if modify.override_restrictions || !modifications.iter().any(changed) {
             return Ok(());
@@ -166,6 +169,9 @@ impl Decider<'_> {
     ) -> Result<(), NotSellable> {
         if !modify.reprice && modify.quote.is_none() {
             changed.price = agreed(booking, &changed.stays);
+            if declares_otherwise(booking, modify) {
+                self.apply_taxes(changed)?;
+            }
             return Ok(());
         }
         let plan = modify.rate_plan_id.clone().unwrap_or_else(|| booking.rate_plan_id.clone());
@@ -210,6 +216,22 @@ impl Decider<'_> {
     }
 }
 
+/// Whether other ages or exemptions are declared of guests than before.
+fn declares_otherwise(booking: &Booking, modify: &ModifyBooking) -> bool {
+    let differs = |modification: &StayModification| {
+        before(booking, modification).is_some_and(|before| !before.as_request().declares_as(&modification.stay))
+    };
+    modify.stays.iter().flatten().any(differs)
+}
+
+/// Whether the guests gave up nothing: the same is sold on the same nights for as much, before tax.
+fn has_same_room(booking: &Booking, changed: &Booking) -> bool {
+    let amounts = |booking: &Booking| booking.price.as_ref().map(|price| (price.nights.clone(), price.unused_nights));
+    booking.stays.len() == changed.stays.len()
+        && booking.stays.iter().zip(&changed.stays).all(|(one, other)| one.as_request().is_sold_as(&other.as_request()))
+        && amounts(booking) == amounts(changed)
+}
+
 /// Whether the guest has changed the booking as often as guests may, or the revisions left are those of the staff.
 fn has_used_up_changes(booking: &Booking) -> bool {
     let is_change = |action| matches!(action, Action::Modify | Action::HoldChange);
@@ -243,7 +265,8 @@ fn check_modifications(
         }
         let slept = |before: &&Stay| is_in_house(before) && before.arrival < today;
         match before(booking, modification) {
-            Some(before) if has_left(before) && before.as_request() == *stay && modification.beds.is_none() => {}
+            Some(before) if has_left(before) && before.as_request().is_sold_as(stay) && modification.beds.is_none() => {
+            }
             Some(before) if has_left(before) => return Err(RefusalCode::InvalidDates),
             Some(before) if slept(&before) => {
                 let same_past = before.departure < today && stay.departure != before.departure;

@@ -3,6 +3,7 @@
 use super::{Decider, NotSellable};
 use crate::booking::{Booking, Rejection, Stay, StayRequest};
 use crate::ids::RatePlanId;
+use crate::inventory::{TaxAmount, TaxRule};
 use crate::nights::Nights;
 use crate::pricing::{Price, spread, stay_amounts, total_of};
 use chrono::NaiveDate;
@@ -39,6 +40,26 @@ impl Decider<'_> {
             total_of(inventory, &requests, nights, booking.price.as_ref().map_or(0, |price| price.unused_nights))
         });
         priced.ok_or_else(|| self.not_sellable(property, Rejection::Closed))
+    }
+}
+
+impl Decider<'_> {
+    /// Taxes the same nights at the same amounts by what the stays declare now. Only taxes per person depend on it.
+    pub(super) fn apply_taxes(&mut self, booking: &mut Booking) -> Result<(), NotSellable> {
+        let property = booking.property_id.clone();
+        let Some(price) = &booking.price else { return Ok(()) };
+        let Some(grid) = self.grid(&property) else { return Ok(()) };
+        let inventory = grid.inventory();
+        let is_per_person = |rule: &TaxRule| matches!(rule.amount, TaxAmount::PersonNight { .. });
+        if !inventory.property.taxes.iter().any(is_per_person) {
+            return Ok(());
+        }
+        let requests: Vec<StayRequest> = booking.stays.iter().map(Stay::as_request).collect();
+        let Some(taxed) = total_of(inventory, &requests, price.nights.clone(), price.unused_nights) else {
+            return Err(self.not_sellable(&property, Rejection::Closed));
+        };
+        booking.price = Some(taxed);
+        Ok(())
     }
 }
 

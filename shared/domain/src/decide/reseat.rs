@@ -263,7 +263,7 @@ fn is_kept(booking: &Booking, modification: &StayModification, from: NaiveDate) 
         let are_those = |beds: &Vec<BedId>| {
             before.parts().filter(|(nights, _)| from < nights.departure).all(|(_, own)| *beds == own)
         };
-        before.as_request() == modification.stay && modification.beds.as_ref().is_none_or(are_those)
+        before.as_request().is_sold_as(&modification.stay) && modification.beds.as_ref().is_none_or(are_those)
     })
 }
 

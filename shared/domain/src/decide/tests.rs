@@ -15,6 +15,7 @@ mod property;
 mod random;
 mod reshuffling;
 mod selling;
+mod taxes;
 
 use super::{Decision, Owner};
 use crate::booking::{Rejection, Status};

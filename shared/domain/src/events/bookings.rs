@@ -149,7 +149,12 @@ impl BookingEvent {
     /// The event that announces `entry`: the same whenever it is derived from the stored booking, because it carries
     /// the state of that revision.
     pub fn of(booking: &Booking, entry: &HistoryEntry) -> Self {
-        let state = booking.state_at(entry.rev);
+        let mut state = booking.state_at(entry.rev);
+        // Why a guest is exempt from a tax, and how old each one is, is nobody's business but the property's.
+        for stay in &mut state.stays {
+            stay.guest_ages.clear();
+            stay.tax_exemptions.clear();
+        }
         Self {
             event_id: entry.event_id,
             booking_id: booking.id,

@@ -1,14 +1,21 @@
 //! Validation of an inventory as a whole. Every violation is reported, each with its place.
 
+mod taxes;
+
+pub use taxes::{EXEMPT_UNDER, MAX_TAXED_NIGHTS};
+
 use super::{DormGender, HOLD_MINUTES, Inventory, RoomKind};
 use crate::ids::PolicyId;
 use crate::intake::{is_name, name_advice};
+use crate::people::language;
 use crate::values::field_error::FieldError;
+use crate::values::names::Names;
 use crate::values::policy::{Fee, Tier};
 use crate::values::rate_plan::Deposit;
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::hash::Hash;
+use taxes::check_taxes;
 
 /// Longest id in a property, in bytes: the keys of claims are made of them.
 pub const MAX_ID_BYTES: usize = 64;
@@ -44,20 +51,7 @@ fn check_property(inventory: &Inventory, violations: &mut Vec<FieldError>) {
         let message = format!("{} to {} minutes", HOLD_MINUTES.start(), HOLD_MINUTES.end());
         violations.push(FieldError::new("/property/hold_minutes", "out_of_range", message));
     }
-    let mut earlier: HashSet<&str> = HashSet::new();
-    for (index, tax) in property.taxes.iter().enumerate() {
-        let at = |field: &str| format!("/property/taxes/{index}/{field}");
-        if tax.rate_ppm > PPM {
-            violations.push(FieldError::new(at("rate_ppm"), "out_of_range", "at most 1000000, which is 100 %"));
-        }
-        if tax.compounds_on.iter().any(|code| !earlier.contains(code.as_str())) {
-            violations.push(FieldError::new(at("compounds_on"), "unknown_tax", "name taxes listed before this one"));
-        }
-        if tax.valid_from.zip(tax.valid_until).is_some_and(|(from, until)| until <= from) {
-            violations.push(FieldError::new(at("valid_until"), "empty_range", "must lie after valid_from"));
-        }
-        earlier.insert(&tax.code);
-    }
+    check_taxes(&property.taxes, violations);
 }
 
 fn check_room_types(inventory: &Inventory, violations: &mut Vec<FieldError>) {
@@ -66,6 +60,7 @@ fn check_room_types(inventory: &Inventory, violations: &mut Vec<FieldError>) {
         let at = |field: &str| format!("/room_types/{index}/{field}");
         check_id(&at("id"), room_type.id.as_str(), violations);
         check_name(&at("name"), &room_type.name, violations);
+        check_names(&at("names"), &room_type.names, violations);
         if room_type.kind == RoomKind::Private && room_type.gender != DormGender::Mixed {
             violations.push(FieldError::new(at("gender"), "not_a_dorm", "private rooms are mixed"));
         }
@@ -117,6 +112,7 @@ fn check_plans(inventory: &Inventory, violations: &mut Vec<FieldError>) {
         let at = |field: &str| format!("/rate_plans/{index}/{field}");
         check_id(&at("id"), plan.id.as_str(), violations);
         check_name(&at("name"), &plan.name, violations);
+        check_names(&at("names"), &plan.names, violations);
         for (room_type, amount) in &plan.nightly {
             let place = at(&format!("nightly/{}", escaped(room_type.as_str())));
             if inventory.room_type(room_type).is_none() {
@@ -148,6 +144,7 @@ fn check_policies(inventory: &Inventory, violations: &mut Vec<FieldError>) {
         let at = |field: &str| format!("/cancellation_policies/{index}/{field}");
         check_id(&at("id"), policy.id.as_str(), violations);
         check_name(&at("name"), &policy.name, violations);
+        check_names(&at("names"), &policy.names, violations);
         violations.extend(check_tiers(&policy.tiers, &at("tiers")));
         if policy.free_changes_hours_before.is_some_and(|hours| hours > MAX_HOURS_BEFORE) {
             violations.push(hours_out_of_range(at("free_changes_hours_before")));
@@ -205,6 +202,17 @@ fn check_id(at: &str, id: &str, violations: &mut Vec<FieldError>) {
 fn check_name(at: &str, name: &str, violations: &mut Vec<FieldError>) {
     if !is_name(name) {
         violations.push(FieldError::new(at, "invalid_name", name_advice()));
+    }
+}
+
+/// Names by language: each under a tag as it is usually written.
+fn check_names(at: &str, names: &Names, violations: &mut Vec<FieldError>) {
+    for (tag, name) in &names.0 {
+        let place = format!("{at}/{}", escaped(tag));
+        if language::parse(tag).as_ref() != Some(tag) {
+            violations.push(FieldError::new(&place, "invalid_locale", "a language tag such as fr, en-CA or zh-Hant"));
+        }
+        check_name(&place, name, violations);
     }
 }
 

@@ -69,7 +69,16 @@ pub struct DateSet {
 impl DateSet {
     /// Its dates in order.
     pub fn iter(&self) -> impl Iterator<Item = NaiveDate> {
-        self.range.iter().filter(|date| self.weekdays.is_empty() || self.weekdays.contains(&date.weekday()))
+        self.range.iter().filter(|date| self.is_weekday(*date))
+    }
+
+    /// Whether it has this date.
+    pub fn contains(&self, date: NaiveDate) -> bool {
+        (self.range.arrival..self.range.departure).contains(&date) && self.is_weekday(date)
+    }
+
+    fn is_weekday(&self, date: NaiveDate) -> bool {
+        self.weekdays.is_empty() || self.weekdays.contains(&date.weekday())
     }
 }
 

@@ -1,7 +1,10 @@
 //! Restrictions: stays that a rate plan does not sell although beds are free (in SiteMinder's and apaleo's terms).
 
+mod contradictions;
+
 pub use super::calendar::Restriction;
 pub use crate::values::restriction::{RestrictionKind, RestrictionViolation};
+pub use contradictions::{Contradiction, contradictions};
 
 use super::calendar::Rates;
 use crate::ids::RatePlanId;

@@ -1,5 +1,6 @@
 //! Cancellation policies: fees by the time before arrival.
 
+use super::names::Names;
 use super::price::Price;
 use crate::ids::PolicyId;
 use crate::money::apply_rate;
@@ -58,6 +59,9 @@ pub struct CancellationPolicy {
     pub id: PolicyId,
     /// Display name.
     pub name: String,
+    /// The display name by language.
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    pub names: Names,
     /// From the longest time before arrival to the shortest; none means that cancellation is free.
     pub tiers: Vec<Tier>,
     /// A guest's change is free of charge while it is made at least so many hours, in local time at the property,
@@ -76,6 +80,7 @@ impl CancellationPolicy {
         Self {
             id: "standard".into(),
             name: "Standard".to_owned(),
+            names: Names::default(),
             tiers: vec![tier(7, 10), tier(2, 25), tier(1, 50), tier(0, 100)],
             free_changes_hours_before: None,
         }

@@ -6,7 +6,8 @@ use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A price with its parts, in minor units of one currency: `total = Σ nights + unused_nights + Σ taxes`.
+/// A price with its parts, in minor units of one currency: `total = Σ nights + unused_nights + Σ taxes`
+/// that are not included in the nights.
 ///
 /// Compact on purpose: the longest booking that is accepted has thousands of nights, and its event must fit a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -15,9 +16,9 @@ pub struct Price {
     #[schemars(with = "String", extend("pattern" = "^[A-Z]{3}$"))]
     pub currency: Currency,
     /// For each stay, in the booking's order: the amount of each of its nights, from arrival on, for all its guests,
-    /// before tax.
+    /// before tax that is added to it.
     pub nights: Vec<Vec<i64>>,
-    /// Nights that guests gave up by an early departure and owe all the same, before tax.
+    /// Nights that guests gave up by an early departure and owe all the same, likewise.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unused_nights: i64,
     /// One line per tax.
@@ -27,6 +28,16 @@ pub struct Price {
 }
 
 impl Price {
+    /// The room amount, with the taxes that it includes.
+    pub fn room_amount(&self) -> i64 {
+        self.nights.iter().flatten().sum::<i64>() + self.unused_nights
+    }
+
+    /// The sum of the taxes that the room amount includes.
+    pub fn included_taxes(&self) -> i64 {
+        self.taxes.iter().filter(|tax| tax.included).map(|tax| tax.amount).sum()
+    }
+
     /// The price of each night of each stay; `stays` are those that were priced.
     pub fn night_prices<'a>(&'a self, stays: &'a [Stay]) -> impl Iterator<Item = NightPrice> + 'a {
         stays.iter().enumerate().zip(&self.nights).flat_map(|((stay, nights), amounts)| {
@@ -65,8 +76,61 @@ pub struct TaxLine {
     pub code: String,
     /// The rule's name at the time.
     pub name: String,
-    /// The rule's rate at the time.
-    pub rate_ppm: u32,
+    /// How it was computed.
+    #[serde(flatten)]
+    pub basis: TaxBasis,
+    /// Whether the room amount contains it, so that the total does not count it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub included: bool,
     /// The amount.
     pub amount: i64,
+}
+
+/// How a tax was computed, by its rule at the time. Percentages have no tag: they were the only kind once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "per", rename_all = "snake_case")]
+#[schemars(transform = crate::schema::as_one_of_members)]
+pub enum TaxBasis {
+    /// An amount for each person and night.
+    PersonNight {
+        /// Of one, in minor units.
+        unit_amount: i64,
+        /// How many person-nights were taxed.
+        count: u32,
+    },
+    /// An amount for each stay.
+    Stay {
+        /// Of one, in minor units.
+        unit_amount: i64,
+        /// How many stays were taxed.
+        count: u32,
+    },
+    /// A part of the room amount.
+    #[serde(untagged)]
+    Percent {
+        /// Parts per million.
+        rate_ppm: u32,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TaxBasis, TaxLine};
+    use serde_json::json;
+
+    #[test]
+    fn lines_of_before_read_and_serialize_unchanged() {
+        let before = json!({ "code": "gst", "name": "GST", "rate_ppm": 50_000, "amount": 425 });
+        let line: TaxLine = serde_json::from_value(before.clone()).unwrap();
+        assert_eq!((line.basis, line.included), (TaxBasis::Percent { rate_ppm: 50_000 }, false));
+        assert_eq!(
+            serde_json::to_string(&line).unwrap(),
+            r#"{"code":"gst","name":"GST","rate_ppm":50000,"amount":425}"#
+        );
+        let city = json!({ "code": "city", "name": "City tax", "per": "person_night", "unit_amount": 165, "count": 6,
+            "included": true, "amount": 990 });
+        let line: TaxLine = serde_json::from_value(city.clone()).unwrap();
+        assert_eq!(line.basis, TaxBasis::PersonNight { unit_amount: 165, count: 6 });
+        assert_eq!(serde_json::to_value(&line).unwrap(), city);
+    }
 }

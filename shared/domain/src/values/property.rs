@@ -1,10 +1,11 @@
 //! A property: its clock, currency, taxes and booking terms.
 
+use super::price::TaxLine;
+use super::tax::TaxRule;
 use crate::ids::PropertyId;
 use crate::money::Currency;
-use chrono::{NaiveDate, NaiveTime};
+use chrono::NaiveTime;
 use chrono_tz::Tz;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Default end of the business day: four in the morning, after the last guests are in.
@@ -69,29 +70,11 @@ pub struct Property {
     pub hold_minutes: u32,
 }
 
-/// A tax on nights from `valid_from` (inclusive) until `valid_until` (exclusive).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct TaxRule {
-    /// Short stable name, for example `gst`.
-    pub code: String,
-    /// Display name, for example `GST`.
-    pub name: String,
-    /// Parts per million of the base: 5 % is 50,000.
-    pub rate_ppm: u32,
-    /// Codes of earlier rules whose amount belongs to the base; empty means the room alone.
-    #[serde(default)]
-    pub compounds_on: Vec<String>,
-    /// First night the rule applies to; absent means always.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub valid_from: Option<NaiveDate>,
-    /// First night the rule no longer applies to; absent means never.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub valid_until: Option<NaiveDate>,
-}
-
-impl TaxRule {
-    /// Whether the night is taxed by this rule.
-    pub fn applies_to(&self, night: NaiveDate) -> bool {
-        self.valid_from.is_none_or(|from| night >= from) && self.valid_until.is_none_or(|until| night < until)
+impl Property {
+    /// The name of a tax of a price in the first of these languages that has one; the line's own where the rule has
+    /// another name by now.
+    pub fn tax_name<'a, 'l>(&'a self, line: &'a TaxLine, languages: impl IntoIterator<Item = &'l str>) -> &'a str {
+        let rule = self.taxes.iter().find(|rule| rule.code == line.code && rule.name == line.name);
+        rule.map_or(line.name.as_str(), |rule| rule.names.in_language(languages, &line.name))
     }
 }

@@ -1,5 +1,6 @@
 //! Rate plans and the deposit they require.
 
+use super::names::Names;
 use super::price::Price;
 use crate::ids::{PolicyId, RatePlanId, RoomTypeId};
 use crate::money::apply_rate;
@@ -15,6 +16,9 @@ pub struct RatePlan {
     pub id: RatePlanId,
     /// Display name.
     pub name: String,
+    /// The display name by language.
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    pub names: Names,
     /// Price of one night in minor units: per guest in a dorm, per room in a private room type. A type that is not
     /// listed is not sold on this plan.
     pub nightly: BTreeMap<RoomTypeId, i64>,

@@ -1,5 +1,6 @@
 //! Room types, rooms and beds.
 
+use super::names::Names;
 use crate::ids::{BedId, RoomId, RoomTypeId};
 use crate::wire_enum;
 use schemars::JsonSchema;
@@ -35,6 +36,9 @@ pub struct RoomType {
     pub id: RoomTypeId,
     /// Display name.
     pub name: String,
+    /// The display name by language.
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    pub names: Names,
     /// By the room or by the bed.
     pub kind: RoomKind,
     /// Dorms only; private rooms are `mixed`.
@@ -51,7 +55,15 @@ pub struct RoomType {
 impl RoomType {
     /// A type without age or group limit.
     pub fn new(id: impl Into<RoomTypeId>, name: impl Into<String>, kind: RoomKind, gender: DormGender) -> Self {
-        Self { id: id.into(), name: name.into(), kind, gender, minimum_age: None, max_group: None }
+        Self {
+            id: id.into(),
+            name: name.into(),
+            names: Names::default(),
+            kind,
+            gender,
+            minimum_age: None,
+            max_group: None,
+        }
     }
 }
 

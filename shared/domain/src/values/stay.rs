@@ -1,11 +1,13 @@
 //! Stays: what is requested, what was sold, and which beds are assigned.
 
+use super::tax::TaxExemption;
 use crate::ids::{BedId, RoomTypeId};
 use crate::nights::Nights;
 use crate::wire_enum;
 use chrono::{Days, NaiveDate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 wire_enum! {
     /// Gender of the guests of a stay, as they declared it.
@@ -50,12 +52,60 @@ pub struct StayRequest {
     /// Age in years of the youngest, if declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub youngest_age: Option<u8>,
+    /// Ages in years of guests whose age matters, such as children; the others are adults.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guest_ages: Vec<u8>,
+    /// Guests who are exempt from a tax for another reason than their age.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tax_exemptions: Vec<TaxExemption>,
+    /// See [`Stay::parted`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub parted: bool,
 }
 
 impl StayRequest {
     /// A stay without declared gender or age.
     pub fn new(room_type_id: impl Into<RoomTypeId>, arrival: NaiveDate, departure: NaiveDate, guests: u32) -> Self {
-        Self { room_type_id: room_type_id.into(), arrival, departure, guests, gender: None, youngest_age: None }
+        Self {
+            room_type_id: room_type_id.into(),
+            arrival,
+            departure,
+            guests,
+            gender: None,
+            youngest_age: None,
+            guest_ages: Vec::new(),
+            tax_exemptions: Vec::new(),
+            parted: false,
+        }
+    }
+
+    /// Whether the same is sold: to guests of whom other ages or exemptions may be declared.
+    pub fn is_sold_as(&self, other: &Self) -> bool {
+        let mut alike = self.clone();
+        alike.youngest_age = other.youngest_age;
+        alike.guest_ages.clone_from(&other.guest_ages);
+        alike.tax_exemptions.clone_from(&other.tax_exemptions);
+        alike == *other
+    }
+
+    /// Whether the same ages and exemptions are declared.
+    pub fn declares_as(&self, other: &Self) -> bool {
+        self.youngest_age == other.youngest_age
+            && self.guest_ages == other.guest_ages
+            && self.tax_exemptions == other.tax_exemptions
+    }
+
+    /// Age in years of the youngest guest, if any is known.
+    pub fn youngest(&self) -> Option<u8> {
+        self.guest_ages.iter().copied().chain(self.youngest_age).min()
+    }
+
+    /// How many guests are known to be below this age. The youngest age alone is that of one guest; it was that of one
+    /// guest among all before some were parted off.
+    pub fn guests_under(&self, age: u8) -> u32 {
+        let youngest = self.youngest_age.filter(|_| self.guest_ages.is_empty() && !self.parted);
+        let known = self.guest_ages.iter().copied().chain(youngest).filter(|known| *known < age);
+        u32::try_from(known.count()).unwrap_or(u32::MAX).min(self.guests)
     }
 
     /// Its nights.
@@ -100,6 +150,15 @@ pub struct Stay {
     /// Age in years of the youngest guest, if declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub youngest_age: Option<u8>,
+    /// Ages in years of guests whose age matters, such as children; the others are adults.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guest_ages: Vec<u8>,
+    /// Guests who are exempt from a tax for another reason than their age.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tax_exemptions: Vec<TaxExemption>,
+    /// Parted off another stay of the booking, with which it shares what is charged per stay.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub parted: bool,
     /// How far its guests are; absent: as the booking's status says, because all its stays are equally far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<StayProgress>,
@@ -118,6 +177,9 @@ impl Stay {
             locked: false,
             gender: requested.gender,
             youngest_age: requested.youngest_age,
+            guest_ages: requested.guest_ages.clone(),
+            tax_exemptions: requested.tax_exemptions.clone(),
+            parted: requested.parted,
             progress: None,
         }
     }
@@ -131,6 +193,9 @@ impl Stay {
             guests: self.guests,
             gender: self.gender,
             youngest_age: self.youngest_age,
+            guest_ages: self.guest_ages.clone(),
+            tax_exemptions: self.tax_exemptions.clone(),
+            parted: self.parted,
         }
     }
 
@@ -215,7 +280,30 @@ impl Stay {
         self.set_beds(own);
         let guests = u32::try_from(beds.len()).unwrap_or(self.guests).min(self.guests);
         (parted.guests, self.guests) = (guests, self.guests - guests);
+        self.divide_declared(&mut parted);
         parted
+    }
+
+    /// Divides what is declared of guests for taxes with those who are parted off: nobody knows of whom it is. The
+    /// youngest stay, guests who are exempt for another reason go: so as many are exempt as before, whatever the age.
+    fn divide_declared(&mut self, parted: &mut Self) {
+        parted.parted = true;
+        self.guest_ages.sort_unstable();
+        let staying = usize::try_from(self.guests).unwrap_or(usize::MAX).min(self.guest_ages.len());
+        parted.guest_ages = self.guest_ages.split_off(staying);
+        // Several reasons of one tax share the guests.
+        let mut room: BTreeMap<String, u32> = BTreeMap::new();
+        for exemption in &mut self.tax_exemptions {
+            let left = room.entry(exemption.code.clone()).or_insert(parted.guests);
+            let going = exemption.guests.min(*left);
+            *left -= going;
+            exemption.guests -= going;
+        }
+        for (going, staying) in parted.tax_exemptions.iter_mut().zip(&self.tax_exemptions) {
+            going.guests -= staying.guests;
+        }
+        self.tax_exemptions.retain(|exemption| exemption.guests > 0);
+        parted.tax_exemptions.retain(|exemption| exemption.guests > 0);
     }
 
     /// Replaces the beds of each run of nights. Runs whose beds have become the same are one.

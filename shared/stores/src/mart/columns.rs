@@ -191,7 +191,8 @@ impl BookingColumns {
         self.guests.push(event.stays.iter().map(|stay| i64::from(stay.guests)).sum());
         self.bed_nights.push(count(bed_nights));
         self.currency.push(price.map(|price| price.currency.code()));
-        self.room_amount.push(price.map(|price| price.nights.iter().flatten().sum::<i64>() + price.unused_nights));
+        // What prices include of taxes counts with the taxes: both columns add up to the total.
+        self.room_amount.push(price.map(|price| price.room_amount() - price.included_taxes()));
         self.tax_amount.push(price.map(|price| price.taxes.iter().map(|line| line.amount).sum()));
         self.total_amount.push(price.map(|price| price.total));
         self.created_at.push(event.created_at.as_datetime());

@@ -76,6 +76,8 @@ fn consistent() -> (Records, Vec<Mail>) {
             booking_id: booking.id.as_uuid(),
             rev: 1,
             status: "confirmed".to_owned(),
+            room_amount: Some(20),
+            tax_amount: Some(0),
             total_amount: Some(20),
         }],
         mart_bed_nights: [10, 11]
@@ -171,6 +173,7 @@ fn every_corruption_is_detected() {
         }),
         ("fact_booking lacks", |records, _| records.mart_bookings[0].rev = 0),
         ("fact_booking lacks", |records, _| records.mart_bookings[0].total_amount = None),
+        ("fact_booking lacks", |records, _| records.mart_bookings[0].tax_amount = Some(1)),
         ("fact_bed_night lacks", |records, _| drop(records.mart_bed_nights.pop())),
         ("fact_booking_event has", |records, _| records.mart_events.push(Uuid::from_u128(7))),
         ("duplicate rows", |records, _| records.mart_events.push(Uuid::from_u128(2))),

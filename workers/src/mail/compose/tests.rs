@@ -13,6 +13,7 @@ use pvt_domain::messages::NotificationKind::{
     self, ArrivalSoon, ArrivalToday, BookingCancelled, BookingConfirmed, BookingModified, BookingNoShow,
 };
 use pvt_domain::rates::cancellation::{CancellationPolicy, Fee, Tier};
+use serde_json::json;
 
 fn composed(kind: NotificationKind, booking: &Booking, inventory: &Inventory) -> OutgoingMail {
     let sender = Sender::parse("PVT Booking <bookings@pvt.test>").unwrap();
@@ -117,6 +118,46 @@ fn guest_without_locale_gets_the_property_language() {
     contains_all(&text, &facts);
     contains_all(&html, &facts);
     assert!(html.contains("lang=\"fr\""));
+}
+
+#[test]
+fn taxes_and_names_are_in_the_language_of_the_guest() {
+    let (mut booking, mut inventory) = (booking(), inventory());
+    let named = json!({ "code": "city", "name": "City tax", "names": { "fr": "Taxe de séjour" }, "per": "person_night",
+        "amount": 165 });
+    inventory.property.taxes = vec![serde_json::from_value(named).unwrap()];
+    inventory.room_types.iter_mut().for_each(|one| one.names = [("fr", "Dortoir mixte")].into());
+    booking.price.as_mut().unwrap().taxes = serde_json::from_value(json!([
+        { "code": "vat", "name": "VAT", "rate_ppm": 55_000, "included": true, "amount": 1_251 },
+        { "code": "city", "name": "City tax", "per": "person_night", "unit_amount": 165, "count": 6, "amount": 990 },
+        { "code": "linen", "name": "Linen", "per": "stay", "unit_amount": 500, "count": 1, "amount": 500 },
+    ]))
+    .unwrap();
+    for (locale, facts) in [
+        (
+            "fr-CH",
+            [
+                "Dortoir mixte",
+                "VAT (5,5 %, compris dans le prix)",
+                "Taxe de séjour (6 nuitées × 1,65 CAD)",
+                "Linen (1 × 5,00 CAD)",
+            ],
+        ),
+        (
+            "en",
+            [
+                "6-bed mixed dorm",
+                "VAT (5.5%, included in the price)",
+                "City tax (6 person-nights × 1.65 CAD)",
+                "Linen (1 × 5.00 CAD)",
+            ],
+        ),
+    ] {
+        booking.guest.locale = Some(locale.to_owned());
+        let (_, text, html) = read(&composed(BookingConfirmed, &booking, &inventory));
+        contains_all(&text, &facts);
+        contains_all(&html, &facts);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use super::rows::Row;
 use super::stays::{detail, title};
-use crate::mail::language::Language;
+use crate::mail::language::Reader;
 use pvt_domain::booking::history::RevisionState;
 use pvt_domain::booking::{Booking, Stay};
 use pvt_domain::inventory::Inventory;
@@ -12,35 +12,37 @@ use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
 
 /// The difference between what was booked at revision `rev` and what is booked now.
-pub(super) fn since(rev: u32, booking: &Booking, inventory: &Inventory, language: Language) -> Vec<Row> {
-    let mut rows = differences(&booking.state_at(rev), booking, inventory, language);
+pub(super) fn since(rev: u32, booking: &Booking, inventory: &Inventory, reader: &Reader<'_>) -> Vec<Row> {
+    let mut rows = differences(&booking.state_at(rev), booking, inventory, reader);
     let entries = booking.history.iter().filter(|entry| entry.rev > rev);
     if entries.filter_map(|entry| entry.changes.as_ref()).any(|changes| changes.guest) {
-        let phrases = language.phrases();
+        let phrases = reader.language.phrases();
         rows.push(Row { label: phrases.details.to_owned(), value: phrases.updated.to_owned() });
     }
     rows
 }
 
 /// The difference between what is booked now and the booking after its pending change.
-pub(super) fn planned(booking: &Booking, changed: &Booking, inventory: &Inventory, language: Language) -> Vec<Row> {
-    differences(&booking.state_at(booking.rev), changed, inventory, language)
+pub(super) fn planned(booking: &Booking, changed: &Booking, inventory: &Inventory, reader: &Reader<'_>) -> Vec<Row> {
+    differences(&booking.state_at(booking.rev), changed, inventory, reader)
 }
 
-fn differences(before: &RevisionState, after: &Booking, inventory: &Inventory, language: Language) -> Vec<Row> {
+fn differences(before: &RevisionState, after: &Booking, inventory: &Inventory, reader: &Reader<'_>) -> Vec<Row> {
+    let language = reader.language;
     let phrases = language.phrases();
     let arrow = |was: String, is: String| format!("{was} → {is}");
     let shown = |stay: Option<&Stay>| {
         stay.map_or_else(
             || phrases.nothing.to_owned(),
-            |stay| format!("{}, {}", title(stay, inventory), detail(stay, language)),
+            |stay| format!("{}, {}", title(stay, inventory, reader), detail(stay, language)),
         )
     };
     let count = before.stays.len().max(after.stays.len());
     let mut rows = Vec::new();
     for index in 0..count {
         let (was, is) = (before.stays.get(index), after.stays.get(index));
-        if was.map(Stay::as_request) != is.map(Stay::as_request) {
+        let is_same = was.zip(is).is_some_and(|(was, is)| was.as_request().is_sold_as(&is.as_request()));
+        if !is_same {
             let label =
                 if count == 1 { phrases.stay.to_owned() } else { format!("{} {}", phrases.stay_number, index + 1) };
             rows.push(Row { label, value: arrow(shown(was), shown(is)) });

@@ -1,29 +1,34 @@
 //! Stays as rows.
 
 use super::rows::StayRow;
-use crate::mail::language::Language;
+use crate::mail::language::{Language, Reader};
 use crate::mail::text::{MAX_NAME_CHARS, one_line};
 use pvt_domain::booking::Stay;
-use pvt_domain::inventory::Inventory;
+use pvt_domain::inventory::{Inventory, RoomType};
 use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
 
 pub(super) fn stay_row(
-    index: usize,
-    stay: &Stay,
+    (index, stay): (usize, &Stay),
     price: Option<&Price>,
     inventory: &Inventory,
-    language: Language,
+    reader: &Reader<'_>,
 ) -> StayRow {
+    let language = reader.language;
     let amount = price.and_then(|price| {
         price.nights.get(index).map(|nights| language.money(Money::new(nights.iter().sum(), price.currency)))
     });
-    StayRow { title: title(stay, inventory), detail: detail(stay, language), amount: amount.unwrap_or_default() }
+    StayRow {
+        title: title(stay, inventory, reader),
+        detail: detail(stay, language),
+        amount: amount.unwrap_or_default(),
+    }
 }
 
 /// The name of the room type.
-pub(super) fn title(stay: &Stay, inventory: &Inventory) -> String {
-    let name = inventory.room_type(&stay.room_type_id).map_or(stay.room_type_id.as_str(), |room_type| &room_type.name);
+pub(super) fn title(stay: &Stay, inventory: &Inventory, reader: &Reader<'_>) -> String {
+    let named = |room_type: &'_ RoomType| room_type.names.in_language(reader.languages(), &room_type.name).to_owned();
+    let name = &inventory.room_type(&stay.room_type_id).map_or_else(|| stay.room_type_id.to_string(), named);
     one_line(name, MAX_NAME_CHARS)
 }
 

@@ -40,6 +40,8 @@ pub(super) static ENGLISH: Phrases = Phrases {
     deadline: "Pay by",
     due_on_arrival: "Due on arrival",
     unused_nights: "Unused nights",
+    person_nights: ["person-night", "person-nights"],
+    included: "included in the price",
     change_fee: "Change fee",
     this_payment: "This payment",
     this_refund: "This refund",

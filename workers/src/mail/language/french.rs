@@ -42,6 +42,8 @@ pub(super) static FRENCH: Phrases = Phrases {
     deadline: "À régler avant le",
     due_on_arrival: "À régler à l’arrivée",
     unused_nights: "Nuits non utilisées",
+    person_nights: ["nuitée", "nuitées"],
+    included: "compris dans le prix",
     change_fee: "Frais de modification",
     this_payment: "Ce paiement",
     this_refund: "Ce remboursement",

@@ -251,3 +251,23 @@ fn quote_prices_only_changed_stays() {
         owned([("/quote", "not_with_reprice")])
     );
 }
+
+#[test]
+fn ages_and_exemptions_do_not_price_nights_anew() {
+    for by_staff in [true, false] {
+        let body = json!({ "stays": [{ "guest_ages": [4] }, { "youngest_age": 5 }] });
+        let modification = validate(&body, "2026-12-01", by_staff, false).unwrap();
+        assert!(!modification.reprice);
+        let stays = modification.stays.unwrap();
+        assert_eq!((stays[0].stay.guest_ages.as_slice(), stays[0].stay.youngest_age), (&[4][..], None));
+        assert_eq!((stays[1].stay.guest_ages.len(), stays[1].stay.youngest_age), (0, Some(5)));
+    }
+    let body = json!({ "stays": [{ "guest_ages": [4, 5, 6], "youngest_age": 5 },
+        { "tax_exemptions": [{ "code": "gst", "reason": "business", "guests": 1 }] }] });
+    let expected = owned([
+        ("/stays/0/guest_ages", "too_many"),
+        ("/stays/0/youngest_age", "not_the_youngest"),
+        ("/stays/1/tax_exemptions/0/code", "unknown_tax"),
+    ]);
+    assert_eq!(violations(&body, true, false), expected);
+}

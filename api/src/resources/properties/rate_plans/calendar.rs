@@ -1,5 +1,6 @@
 //! Prices and restrictions by date, set for many dates at once.
 
+use super::contradictions;
 use crate::auth::policy::Caller;
 use crate::form::presence::{Presence as _, defaulted, nullable, optional, required};
 use crate::form::types::{FieldType, boolean, date, integer, list, money, object, one_of, refusal, text};
@@ -51,12 +52,12 @@ pub(crate) const WEEKDAYS: [(&str, Weekday); 7] = [
 ];
 
 /// One change of a request: what becomes of these dates of these room types.
-struct DatesChange<T> {
+pub(super) struct DatesChange<T> {
     /// Its pointer in the body.
-    place: String,
-    room_types: Vec<RoomTypeId>,
-    dates: DateSet,
-    becomes: T,
+    pub(super) place: String,
+    pub(super) room_types: Vec<RoomTypeId>,
+    pub(super) dates: DateSet,
+    pub(super) becomes: T,
 }
 
 /// The dates that were set.
@@ -371,6 +372,9 @@ fn put_all<T>(
             let calendar = calendars.entry(room_type).or_insert_with(|| stored().unwrap_or_else(empty));
             put(inventory, calendar, change)?;
         }
+    }
+    for (room_type, calendar) in &calendars {
+        contradictions::check(rates.calendar(plan_id, room_type), calendar, changes)?;
     }
     let oldest = today.checked_sub_days(Days::new(DAYS_KEPT)).unwrap_or(today);
     Ok(calendars

@@ -99,6 +99,7 @@ fn policy_allows_free_changes_until_its_deadline() {
     let policy = CancellationPolicy {
         id: "strict".into(),
         name: "Strict".to_owned(),
+        names: Default::default(),
         tiers: vec![Tier { hours_before: 0, fee: Fee::Percent { ppm: 1_000_000 } }],
         free_changes_hours_before: Some(48),
     };
@@ -179,6 +180,7 @@ fn policies() -> impl Strategy<Value = CancellationPolicy> {
         CancellationPolicy {
             id: "random".into(),
             name: "Random".to_owned(),
+            names: Default::default(),
             tiers: tiers.collect(),
             free_changes_hours_before: None,
         }

@@ -3,9 +3,9 @@
 use super::property::{TestProperty, code, status};
 use crate::booking::{Action, Booking, Status, Stay, StayProgress, StayRequest};
 use crate::decide::Decision;
-use crate::fixtures::{at, date, sample_inventory, stay};
+use crate::fixtures::{at, city_tax, date, sample_inventory, stay};
 use crate::ids::BedId;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, TaxAmount, TaxRule};
 use crate::messages::*;
 use crate::rates::Rates;
 use crate::values::policy::{CancellationPolicy, Fee, Tier};
@@ -386,11 +386,20 @@ proptest! {
         later in 0_u64..4,
         guests in (1_u32..5, 1_u32..3),
         steps in histories(),
+        is_per_person in any::<bool>(),
     ) {
-        let mut property = TestProperty::of(sample_inventory());
+        let mut inventory = sample_inventory();
+        if is_per_person {
+            let linen = TaxRule { code: "linen".to_owned(), amount: TaxAmount::Stay { amount: 500 }, ..city_tax(0) };
+            inventory.property.taxes.iter_mut().for_each(|rule| rule.included = true);
+            inventory.property.taxes.extend([city_tax(165), linen]);
+        }
+        let mut property = TestProperty::of(inventory);
         let first = date(FIRST_DAY);
         let asked = |arrival: NaiveDate, guests| {
-            StayRequest { arrival, departure: arrival + Days::new(3), ..stay(DORM, FIRST_DAY, "2026-12-02", guests) }
+            let mut asked = stay(DORM, FIRST_DAY, "2026-12-02", guests);
+            asked.guest_ages = vec![4; guests as usize / 2];
+            StayRequest { arrival, departure: arrival + Days::new(3), ..asked }
         };
         property.at_check_in(FIRST_DAY);
         property.book("1", vec![asked(first, guests.0), asked(first + Days::new(later), guests.1)]);
@@ -469,8 +478,9 @@ proptest! {
             let follows = derived.set_progress(&[], StayProgress::Expected);
             prop_assert_eq!((follows, &derived.stays), (booking.status, &booking.stays), "the status follows");
             let price = booking.price.as_ref().unwrap();
-            let parts = price.nights.iter().flatten().sum::<i64>()
-                + price.unused_nights + price.taxes.iter().map(|tax| tax.amount).sum::<i64>();
+            let added = price.taxes.iter().filter(|tax| !tax.included).map(|tax| tax.amount);
+            let parts = price.nights.iter().flatten().sum::<i64>() + price.unused_nights + added.sum::<i64>();
+            prop_assert!(price.included_taxes() <= price.room_amount());
             prop_assert_eq!(parts, price.total);
             prop_assert_eq!(price.nights.len(), booking.stays.len());
             for (stay, amounts) in booking.stays.iter().zip(&price.nights) {

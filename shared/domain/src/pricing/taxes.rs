@@ -1,0 +1,216 @@
+//! Taxes of a price.
+//!
+//! Percentages that prices include are taken out of the nights exactly, without rounding, and rounded once in the end.
+
+use crate::inventory::{TaxAmount, TaxRule};
+use crate::values::price::{TaxBasis, TaxLine};
+use crate::values::stay::StayRequest;
+use chrono::NaiveDate;
+use std::collections::BTreeMap;
+
+/// Parts of a minor unit in which exact amounts are counted: a percentage of a percentage has so many decimals.
+const ONE: i128 = 1_000_000_000_000;
+/// The whole of an amount, in parts per million.
+const PPM: i128 = 1_000_000;
+
+/// Nights that the same percentages tax, together.
+struct Period {
+    /// Which rules are percentages that tax them.
+    taxed_by: Vec<bool>,
+    /// Their room amount.
+    room: i128,
+    /// Fixed taxes that it includes, by rule.
+    fixed: Vec<i128>,
+}
+
+/// The lines of these taxes, in their order, on these amounts per stay and night; `None` when one overflows.
+///
+/// The base of a percentage is the room amount of its nights without the taxes that it includes, plus the taxes that it
+/// compounds on. Unused nights are taxed by the percentages of the first night, because the price does not say which
+/// they are; nobody sleeps in them, so there are no person-nights.
+pub(super) fn lines(
+    rules: &[TaxRule],
+    stays: &[StayRequest],
+    amounts: &[Vec<i64>],
+    unused_nights: i64,
+) -> Option<Vec<TaxLine>> {
+    let counts: Vec<u32> = rules.iter().map(|rule| count(rule, stays)).collect::<Option<_>>()?;
+    let periods = periods(rules, stays, amounts, unused_nights)?;
+    let (included, nets) = included(rules, &periods)?;
+    let mut left: i128 = periods.iter().map(|period| period.room).sum();
+    let mut charged: BTreeMap<&str, i128> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for (index, rule) in rules.iter().enumerate() {
+        let (basis, amount) = match &rule.amount {
+            TaxAmount::PersonNight { amount, .. } | TaxAmount::Stay { amount } if counts[index] > 0 => {
+                let (unit_amount, count) = (*amount, counts[index]);
+                let basis = match rule.amount {
+                    TaxAmount::PersonNight { .. } => TaxBasis::PersonNight { unit_amount, count },
+                    _ => TaxBasis::Stay { unit_amount, count },
+                };
+                (basis, i128::from(unit_amount).checked_mul(i128::from(count))?)
+            }
+            TaxAmount::Percent { rate_ppm, compounds_on } => {
+                let taxed = || periods.iter().zip(&nets).filter(|(period, _)| period.taxed_by[index]);
+                let room: i128 = taxed().map(|(period, _)| period.room).sum();
+                let earlier: i128 = compounds_on.iter().filter_map(|code| charged.get(code.as_str())).sum();
+                let is_on_fixed = || rules[..index].iter().any(|one| is_fixed(one) && compounds_on.contains(&one.code));
+                if room == 0 && !(earlier > 0 && taxed().next().is_some() && is_on_fixed()) {
+                    continue;
+                }
+                let base = taxed().map(|(_, net)| *net).sum::<i128>().checked_add(earlier.checked_mul(ONE)?)?;
+                let exact = base.checked_mul(i128::from(*rate_ppm))?;
+                (TaxBasis::Percent { rate_ppm: *rate_ppm }, rounded(exact, ONE * PPM))
+            }
+            TaxAmount::PersonNight { .. } | TaxAmount::Stay { .. } => continue,
+        };
+        let amount = if rule.included { rounded(included[index], ONE).min(left) } else { amount };
+        if rule.included {
+            left -= amount;
+        }
+        *charged.entry(&rule.code).or_default() += amount;
+        let amount = i64::try_from(amount).ok()?;
+        let (code, name) = (rule.code.clone(), rule.name.clone());
+        lines.push(TaxLine { code, name, basis, included: rule.included, amount });
+    }
+    Some(lines)
+}
+
+/// How many person-nights or stays the rule taxes; none of a percentage.
+fn count(rule: &TaxRule, stays: &[StayRequest]) -> Option<u32> {
+    let count = match &rule.amount {
+        TaxAmount::PersonNight { .. } => stays.iter().map(|stay| person_nights(rule, stay).sum::<u64>()).sum(),
+        TaxAmount::Stay { .. } => u64::try_from(stays_taxed(rule, stays).count()).ok()?,
+        TaxAmount::Percent { .. } => 0,
+    };
+    u32::try_from(count).ok()
+}
+
+/// How many guests of the stay are taxed on each of its nights.
+fn person_nights(rule: &TaxRule, stay: &StayRequest) -> impl Iterator<Item = u64> {
+    let (most, under) = match rule.amount {
+        TaxAmount::PersonNight { max_nights, exempt_under, .. } => (max_nights, exempt_under),
+        TaxAmount::Stay { .. } | TaxAmount::Percent { .. } => (Some(0), None),
+    };
+    let declared = stay.tax_exemptions.iter().filter(|exemption| {
+        exemption.code == rule.code && rule.exemptions().iter().any(|reason| reason.code == exemption.reason)
+    });
+    let exempt: u64 = declared.map(|exemption| u64::from(exemption.guests)).sum();
+    let exempt = exempt.saturating_add(under.map_or(0, |age| stay.guests_under(age).into()));
+    let taxed = u64::from(stay.guests).saturating_sub(exempt);
+    let most = most.map_or(usize::MAX, usize::from);
+    let nights = stay.nights().iter().enumerate();
+    nights.map(move |(index, night)| if index < most && rule.applies_to(night) { taxed } else { 0 })
+}
+
+/// The stays that a tax per stay is about, by their indexes: those who were parted off a stay are taxed with it.
+fn stays_taxed(rule: &TaxRule, stays: &[StayRequest]) -> impl Iterator<Item = usize> {
+    let taxed = |stay: &StayRequest| matches!(rule.amount, TaxAmount::Stay { .. }) && rule.applies_to(stay.arrival);
+    let indexes = |parted: bool| {
+        let of = stays.iter().enumerate().filter(move |(_, stay)| taxed(stay) && stay.parted == parted);
+        of.map(|(index, _)| index)
+    };
+    // The stay that they were parted off may be gone.
+    let rest = indexes(true).take(usize::from(indexes(false).next().is_none()));
+    indexes(false).chain(rest).collect::<Vec<_>>().into_iter()
+}
+
+/// The nights of the stays by the percentages that tax them. The fixed taxes that a night includes are at most its
+/// price; what a tax per stay leaves of the first night is in the next one.
+fn periods(rules: &[TaxRule], stays: &[StayRequest], amounts: &[Vec<i64>], unused_nights: i64) -> Option<Vec<Period>> {
+    let taxed_by = |night: NaiveDate| -> Vec<bool> {
+        let taxes = |rule: &TaxRule| matches!(rule.amount, TaxAmount::Percent { .. }) && rule.applies_to(night);
+        rules.iter().map(taxes).collect()
+    };
+    let mut periods: BTreeMap<Vec<bool>, Period> = BTreeMap::new();
+    let mut period_of = |night: NaiveDate, room: i64, fixed: &[i128]| {
+        let taxed_by = taxed_by(night);
+        let empty = Period { taxed_by: taxed_by.clone(), room: 0, fixed: vec![0; rules.len()] };
+        let period = periods.entry(taxed_by).or_insert(empty);
+        period.room += i128::from(room);
+        period.fixed.iter_mut().zip(fixed).for_each(|(sum, part)| *sum += part);
+    };
+    let per_stay: Vec<Vec<usize>> = rules.iter().map(|rule| stays_taxed(rule, stays).collect()).collect();
+    for (stay_index, (stay, amounts)) in stays.iter().zip(amounts).enumerate() {
+        // What the nights of this stay still include of each fixed tax: of one per stay all of it from the beginning.
+        let mut open: Vec<i128> = vec![0; rules.len()];
+        let mut persons: Vec<_> = rules.iter().map(|rule| person_nights(rule, stay)).collect();
+        for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.included) {
+            if let TaxAmount::Stay { amount } = rule.amount
+                && per_stay[index].contains(&stay_index)
+            {
+                open[index] = i128::from(amount);
+            }
+        }
+        for (night, room) in stay.nights().iter().zip(amounts) {
+            let mut left = i128::from(*room).max(0);
+            let mut fixed = vec![0; rules.len()];
+            for (index, rule) in rules.iter().enumerate() {
+                let taxed = i128::from(persons[index].next().unwrap_or(0));
+                if let TaxAmount::PersonNight { amount, .. } = rule.amount
+                    && rule.included
+                {
+                    open[index] = taxed.checked_mul(i128::from(amount))?;
+                }
+                fixed[index] = open[index].min(left);
+                left -= fixed[index];
+                open[index] -= fixed[index];
+            }
+            period_of(night, *room, &fixed);
+        }
+    }
+    let first = stays.iter().map(|stay| stay.arrival).min().filter(|_| unused_nights != 0);
+    if let Some(night) = first {
+        period_of(night, unused_nights, &[]);
+    }
+    Some(periods.into_values().collect())
+}
+
+/// The included taxes by rule, and of each period the room amount without them, in parts of [`ONE`].
+///
+/// In a period each included percentage is `a × net + b`: `b` is what it taxes of included fixed taxes, `net` is what
+/// is left of the room amount when all of them are taken out of it.
+fn included(rules: &[TaxRule], periods: &[Period]) -> Option<(Vec<i128>, Vec<i128>)> {
+    let mut sums: Vec<i128> = vec![0; rules.len()];
+    let mut nets = Vec::with_capacity(periods.len());
+    for period in periods {
+        let mut of_net: Vec<i128> = vec![0; rules.len()];
+        let mut of_fixed: Vec<i128> = vec![0; rules.len()];
+        for (index, rule) in rules.iter().enumerate().filter(|(index, rule)| rule.included && period.taxed_by[*index]) {
+            let TaxAmount::Percent { rate_ppm, compounds_on } = &rule.amount else { continue };
+            let (mut net, mut fixed) = (ONE, 0_i128);
+            for base in (0..index).filter(|base| rules[*base].included && compounds_on.contains(&rules[*base].code)) {
+                net = net.checked_add(of_net[base])?;
+                fixed = fixed.checked_add(of_fixed[base])?.checked_add(period.fixed[base].checked_mul(ONE)?)?;
+            }
+            of_net[index] = net.checked_mul(i128::from(*rate_ppm))? / PPM;
+            of_fixed[index] = fixed.checked_mul(i128::from(*rate_ppm))? / PPM;
+        }
+        let room = period.room.checked_mul(ONE)?;
+        let fixed: i128 = period.fixed.iter().sum::<i128>().checked_mul(ONE)?;
+        let rest = (room - fixed - of_fixed.iter().sum::<i128>()).max(0);
+        let whole = ONE + of_net.iter().sum::<i128>();
+        let mut taxes = fixed;
+        for index in 0..rules.len() {
+            let of_rest = if of_net[index] == 0 { 0 } else { of_net[index].checked_mul(rest)? / whole };
+            let percentage = of_fixed[index].checked_add(of_rest)?;
+            sums[index] = sums[index].checked_add(percentage)?.checked_add(period.fixed[index].checked_mul(ONE)?)?;
+            taxes = taxes.checked_add(percentage)?;
+        }
+        nets.push(if taxes == 0 { room } else { (room - taxes).max(0) });
+    }
+    Some((sums, nets))
+}
+
+fn is_fixed(rule: &TaxRule) -> bool {
+    !matches!(rule.amount, TaxAmount::Percent { .. })
+}
+
+/// `exact / unit`, halves away from zero (the usual commercial rounding of sales taxes).
+fn rounded(exact: i128, unit: i128) -> i128 {
+    let half = if exact < 0 { -unit / 2 } else { unit / 2 };
+    (exact + half) / unit
+}
+
+#[cfg(test)]
+mod tests;
