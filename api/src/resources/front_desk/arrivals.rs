@@ -10,7 +10,7 @@ use crate::state::SharedApp;
 use crate::store_call;
 use axum::extract::State;
 use chrono::NaiveDate;
-use pvt_domain::booking::{Booking, Guest, Status, Stay, StayProgress};
+use pvt_domain::booking::{Booking, Guest, Status, Stay, StayProgress, stay_id};
 use pvt_domain::ids::{BedId, BookingId, PropertyId};
 use pvt_domain::inventory::{Cleanliness, Inventory};
 use pvt_domain::money::{Currency, Money};
@@ -51,6 +51,8 @@ struct Item<'a> {
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
 struct StayView<'a> {
+    /// Its id in the booking.
+    id: u32,
     /// Its place in the booking.
     index: usize,
     room_type_id: &'a str,
@@ -135,6 +137,7 @@ impl<'a> Item<'a> {
             let last = stay.departure.pred_opt().unwrap_or(stay.departure);
             let beds = stay.beds_on(date.min(last));
             StayView {
+                id: stay_id(&booking.stays, index),
                 index,
                 room_type_id: stay.room_type_id.as_str(),
                 arrival: stay.arrival,

@@ -182,8 +182,12 @@ pub struct ConfirmBooking {
 /// A stay, or some of its guests, for commands about a part of a booking.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StaySelection {
-    /// Index of the stay.
-    pub stay: usize,
+    /// Index of the stay, unless its id is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stay: Option<usize>,
+    /// Id of the stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
     /// Some of its guests only; they become a stay of their own. Absent: as many as there are beds here, or all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
@@ -238,13 +242,21 @@ pub struct ReinstateBooking {
     /// Booking and caller.
     #[serde(flatten)]
     pub header: CommandHeader,
+    /// Ids of stays whose guests came after all while others had arrived; empty: the latest check-in, or else the
+    /// latest no-show.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stays: Vec<u32>,
 }
 
 /// Bed assignment of one stay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Assignment {
-    /// Index of the stay.
-    pub stay: usize,
+    /// Index of the stay, unless its id is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stay: Option<usize>,
+    /// Id of the stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
     /// Its beds from now on; absent: unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beds: Option<Vec<BedId>>,

@@ -163,6 +163,7 @@ fn requested(request: &RequestBooking) -> Booking {
         source: request.source,
         stays: request.stays.iter().map(|requested| Stay::of(requested, Vec::new())).collect(),
         no_shows: Vec::new(),
+        stay_ids: 0,
         guest: request.guest.clone(),
         price: None,
         payment: Payment::default(),

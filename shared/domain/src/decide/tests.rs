@@ -1,5 +1,6 @@
 //! Decisions by value: confirmed, refused, replayed and released.
 
+mod absences;
 mod availability;
 mod blocks;
 mod change_fees;

@@ -1,5 +1,6 @@
 //! Events of bookings: one per revision.
 
+use crate::booking::stay_ids::leave_out;
 use crate::booking::{Action, BedMove, Booking, HistoryEntry, Payment, Rejection, Source, Status, Stay};
 use crate::ids::{BookingId, PropertyId, RatePlanId, uuid_text};
 use crate::schema::retain_names;
@@ -149,7 +150,8 @@ impl BookingEvent {
     /// The event that announces `entry`: the same whenever it is derived from the stored booking, because it carries
     /// the state of that revision.
     pub fn of(booking: &Booking, entry: &HistoryEntry) -> Self {
-        let state = booking.state_at(entry.rev);
+        let mut state = booking.state_at(entry.rev);
+        leave_out(&mut state.stays);
         Self {
             event_id: entry.event_id,
             booking_id: booking.id,

@@ -76,6 +76,9 @@ pub struct EarlierBeds {
 /// A stay of a booking: the room type that was sold, and the assigned beds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stay {
+    /// Id within its booking, never given to another stay; absent: its index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
     /// The room type that was sold.
     pub room_type_id: RoomTypeId,
     /// First night.
@@ -109,6 +112,7 @@ impl Stay {
     /// The requested stay in these beds.
     pub fn of(requested: &StayRequest, assigned_beds: Vec<BedId>) -> Self {
         Self {
+            id: None,
             room_type_id: requested.room_type_id.clone(),
             arrival: requested.arrival,
             departure: requested.departure,
@@ -189,12 +193,12 @@ impl Stay {
     }
 
     /// Parts off the guests who are in `beds` on `night`, with their beds of all nights: a stay of their own. The
-    /// others stay here. Both keep their dates.
+    /// others stay here. Both keep their dates; the parted stay has no id yet.
     pub fn part_off(&mut self, beds: &[BedId], night: NaiveDate) -> Self {
         let present = self.earlier_beds.iter().take_while(|earlier| earlier.until <= night).count();
         let (mut taken, mut kept): (Vec<BedId>, Vec<BedId>) =
             self.beds_on(night).iter().cloned().partition(|bed| beds.contains(bed));
-        let mut parted = self.clone();
+        let mut parted = Self { id: None, ..self.clone() };
         let lists = |stay: &Self| -> Vec<Vec<BedId>> {
             let earlier = stay.earlier_beds.iter().map(|earlier| earlier.beds.clone());
             earlier.chain([stay.assigned_beds.clone()]).collect()
@@ -266,8 +270,11 @@ pub(crate) fn same_beds(one: &[BedId], other: &[BedId]) -> bool {
 /// A move of checked-in guests to other beds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BedMove {
-    /// Index of their stay.
+    /// Index of their stay right after the revision that orders it.
     pub stay: usize,
+    /// Id of their stay; absent: its index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
     /// First night in the new beds.
     pub from: NaiveDate,
     /// The beds that are left.
