@@ -10,9 +10,11 @@ pub mod payment;
 pub mod pending_change;
 mod progress;
 mod revisions;
+mod rooming_list;
 pub(crate) mod stay_ids;
 
 pub use crate::values::guest::{Guest, Source};
+pub use crate::values::place_guest::PlaceGuest;
 pub use crate::values::refusal::{Alternative, RefusalCause, Rejection, Shortage};
 pub use crate::values::stay::{BedMove, EarlierBeds, PartyGender, Stay, StayProgress, StayRequest};
 pub use absence::Absence;
@@ -22,6 +24,7 @@ pub use history::{Action, Changes, HistoryEntry};
 pub use lifecycle::Status;
 pub use payment::{Payment, PaymentStatus};
 pub use pending_change::PendingChange;
+pub use rooming_list::{Place, PlaceProgress};
 pub use stay_ids::stay_id;
 
 use crate::ids::{BedId, BookingId, PropertyId, RatePlanId};
@@ -62,6 +65,9 @@ pub struct Booking {
     pub stay_ids: u32,
     /// Guest.
     pub guest: Guest,
+    /// Who sleeps in which place, by stay and position. As the guest: never in events.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rooming_list: Vec<PlaceGuest>,
     /// Price; absent when the request was rejected before it could be priced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,

@@ -12,6 +12,7 @@ mod cancel;
 mod checked_in;
 mod journal;
 mod modify;
+mod name_guests;
 mod outcome;
 mod payment;
 mod pending_change;
@@ -196,6 +197,7 @@ impl Decider<'_> {
             BookingCommand::NoShow(no_show) => self.no_show(command_id, no_show),
             BookingCommand::Reinstate(reinstate) => self.reinstate(command_id, reinstate),
             BookingCommand::Assign(assign) => self.assign(command_id, assign),
+            BookingCommand::NameGuests(name) => self.name_guests(command_id, name),
             BookingCommand::RevokeLinks(revoke) => self.revoke_links(command_id, revoke),
             BookingCommand::ExpireHold(expire) => self.expire_hold(command_id, expire),
             BookingCommand::SettlePayment(settle) => self.apply_payment(command_id, settle),
@@ -298,6 +300,9 @@ impl Decider<'_> {
         debug_assert!(from == to || from.may_become(to), "{from:?} → {to:?}");
         booking.status = to;
         booking.settle_stay_ids(before.as_ref());
+        if let Some(before) = &before {
+            booking.carry_names(before, self.today(&booking.property_id));
+        }
         // Links that were sent to another address are the other guest's no longer.
         if before.as_ref().is_some_and(|before| !before.guest.email.eq_ignore_ascii_case(&booking.guest.email)) {
             booking.token_epoch = booking.token_epoch.saturating_add(1);

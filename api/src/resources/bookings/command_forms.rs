@@ -104,15 +104,20 @@ form! {
         guests: Option<u32> = optional(count(1, None)),
         /// Their beds; the first ones of the stay by default.
         beds: Option<Vec<BedId>> = optional(beds()),
+        /// Their positions in the stay, as the rooming list has them, instead of their beds.
+        places: Option<Vec<u32>> = optional(places()),
     }
     check(at, reader) {
         check_name((id, stay), at, reader);
+        if matches!((&beds, &places), (Some(Some(_)), Some(Some(_)))) {
+            reader.violation(&Pointer::Key(at, "places"), "named_twice", "send the beds or the places");
+        }
     }
 }
 
 impl From<SelectionForm> for StaySelection {
-    fn from(SelectionForm { id, stay, guests, beds }: SelectionForm) -> Self {
-        Self { stay, id, guests, beds }
+    fn from(SelectionForm { id, stay, guests, beds, places }: SelectionForm) -> Self {
+        Self { stay, id, guests, beds, places }
     }
 }
 
@@ -130,6 +135,11 @@ fn check_name((id, index): (Option<Option<u32>>, Option<Option<usize>>), at: &Po
         }
         _ => {}
     }
+}
+
+/// Positions in a stay.
+fn places() -> impl FieldType<Value = Vec<u32>> {
+    list(position_in_stay(), MAX_BEDS).counted("place_count", || format!("send 1 to {MAX_BEDS} places"))
 }
 
 fn selections() -> impl FieldType<Value = Vec<StaySelection>> {
@@ -186,6 +196,11 @@ fn assignments() -> impl FieldType<Value = Vec<Assignment>> {
 /// The id of a stay.
 pub(super) fn stay_id() -> impl FieldType<Value = u32> {
     count(0, Some(i64::from(u32::MAX))).map(|id| u32::try_from(id).unwrap_or(u32::MAX))
+}
+
+/// A position in a stay.
+pub(super) fn position_in_stay() -> impl FieldType<Value = u32> {
+    stay_id()
 }
 
 /// The index of a stay.

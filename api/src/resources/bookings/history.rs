@@ -62,6 +62,8 @@ struct ChangesView<'a> {
     rate_plan: Option<&'a RatePlanChange>,
     /// Whether the guest's name or address was changed.
     guest: bool,
+    /// Whether names of the rooming list were changed.
+    rooming_list: bool,
     /// Whether the links that the guest was given before stopped working.
     links_revoked: bool,
 }
@@ -99,6 +101,7 @@ impl<'a> From<&'a Changes> for ChangesView<'a> {
             total: changes.price.as_ref().map(totals),
             rate_plan: changes.rate_plan.as_ref(),
             guest: changes.guest,
+            rooming_list: changes.rooming_list,
             links_revoked: changes.links_revoked,
         }
     }

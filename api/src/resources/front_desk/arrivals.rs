@@ -64,8 +64,34 @@ struct StayView<'a> {
     progress: StayProgress,
     /// Its beds on this day: those of the first night and, on the day of departure, of the last one.
     assigned_beds: &'a [BedId],
+    /// Who sleeps in which bed on this day, as far as the rooming list says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    names: Vec<NameView<'a>>,
     /// All its beds are made.
     ready: bool,
+}
+
+/// The guest of a place.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct NameView<'a> {
+    /// Position in the stay, from 0.
+    position: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bed: Option<&'a str>,
+    name: String,
+}
+
+impl<'a> NameView<'a> {
+    /// Those of a stay.
+    fn of_stay(booking: &'a Booking, stay_id: u32, date: NaiveDate) -> Vec<Self> {
+        let of_stay = booking.places(date).into_iter().filter(|place| place.stay_id == stay_id);
+        let named = of_stay.filter_map(|place| {
+            let (bed, name) = (place.bed.map(BedId::as_str), place.guest?.full_name());
+            Some(Self { position: place.position, bed, name })
+        });
+        named.collect()
+    }
 }
 
 fn day(query: &DayQuery, inventory: &Inventory) -> Result<NaiveDate, Problem> {
@@ -136,8 +162,9 @@ impl<'a> Item<'a> {
         let stays = shown.map(|(index, stay)| {
             let last = stay.departure.pred_opt().unwrap_or(stay.departure);
             let beds = stay.beds_on(date.min(last));
+            let id = stay_id(&booking.stays, index);
             StayView {
-                id: stay_id(&booking.stays, index),
+                id,
                 index,
                 room_type_id: stay.room_type_id.as_str(),
                 arrival: stay.arrival,
@@ -145,6 +172,7 @@ impl<'a> Item<'a> {
                 guests: stay.guests,
                 progress: booking.progress_of(stay),
                 assigned_beds: beds,
+                names: NameView::of_stay(booking, id, date),
                 ready: beds.iter().all(&made),
             }
         });

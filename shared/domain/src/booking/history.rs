@@ -110,6 +110,9 @@ pub struct Changes {
     /// Whether the guest's data were changed; the values are kept in the booking alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub guest: bool,
+    /// Whether the rooming list was changed; the names are kept in the booking alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rooming_list: bool,
     /// Whether the tokens issued before were revoked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub links_revoked: bool,

@@ -3,7 +3,7 @@
 //! Stored, a stay whose id is its index has none, so that most documents say nothing about ids. While a command is
 //! decided every stay has one.
 
-use super::{Booking, Stay};
+use super::{Absence, Booking, Stay};
 
 impl Booking {
     /// Gives every stay the id that its index stands for, before stays change places.
@@ -35,13 +35,20 @@ impl Booking {
 
     /// The stays of guests who did not arrive, each with its id.
     pub fn absent_stays(&self) -> Vec<Stay> {
+        let absent = self.all_stays().into_iter().filter(|(.., is_absent)| *is_absent);
+        absent.map(|(id, stay, _)| Stay { id: Some(id), ..stay.clone() }).collect()
+    }
+
+    /// Every stay with its id, and whether its guests did not arrive while others did.
+    pub(super) fn all_stays(&self) -> Vec<(u32, &Stay, bool)> {
         let mut next = self.given_stay_ids();
-        let mut with_id = |stay: &Stay| {
-            let id = stay.id.unwrap_or(next);
+        let mut all: Vec<(u32, &Stay, bool)> =
+            self.stays.iter().enumerate().map(|(index, stay)| (stay_id(&self.stays, index), stay, false)).collect();
+        for Absence { stay, .. } in &self.no_shows {
+            all.push((stay.id.unwrap_or(next), stay, true));
             next += u32::from(stay.id.is_none());
-            Stay { id: Some(id), ..stay.clone() }
-        };
-        self.no_shows.iter().map(|absence| with_id(&absence.stay)).collect()
+        }
+        all
     }
 
     /// The index of the stay with this id.

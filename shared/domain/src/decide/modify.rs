@@ -96,7 +96,7 @@ impl Decider<'_> {
     }
 
     /// The booking of a command that adds a revision, in a status that allows it.
-    fn target_in(
+    pub(super) fn target_in(
         &mut self,
         command_id: Uuid,
         header: &CommandHeader,
@@ -255,17 +255,17 @@ fn check_modifications(
         match before(booking, modification) {
             Some(before) if has_left(before) && before.as_request() == *stay && modification.beds.is_none() => {}
             Some(before) if has_left(before) => return Err(RefusalCode::InvalidDates),
-            Some(before) if slept(&before) => {
-                if stay.arrival != before.arrival || changes_past(before) {
-                    return Err(RefusalCode::InvalidDates);
-                }
+            Some(before) if slept(&before) && (stay.arrival != before.arrival || changes_past(before)) => {
+                return Err(RefusalCode::InvalidDates);
             }
+            Some(before) if slept(&before) => {}
             // While others are in house, past nights of guests who have not arrived stay claimed as they are.
-            Some(before) if before.arrival == stay.arrival => {
-                if booking.status == Status::CheckedIn && changes_past(before) {
-                    return Err(RefusalCode::InvalidDates);
-                }
+            Some(before)
+                if before.arrival == stay.arrival && booking.status == Status::CheckedIn && changes_past(before) =>
+            {
+                return Err(RefusalCode::InvalidDates);
             }
+            Some(before) if before.arrival == stay.arrival => {}
             _ if stay.arrival < today => return Err(RefusalCode::InvalidDates),
             _ => {}
         }

@@ -165,6 +165,7 @@ fn requested(request: &RequestBooking) -> Booking {
         no_shows: Vec::new(),
         stay_ids: 0,
         guest: request.guest.clone(),
+        rooming_list: Vec::new(),
         price: None,
         payment: Payment::default(),
         pending_change: None,

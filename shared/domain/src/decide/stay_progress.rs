@@ -84,14 +84,18 @@ impl Decider<'_> {
         night: NaiveDate,
     ) -> Result<Option<Vec<BedId>>, RefusalCode> {
         let count = |beds: &Vec<BedId>| u32::try_from(beds.len()).unwrap_or(u32::MAX);
-        let Some(guests) = selected.guests.or(selected.beds.as_ref().map(count)) else { return Ok(None) };
+        let named = match &selected.places {
+            Some(places) => Some(beds_of(stay, places, night).ok_or(RefusalCode::UnknownGuests)?),
+            None => selected.beds.clone(),
+        };
+        let Some(guests) = selected.guests.or(named.as_ref().map(count)) else { return Ok(None) };
         let present = stay.beds_on(night);
-        let beds = match &selected.beds {
+        let beds = match &named {
             Some(beds) => beds.clone(),
             None => present.iter().take(usize::try_from(guests).unwrap_or(usize::MAX)).cloned().collect(),
         };
         let are_distinct = beds.iter().enumerate().all(|(index, bed)| !beds[..index].contains(bed));
-        if guests == stay.guests && (selected.beds.is_none() || same_beds(&beds, present)) {
+        if guests == stay.guests && (named.is_none() || same_beds(&beds, present)) {
             return Ok(None);
         }
         let by_the_bed = self
@@ -260,6 +264,13 @@ impl Decider<'_> {
         booking.no_shows.extend(absences);
         Ok(booking.set_progress(&[], StayProgress::Expected))
     }
+}
+
+/// The beds of these places; `None` when one is not of the stay.
+fn beds_of(stay: &Stay, places: &[u32], night: NaiveDate) -> Option<Vec<BedId>> {
+    let all = stay.places(night);
+    let bed = |place: &u32| all.get(usize::try_from(*place).ok()?).copied().flatten().cloned();
+    places.iter().map(bed).collect()
 }
 
 /// A stay that was checked in is at least one night.

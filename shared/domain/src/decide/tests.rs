@@ -15,6 +15,7 @@ mod pending_change;
 mod property;
 mod random;
 mod reshuffling;
+mod rooming;
 mod selling;
 
 use super::{Decision, Owner};

@@ -15,7 +15,7 @@ fn reinstate(property: &mut TestProperty, stays: &[u32]) -> Decision {
 }
 
 fn by_id(id: u32) -> StaySelection {
-    StaySelection { stay: None, id: Some(id), guests: None, beds: None }
+    StaySelection { stay: None, id: Some(id), guests: None, beds: None, places: None }
 }
 
 fn ids(booking: &Booking) -> Vec<u32> {

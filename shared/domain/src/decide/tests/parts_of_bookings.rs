@@ -17,7 +17,7 @@ pub(super) const DORM: &str = "dorm-6-mixed";
 const FIRST_DAY: &str = "2026-12-01";
 
 pub(super) fn whole(stay: usize) -> StaySelection {
-    StaySelection { stay: Some(stay), id: None, guests: None, beds: None }
+    StaySelection { stay: Some(stay), id: None, guests: None, beds: None, places: None }
 }
 
 pub(super) fn some(stay: usize, guests: u32) -> StaySelection {
