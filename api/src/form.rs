@@ -3,6 +3,7 @@
 //! A form is declared once, by [`declare::form!`]: the declaration is its reader and its JSON schema.
 
 pub(crate) mod card_numbers;
+pub(crate) mod csv;
 pub(crate) mod declare;
 pub(crate) mod fingerprint;
 pub(crate) mod json;
@@ -15,6 +16,7 @@ pub(crate) mod types;
 
 pub(crate) use crate::form::declare::{RequestForm, form};
 use crate::form::fingerprint::Fingerprint;
+use crate::form::json::Node;
 use crate::form::reader::{Pointer, Reader};
 use crate::http::body::{read_json, read_node, read_optional_json, refuse_card_numbers};
 use crate::http::problem::Problem;
@@ -35,14 +37,19 @@ pub(crate) async fn read_form<T: RequestForm>(headers: &HeaderMap, body: Body) -
 pub(crate) fn parse_form<T: RequestForm>(body: &[u8]) -> Result<(T, Fingerprint), Problem> {
     let node = read_node(body)?;
     refuse_card_numbers(&node, T::CARD_CHECK_EXEMPT)?;
+    read_node_as(&node).map_err(Problem::fields)
+}
+
+/// The form that a body, in which no card number was found, stands for.
+///
+/// # Errors
+/// Every violation.
+pub(crate) fn read_node_as<T: RequestForm>(node: &Node<'_>) -> Result<(T, Fingerprint), Vec<FieldError>> {
     let mut reader = Reader::default();
-    let form = T::read(&node, &Pointer::Root, &mut reader);
-    let fingerprint = reader.fingerprints(&node).canonical;
+    let form = T::read(node, &Pointer::Root, &mut reader);
+    let fingerprint = reader.fingerprints(node).canonical;
     let violations = reader.into_violations();
-    match form {
-        Some(form) if violations.is_empty() => Ok((form, fingerprint)),
-        _ => Err(Problem::fields(violations)),
-    }
+    form.filter(|_| violations.is_empty()).map(|form| (form, fingerprint)).ok_or(violations)
 }
 
 /// An amount of money, which must be in the currency of the property.

@@ -74,7 +74,7 @@ async fn checked_in_guest_keeps_the_bed_while_workers_are_killed() -> Result<()>
     let (front, guest) = (desk.clone(), x.clone());
     let longer = async move { front.extend(&guest, day(3)).await };
     let longer = while_killed(&mut stack, "after_commit_before_publish", longer).await?;
-    let later = json!([{ "stay": 0, "from": day(2), "left": ["r-1"], "beds": ["r-2"] }]);
+    let later = json!([{ "stay": 0, "id": 0, "from": day(2), "left": ["r-1"], "beds": ["r-2"] }]);
     assert_eq!((longer.status, &longer.body["bed_moves"]), (StatusCode::OK, &later), "{longer:?}");
     assert_eq!(desk.bed("r-1", day(0)).await?, (Some(x.id.to_string()), "dirty".to_owned()), "to be cleaned for Z");
     assert_eq!(desk.bed("r-2", day(2)).await?, (Some(x.id.to_string()), "clean".to_owned()));
@@ -83,7 +83,7 @@ async fn checked_in_guest_keeps_the_bed_while_workers_are_killed() -> Result<()>
     let (front, guest) = (desk.clone(), x.clone());
     let tonight = async move { front.assign(&guest, json!({ "stay": 0, "beds": ["r-2"] })).await };
     let tonight = while_killed(&mut stack, "after_publish_before_ack", tonight).await?;
-    let now = json!([{ "stay": 0, "from": day(0), "left": ["r-1"], "beds": ["r-2"] }]);
+    let now = json!([{ "stay": 0, "id": 0, "from": day(0), "left": ["r-1"], "beds": ["r-2"] }]);
     assert_eq!((tonight.status, &tonight.body["bed_moves"]), (StatusCode::OK, &now), "{tonight:?}");
     let history = desk.send(Method::GET, &format!("/api/bookings/{}/history", x.id), None, &json!({})).await?;
     let last = history.body["items"].as_array().and_then(|items| items.last()).cloned().unwrap_or_default();

@@ -102,7 +102,7 @@ async fn check_bookings(stack: &Stack, desk: &FrontDesk, day: NaiveDate) -> Resu
         stack.record_accepted(item["id"].as_str().context("an id")?.parse()?);
     }
     let of = |name: &str| items.iter().find(|item| item["guest"]["first_name"] == name).context("a booking of each");
-    ensure!(items.len() == 3, "{listed:?}");
+    ensure!(items.len() == 4, "{listed:?}");
 
     let stays = |booking: &Value| -> Vec<Value> {
         let stays = booking["stays"].as_array().cloned().unwrap_or_default();

@@ -37,6 +37,7 @@ mod poison;
 mod reconciliation;
 mod refunds;
 mod refusals;
+mod rooming_list;
 mod scheduler;
 mod schemathesis;
 mod stale_occupancy;

@@ -34,6 +34,8 @@ pub(crate) const BOOKING_REQUEST: Rule =
 pub(crate) const BOOKING_READ: Rule = Rule::new(Access::Guest(Purpose::View)).scoped(Scope::BookingsRead);
 /// A booking's guest, client and staff, to change it.
 pub(crate) const BOOKING_WRITE: Rule = Rule::new(Access::Guest(Purpose::Manage)).scoped(Scope::BookingsWrite);
+/// A booking's guest with a token that may change it, client and staff, to see who sleeps where.
+pub(crate) const ROOMING_LIST_READ: Rule = Rule::new(Access::Guest(Purpose::Manage)).scoped(Scope::BookingsRead);
 /// Known callers, who list their own bookings.
 pub(crate) const BOOKING_LIST: Rule = Rule::new(Access::Known).scoped(Scope::BookingsRead);
 /// The front desk, reading.

@@ -37,7 +37,12 @@ pub(crate) async fn read_optional_json(headers: &HeaderMap, body: Body) -> Resul
     if is_json(headers) { in_utf8(headers, bytes).map(Some) } else { Err(problem::UNSUPPORTED_MEDIA_TYPE.into()) }
 }
 
-/// The text of JSON, without the byte order mark that some clients send (RFC 8259, 8.1).
+/// A body declared as CSV.
+pub(crate) async fn read_csv(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    in_utf8(headers, read(headers, body, MAX_BODY_BYTES).await?)
+}
+
+/// The text of JSON or CSV, without the byte order mark that some clients send (RFC 8259, 8.1).
 fn in_utf8(headers: &HeaderMap, bytes: Bytes) -> Result<Bytes, Problem> {
     let refused = |charset: &str| {
         let kind = problem::UNSUPPORTED_CHARSET;

@@ -43,7 +43,7 @@ macro_rules! no_description {
     };
 }
 
-no_description!(State<SharedApp>, Uri, Parts, RequestContext, Caller, VerifiedCaller);
+no_description!(State<SharedApp>, Uri, Parts, RequestContext, Caller, VerifiedCaller, PrefersCsv);
 
 /// An id that can stand in a path.
 pub(crate) trait PathParameter: Sized {
@@ -245,6 +245,17 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 impl DescribeInput for IdempotencyKey {
     fn describe(operation: Operation, _: &mut Schemas) -> Operation {
         operation.idempotent()
+    }
+}
+
+/// Whether the answer is wanted as CSV.
+pub(crate) struct PrefersCsv(pub(crate) bool);
+
+impl<S: Send + Sync> FromRequestParts<S> for PrefersCsv {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(headers::prefers_csv(&parts.headers)))
     }
 }
 

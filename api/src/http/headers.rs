@@ -114,6 +114,33 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
             && essence.get(essence.len() - 5..).is_some_and(|end| end.eq_ignore_ascii_case("+json"))
 }
 
+/// The media type of comma-separated values (RFC 4180).
+const CSV: &str = "text/csv";
+
+/// Whether the body is declared as CSV.
+pub(crate) fn is_csv(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(CSV)
+}
+
+/// Whether an answer is rather wanted as CSV than as JSON: `Accept` names it, and nothing that is JSON before it or with
+/// a higher quality.
+pub(crate) fn prefers_csv(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut best: Option<(f32, bool)> = None;
+    for range in values.flat_map(|value| value.split(',')) {
+        let mut parts = range.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(Ok(1.0), str::parse).unwrap_or(0.0);
+        let is_csv = name.eq_ignore_ascii_case(CSV);
+        let is_json = ["application/json", "application/*", "*/*"].iter().any(|json| name.eq_ignore_ascii_case(json));
+        if quality > 0.0 && (is_csv || is_json) && best.is_none_or(|(known, _)| quality > known) {
+            best = Some((quality, is_csv));
+        }
+    }
+    best.is_some_and(|(_, is_csv)| is_csv)
+}
+
 /// The charset that the body is declared to be in; a name that is none is not repeated.
 pub(crate) fn declared_charset(headers: &HeaderMap) -> Option<&str> {
     let parameters = headers.get(header::CONTENT_TYPE)?.to_str().ok()?.split(';').skip(1);
@@ -127,7 +154,7 @@ pub(crate) fn declared_charset(headers: &HeaderMap) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{bearer, command_wait, idempotency_key, is_json, preferred_wait, query_wait};
+    use super::{bearer, command_wait, idempotency_key, is_json, preferred_wait, prefers_csv, query_wait};
     use axum::http::{HeaderMap, HeaderName, HeaderValue};
     use std::time::Duration;
 
@@ -169,6 +196,15 @@ mod tests {
         assert_eq!(query("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(query("90s"), Some(Duration::from_secs(30)));
         assert!(["", "s", "-1s", "1m", "1.5s"].iter().all(|bad| query(bad).is_none()));
+    }
+
+    #[test]
+    fn csv_is_answered_where_it_is_preferred() {
+        let prefers = |accept: &str| prefers_csv(&with("accept", accept));
+        let preferred = ["text/csv", "TEXT/CSV; q=0.5", "text/csv, */*", "application/json;q=0.1, text/csv;q=0.9"];
+        assert!(preferred.into_iter().all(prefers));
+        let not = ["*/*", "application/json, text/csv", "text/csv;q=0", "text/csv;q=0.2, */*;q=0.3", "text/html", ""];
+        assert!(!not.into_iter().any(prefers) && !prefers_csv(&HeaderMap::new()));
     }
 
     #[test]

@@ -124,6 +124,9 @@ fn responses(operation: &Operation, rule: Rule) -> Value {
                 response["content"][media]["example"] = example.clone();
             }
         }
+        if let Some((media, schema)) = &answer.as_csv {
+            response["content"][*media] = json!({ "schema": schema });
+        }
         found.insert(answer.status.as_u16(), response);
     }
     let mut by_status: BTreeMap<u16, Vec<&'static ProblemKind>> = BTreeMap::new();

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 
 /// The JSON of answers and forms.
 const JSON: &str = "application/json";
+/// Lists for spreadsheets.
+const CSV: &str = "text/csv";
 /// Pages for people.
 const PAGE: &str = "text/html; charset=utf-8";
 
@@ -39,6 +41,8 @@ pub(super) struct Success {
     pub(super) status: StatusCode,
     pub(super) about: String,
     pub(super) media: Option<(&'static str, Value)>,
+    /// The same as CSV.
+    pub(super) as_csv: Option<(&'static str, Value)>,
     pub(super) example: Option<Value>,
     pub(super) headers: Vec<&'static str>,
 }
@@ -106,7 +110,7 @@ impl Operation {
         let about = view.description.or_else(|| status.canonical_reason().map(str::to_owned)).unwrap_or_default();
         let headers = headers.to_vec();
         let media = Some((JSON, view.schema));
-        self.answers.push(Success { status, about, media, example: view.example, headers });
+        self.answers.push(Success { status, about, media, as_csv: None, example: view.example, headers });
         self
     }
 
@@ -143,6 +147,22 @@ impl Operation {
     /// As [`Self::body`], and may be missing.
     pub(crate) fn optional_body(self, schema: Value, example: Value) -> Self {
         self.takes(JSON, schema, example, false).read_as_form()
+    }
+
+    /// As the body before, or the same as CSV.
+    pub(crate) fn or_csv(mut self, example: &str) -> Self {
+        if let Some(body) = &mut self.body {
+            body["content"][CSV] = json!({ "schema": text(), "example": example });
+        }
+        self
+    }
+
+    /// The answer of status 200 is CSV for those who prefer it.
+    pub(crate) fn answers_csv_too(mut self) -> Self {
+        if let Some(answer) = self.answers.iter_mut().find(|answer| answer.status == StatusCode::OK) {
+            answer.as_csv = Some((CSV, text()));
+        }
+        self
     }
 
     fn read_as_form(self) -> Self {
@@ -262,7 +282,8 @@ impl Operation {
     }
 
     fn success(mut self, status: StatusCode, about: &str, media: Option<(&'static str, Value)>) -> Self {
-        self.answers.push(Success { status, about: about.to_owned(), media, example: None, headers: Vec::new() });
+        let about = about.to_owned();
+        self.answers.push(Success { status, about, media, as_csv: None, example: None, headers: Vec::new() });
         self
     }
 

@@ -18,6 +18,8 @@ mod preview_head;
 mod receipt;
 pub(crate) mod receipt_view;
 pub(crate) mod refusal;
+mod rooming_list;
+mod rooming_list_form;
 mod show;
 mod staff_actions;
 mod submit;
@@ -27,6 +29,7 @@ pub(crate) mod view;
 use crate::auth::guard::{Endpoint, Resource, at, delete, get, patch, post, put};
 use crate::auth::rules::{
     BOOKING_LIST, BOOKING_READ, BOOKING_REQUEST, BOOKING_WRITE, FRONT_DESK_READ, FRONT_DESK_WRITE, PAYER,
+    ROOMING_LIST_READ,
 };
 use crate::http::problem;
 use axum::http::StatusCode;
@@ -94,6 +97,7 @@ pub(crate) fn resource() -> Resource {
                         brings new links.",
                     )],
             ),
+            at("/api/bookings/{id}/guests", [rooming_list(), rooming_list_change()]),
             at(
                 "/api/bookings/{id}/history",
                 [get(FRONT_DESK_READ, "booking_history", history::history)
@@ -194,6 +198,24 @@ fn cancellation(endpoint: Endpoint) -> Endpoint {
             nothing.",
         )
         .problems([problem::NOT_CANCELLABLE, problem::CONCURRENT_CHANGE, problem::NOT_READY])
+}
+
+fn rooming_list() -> Endpoint {
+    get(ROOMING_LIST_READ, "rooming_list", rooming_list::show)
+        .summary("Show the rooming list of a booking: who sleeps in which place")
+        .about("As JSON, or as CSV with `Accept: text/csv`.")
+        .problems([problem::STILL_PROCESSING, problem::NOT_READY])
+        .stored()
+}
+
+fn rooming_list_change() -> Endpoint {
+    command(put(BOOKING_WRITE, "replace_rooming_list", rooming_list::replace))
+        .summary("Replace the rooming list of a booking")
+        .about(
+            "The whole list, as JSON or CSV: places that it leaves out are nobody's. Places of guests who have arrived \
+            are changed by staff only.",
+        )
+        .problems([problem::WRONG_STATUS, problem::CONCURRENT_CHANGE, problem::NOT_READY])
 }
 
 fn payment_link() -> Endpoint {

@@ -1,5 +1,6 @@
 //! A booking: the stays of one guest, their lifecycle and history.
 
+mod absence;
 mod balance;
 pub mod calendar;
 pub mod change_fees;
@@ -9,17 +10,23 @@ pub mod payment;
 pub mod pending_change;
 mod progress;
 mod revisions;
+mod rooming_list;
+pub(crate) mod stay_ids;
 
 pub use crate::values::guest::{Guest, Source};
+pub use crate::values::place_guest::PlaceGuest;
 pub use crate::values::refusal::{Alternative, RefusalCause, Rejection, Shortage};
 pub use crate::values::stay::{BedMove, EarlierBeds, PartyGender, Stay, StayProgress, StayRequest};
 pub use crate::values::tax::TaxExemption;
+pub use absence::Absence;
 pub use calendar::CalendarEntry;
 pub use change_fees::ChangeFees;
 pub use history::{Action, Changes, HistoryEntry};
 pub use lifecycle::Status;
 pub use payment::{Payment, PaymentStatus};
 pub use pending_change::PendingChange;
+pub use rooming_list::{Place, PlaceProgress};
+pub use stay_ids::stay_id;
 
 use crate::ids::{BedId, BookingId, PropertyId, RatePlanId};
 use crate::money::is_zero;
@@ -53,9 +60,15 @@ pub struct Booking {
     /// Stays of a booking that goes on, whose guests did not arrive: their beds are released, and what they owe is
     /// among the change fees.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub no_shows: Vec<Stay>,
+    pub no_shows: Vec<Absence>,
+    /// How many ids were given to stays, where stays with the last ones are gone; otherwise zero.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stay_ids: u32,
     /// Guest.
     pub guest: Guest,
+    /// Who sleeps in which place, by stay and position. As the guest: never in events.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rooming_list: Vec<PlaceGuest>,
     /// Price; absent when the request was rejected before it could be priced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,

@@ -12,11 +12,13 @@ mod cancel;
 mod checked_in;
 mod journal;
 mod modify;
+mod name_guests;
 mod outcome;
 mod payment;
 mod pending_change;
 mod place;
 mod preview;
+mod reinstate;
 mod repricing;
 mod request;
 mod reseat;
@@ -195,6 +197,7 @@ impl Decider<'_> {
             BookingCommand::NoShow(no_show) => self.no_show(command_id, no_show),
             BookingCommand::Reinstate(reinstate) => self.reinstate(command_id, reinstate),
             BookingCommand::Assign(assign) => self.assign(command_id, assign),
+            BookingCommand::NameGuests(name) => self.name_guests(command_id, name),
             BookingCommand::RevokeLinks(revoke) => self.revoke_links(command_id, revoke),
             BookingCommand::ExpireHold(expire) => self.expire_hold(command_id, expire),
             BookingCommand::SettlePayment(settle) => self.apply_payment(command_id, settle),
@@ -247,7 +250,7 @@ impl Decider<'_> {
         if header.expected_rev.is_some_and(|expected| expected != booking.rev) {
             return Err(NoRevision::Answer(Decision::Refused(ReplyOutcome::Stale, None)));
         }
-        Ok(booking.clone())
+        Ok(booking.clone().with_numbered_stays())
     }
 
     /// The outcome of an earlier delivery of the command, with every event that it caused.
@@ -272,15 +275,16 @@ impl Decider<'_> {
     /// any revision leaves an entry in any case: delivered again after another change, it would undo that one.
     fn advance_if_changed(
         &mut self,
-        changed: Booking,
+        mut changed: Booking,
         to: Status,
         (revision, header): (Revision, &CommandHeader),
     ) -> BookingEvent {
+        changed.settle_stay_ids(self.booking(changed.id));
         let moves_nothing = revision.moved.is_empty() && revision.bed_moves.is_empty();
         if moves_nothing
             && header.expected_rev.is_some()
-            && let Some(present) =
-                self.booking(changed.id).filter(|present| present.status == to && **present == changed)
+            && let Some(present) = self.booking(changed.id).filter(|present| present.status == to)
+            && is_same(present, &changed)
             && let Some(entry) = present.history.last()
         {
             return BookingEvent::of(present, entry);
@@ -295,6 +299,10 @@ impl Decider<'_> {
         let (from, rev, mut booking) = (booking.status, booking.rev + 1, booking);
         debug_assert!(from == to || from.may_become(to), "{from:?} → {to:?}");
         booking.status = to;
+        booking.settle_stay_ids(before.as_ref());
+        if let Some(before) = &before {
+            booking.carry_names(before, self.today(&booking.property_id));
+        }
         // Links that were sent to another address are the other guest's no longer.
         if before.as_ref().is_some_and(|before| !before.guest.email.eq_ignore_ascii_case(&booking.guest.email)) {
             booking.token_epoch = booking.token_epoch.saturating_add(1);
@@ -359,6 +367,13 @@ impl Decider<'_> {
         }
         Ok(outcome)
     }
+}
+
+/// Whether a change left the booking as it is, apart from ids that are written out.
+fn is_same(present: &Booking, changed: &Booking) -> bool {
+    let mut numbered = present.clone().with_numbered_stays();
+    numbered.settle_stay_ids(None);
+    numbered == *changed
 }
 
 #[cfg(test)]

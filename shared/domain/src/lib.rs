@@ -29,6 +29,7 @@ pub mod people;
 pub mod pricing;
 pub mod rates;
 mod replies;
+pub mod rooming_list;
 mod schema;
 pub mod stripe;
 pub mod timestamp;

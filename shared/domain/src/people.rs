@@ -3,6 +3,7 @@
 //! Forms normalise before they check, searches as storage does. What was stored by earlier versions stays as it is: it
 //! is made safe where it is shown.
 
+pub mod countries;
 pub mod email;
 pub mod language;
 pub mod phone;

@@ -8,6 +8,8 @@ pub(crate) mod field_error;
 pub(crate) mod guest;
 pub(crate) mod names;
 pub(crate) mod notification;
+pub(crate) mod place_guest;
+mod places;
 pub(crate) mod policy;
 pub(crate) mod price;
 pub(crate) mod property;

@@ -162,6 +162,10 @@ impl Stack {
             secrets.extend([guest.email.clone(), guest.last_name.clone()]);
             secrets.extend(guest.phone.clone());
         }
+        for guest in records.bookings.iter().flat_map(|booking| &booking.rooming_list) {
+            secrets.extend([guest.first_name.clone(), guest.last_name.clone()]);
+            secrets.extend(guest.birth_date.map(|date| date.to_string()));
+        }
         // Guests may have one name only, and no address.
         secrets.retain(|secret| !secret.is_empty());
         secrets.sort_unstable();

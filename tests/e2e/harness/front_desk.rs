@@ -35,6 +35,26 @@ impl FrontDesk {
         self.client.send(method, path, &headers, Some(body.to_string().into_bytes())).await
     }
 
+    /// As [`Self::send`], with a body of another type, and the type that the answer should have.
+    pub(crate) async fn send_as(
+        &self,
+        method: Method,
+        path: &str,
+        rev: Option<u64>,
+        (kind, accept): (&str, &str),
+        body: String,
+    ) -> Result<ApiResponse> {
+        let tag = rev.map(|rev| format!("\"{rev}\""));
+        let mut headers = vec![
+            ("authorization", self.bearer.as_str()),
+            ("content-type", kind),
+            ("accept", accept),
+            ("prefer", "wait=30"),
+        ];
+        headers.extend(tag.as_deref().map(|tag| ("if-match", tag)));
+        self.client.send(method, path, &headers, Some(body.into_bytes())).await
+    }
+
     /// Requests a booking with this key and waits for the decision.
     pub(crate) async fn request_booking(&self, key: &str, body: &Value) -> Result<ApiResponse> {
         self.post_once(key, "/api/bookings", body).await

@@ -55,6 +55,8 @@ pub(crate) fn booking() -> Booking {
     let day = |text: &str| text.parse::<chrono::NaiveDate>().unwrap();
     Booking {
         no_shows: Vec::new(),
+        rooming_list: Vec::new(),
+        stay_ids: 0,
         id,
         reference: id.reference(),
         status: Status::Confirmed,

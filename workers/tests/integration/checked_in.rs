@@ -37,7 +37,7 @@ fn until(booking: &Booking, departure: NaiveDate) -> BookingCommand {
 }
 
 fn into_bed(id: BookingId, bed: &str) -> BookingCommand {
-    let assignment = Assignment { stay: 0, beds: Some(vec![bed.into()]), from: None, locked: None };
+    let assignment = Assignment { stay: Some(0), id: None, beds: Some(vec![bed.into()]), from: None, locked: None };
     BookingCommand::Assign(AssignBeds { header: header(id), assignments: vec![assignment] })
 }
 

@@ -80,7 +80,13 @@ impl Harness {
     ) -> Result<Booking> {
         let (id, request) = booking_request(key, arrival, departure);
         self.decide(id.request_command_id(), request).await?;
-        let assignments = vec![Assignment { stay: 0, beds: Some(vec![bed.into()]), from: None, locked: Some(locked) }];
+        let assignments = vec![Assignment {
+            stay: Some(0),
+            id: None,
+            beds: Some(vec![bed.into()]),
+            from: None,
+            locked: Some(locked),
+        }];
         self.decide(Uuid::new_v4(), BookingCommand::Assign(AssignBeds { header: header(id), assignments })).await?;
         let booking = self.stored(id).await?;
         ensure!(

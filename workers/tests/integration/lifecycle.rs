@@ -114,9 +114,13 @@ async fn check_in_and_check_out_move_claims() -> Result<()> {
     assert_eq!(status(&harness, id).await?, Status::CheckedIn);
     let cancelled = twice(&harness, &now, clock::system, cancel_command(id)).await?;
     assert_eq!(cancelled.reply.outcome, ReplyOutcome::Conflict);
-    let undone =
-        twice(&harness, &now, clock::system, BookingCommand::Reinstate(ReinstateBooking { header: header(id) }))
-            .await?;
+    let undone = twice(
+        &harness,
+        &now,
+        clock::system,
+        BookingCommand::Reinstate(ReinstateBooking { header: header(id), stays: Vec::new() }),
+    )
+    .await?;
     assert_eq!(undone.events[0].envelope.kind, "booking.reinstated.v1");
     twice(
         &harness,
@@ -151,7 +155,13 @@ async fn no_show_can_be_reinstated() -> Result<()> {
     let no_show = twice(&harness, &later, in_two_days, missed()).await?;
     assert_eq!(no_show.events[0].envelope.kind, "booking.no_show.v1");
     assert_eq!(harness.claims_of(&booked).await?, 0);
-    twice(&harness, &later, in_two_days, BookingCommand::Reinstate(ReinstateBooking { header: header(id) })).await?;
+    twice(
+        &harness,
+        &later,
+        in_two_days,
+        BookingCommand::Reinstate(ReinstateBooking { header: header(id), stays: Vec::new() }),
+    )
+    .await?;
     assert_eq!((status(&harness, id).await?, harness.claims_of(&booked).await?), (Status::Confirmed, 5));
     Ok(())
 }

@@ -96,7 +96,7 @@ async fn delayed_expiry_leaves_what_was_opened_after_it_was_requested() -> Resul
     let first = stripe.session(&booking, 1).await?;
 
     // Stripe expires no session, and the command waits.
-    let locked = vec![Assignment { stay: 0, beds: None, from: None, locked: Some(true) }];
+    let locked = vec![Assignment { stay: Some(0), id: None, beds: None, from: None, locked: Some(true) }];
     let assign = BookingCommand::Assign(AssignBeds { header: header(booking.id), assignments: locked });
     stripe.harness.decide(Uuid::new_v4(), assign).await?;
     let waiting = expires(&booking, stripe.harness.stored(booking.id).await?.rev);

@@ -2,7 +2,7 @@
 
 use crate::form::form;
 use crate::form::presence::{defaulted, optional, required, required_if};
-use crate::form::reader::Pointer;
+use crate::form::reader::{Pointer, Reader};
 use crate::form::types::{FieldType, boolean, count, date, free_text, list, object, parsed, refusal};
 use chrono::NaiveDate;
 use pvt_domain::ids::BedId;
@@ -29,10 +29,12 @@ form! {
 }
 
 form! {
-    /// A command that needs a reason.
+    /// What is undone, and why.
     #[derive(Debug)]
     pub(crate) struct ReinstateForm {
         reason: String = required(free_text(INVALID_REASON)),
+        /// Stays of `no_shows` whose guests came after all; without it, the latest check-in, or else the latest no-show.
+        stays: Vec<u32> = defaulted(absent_stays()),
     }
     body assumed;
     example json!({ "reason": "checked in the wrong guests" });
@@ -75,25 +77,69 @@ form! {
         stays: Vec<StaySelection> = defaulted(selections()),
     }
     body optional;
-    example json!({ "stays": [{ "stay": 0, "guests": 10 }] });
+    example json!({ "stays": [{ "id": 0, "guests": 10 }] });
+}
+
+form! {
+    /// A stay of `no_shows`.
+    struct AbsentStayForm {
+        /// The id of the stay.
+        id: u32 = required(stay_id()),
+    }
+}
+
+fn absent_stays() -> impl FieldType<Value = Vec<u32>> {
+    list(object::<AbsentStayForm>().map(|form| form.id), MAX_GROUP_STAYS)
+        .counted("stay_count", || format!("send 1 to {MAX_GROUP_STAYS} stays"))
 }
 
 form! {
     /// A stay, or some of its guests.
     struct SelectionForm {
-        /// The index of the stay.
-        stay: usize = required(index()),
+        /// The id of the stay.
+        id: Option<u32> = optional(stay_id()),
+        /// The index of the stay, instead of its id.
+        stay: Option<usize> = optional(index()),
         /// Some of its guests only: they become a stay of their own. In rooms that are let by the bed.
         guests: Option<u32> = optional(count(1, None)),
         /// Their beds; the first ones of the stay by default.
         beds: Option<Vec<BedId>> = optional(beds()),
+        /// Their positions in the stay, as the rooming list has them, instead of their beds.
+        places: Option<Vec<u32>> = optional(places()),
+    }
+    check(at, reader) {
+        check_name((id, stay), at, reader);
+        if matches!((&beds, &places), (Some(Some(_)), Some(Some(_)))) {
+            reader.violation(&Pointer::Key(at, "places"), "named_twice", "send the beds or the places");
+        }
     }
 }
 
 impl From<SelectionForm> for StaySelection {
-    fn from(SelectionForm { stay, guests, beds }: SelectionForm) -> Self {
-        Self { stay, guests, beds }
+    fn from(SelectionForm { id, stay, guests, beds, places }: SelectionForm) -> Self {
+        Self { stay, id, guests, beds, places }
     }
+}
+
+/// A stay is named by its id or its index; one that could not be read has been reported.
+fn check_name((id, index): (Option<Option<u32>>, Option<Option<usize>>), at: &Pointer<'_>, reader: &mut Reader) {
+    match (id, index) {
+        (Some(None), Some(None)) if !reader.has_reported(&Pointer::Key(at, "stay")) => {
+            let place = Pointer::Key(at, "id");
+            if !reader.has_reported(&place) {
+                reader.violation(&place, "required", "name the stay by its id");
+            }
+        }
+        (Some(Some(_)), Some(Some(_))) => {
+            reader.violation(&Pointer::Key(at, "stay"), "named_twice", "send the id or the index of the stay");
+        }
+        _ => {}
+    }
+}
+
+/// Positions in a stay.
+fn places() -> impl FieldType<Value = Vec<u32>> {
+    list(position_in_stay(), MAX_BEDS).counted("place_count", || format!("send 1 to {MAX_BEDS} places"))
 }
 
 fn selections() -> impl FieldType<Value = Vec<StaySelection>> {
@@ -109,14 +155,16 @@ form! {
         assignments: Vec<Assignment> = required(assignments()),
     }
     body assumed;
-    example json!({ "assignments": [{ "stay": 0, "beds": ["d6a-1"], "locked": true }] });
+    example json!({ "assignments": [{ "id": 0, "beds": ["d6a-1"], "locked": true }] });
 }
 
 form! {
     /// The beds of one stay, and whether they are pinned.
     struct AssignmentForm {
-        /// The index of the stay.
-        stay: usize = required(index()),
+        /// The id of the stay.
+        id: Option<u32> = optional(stay_id()),
+        /// The index of the stay, instead of its id.
+        stay: Option<usize> = optional(index()),
         beds: Option<Vec<BedId>> = optional(beds()),
         /// The first night in these beds, for checked-in guests; tonight by default.
         from: Option<NaiveDate> = optional(date()),
@@ -124,6 +172,7 @@ form! {
         locked: Option<bool> = optional(boolean()),
     }
     check(at, reader) {
+        check_name((id, stay), at, reader);
         if beds.as_ref().is_none_or(Option::is_none) && locked.is_none_or(|locked| locked.is_none()) {
             reader.violation(at, "nothing_to_do", "send beds, locked or both");
         }
@@ -134,14 +183,24 @@ form! {
 }
 
 impl From<AssignmentForm> for Assignment {
-    fn from(AssignmentForm { stay, beds, from, locked }: AssignmentForm) -> Self {
-        Self { stay, beds, from, locked }
+    fn from(AssignmentForm { id, stay, beds, from, locked }: AssignmentForm) -> Self {
+        Self { stay, id, beds, from, locked }
     }
 }
 
 fn assignments() -> impl FieldType<Value = Vec<Assignment>> {
     list(object::<AssignmentForm>().map(Assignment::from), MAX_GROUP_STAYS)
         .counted("assignment_count", || format!("send 1 to {MAX_GROUP_STAYS} assignments"))
+}
+
+/// The id of a stay.
+pub(super) fn stay_id() -> impl FieldType<Value = u32> {
+    count(0, Some(i64::from(u32::MAX))).map(|id| u32::try_from(id).unwrap_or(u32::MAX))
+}
+
+/// A position in a stay.
+pub(super) fn position_in_stay() -> impl FieldType<Value = u32> {
+    stay_id()
 }
 
 /// The index of a stay.
@@ -217,7 +276,7 @@ mod tests {
         let (AssignForm { assignments: chosen, .. }, _) = read_form(&json(), Body::from(body)).await.unwrap();
         assert_eq!(
             (chosen.len(), chosen[0].stay, chosen[0].beds.as_ref().map(Vec::len), chosen[1].locked),
-            (2, 1, Some(2), Some(true))
+            (2, Some(1), Some(2), Some(true))
         );
         let body = r#"{"assignments":[{"stay":-1,"beds":[7]},{"beds":[]},{"stay":0},
             {"stay":1,"locked":true,"from":"2027-01-11"}]}"#;
@@ -225,8 +284,8 @@ mod tests {
         let expected = [
             ("/assignments/0/stay", "out_of_range"),
             ("/assignments/0/beds/0", "wrong_type"),
-            ("/assignments/1/stay", "required"),
             ("/assignments/1/beds", "bed_count"),
+            ("/assignments/1/id", "required"),
             ("/assignments/2", "nothing_to_do"),
             ("/assignments/3/from", "without_beds"),
         ];

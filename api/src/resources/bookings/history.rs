@@ -46,15 +46,15 @@ struct EntryView<'a> {
     #[serde(skip_serializing_if = "<[BookingId]>::is_empty")]
     moved: &'a [BookingId],
     /// Moves of the checked-in guests to other beds, each from its first night on.
-    #[serde(skip_serializing_if = "<[BedMove]>::is_empty")]
-    bed_moves: &'a [BedMove],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bed_moves: Vec<BedMove>,
 }
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
 struct ChangesView<'a> {
-    #[serde(skip_serializing_if = "<[StayChange]>::is_empty")]
-    stays: &'a [StayChange],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stays: Vec<StayChange>,
     /// Totals.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<TotalView>,
@@ -62,6 +62,8 @@ struct ChangesView<'a> {
     rate_plan: Option<&'a RatePlanChange>,
     /// Whether the guest's name or address was changed.
     guest: bool,
+    /// Whether names of the rooming list were changed.
+    rooming_list: bool,
     /// Whether the links that the guest was given before stopped working.
     links_revoked: bool,
 }
@@ -85,7 +87,7 @@ impl<'a> From<&'a HistoryEntry> for EntryView<'a> {
             reason: entry.reason.as_deref(),
             changes: entry.changes.as_deref().map(ChangesView::from),
             moved: &entry.moved,
-            bed_moves: &entry.bed_moves,
+            bed_moves: entry.numbered_bed_moves(),
         }
     }
 }
@@ -95,10 +97,11 @@ impl<'a> From<&'a Changes> for ChangesView<'a> {
         let total = |price: &Option<Price>| price.as_ref().map(|price| Money::new(price.total, price.currency));
         let totals = |change: &PriceChange| TotalView { before: total(&change.before), after: total(&change.after) };
         Self {
-            stays: &changes.stays,
+            stays: changes.stays.iter().map(StayChange::numbered).collect(),
             total: changes.price.as_ref().map(totals),
             rate_plan: changes.rate_plan.as_ref(),
             guest: changes.guest,
+            rooming_list: changes.rooming_list,
             links_revoked: changes.links_revoked,
         }
     }

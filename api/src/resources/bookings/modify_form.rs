@@ -1,6 +1,6 @@
 //! Form of a modification, read and applied to the booking as it is: every violation reported at once.
 
-use super::command_forms::{beds, index};
+use super::command_forms::{beds, index, stay_id};
 use crate::form::form;
 use crate::form::people::{email_address, language_tag, name, phone_number};
 use crate::form::presence::{Presence as _, defaulted, optional, patch, reported_if, required_if};
@@ -41,7 +41,7 @@ form! {
     exempt crate::resources::bookings::form::CARD_CHECK_EXEMPT;
     body assumed;
     example json!({
-        "stays": [{ "continues": 0, "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-12",
+        "stays": [{ "id": 0, "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-12",
             "guests": 2 }],
         "guest": { "first_name": "Ada", "last_name": "King", "email": "ada@example.com" },
     });
@@ -50,7 +50,9 @@ form! {
 form! {
     /// A stay; what is missing stays as it is in the stay that is continued.
     pub(crate) struct StayChangeForm<const WHOLE: bool> {
-        /// The present stay, by its index.
+        /// The present stay, by its id.
+        id: Option<u32> = optional(stay_id()).not_null(),
+        /// The present stay, by its index, instead of its id.
         continues: Option<usize> = optional(index()).after_missing(if WHOLE {
             &["room_type_id", "arrival", "departure", "guests"]
         } else {
@@ -215,15 +217,20 @@ fn changes<const WHOLE: bool>(
     by_staff: bool,
     violations: &mut Vec<FieldError>,
 ) -> Vec<StayModification> {
-    let by_place = drafts.iter().all(|draft| draft.continues.is_none());
+    let by_place = drafts.iter().all(|draft| draft.continues.is_none() && draft.id.is_none());
     let mut continued = HashSet::new();
     let mut changes = Vec::with_capacity(drafts.len());
     for (index, draft) in drafts.into_iter().enumerate() {
-        let place = if by_place { Some(index).filter(|index| *index < booking.stays.len()) } else { draft.continues };
+        let named = draft.id.is_some() || draft.continues.is_some();
+        let place = match by_place {
+            true => Some(index).filter(|index| *index < booking.stays.len()),
+            false => booking.named_stay(draft.continues, draft.id),
+        };
         let before = place.and_then(|place| booking.stays.get(place));
-        if place.is_some_and(|place| !continued.insert(place)) || (place.is_some() && before.is_none()) {
-            let advice = "names each stay of the booking at most once, the first with 0";
-            violations.push(FieldError::new(format!("/stays/{index}/continues"), "unknown_stay", advice));
+        if place.is_some_and(|place| !continued.insert(place)) || (named && before.is_none()) {
+            let key = if draft.id.is_some() { "id" } else { "continues" };
+            let advice = "names each stay of the booking at most once";
+            violations.push(FieldError::new(format!("/stays/{index}/{key}"), "unknown_stay", advice));
         }
         if draft.beds.is_some() && !by_staff {
             violations.push(staff_only(format!("/stays/{index}/beds")));

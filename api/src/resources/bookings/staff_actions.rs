@@ -81,11 +81,15 @@ pub(super) async fn reinstate(
     State(app): State<SharedApp>,
     request: BookingCommand,
     OptionalIfMatch(revisions): OptionalIfMatch,
-    Form { value: ReinstateForm { reason }, fingerprint }: Form<ReinstateForm>,
+    Form { value: ReinstateForm { reason, stays }, fingerprint }: Form<ReinstateForm>,
 ) -> CommandResult {
-    StaffAction { name: "reinstate", kind: BOOKING_REINSTATE, from: &[Status::CheckedIn, Status::NoShow] }
-        .submit(&app, request, (revisions, fingerprint, Some(reason)), |header| ReinstateBooking { header })
-        .await
+    StaffAction {
+        name: "reinstate",
+        kind: BOOKING_REINSTATE,
+        from: &[Status::Confirmed, Status::CheckedIn, Status::NoShow],
+    }
+    .submit(&app, request, (revisions, fingerprint, Some(reason)), |header| ReinstateBooking { header, stays })
+    .await
 }
 
 /// `POST …/assign`: assigns beds, or pins them.

@@ -5,8 +5,8 @@ use crate::resources::payments::view::{EXAMPLE_BOOKING, example_money};
 use crate::state::App;
 use chrono::{DateTime, FixedOffset, NaiveDate};
 use pvt_domain::booking::{
-    Alternative, BedMove, Booking, Guest, PaymentStatus, PendingChange, RefusalCause, Rejection, Source, Status, Stay,
-    StayRequest,
+    Alternative, BedMove, Booking, Guest, HistoryEntry, PaymentStatus, PendingChange, RefusalCause, Rejection, Source,
+    Status, Stay, StayRequest,
 };
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::Property;
@@ -125,13 +125,13 @@ pub(crate) struct BookingView<'a> {
     property_id: &'a str,
     rate_plan_id: &'a str,
     source: Source,
-    stays: Cow<'a, [Stay]>,
+    stays: Vec<Stay>,
     /// Stays whose guests did not arrive, of a booking that goes on.
-    #[serde(skip_serializing_if = "<[Stay]>::is_empty")]
-    no_shows: Cow<'a, [Stay]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    no_shows: Vec<Stay>,
     /// Moves of the checked-in guests to other beds that the last revision ordered, each from its first night on.
-    #[serde(skip_serializing_if = "<[BedMove]>::is_empty")]
-    bed_moves: &'a [BedMove],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bed_moves: Vec<BedMove>,
     guest: GuestView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     price: Option<PriceView<'a>>,
@@ -303,9 +303,9 @@ impl<'a> BookingView<'a> {
             property_id: booking.property_id.as_str(),
             rate_plan_id: booking.rate_plan_id.as_str(),
             source: booking.source,
-            stays: Cow::Borrowed(&booking.stays),
-            no_shows: Cow::Borrowed(&booking.no_shows),
-            bed_moves: booking.history.last().map_or(&[], |entry| &entry.bed_moves),
+            stays: booking.numbered_stays(),
+            no_shows: booking.absent_stays(),
+            bed_moves: booking.history.last().map_or_else(Vec::new, HistoryEntry::numbered_bed_moves),
             guest: GuestView::new(&booking.guest),
             price: booking.price.as_ref().map(|price| PriceView::new(price, &booking.stays)),
             payment: PaymentView::new(booking),
@@ -334,9 +334,7 @@ impl<'a> BookingView<'a> {
     pub(crate) fn without_contact_data(mut self) -> Self {
         (self.guest.email, self.guest.phone) = (None, None);
         for stays in [&mut self.stays, &mut self.no_shows] {
-            if stays.iter().any(|stay| !stay.tax_exemptions.is_empty()) {
-                stays.to_mut().iter_mut().for_each(|stay| stay.tax_exemptions.clear());
-            }
+            stays.iter_mut().for_each(|stay| stay.tax_exemptions.clear());
         }
         for stay in self.pending_change.iter_mut().flat_map(|change| &mut change.stays) {
             stay.tax_exemptions.clear();
@@ -425,8 +423,8 @@ fn booking_example() -> Value {
     json!({
         "id": EXAMPLE_BOOKING, "reference": "PVT-0000000000", "status": "confirmed", "rev": 1,
         "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct",
-        "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1,
-            "assigned_beds": ["d6a-1"] }],
+        "stays": [{ "id": 0, "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-11",
+            "guests": 1, "assigned_beds": ["d6a-1"] }],
         "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com",
             "receives_mails": true },
         "price": {
@@ -475,8 +473,8 @@ mod tests {
             "id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "confirmed",
             "rev": 1,
             "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct",
-            "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1,
-            "assigned_beds": ["d6a-1"] }],
+            "stays": [{ "id": 0, "room_type_id": "dorm-6-mixed", "arrival": "2027-01-10", "departure": "2027-01-11",
+            "guests": 1, "assigned_beds": ["d6a-1"] }],
             "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com",
                 "receives_mails": true },
             "price": { "nights": [{ "stay": 0, "night": "2027-01-10", "price": { "amount": 4200, "currency": "CAD" } }],

@@ -10,7 +10,7 @@ use crate::state::SharedApp;
 use crate::store_call;
 use axum::extract::State;
 use chrono::NaiveDate;
-use pvt_domain::booking::{Booking, Guest, Status, Stay, StayProgress};
+use pvt_domain::booking::{Booking, Guest, Status, Stay, StayProgress, stay_id};
 use pvt_domain::ids::{BedId, BookingId, PropertyId};
 use pvt_domain::inventory::{Cleanliness, Inventory};
 use pvt_domain::money::{Currency, Money};
@@ -51,6 +51,8 @@ struct Item<'a> {
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
 struct StayView<'a> {
+    /// Its id in the booking.
+    id: u32,
     /// Its place in the booking.
     index: usize,
     room_type_id: &'a str,
@@ -62,8 +64,34 @@ struct StayView<'a> {
     progress: StayProgress,
     /// Its beds on this day: those of the first night and, on the day of departure, of the last one.
     assigned_beds: &'a [BedId],
+    /// Who sleeps in which bed on this day, as far as the rooming list says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    names: Vec<NameView<'a>>,
     /// All its beds are made.
     ready: bool,
+}
+
+/// The guest of a place.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct NameView<'a> {
+    /// Position in the stay, from 0.
+    position: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bed: Option<&'a str>,
+    name: String,
+}
+
+impl<'a> NameView<'a> {
+    /// Those of a stay.
+    fn of_stay(booking: &'a Booking, stay_id: u32, date: NaiveDate) -> Vec<Self> {
+        let of_stay = booking.places(date).into_iter().filter(|place| place.stay_id == stay_id);
+        let named = of_stay.filter_map(|place| {
+            let (bed, name) = (place.bed.map(BedId::as_str), place.guest?.full_name());
+            Some(Self { position: place.position, bed, name })
+        });
+        named.collect()
+    }
 }
 
 fn day(query: &DayQuery, inventory: &Inventory) -> Result<NaiveDate, Problem> {
@@ -134,7 +162,9 @@ impl<'a> Item<'a> {
         let stays = shown.map(|(index, stay)| {
             let last = stay.departure.pred_opt().unwrap_or(stay.departure);
             let beds = stay.beds_on(date.min(last));
+            let id = stay_id(&booking.stays, index);
             StayView {
+                id,
                 index,
                 room_type_id: stay.room_type_id.as_str(),
                 arrival: stay.arrival,
@@ -142,6 +172,7 @@ impl<'a> Item<'a> {
                 guests: stay.guests,
                 progress: booking.progress_of(stay),
                 assigned_beds: beds,
+                names: NameView::of_stay(booking, id, date),
                 ready: beds.iter().all(&made),
             }
         });

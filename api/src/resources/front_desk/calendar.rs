@@ -12,7 +12,7 @@ use crate::store_call;
 use axum::extract::State;
 use chrono::NaiveDate;
 use pvt_domain::block::{Block, BlockKind};
-use pvt_domain::booking::{Booking, Status, Stay};
+use pvt_domain::booking::{Booking, Status, Stay, stay_id};
 use pvt_domain::ids::{BedId, BlockId, BookingId, PropertyId};
 use pvt_domain::inventory::{BedState, Inventory, Room};
 use pvt_domain::nights::Nights;
@@ -73,8 +73,22 @@ struct Entry<'a> {
 #[schemars(inline)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Occupant<'a> {
-    Booking { booking_id: BookingId, reference: &'a str, status: Status, guest: String, stay: usize, locked: bool },
-    Block { block_id: BlockId, reason: BlockKind },
+    Booking {
+        booking_id: BookingId,
+        reference: &'a str,
+        status: Status,
+        guest: String,
+        stay: usize,
+        stay_id: u32,
+        /// Who sleeps in this bed, if the rooming list says so.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sleeper: Option<String>,
+        locked: bool,
+    },
+    Block {
+        block_id: BlockId,
+        reason: BlockKind,
+    },
 }
 
 /// `GET /api/properties/{id}/calendar?from=…&until=…`: at most 92 nights.
@@ -123,15 +137,20 @@ fn entries<'a>(bookings: &[&'a Booking], blocks: &'a [Block], shown: Nights) -> 
     for booking in bookings {
         for (index, stay) in booking.stays.iter().enumerate() {
             let guest = booking.guest.full_name();
-            let by = Occupant::Booking {
-                booking_id: booking.id,
-                reference: &booking.reference,
-                status: booking.status,
-                guest,
-                stay: index,
-                locked: stay.locked,
-            };
-            parts(stay).for_each(|(bed, nights)| add(bed, nights, &by));
+            let stay_id = stay_id(&booking.stays, index);
+            for (bed, nights) in parts(stay) {
+                let by = Occupant::Booking {
+                    booking_id: booking.id,
+                    reference: &booking.reference,
+                    status: booking.status,
+                    guest: guest.clone(),
+                    stay: index,
+                    stay_id,
+                    sleeper: booking.sleeper(stay_id, bed, nights.arrival),
+                    locked: stay.locked,
+                };
+                add(bed, nights, &by);
+            }
         }
     }
     for block in blocks {

@@ -41,6 +41,15 @@ impl ChangeFees {
         (fee + self.sum).min(total + self.below_highest_price)
     }
 
+    /// Without the fee of guests who came after all, for whom the price rises by `price`.
+    pub(crate) fn without_absence(self, fee: i64, price: i64) -> Self {
+        let sum = (self.sum - fee).max(0);
+        if sum == 0 {
+            return Self::default();
+        }
+        Self { sum, below_highest_price: (self.below_highest_price - price).max(0) }
+    }
+
     /// With the fee of one more change; each pair is a cancellation fee and a price.
     fn with_change(self, (fee_before, price_before): (i64, i64), (fee_after, price_after): (i64, i64)) -> Self {
         let sum = self.sum + (fee_before - fee_after).max(0);

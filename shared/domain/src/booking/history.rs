@@ -110,6 +110,9 @@ pub struct Changes {
     /// Whether the guest's data were changed; the values are kept in the booking alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub guest: bool,
+    /// Whether the rooming list was changed; the names are kept in the booking alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rooming_list: bool,
     /// Whether the tokens issued before were revoked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub links_revoked: bool,
@@ -181,6 +184,22 @@ pub struct HistoryEntry {
     /// Moves of the checked-in guests that this revision orders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bed_moves: Vec<BedMove>,
+}
+
+impl HistoryEntry {
+    /// The moves that it orders, each with the id of its stay.
+    pub fn numbered_bed_moves(&self) -> Vec<BedMove> {
+        let numbered = |one: &BedMove| BedMove { id: one.id.or_else(|| u32::try_from(one.stay).ok()), ..one.clone() };
+        self.bed_moves.iter().map(numbered).collect()
+    }
+}
+
+impl StayChange {
+    /// The same, each stay with its id.
+    pub fn numbered(&self) -> Self {
+        let numbered = |stay: &Stay| Stay { id: stay.id.or_else(|| u32::try_from(self.index).ok()), ..stay.clone() };
+        Self { index: self.index, before: self.before.as_ref().map(numbered), after: self.after.as_ref().map(numbered) }
+    }
 }
 
 /// Stays, price, rate plan and payment as they were at a revision.

@@ -49,7 +49,8 @@ impl Booking {
             amounts.iter_mut().zip(&shares).for_each(|(amount, share)| *amount -= share);
             price.nights.push(shares);
         }
-        self.stays.push(parted);
+        let id = Some(self.next_stay_id());
+        self.stays.push(Stay { id, ..parted });
         Some(self.stays.len() - 1)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::actor::Actor;
 use crate::block::BlockKind;
-use crate::booking::{Guest, Source, StayRequest};
+use crate::booking::{Guest, PlaceGuest, Source, StayRequest};
 use crate::ids::{BedId, BlockId, BookingId, PropertyId, RatePlanId};
 use crate::ledger::Summary;
 use crate::rates::quote::Quote;
@@ -35,6 +35,8 @@ inbox! {
             BOOKING_REINSTATE = "booking.reinstate.v1" => Reinstate(ReinstateBooking);
             /// Assign beds, or pin and unpin them.
             BOOKING_ASSIGN = "booking.assign.v1" => Assign(AssignBeds);
+            /// Say who sleeps in which place.
+            BOOKING_NAME_GUESTS = "booking.name_guests.v1" => NameGuests(Box<NameGuests>);
             /// Revoke the links that were given to the guest.
             BOOKING_REVOKE_LINKS = "booking.revoke_links.v1" => RevokeLinks(RevokeLinks);
             /// Release the beds of an expired hold that can no longer be paid.
@@ -182,8 +184,12 @@ pub struct ConfirmBooking {
 /// A stay, or some of its guests, for commands about a part of a booking.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StaySelection {
-    /// Index of the stay.
-    pub stay: usize,
+    /// Index of the stay, unless its id is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stay: Option<usize>,
+    /// Id of the stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
     /// Some of its guests only; they become a stay of their own. Absent: as many as there are beds here, or all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
@@ -191,6 +197,9 @@ pub struct StaySelection {
     /// Their beds; absent: the first ones of the stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beds: Option<Vec<BedId>>,
+    /// Their positions in the stay, instead of their beds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub places: Option<Vec<u32>>,
 }
 
 /// Check-in.
@@ -238,13 +247,21 @@ pub struct ReinstateBooking {
     /// Booking and caller.
     #[serde(flatten)]
     pub header: CommandHeader,
+    /// Ids of stays whose guests came after all while others had arrived; empty: the latest check-in, or else the
+    /// latest no-show.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stays: Vec<u32>,
 }
 
 /// Bed assignment of one stay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Assignment {
-    /// Index of the stay.
-    pub stay: usize,
+    /// Index of the stay, unless its id is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stay: Option<usize>,
+    /// Id of the stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
     /// Its beds from now on; absent: unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beds: Option<Vec<BedId>>,
@@ -264,6 +281,16 @@ pub struct AssignBeds {
     pub header: CommandHeader,
     /// One per stay.
     pub assignments: Vec<Assignment>,
+}
+
+/// The rooming list as it is to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NameGuests {
+    /// Booking and caller.
+    #[serde(flatten)]
+    pub header: CommandHeader,
+    /// Every place whose guest is known; the others are nobody's yet.
+    pub guests: Vec<PlaceGuest>,
 }
 
 /// Revocation of the links that were given to the guest.
@@ -345,6 +372,7 @@ impl BookingCommand {
             Self::NoShow(command) => Some(&command.header),
             Self::Reinstate(command) => Some(&command.header),
             Self::Assign(command) => Some(&command.header),
+            Self::NameGuests(command) => Some(&command.header),
             Self::RevokeLinks(command) => Some(&command.header),
             Self::ExpireHold(command) => Some(&command.header),
             Self::SettlePayment(command) => Some(&command.header),
@@ -386,6 +414,7 @@ impl BookingCommand {
             Self::NoShow(command) => &command.header.property_id,
             Self::Reinstate(command) => &command.header.property_id,
             Self::Assign(command) => &command.header.property_id,
+            Self::NameGuests(command) => &command.header.property_id,
             Self::RevokeLinks(command) => &command.header.property_id,
             Self::ExpireHold(command) => &command.header.property_id,
             Self::SettlePayment(command) => &command.header.property_id,

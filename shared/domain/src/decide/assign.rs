@@ -16,23 +16,25 @@ impl Decider<'_> {
         let header = &assign.header;
         let booking = self.changeable(command_id, header)?;
         let mut named = HashSet::new();
-        if assign.assignments.iter().any(|one| one.stay >= booking.stays.len() || !named.insert(one.stay)) {
-            return Err(NoRevision::because(RefusalCode::UnknownStay));
+        let mut assignments = Vec::with_capacity(assign.assignments.len());
+        for one in &assign.assignments {
+            let index = booking.named_stay(one.stay, one.id).filter(|index| named.insert(*index));
+            assignments.push((index.ok_or_else(|| NoRevision::because(RefusalCode::UnknownStay))?, one));
         }
         let mark = self.journal.mark();
         let mut booking = booking;
         // It was made for the beds of before.
-        if assign.assignments.iter().any(|one| names_other_beds(&booking, one)) {
+        if assignments.iter().any(|(index, one)| names_other_beds(&booking, *index, one)) {
             self.release_pending_change(&mut booking);
         }
-        let reassigned = self.reassign(&booking, assign).and_then(|changed| {
+        let reassigned = self.reassign(&booking, header, &assignments).and_then(|changed| {
             let stays: Vec<ChangedStay<'_>> = changed
                 .stays
                 .iter()
                 .zip(&booking.stays)
                 .enumerate()
                 .map(|(index, (after, before))| {
-                    let named = assign.assignments.iter().any(|one| one.stay == index && one.beds.is_some());
+                    let named = assignments.iter().any(|(stay, one)| *stay == index && one.beds.is_some());
                     ChangedStay { after, before: Some(before), named }
                 })
                 .collect();
@@ -46,14 +48,18 @@ impl Decider<'_> {
 
     /// All changing beds are released before any is claimed, so that guests may swap beds. Those of checked-in guests
     /// change from tonight on, or from the night that is named.
-    fn reassign(&mut self, booking: &Booking, assign: &AssignBeds) -> Result<Booking, NoRevision> {
-        let header = &assign.header;
+    fn reassign(
+        &mut self,
+        booking: &Booking,
+        header: &CommandHeader,
+        assignments: &[(usize, &Assignment)],
+    ) -> Result<Booking, NoRevision> {
         let in_house = booking.status == Status::CheckedIn;
         let from = if in_house { self.today(&header.property_id) } else { NaiveDate::MIN };
         let mut changed = booking.clone();
         let mut claimed = Vec::new();
-        for one in &assign.assignments {
-            let Some(stay) = changed.stays.get_mut(one.stay) else { continue };
+        for (index, one) in assignments {
+            let Some(stay) = changed.stays.get_mut(*index) else { continue };
             stay.locked = one.locked.unwrap_or(stay.locked);
             if let Some(pending) = &mut changed.pending_change {
                 pending.lock_as(stay);
@@ -65,7 +71,7 @@ impl Decider<'_> {
                 return Err(NoRevision::because(RefusalCode::InvalidDates));
             }
             self.release_beds(&header.property_id, std::slice::from_ref(stay), begin);
-            claimed.push((one.stay, Nights::new(begin, stay.departure), beds));
+            claimed.push((*index, Nights::new(begin, stay.departure), beds));
         }
         for (index, ahead, beds) in claimed {
             let Some(stay) = changed.stays.get_mut(index) else { continue };
@@ -131,7 +137,7 @@ impl Decider<'_> {
 }
 
 /// Whether the assignment names beds that its stay does not have.
-fn names_other_beds(booking: &Booking, one: &Assignment) -> bool {
-    let Some(stay) = booking.stays.get(one.stay) else { return false };
+fn names_other_beds(booking: &Booking, index: usize, one: &Assignment) -> bool {
+    let Some(stay) = booking.stays.get(index) else { return false };
     one.beds.as_ref().is_some_and(|beds| *beds != stay.assigned_beds)
 }

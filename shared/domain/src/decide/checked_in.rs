@@ -144,7 +144,8 @@ fn moves_between(index: usize, before: &Stay, after: &Stay, today: NaiveDate) ->
         };
         let (left, entered) = (without(lying, beds), without(beds, lying));
         if !left.is_empty() && !entered.is_empty() {
-            moves.push(BedMove { stay: index, from: nights.arrival.max(today), left, beds: entered });
+            let id = after.id.filter(|id| usize::try_from(*id) != Ok(index));
+            moves.push(BedMove { stay: index, id, from: nights.arrival.max(today), left, beds: entered });
         }
         lying = beds;
     }

@@ -64,11 +64,13 @@ impl Decider<'_> {
             self.check_sale(&booking, modify, modifications)?;
             let reseated = self.reseat(&booking, header, modifications, today)?;
             (changed.stays, moves, revision.bed_moves) = (reseated.stays, reseated.moves, reseated.bed_moves);
+            changed.number_added_stays(&booking);
         }
         self.apply_price(&booking, &mut changed, modify, today)?;
         let is_guest = !header.actor.is_staff();
         if modify.waive_change_fees {
             changed.payment.change_fees = ChangeFees::default();
+            changed.no_shows.iter_mut().for_each(|absence| absence.fee = 0);
             if let Some(pending) = &mut changed.pending_change {
                 // Applied, it would bring the fees back.
                 pending.change_fees = ChangeFees::default();
@@ -97,7 +99,7 @@ impl Decider<'_> {
     }
 
     /// The booking of a command that adds a revision, in a status that allows it.
-    fn target_in(
+    pub(super) fn target_in(
         &mut self,
         command_id: Uuid,
         header: &CommandHeader,
@@ -264,19 +266,27 @@ fn check_modifications(
             return Err(RefusalCode::InvalidDates);
         }
         let slept = |before: &&Stay| is_in_house(before) && before.arrival < today;
+        let changes_past = |before: &Stay| {
+            let same_past = before.departure < today && stay.departure != before.departure;
+            // Nothing lies ahead in which others could sleep there, or elsewhere.
+            let is_over =
+                stay.departure <= today && (before.guests != stay.guests || before.room_type_id != stay.room_type_id);
+            let shortened_past = stay.departure < today.min(before.departure);
+            shortened_past || same_past || is_over
+        };
         match before(booking, modification) {
             Some(before) if has_left(before) && before.as_request().is_sold_as(stay) && modification.beds.is_none() => {
             }
             Some(before) if has_left(before) => return Err(RefusalCode::InvalidDates),
-            Some(before) if slept(&before) => {
-                let same_past = before.departure < today && stay.departure != before.departure;
-                // Nothing lies ahead in which others could sleep there, or elsewhere.
-                let is_over = stay.departure <= today
-                    && (before.guests != stay.guests || before.room_type_id != stay.room_type_id);
-                let shortened_past = stay.departure < today.min(before.departure);
-                if stay.arrival != before.arrival || shortened_past || same_past || is_over {
-                    return Err(RefusalCode::InvalidDates);
-                }
+            Some(before) if slept(&before) && (stay.arrival != before.arrival || changes_past(before)) => {
+                return Err(RefusalCode::InvalidDates);
+            }
+            Some(before) if slept(&before) => {}
+            // While others are in house, past nights of guests who have not arrived stay claimed as they are.
+            Some(before)
+                if before.arrival == stay.arrival && booking.status == Status::CheckedIn && changes_past(before) =>
+            {
+                return Err(RefusalCode::InvalidDates);
             }
             // The guests have not arrived: nights that have passed are neither added nor given up.
             Some(before) if before.arrival == stay.arrival => {

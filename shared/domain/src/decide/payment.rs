@@ -52,7 +52,7 @@ impl Decider<'_> {
             return Ok(None);
         }
         let mark = self.journal.mark();
-        match self.reallocate(booking, command_id) {
+        match self.reallocate(booking, 0, command_id) {
             Ok(moved) => Ok(Some(moved)),
             Err(NoRevision::Unread) => Err(NoRevision::Unread),
             Err(NoRevision::Answer(_)) => {

@@ -93,6 +93,7 @@ impl Decider<'_> {
 
     /// Drops the pending change and releases the beds that it alone holds.
     pub(super) fn release_pending_change(&mut self, booking: &mut Booking) {
+        booking.keep_stay_ids();
         let Some(pending) = booking.pending_change.take() else { return };
         let own: HashSet<_> = booking.stays.iter().flat_map(Stay::bed_nights).collect();
         let added = bed_nights(&pending.stays, |claim| !own.contains(claim));

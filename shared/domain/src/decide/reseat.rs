@@ -282,6 +282,7 @@ fn mark_arrivals(booking: &Booking, modifications: &[StayModification], stays: &
 
 fn continued(before: &Stay, requested: &StayRequest) -> Stay {
     let mut stay = Stay {
+        id: before.id,
         assigned_beds: before.assigned_beds.clone(),
         earlier_beds: before.earlier_beds.clone(),
         locked: before.locked,

@@ -1,15 +1,11 @@
-//! Check-in, check-out, no-show and their reversal, in the property's local time.
+//! Check-in, check-out and no-show, in the property's local time.
 
-use super::place::Wanted;
 use super::{Decider, Decision, NoRevision, Revision};
-use crate::booking::{Action, Booking, HistoryEntry, Rejection, Status, Stay, StayProgress, StayRequest};
-use crate::business_day::business_date;
-use crate::ids::{BedId, BookingId};
+use crate::booking::{Absence, Action, Booking, Rejection, Status, Stay, StayProgress, StayRequest};
+use crate::ids::BedId;
 use crate::inventory::RoomKind;
-use crate::messages::{CheckInBooking, CheckOutBooking, MarkNoShow, RefusalCode, ReinstateBooking, StaySelection};
-use crate::nights::Nights;
+use crate::messages::{CheckInBooking, CheckOutBooking, MarkNoShow, RefusalCode, StaySelection};
 use crate::pricing::{Price, total_of};
-use crate::timestamp::Timestamp;
 use crate::values::stay::same_beds;
 use chrono::{Days, NaiveDate};
 use uuid::Uuid;
@@ -61,8 +57,9 @@ impl Decider<'_> {
         }
         let mut meant = Vec::with_capacity(selected.len());
         for one in selected {
-            let stay = booking.stays.get(one.stay).filter(|_| !meant.contains(&one.stay));
-            let stay = stay.ok_or_else(|| NoRevision::because(RefusalCode::UnknownStay))?;
+            let index = booking.named_stay(one.stay, one.id).filter(|index| !meant.contains(index));
+            let index = index.ok_or_else(|| NoRevision::because(RefusalCode::UnknownStay))?;
+            let stay = &booking.stays[index];
             if !is_so(booking, stay) {
                 return Err(NoRevision::because(RefusalCode::WrongProgress));
             }
@@ -71,8 +68,8 @@ impl Decider<'_> {
             let last = stay.departure.pred_opt().unwrap_or(stay.departure);
             let night = today.clamp(stay.arrival, last.max(stay.arrival));
             meant.push(match self.part_of(booking, stay, one, night).map_err(NoRevision::because)? {
-                None => one.stay,
-                Some(beds) => booking.part_off(one.stay, &beds, night).unwrap_or(one.stay),
+                None => index,
+                Some(beds) => booking.part_off(index, &beds, night).unwrap_or(index),
             });
         }
         Ok(meant)
@@ -87,14 +84,18 @@ impl Decider<'_> {
         night: NaiveDate,
     ) -> Result<Option<Vec<BedId>>, RefusalCode> {
         let count = |beds: &Vec<BedId>| u32::try_from(beds.len()).unwrap_or(u32::MAX);
-        let Some(guests) = selected.guests.or(selected.beds.as_ref().map(count)) else { return Ok(None) };
+        let named = match &selected.places {
+            Some(places) => Some(beds_of(stay, places, night).ok_or(RefusalCode::UnknownGuests)?),
+            None => selected.beds.clone(),
+        };
+        let Some(guests) = selected.guests.or(named.as_ref().map(count)) else { return Ok(None) };
         let present = stay.beds_on(night);
-        let beds = match &selected.beds {
+        let beds = match &named {
             Some(beds) => beds.clone(),
             None => present.iter().take(usize::try_from(guests).unwrap_or(usize::MAX)).cloned().collect(),
         };
         let are_distinct = beds.iter().enumerate().all(|(index, bed)| !beds[..index].contains(bed));
-        if guests == stay.guests && (selected.beds.is_none() || same_beds(&beds, present)) {
+        if guests == stay.guests && (named.is_none() || same_beds(&beds, present)) {
             return Ok(None);
         }
         let by_the_bed = self
@@ -232,6 +233,15 @@ impl Decider<'_> {
         let whole = booking.clone();
         let (absent, kept): (Vec<usize>, Vec<usize>) = (0..whole.stays.len()).partition(|index| absent.contains(index));
         let stays = |of: &[usize]| -> Vec<Stay> { of.iter().map(|index| whole.stays[*index].clone()).collect() };
+        let mut absences: Vec<Absence> = absent
+            .iter()
+            .map(|index| Absence {
+                stay: Stay { progress: None, ..whole.stays[*index].clone() },
+                nights: whole.price.as_ref().and_then(|price| price.nights.get(*index).cloned()).unwrap_or_default(),
+                fee: 0,
+                at: Some(self.now),
+            })
+            .collect();
         if let Some(price) = &whole.price {
             let Some(grid) = self.grid(&property) else {
                 return Err(self.not_sellable(&property, Rejection::Closed).into());
@@ -245,109 +255,27 @@ impl Decider<'_> {
             booking.payment.change_fees =
                 whole.change_fees_without(&stays(&absent), &rest, &inventory.property, self.now);
             booking.price = Some(rest);
+            Absence::share_fee(&mut absences, booking.payment.change_fees.sum - whole.payment.change_fees.sum);
         }
         self.release_pending_change(booking);
         booking.stays = stays(&kept);
         let absent = stays(&absent);
         self.release_beds(&property, &absent, NaiveDate::MIN);
-        booking.no_shows.extend(absent.into_iter().map(|stay| Stay { progress: None, ..stay }));
+        booking.no_shows.extend(absences);
         Ok(booking.set_progress(&[], StayProgress::Expected))
-    }
-
-    /// Undoes a check-in or a no-show: with a reason, on the same business day, or later by an administrator.
-    pub(super) fn reinstate(&mut self, command_id: Uuid, reinstate: &ReinstateBooking) -> Result<Decision, NoRevision> {
-        let header = &reinstate.header;
-        let mut booking = self.target_of(command_id, header)?;
-        let (undone, action) = match booking.status {
-            Status::NoShow => (Status::NoShow, Action::NoShow),
-            status => (status, Action::CheckIn),
-        };
-        let last = booking.history.iter().rfind(|entry| entry.action == action);
-        let in_house = last.map_or_else(Vec::new, |entry| arrived_with(&booking, entry));
-        if undone != Status::NoShow && in_house.is_empty() {
-            return Err(NoRevision::conflict());
-        }
-        if !is_given(header.reason.as_deref()) {
-            return Err(NoRevision::because(RefusalCode::ReasonMissing));
-        }
-        let entered = last.map(|entry| entry.at);
-        if !header.as_admin && !entered.is_some_and(|at| self.is_same_day(&booking, at)) {
-            return Err(NoRevision::because(RefusalCode::TooLate));
-        }
-        let mut revision = Revision::of(Action::Reinstate, command_id, header);
-        if undone == Status::NoShow {
-            if extent(&booking).1.is_none_or(|departure| departure <= self.today(&header.property_id)) {
-                return Err(NoRevision::because(RefusalCode::TooLate));
-            }
-            revision.moved = self.reallocate(&mut booking, command_id)?;
-            booking.cancellation_fee = None;
-        }
-        let status = booking.set_progress(&in_house, StayProgress::Expected);
-        Ok(Decision::Decided(Box::new(self.advance(booking, status, revision))))
-    }
-
-    fn is_same_day(&self, booking: &Booking, at: Timestamp) -> bool {
-        self.grid(&booking.property_id)
-            .is_some_and(|grid| business_date(&grid.inventory().property, at) == self.today(&booking.property_id))
-    }
-
-    /// Claims beds for all stays again, the same ones where they are still free.
-    pub(super) fn reallocate(&mut self, booking: &mut Booking, command_id: Uuid) -> Result<Vec<BookingId>, NoRevision> {
-        let property = booking.property_id.clone();
-        let Some(grid) = self.grid(&property) else {
-            return Err(self.not_sellable(&property, Rejection::Closed).into());
-        };
-        let seen = |stay: &Stay| Nights::new(stay.arrival.max(grid.origin()), stay.departure);
-        let wanted: Vec<(usize, Wanted)> = booking
-            .stays
-            .iter()
-            .enumerate()
-            .filter(|(_, stay)| seen(stay).count() >= 1)
-            .map(|(index, stay)| {
-                let nights = seen(stay);
-                let requested =
-                    StayRequest { arrival: nights.arrival, departure: nights.departure, ..stay.as_request() };
-                (
-                    index,
-                    Wanted {
-                        requested,
-                        present: stay.assigned_beds.iter().filter_map(|bed| grid.bed_number(bed)).collect(),
-                        exact: false,
-                    },
-                )
-            })
-            .collect();
-        let (places, wanted): (Vec<usize>, Vec<Wanted>) = wanted.into_iter().unzip();
-        let placement = self.place_or_name(&property, booking.id, &wanted)?;
-        for ((index, numbers), one) in places.into_iter().zip(&placement.beds).zip(&wanted) {
-            let beds = self.bed_ids(&property, numbers);
-            if let Some(stay) = booking.stays.get_mut(index) {
-                stay.locked &= stay.assigned_beds == beds;
-                stay.move_to(beds, one.requested.arrival);
-            }
-        }
-        Ok(self.reassign_others(&property, placement.moves, command_id))
     }
 }
 
-/// First arrival and last departure.
-fn extent(booking: &Booking) -> (Option<NaiveDate>, Option<NaiveDate>) {
-    (booking.stays.iter().map(|stay| stay.arrival).min(), booking.stays.iter().map(|stay| stay.departure).max())
+/// The beds of these places; `None` when one is not of the stay.
+fn beds_of(stay: &Stay, places: &[u32], night: NaiveDate) -> Option<Vec<BedId>> {
+    let all = stay.places(night);
+    let bed = |place: &u32| all.get(usize::try_from(*place).ok()?).copied().flatten().cloned();
+    places.iter().map(bed).collect()
 }
 
 /// A stay that was checked in is at least one night.
 fn first_morning(stay: &Stay) -> NaiveDate {
     stay.arrival.checked_add_days(Days::new(1)).unwrap_or(stay.arrival)
-}
-
-/// The stays in house whose guests checked in with this entry or after it, by their indexes: a stay that was dropped
-/// since shifts those behind it.
-fn arrived_with(booking: &Booking, entry: &HistoryEntry) -> Vec<usize> {
-    let before = Booking { status: entry.from, stays: booking.state_at(entry.rev - 1).stays, ..booking.clone() };
-    let is_in_house = |booking: &Booking, index: usize| {
-        booking.stays.get(index).is_some_and(|stay| booking.progress_of(stay) == StayProgress::CheckedIn)
-    };
-    (0..booking.stays.len()).filter(|index| is_in_house(booking, *index) && !is_in_house(&before, *index)).collect()
 }
 
 /// # Errors
@@ -365,6 +293,6 @@ fn check_balance(left: &Booking, check_out: &CheckOutBooking) -> Result<(), NoRe
     Ok(())
 }
 
-fn is_given(reason: Option<&str>) -> bool {
+pub(super) fn is_given(reason: Option<&str>) -> bool {
     reason.is_some_and(|reason| !reason.trim().is_empty())
 }

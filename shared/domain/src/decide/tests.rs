@@ -1,5 +1,6 @@
 //! Decisions by value: confirmed, refused, replayed and released.
 
+mod absences;
 mod availability;
 mod blocks;
 mod change_fees;
@@ -14,6 +15,7 @@ mod pending_change;
 mod property;
 mod random;
 mod reshuffling;
+mod rooming;
 mod selling;
 mod taxes;
 

@@ -1,5 +1,6 @@
 //! Events of bookings: one per revision.
 
+use crate::booking::stay_ids::leave_out;
 use crate::booking::{Action, BedMove, Booking, HistoryEntry, Payment, Rejection, Source, Status, Stay};
 use crate::ids::{BookingId, PropertyId, RatePlanId, uuid_text};
 use crate::schema::retain_names;
@@ -155,6 +156,7 @@ impl BookingEvent {
             stay.guest_ages.clear();
             stay.tax_exemptions.clear();
         }
+        leave_out(&mut state.stays);
         Self {
             event_id: entry.event_id,
             booking_id: booking.id,

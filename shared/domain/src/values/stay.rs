@@ -1,5 +1,6 @@
 //! Stays: what is requested, what was sold, and which beds are assigned.
 
+use super::places::matched;
 use super::tax::TaxExemption;
 use crate::ids::{BedId, RoomTypeId};
 use crate::nights::Nights;
@@ -126,6 +127,9 @@ pub struct EarlierBeds {
 /// A stay of a booking: the room type that was sold, and the assigned beds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stay {
+    /// Id within its booking, never given to another stay; absent: its index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
     /// The room type that was sold.
     pub room_type_id: RoomTypeId,
     /// First night.
@@ -168,6 +172,7 @@ impl Stay {
     /// The requested stay in these beds.
     pub fn of(requested: &StayRequest, assigned_beds: Vec<BedId>) -> Self {
         Self {
+            id: None,
             room_type_id: requested.room_type_id.clone(),
             arrival: requested.arrival,
             departure: requested.departure,
@@ -254,27 +259,24 @@ impl Stay {
     }
 
     /// Parts off the guests who are in `beds` on `night`, with their beds of all nights: a stay of their own. The
-    /// others stay here. Both keep their dates.
+    /// others stay here. Both keep their dates; the parted stay has no id yet.
     pub fn part_off(&mut self, beds: &[BedId], night: NaiveDate) -> Self {
         let present = self.earlier_beds.iter().take_while(|earlier| earlier.until <= night).count();
-        let (mut taken, mut kept): (Vec<BedId>, Vec<BedId>) =
-            self.beds_on(night).iter().cloned().partition(|bed| beds.contains(bed));
-        let mut parted = self.clone();
+        let mut parted = Self { id: None, ..self.clone() };
         let lists = |stay: &Self| -> Vec<Vec<BedId>> {
             let earlier = stay.earlier_beds.iter().map(|earlier| earlier.beds.clone());
             earlier.chain([stay.assigned_beds.clone()]).collect()
         };
-        let mut own = lists(self);
-        let mut theirs = own.clone();
-        let around = (present, taken.clone(), kept.clone());
-        for index in present..own.len() {
-            (taken, kept) = divide(&own[index], &taken, &kept);
-            (theirs[index], own[index]) = (taken.clone(), kept.clone());
+        let all = lists(self);
+        let (mut own, mut theirs) = (all.clone(), all.clone());
+        (theirs[present], own[present]) = divide(&all[present], beds);
+        for index in present + 1..all.len() {
+            let followed = followed(&all[index - 1], &all[index], &theirs[index - 1]);
+            (theirs[index], own[index]) = divide(&all[index], &followed);
         }
-        (_, taken, kept) = around;
         for index in (0..present).rev() {
-            (taken, kept) = divide(&own[index], &taken, &kept);
-            (theirs[index], own[index]) = (taken.clone(), kept.clone());
+            let followed = followed(&all[index + 1], &all[index], &theirs[index + 1]);
+            (theirs[index], own[index]) = divide(&all[index], &followed);
         }
         parted.set_beds(theirs);
         self.set_beds(own);
@@ -337,13 +339,15 @@ impl Stay {
     }
 }
 
-/// Divides the beds of some nights between guests whose beds on the nights beside are `taken`, and the others, whose
-/// beds there are `kept`. As many are taken; guests who did not move keep their bed.
-fn divide(beds: &[BedId], taken: &[BedId], kept: &[BedId]) -> (Vec<BedId>, Vec<BedId>) {
-    let mut order: Vec<&BedId> = beds.iter().collect();
-    order.sort_by_key(|bed| if taken.contains(bed) { 0 } else { 1 + u8::from(kept.contains(bed)) });
-    let chosen: Vec<&BedId> = order.into_iter().take(taken.len()).collect();
-    beds.iter().cloned().partition(|bed| chosen.contains(&bed))
+/// Those of the beds that are `taken`, and the others.
+fn divide(beds: &[BedId], taken: &[BedId]) -> (Vec<BedId>, Vec<BedId>) {
+    beds.iter().cloned().partition(|bed| taken.contains(bed))
+}
+
+/// The beds in `next` of the guests who lie in `taken`, some of the beds on the nights beside.
+fn followed(beds: &[BedId], next: &[BedId], taken: &[BedId]) -> Vec<BedId> {
+    let places = beds.iter().zip(matched(beds, next)).filter(|(bed, _)| taken.contains(bed));
+    places.filter_map(|(_, place)| next.get(place?).cloned()).collect()
 }
 
 /// Whether these are the same beds, in any order.
@@ -354,8 +358,11 @@ pub(crate) fn same_beds(one: &[BedId], other: &[BedId]) -> bool {
 /// A move of checked-in guests to other beds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BedMove {
-    /// Index of their stay.
+    /// Index of their stay right after the revision that orders it.
     pub stay: usize,
+    /// Id of their stay; absent: its index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
     /// First night in the new beds.
     pub from: NaiveDate,
     /// The beds that are left.

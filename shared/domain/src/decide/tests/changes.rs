@@ -261,7 +261,7 @@ fn change_that_changes_nothing_writes_no_revision() {
     let names: Vec<&str> = beds.iter().map(BedId::as_str).collect();
     let mut correction = property.correction("1", before.guest.clone());
     let mut modification = property.modification("1", same);
-    let assignment = Assignment { stay: 0, beds: Some(beds.clone()), from: None, locked: Some(false) };
+    let assignment = Assignment { stay: Some(0), id: None, beds: Some(beds.clone()), from: None, locked: Some(false) };
     let mut assign = AssignBeds { header: property.header("1"), assignments: vec![assignment] };
     for header in [&mut correction.header, &mut modification.header, &mut assign.header] {
         header.expected_rev = Some(before.rev);

@@ -68,7 +68,7 @@ fn soil(property: &mut TestProperty, bed: &str) {
 }
 
 fn moved(from: &str, left: &str, bed: &str) -> BedMove {
-    BedMove { stay: 0, from: date(from), left: vec![left.into()], beds: vec![bed.into()] }
+    BedMove { stay: 0, id: None, from: date(from), left: vec![left.into()], beds: vec![bed.into()] }
 }
 
 #[test]
@@ -157,7 +157,8 @@ fn staff_name_the_night_from_which_guests_move() {
     let mut property = checked_in(2);
     property.modify("x", nights(1, 4, 1));
     let assign = |property: &TestProperty, key: &str, bed: &str, from: &str| {
-        let assignment = Assignment { stay: 0, beds: Some(vec![bed.into()]), from: Some(date(from)), locked: None };
+        let assignment =
+            Assignment { stay: Some(0), id: None, beds: Some(vec![bed.into()]), from: Some(date(from)), locked: None };
         BookingCommand::Assign(AssignBeds { header: property.header(key), assignments: vec![assignment] })
     };
     property.run(&[super::property::cancellation("y", 77)]);
@@ -314,11 +315,14 @@ fn reinstated_no_show_claims_the_beds_that_it_shows() {
         ..property.header("x")
     };
     let header = because(&property);
-    property.one(BookingCommand::Reinstate(ReinstateBooking { header }));
+    property.one(BookingCommand::Reinstate(ReinstateBooking { header, stays: Vec::new() }));
     let header = property.header("x");
     property.one(BookingCommand::NoShow(MarkNoShow { header, stays: Vec::new() }));
     let header = because(&property);
-    assert_eq!(status(&property.one(BookingCommand::Reinstate(ReinstateBooking { header }))), Some(Status::Confirmed));
+    assert_eq!(
+        status(&property.one(BookingCommand::Reinstate(ReinstateBooking { header, stays: Vec::new() }))),
+        Some(Status::Confirmed)
+    );
     property.check();
 }
 

@@ -213,7 +213,7 @@ impl Simulation {
             }
             Step::Reinstate(which) => {
                 let (key, header) = (self.key(*which), self.header(&self.key(*which)));
-                self.property.one(BookingCommand::Reinstate(ReinstateBooking { header }));
+                self.property.one(BookingCommand::Reinstate(ReinstateBooking { header, stays: Vec::new() }));
                 subject = Some(id(&key));
             }
             Step::Cancel(which) => {
@@ -298,7 +298,7 @@ impl Simulation {
         let guests = booking.stays[0].guests as usize;
         let beds: Vec<BedId> = all.iter().cycle().skip(bed.index(all.len())).take(guests).cloned().collect();
         let from = later.map(|nights| self.today + Days::new(nights));
-        let assignment = Assignment { stay: 0, beds: Some(beds.clone()), from, locked };
+        let assignment = Assignment { stay: Some(0), id: None, beds: Some(beds.clone()), from, locked };
         let header = self.header(key);
         let decision = self.property.one(BookingCommand::Assign(AssignBeds { header, assignments: vec![assignment] }));
         let Some(lying) = before.get(&booking.id).filter(|_| booking.stays.len() == 1) else { return Ok(()) };

@@ -28,7 +28,7 @@ fn no_show(property: &mut TestProperty) -> Decision {
 
 fn reinstate(property: &mut TestProperty, reason: Option<&str>, as_admin: bool) -> Decision {
     let header = CommandHeader { reason: reason.map(str::to_owned), as_admin, ..property.header("1") };
-    property.one(BookingCommand::Reinstate(ReinstateBooking { header }))
+    property.one(BookingCommand::Reinstate(ReinstateBooking { header, stays: Vec::new() }))
 }
 
 #[test]

@@ -11,41 +11,41 @@ use crate::rates::Rates;
 use crate::values::policy::{CancellationPolicy, Fee, Tier};
 use chrono::{Days, NaiveDate};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-const DORM: &str = "dorm-6-mixed";
+pub(super) const DORM: &str = "dorm-6-mixed";
 const FIRST_DAY: &str = "2026-12-01";
 
-fn whole(stay: usize) -> StaySelection {
-    StaySelection { stay, guests: None, beds: None }
+pub(super) fn whole(stay: usize) -> StaySelection {
+    StaySelection { stay: Some(stay), id: None, guests: None, beds: None, places: None }
 }
 
-fn some(stay: usize, guests: u32) -> StaySelection {
+pub(super) fn some(stay: usize, guests: u32) -> StaySelection {
     StaySelection { guests: Some(guests), ..whole(stay) }
 }
 
-fn check_in(property: &mut TestProperty, stays: Vec<StaySelection>) -> Decision {
+pub(super) fn check_in(property: &mut TestProperty, stays: Vec<StaySelection>) -> Decision {
     let header = property.header("1");
     property.one(BookingCommand::CheckIn(CheckInBooking { header, stays }))
 }
 
-fn check_out(property: &mut TestProperty, stays: Vec<StaySelection>, reprice: bool) -> Decision {
+pub(super) fn check_out(property: &mut TestProperty, stays: Vec<StaySelection>, reprice: bool) -> Decision {
     let header = CommandHeader { reason: Some("paid later".to_owned()), ..property.header("1") };
     let allow_open_balance = true;
     property.one(BookingCommand::CheckOut(CheckOutBooking { header, allow_open_balance, reprice, stays }))
 }
 
-fn no_show(property: &mut TestProperty, stays: Vec<StaySelection>) -> Decision {
+pub(super) fn no_show(property: &mut TestProperty, stays: Vec<StaySelection>) -> Decision {
     let header = property.header("1");
     property.one(BookingCommand::NoShow(MarkNoShow { header, stays }))
 }
 
-fn progress(booking: &Booking) -> Vec<(u32, StayProgress)> {
+pub(super) fn progress(booking: &Booking) -> Vec<(u32, StayProgress)> {
     booking.stays.iter().map(|stay| (stay.guests, booking.progress_of(stay))).collect()
 }
 
 /// Six guests in one dorm for three nights at 40.00 a bed.
-fn group() -> TestProperty {
+pub(super) fn group() -> TestProperty {
     let mut property = TestProperty::new();
     property.book("1", vec![stay(DORM, "2027-01-10", "2027-01-13", 6)]);
     property.at_check_in("2027-01-10");
@@ -82,7 +82,7 @@ fn part_of_a_group_that_does_not_arrive_pays_the_fee_of_a_cancellation() {
     property.at_check_in("2027-01-11");
     assert_eq!(status(&no_show(&mut property, Vec::new())), Some(Status::CheckedIn));
     let booking = property.booking("1");
-    assert_eq!((progress(booking), booking.no_shows[0].guests), (vec![(4, StayProgress::CheckedIn)], 2));
+    assert_eq!((progress(booking), booking.no_shows[0].stay.guests), (vec![(4, StayProgress::CheckedIn)], 2));
     assert_eq!(property.claims.len(), 12, "their beds are free");
     let total = booking.price.as_ref().unwrap().total;
     assert_eq!((total, total + booking.change_fee()), (57_120, agreed), "arrival has passed: all of it");
@@ -200,7 +200,7 @@ fn undone_check_in_is_that_of_the_latest_arrivals() {
     property.at_check_in("2027-01-11");
     check_in(&mut property, Vec::new());
     let header = CommandHeader { reason: Some("wrong guests".to_owned()), ..property.header("1") };
-    let reinstated = property.one(BookingCommand::Reinstate(ReinstateBooking { header }));
+    let reinstated = property.one(BookingCommand::Reinstate(ReinstateBooking { header, stays: Vec::new() }));
     assert_eq!(status(&reinstated), Some(Status::CheckedIn));
     assert_eq!(progress(property.booking("1")), [(2, StayProgress::Expected), (4, StayProgress::CheckedIn)]);
 }
@@ -324,7 +324,7 @@ fn check_in_of_a_part_is_undone_on_the_same_day() {
     let mut property = group();
     check_in(&mut property, vec![some(0, 4)]);
     let header = CommandHeader { reason: Some("wrong guests".to_owned()), ..property.header("1") };
-    let reinstated = property.one(BookingCommand::Reinstate(ReinstateBooking { header }));
+    let reinstated = property.one(BookingCommand::Reinstate(ReinstateBooking { header, stays: Vec::new() }));
     assert_eq!(status(&reinstated), Some(Status::Confirmed));
     assert!(property.booking("1").stays.iter().all(|stay| stay.progress.is_none()));
 }
@@ -377,6 +377,10 @@ fn slept(booking: &Booking, today: NaiveDate) -> BTreeMap<NaiveDate, Vec<BedId>>
     beds
 }
 
+fn ids(booking: &Booking) -> Vec<u32> {
+    booking.numbered_stays().iter().chain(&booking.absent_stays()).filter_map(|stay| stay.id).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
@@ -408,6 +412,7 @@ proptest! {
         }
         let count = |stays: &[Stay]| stays.iter().map(|stay| stay.guests).sum::<u32>();
         let mut all = count(&property.booking("1").stays);
+        let mut given: HashSet<u32> = ids(property.booking("1")).into_iter().collect();
         let mut today = first;
         for step in steps {
             let before = property.booking("1").clone();
@@ -425,14 +430,14 @@ proptest! {
                     let header = CommandHeader {
                         reason: Some("mistake".to_owned()), as_admin: true, ..property.header("1")
                     };
-                    property.one(BookingCommand::Reinstate(ReinstateBooking { header }))
+                    property.one(BookingCommand::Reinstate(ReinstateBooking { header, stays: Vec::new() }))
                 }
                 Step::Move { stay, bed } => {
                     let index = stay.index(before.stays.len());
                     let beds = property.inventory().rooms[0].beds.clone();
                     let named = beds.iter().cycle().skip(bed.index(beds.len()));
                     let beds = named.take(before.stays[index].guests as usize).cloned().collect();
-                    let assignment = Assignment { stay: index, beds: Some(beds), from: None, locked: None };
+                    let assignment = Assignment { stay: Some(index), id: None, beds: Some(beds), from: None, locked: None };
                     let header = property.header("1");
                     property.one(BookingCommand::Assign(AssignBeds { header, assignments: vec![assignment] }))
                 }
@@ -471,7 +476,11 @@ proptest! {
             if booking.status == Status::NoShow {
                 break;
             }
-            let guests = count(&booking.stays) + count(&booking.no_shows);
+            let guests = count(&booking.stays) + count(&booking.absent_stays());
+            let (known, now) = (ids(&before), ids(booking));
+            prop_assert!(now.iter().collect::<HashSet<_>>().len() == now.len(), "ids are unique");
+            let mut added = now.iter().filter(|id| !known.contains(id));
+            prop_assert!(added.all(|id| given.insert(*id)), "no id is given twice");
             prop_assert!(is_change || guests == all, "no guest is lost or doubled");
             all = guests;
             let mut derived = booking.clone();
@@ -487,7 +496,7 @@ proptest! {
                 prop_assert_eq!(amounts.len() as i64, stay.nights().count(), "each night has its amount");
                 prop_assert!(stay.bed_nights().count() as i64 == stay.nights().count() * i64::from(stay.guests));
             }
-            if !is_change {
+            if !is_change && !is_reversal {
                 let owed = |booking: &Booking| booking.total() + booking.payment.change_fees.beside_price();
                 prop_assert!(owed(booking) <= owed(&before), "no command about arrivals makes a booking dearer");
             }

@@ -130,7 +130,7 @@ fn departure_of_some_guests_drops_a_pending_change() {
     guest_changes(&mut property, added);
     let is_pending = property.booking("1").pending_change.is_some();
     let header = CommandHeader { reason: Some("paid later".to_owned()), ..property.header("1") };
-    let stays = vec![StaySelection { stay: 0, guests: None, beds: None }];
+    let stays = vec![StaySelection { stay: Some(0), id: None, guests: None, beds: None, places: None }];
     let check_out = CheckOutBooking { header, allow_open_balance: true, reprice: false, stays };
     let decision = property.one(BookingCommand::CheckOut(check_out));
     assert_eq!((is_pending, says_released(&decision, &property)), (true, true));

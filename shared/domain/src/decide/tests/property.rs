@@ -231,7 +231,7 @@ impl TestProperty {
         let header = self.header(key);
         self.one(BookingCommand::Assign(AssignBeds {
             header,
-            assignments: vec![Assignment { stay: 0, beds, from: None, locked }],
+            assignments: vec![Assignment { stay: Some(0), id: None, beds, from: None, locked }],
         }))
     }
 

@@ -1,5 +1,6 @@
 //! Taxes per person and per stay over the life of a booking.
 
+use super::parts_of_bookings::some;
 use super::property::{TestProperty, status};
 use crate::actor::Actor;
 use crate::booking::{Status, Stay, StayRequest, TaxExemption};
@@ -47,10 +48,6 @@ fn disabled(guests: u32) -> impl Fn(&mut StayRequest) {
     move |stay| {
         stay.tax_exemptions = vec![TaxExemption { code: "city".to_owned(), reason: "disability".to_owned(), guests }];
     }
-}
-
-fn some(stay: usize, guests: u32) -> StaySelection {
-    StaySelection { stay, guests: Some(guests), beds: None }
 }
 
 #[test]
