@@ -333,6 +333,15 @@ mod tests {
     }
 
     #[test]
+    fn documentation_lists_every_code_with_its_advice() {
+        let documentation = include_str!("../../../docs/http.md");
+        for kind in PROBLEMS {
+            let row = format!("| {} | `{}` | {}. {} |", kind.status, kind.code, kind.title, kind.advice);
+            assert!(documentation.contains(&row), "docs/http.md lacks the row\n{row}");
+        }
+    }
+
+    #[test]
     fn problem_document_follows_rfc_9457() {
         let problem =
             Problem::fields(vec![FieldError::new("/stays/0/guests", "no_guests", "a stay needs at least one guest")]);

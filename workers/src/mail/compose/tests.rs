@@ -7,7 +7,7 @@ use super::{BookingMailParts, MailContext, compose};
 use crate::mail::fixtures::{at, booking, cancelled, inventory, links, modified};
 use crate::mail::{MailError, OutgoingMail, Sender};
 use mail_parser::{Message, MessageParser, MimeHeaders};
-use pvt_domain::booking::Booking;
+use pvt_domain::booking::{Booking, ChangeFees};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::NotificationKind::{
     self, ArrivalSoon, ArrivalToday, BookingCancelled, BookingConfirmed, BookingModified, BookingNoShow,
@@ -66,7 +66,7 @@ fn deadline_of_free_cancellation_is_shown_in_the_local_time_of_the_property() {
     let (_, text, html) = read(&composed(BookingConfirmed, &booking, &inventory));
     let until = booking.free_cancellation_until(&inventory.property).unwrap();
     let line = text.lines().find(|line| line.starts_with(label)).unwrap_or_else(|| panic!("{text}"));
-    assert!(line.ends_with("Friday 8 January 2027, 15:00"), "{line}");
+    assert!(line.ends_with("Friday 8 January 2027, 15:00 (UTC-05:00)"), "{line}");
     contains_all(&html, &[label, line.split_once(": ").unwrap().1]);
     booking.updated_at = until.into();
     for booking in [&booking, &cancelled()] {
@@ -191,6 +191,19 @@ fn modification_shows_before_and_after() {
     let (subject, text, _) = read(&composed(BookingModified, &booking, &inventory));
     assert!(subject.starts_with("Votre réservation a été modifiée"));
     contains_all(&text, &["Ce qui a changé", "285,60 CAD → 190,40 CAD", "→ aucun"]);
+}
+
+#[test]
+fn fee_of_an_unpaid_change_is_part_of_what_is_due() {
+    let (mut booking, inventory) = (modified(), inventory());
+    booking.payment.change_fees = ChangeFees { sum: 5_000, below_highest_price: 9_520 };
+    let (_, text, html) = read(&composed(BookingModified, &booking, &inventory));
+    let facts = ["Change fee", "50.00 CAD", "240.40 CAD", "The balance is due on arrival."];
+    contains_all(&text, &facts);
+    contains_all(&html, &facts);
+    booking.payment.change_fees = ChangeFees::default();
+    let (_, text, _) = read(&composed(BookingModified, &booking, &inventory));
+    assert!(!text.contains("Change fee") && text.contains("The total is due on arrival."), "{text}");
 }
 
 #[test]

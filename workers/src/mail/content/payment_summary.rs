@@ -50,7 +50,9 @@ impl<'a> PaymentSummary<'a> {
         match &self.shows.payments {
             PaymentRows::None => Vec::new(),
             PaymentRows::Request => self.request_rows(),
-            PaymentRows::Balance(movement) if self.is_paid() => self.balance_rows(*movement),
+            PaymentRows::Balance(movement) if self.is_paid() || self.booking.change_fee() > 0 => {
+                self.balance_rows(*movement)
+            }
             PaymentRows::Balance(_) => Vec::new(),
             PaymentRows::Fee(label) => {
                 let mut rows = vec![paid()];
@@ -141,7 +143,8 @@ impl<'a> PaymentSummary<'a> {
             _ if self.booking.hold_ends().is_some() => "",
             0 if self.ledger.kept() > 0 => phrases.all_paid,
             0 => phrases.not_due,
-            _ if self.ledger.kept() > 0 => phrases.balance_on_arrival,
+            // With a fee, more than the total is owed.
+            _ if self.ledger.kept() > 0 || self.booking.change_fee() > 0 => phrases.balance_on_arrival,
             _ => phrases.pay_on_arrival,
         }
     }
@@ -179,7 +182,6 @@ impl<'a> PaymentSummary<'a> {
         Row { label: label.to_owned(), value: self.language.money(Money::new(amount, self.currency)) }
     }
 
-    /// Date and time as clocks at the property show them.
     /// Until when cancelling costs nothing; empty where it costs something, or did already at the last revision.
     pub(super) fn free_until(&self) -> String {
         let until = self.booking.free_cancellation_until(self.property).map(Timestamp::new);
@@ -187,8 +189,11 @@ impl<'a> PaymentSummary<'a> {
         until.map_or_else(String::new, |until| self.local_moment(until))
     }
 
+    /// Date and time as clocks at the property show them, with the distance of its zone from UTC: guests may be in
+    /// another one.
     fn local_moment(&self, at: Timestamp) -> String {
         let local = at.as_datetime().with_timezone(&self.property.time_zone);
-        format!("{}, {}", self.language.date(local.date_naive()), self.language.time(local.time()))
+        let (date, time) = (self.language.date(local.date_naive()), self.language.time(local.time()));
+        format!("{date}, {time} (UTC{})", local.format("%:z"))
     }
 }
