@@ -105,11 +105,16 @@ impl Reader {
         }
     }
 
+    /// Whether a violation of this value was reported.
+    pub(crate) fn is_reported(&self, at: &Pointer<'_>) -> bool {
+        let pointer = at.pointer();
+        self.violations.iter().any(|known| known.pointer == pointer)
+    }
+
     /// Reports that the member `key` is `null`, unless it is reported as missing.
     pub(crate) fn refuse_null(&mut self, fields: Fields<'_, '_, '_>, key: &str) {
         let at = Pointer::Key(fields.at, key);
-        let pointer = at.pointer();
-        if !self.violations.iter().any(|known| known.pointer == pointer) {
+        if !self.is_reported(&at) {
             self.violation(&at, "null_not_allowed", "must not be null; leave it out to keep it as it is");
         }
     }
