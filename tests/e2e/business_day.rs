@@ -1,28 +1,14 @@
 //! Bookings after midnight, while the business day before goes on.
 
+use crate::harness::clock::at_night;
 use crate::harness::{Expectations, FrontDesk, Stack, StackBuilder, booked};
 use anyhow::{Result, ensure};
-use chrono::{Days, NaiveDate, NaiveTime, Timelike, Utc};
-use pvt_domain::business_day::business_date;
+use chrono::{Days, NaiveDate};
 use pvt_domain::demo;
-use pvt_domain::inventory::Inventory;
 use pvt_testkit::{DORM, booking_body, dormitory, eventually};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
-
-/// A property where it is between two and three at night, and its business day, which ends at four.
-pub(crate) fn at_night(mut inventory: Inventory) -> Result<(Inventory, NaiveDate)> {
-    let ahead = match (26 - i64::from(Utc::now().hour())) % 24 {
-        hours @ 13.. => hours - 24,
-        hours => hours,
-    };
-    // POSIX counts west of Greenwich as positive.
-    inventory.property.time_zone = format!("Etc/GMT{:+}", -ahead).parse()?;
-    inventory.property.business_day_cutoff = NaiveTime::from_hms_opt(4, 0, 0).unwrap_or_default();
-    let day = business_date(&inventory.property, Utc::now().into());
-    Ok((inventory, day))
-}
 
 /// The reasons why a dorm is not bookable tonight, as this caller finds it.
 async fn searched(stack: &Stack, desk: Option<&FrontDesk>, night: NaiveDate) -> Result<Value> {

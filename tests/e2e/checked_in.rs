@@ -1,8 +1,9 @@
 //! Checked-in guests keep their bed, over HTTP, with two workers that are killed in turn.
 
+use crate::harness::clock::at_noon;
 use crate::harness::{AcceptedBooking, ApiResponse, Expectations, FrontDesk, Stack, StackBuilder, booked};
 use anyhow::{Result, ensure};
-use chrono::{Days, NaiveDate, NaiveTime, Utc};
+use chrono::{Days, NaiveDate};
 use pvt_testkit::{DORM, booking_body, dormitory};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -11,13 +12,9 @@ const PROPERTY: &str = "pvt-montreal";
 pub(crate) const WORKERS: &[(&str, &[&str])] =
     &[("one", &["confirmations"]), ("two", &["confirmations"]), ("others", &["analytics", "emails", "payments"])];
 
-fn day(number: u64) -> NaiveDate {
-    Utc::now().date_naive() + Days::new(number)
-}
-
 /// Books as a guest who waits for the decision.
-async fn book(stack: &Stack, key: &str, arrival: u64, nights: u64) -> Result<AcceptedBooking> {
-    let body = booking_body(DORM, day(arrival), nights, 1);
+async fn book(stack: &Stack, key: &str, arrival: NaiveDate, nights: u64) -> Result<AcceptedBooking> {
+    let body = booking_body(DORM, arrival, nights, 1);
     let answer = stack.client.request_booking_and_wait(key, &body).await?;
     ensure!(answer.status == StatusCode::CREATED, "{answer:?}");
     let booked = booked(&answer)?;
@@ -43,16 +40,16 @@ where
 
 #[tokio::test]
 async fn checked_in_guest_keeps_the_bed_while_workers_are_killed() -> Result<()> {
-    let mut inventory = dormitory(PROPERTY, 2);
-    (inventory.property.time_zone, inventory.property.business_day_cutoff) = ("UTC".parse()?, NaiveTime::MIN);
+    let (inventory, today) = at_noon(dormitory(PROPERTY, 2))?;
+    let day = move |number| today + Days::new(number);
     let mut stack = StackBuilder::new().selling([inventory]).workers(WORKERS).start().await?;
     let desk = FrontDesk::of(&stack).await?;
 
     // X lies in r-1 until tomorrow; Y has it from then on.
-    let x = book(&stack, "x", 0, 1).await?;
+    let x = book(&stack, "x", day(0), 1).await?;
     ensure!(desk.assign(&x, json!({ "stay": 0, "beds": ["r-1"] })).await?.status == StatusCode::OK);
     desk.succeed(&x, "checkin", &json!({})).await?;
-    let y = book(&stack, "y", 1, 2).await?;
+    let y = book(&stack, "y", day(1), 2).await?;
     ensure!(desk.assign(&y, json!({ "stay": 0, "beds": ["r-1"] })).await?.status == StatusCode::OK);
 
     // X stays a night longer: Y gives way.
@@ -67,7 +64,7 @@ async fn checked_in_guest_keeps_the_bed_while_workers_are_killed() -> Result<()>
 
     // Neither Y nor Z can give way for one more night. Once Y has cancelled, X moves for that night.
     ensure!(desk.assign(&y, json!({ "stay": 0, "locked": true })).await?.status == StatusCode::OK);
-    let z = book(&stack, "z", 2, 2).await?;
+    let z = book(&stack, "z", day(2), 2).await?;
     assert_eq!(desk.beds(&z).await?, json!(["r-1"]));
     ensure!(desk.assign(&z, json!({ "stay": 0, "locked": true })).await?.status == StatusCode::OK);
     let full = desk.extend(&x, day(3)).await?;
@@ -93,11 +90,15 @@ async fn checked_in_guest_keeps_the_bed_while_workers_are_killed() -> Result<()>
     assert_eq!((&last["action"], &last["bed_moves"]), (&json!("assign"), &now));
 
     // A walk-in gets the bed that was left, once it is clean.
-    let walk_in = book(&stack, "walk-in", 0, 1).await?;
+    let walk_in = book(&stack, "walk-in", day(0), 1).await?;
     assert_eq!(desk.beds(&walk_in).await?, json!(["r-1"]));
     assert_eq!(desk.command(&walk_in, "checkin", &json!({})).await?.problem()?, "bed_not_clean");
     let path = format!("/api/beds/r-1?property_id={PROPERTY}");
-    let cleaned = desk.send(Method::PATCH, &path, None, &json!({ "cleanliness": "clean" })).await?;
+    // The worker that marked the bed as dirty raised the revision; staff read that one at once.
+    let rooms = desk.send(Method::GET, &format!("/api/rooms?property_id={PROPERTY}"), None, &json!({})).await?;
+    assert_eq!(rooms.body["items"][0]["beds"][0]["cleanliness"], "dirty", "{rooms:?}");
+    let rev = rooms.header("etag").trim_matches('"').parse().ok();
+    let cleaned = desk.send(Method::PATCH, &path, rev, &json!({ "cleanliness": "clean" })).await?;
     assert_eq!(cleaned.status, StatusCode::OK, "{cleaned:?}");
     desk.succeed(&walk_in, "checkin", &json!({})).await?;
     assert_eq!(desk.bed("r-1", day(0)).await?.0, Some(walk_in.id.to_string()));

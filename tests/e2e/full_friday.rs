@@ -6,8 +6,8 @@
 mod notes;
 mod receptionist;
 
-use crate::business_day::at_night;
 use crate::checked_in::WORKERS;
+use crate::harness::clock::at_night;
 use crate::harness::{ApiResponse, Expectations, StackBuilder};
 use anyhow::{Context, Result, ensure};
 use chrono::NaiveTime;

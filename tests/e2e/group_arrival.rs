@@ -1,9 +1,10 @@
 //! A group that arrives and leaves in parts, over HTTP, with two workers that are killed in turn.
 
 use crate::checked_in::{WORKERS, while_killed};
+use crate::harness::clock::at_noon;
 use crate::harness::{Expectations, FrontDesk, StackBuilder, booked};
 use anyhow::{Result, ensure};
-use chrono::{Days, NaiveTime, Utc};
+use chrono::Days;
 use pvt_domain::demo;
 use pvt_testkit::{DORM, booking_body, dormitory};
 use reqwest::{Method, StatusCode};
@@ -22,11 +23,9 @@ fn parts(booking: &Value) -> Vec<(u64, &str)> {
 
 #[tokio::test]
 async fn ten_of_twelve_arrive_and_two_of_them_leave_first() -> Result<()> {
-    let mut inventory = dormitory(demo::PROPERTY_ID, 12);
-    (inventory.property.time_zone, inventory.property.business_day_cutoff) = ("UTC".parse()?, NaiveTime::MIN);
+    let (inventory, today) = at_noon(dormitory(demo::PROPERTY_ID, 12))?;
     let mut stack = StackBuilder::new().selling([inventory]).workers(WORKERS).start().await?;
     let desk = FrontDesk::of(&stack).await?;
-    let today = Utc::now().date_naive();
     let answer = desk.request_booking("group", &booking_body(DORM, today, 3, 12)).await?;
     ensure!(answer.status == StatusCode::CREATED, "{answer:?}");
     let (group, total) = (booked(&answer)?, answer.body["price"]["total"].clone());

@@ -1,7 +1,8 @@
 //! Idempotency of booking requests: a repeated request is the same booking, and never another caller's.
 
+use crate::checked_in::{WORKERS, while_killed};
 use crate::harness::{ApiResponse, Expectations, RivalWriter, SHORT_TIMEOUT, Stack, StackBuilder, booked};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use pvt_domain::ids::BookingId;
 use pvt_testkit::{DORM, booking_body, days_from_now, earlier_fingerprint, eventually};
@@ -96,6 +97,29 @@ async fn another_spelling_of_a_request_is_the_same_request() -> Result<()> {
     let expectations = Expectations::clean();
     stack.wait_until_quiet(&expectations).await?;
     assert_eq!(stack.stores.records().await?.bookings.len(), 2);
+    stack.end(expectations).await
+}
+
+#[tokio::test]
+async fn spellings_of_one_request_beside_killed_workers_are_one_booking() -> Result<()> {
+    let mut stack = StackBuilder::new().workers(WORKERS).start().await?;
+    let faults = ["before_commit", "after_commit_before_publish", "after_publish_before_ack"];
+    for (index, fault) in (0..).zip(faults) {
+        let (client, body) = (stack.client.clone(), booking_body(DORM, days_from_now(15 + index), 2, 2));
+        let both = async move {
+            let other = respelled(&body);
+            let spellings = [&body, &other].map(|body| client.request_booking_and_wait(fault, body));
+            let answers = try_join_all(spellings).await?;
+            ensure!(booked(&answers[0])? == booked(&answers[1])?, "{answers:?}");
+            answers.into_iter().next().context("two answers")
+        };
+        let decided = while_killed(&mut stack, fault, both).await?;
+        assert_eq!(decided.text("/status"), "confirmed", "{decided:?}");
+        stack.record_accepted(booked(&decided)?.id);
+    }
+    let expectations = Expectations::clean();
+    stack.wait_until_quiet(&expectations).await?;
+    assert_eq!(stack.stores.records().await?.bookings.len(), faults.len());
     stack.end(expectations).await
 }
 

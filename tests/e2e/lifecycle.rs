@@ -1,27 +1,17 @@
 //! Life cycle of a booking over HTTP: changed, assigned, checked in, extended, shortened, checked out; and concurrent
 //! changes.
 
+use crate::harness::clock::at_noon;
 use crate::harness::{AcceptedBooking, ApiResponse, Expectations, Stack, StackBuilder, booked};
 use anyhow::{Context, Result, ensure};
-use chrono::{Days, NaiveDate, NaiveTime, Utc};
+use chrono::Days;
 use futures_util::future::{join, try_join_all};
 use pvt_domain::booking::{Action, Booking, Status};
 use pvt_domain::demo;
-use pvt_domain::inventory::Inventory;
 use pvt_testkit::{DORM, booking_body, days_from_now, dormitory};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-
-/// Moves the property to UTC, so that its business day is the test's.
-fn in_utc(mut inventory: Inventory) -> Result<Inventory> {
-    (inventory.property.time_zone, inventory.property.business_day_cutoff) = ("UTC".parse()?, NaiveTime::MIN);
-    Ok(inventory)
-}
-
-fn today() -> NaiveDate {
-    Utc::now().date_naive()
-}
 
 /// Mails and mart are not checked here: other journeys cover them.
 fn expectations() -> Expectations {
@@ -106,15 +96,16 @@ async fn stored(stack: &Stack, booked: &AcceptedBooking) -> Result<Booking> {
 
 #[tokio::test]
 async fn booking_lifecycle_from_request_to_check_out() -> Result<()> {
-    let stack = StackBuilder::new().selling([in_utc(demo::inventory())?]).start().await?;
+    let (inventory, today) = at_noon(demo::inventory())?;
+    let stack = StackBuilder::new().selling([inventory]).start().await?;
     let staff = Staff::of(&stack).await?;
-    let ours = book(&stack, "one", &booking_body(DORM, today(), 2, 2)).await?;
+    let ours = book(&stack, "one", &booking_body(DORM, today, 2, 2)).await?;
     let followed = {
         let (client, path) = (stack.client.clone(), format!("/api/bookings/{}/events?token={}", ours.id, ours.token));
         tokio::spawn(async move { client.get(&path).await })
     };
 
-    let longer = json!({ "stays": [{ "departure": today() + Days::new(3) }], "guest": { "phone": "+15145550199" } });
+    let longer = json!({ "stays": [{ "departure": today + Days::new(3) }], "guest": { "phone": "+15145550199" } });
     assert_eq!(guest_changes(&stack, &ours, &[], &longer).await?.problem()?, "precondition_required");
     let changed =
         guest_changes(&stack, &ours, &[("if-match", "\"1\""), ("idempotency-key", "longer")], &longer).await?;
@@ -173,14 +164,14 @@ async fn booking_lifecycle_from_request_to_check_out() -> Result<()> {
         .change(
             &ours,
             4,
-            &json!({ "stays": [{ "departure": today() + Days::new(6) }], "reprice": false, "reason": "goodwill" }),
+            &json!({ "stays": [{ "departure": today + Days::new(6) }], "reprice": false, "reason": "goodwill" }),
         )
         .await?;
     assert_eq!(
         (extended.text("/stays/0/departure"), &extended.body["price"]["total"]["amount"]),
-        (&*(today() + Days::new(6)).to_string(), &json!(29_988))
+        (&*(today + Days::new(6)).to_string(), &json!(29_988))
     );
-    staff.change(&ours, 5, &json!({ "stays": [{ "departure": today() + Days::new(2) }] })).await?;
+    staff.change(&ours, 5, &json!({ "stays": [{ "departure": today + Days::new(2) }] })).await?;
 
     assert_eq!(staff.command(&ours, "checkout", &json!({})).await?.problem()?, "balance_open");
     assert_eq!(
@@ -192,7 +183,7 @@ async fn booking_lifecycle_from_request_to_check_out() -> Result<()> {
         .await?;
     assert_eq!(
         (left.text("/status"), left.text("/stays/0/departure")),
-        ("checked_out", &*(today() + Days::new(1)).to_string()),
+        ("checked_out", &*(today + Days::new(1)).to_string()),
         "{left:?}"
     );
     assert_eq!(staff.command(&ours, "cancel", &json!({})).await?.problem()?, "not_cancellable");
@@ -373,10 +364,11 @@ async fn hundred_concurrent_changes_are_serialized_or_refused() -> Result<()> {
 #[tokio::test]
 async fn concurrent_check_in_and_cancel_have_one_winner() -> Result<()> {
     const ROUNDS: usize = 12;
-    let stack = StackBuilder::new().selling([in_utc(demo::inventory())?]).start().await?;
+    let (inventory, today) = at_noon(demo::inventory())?;
+    let stack = StackBuilder::new().selling([inventory]).start().await?;
     let staff = Staff::of(&stack).await?;
     let keys: Vec<String> = (0..ROUNDS).map(|number| number.to_string()).collect();
-    let body = booking_body(DORM, today(), 1, 1);
+    let body = booking_body(DORM, today, 1, 1);
     let bookings = try_join_all(keys.iter().map(|key| book(&stack, key, &body))).await?;
     let races = bookings.iter().map(async |booking| {
         let (came, went) = join(staff.command(booking, "checkin", &json!({})), stack.client.cancel(booking)).await;

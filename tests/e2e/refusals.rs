@@ -1,19 +1,20 @@
 //! Refusals over HTTP: which restriction, which nights, which status; and the deadline of free cancellation.
 
+use crate::harness::clock::at_noon;
 use crate::harness::{AcceptedBooking, Expectations, FrontDesk, Stack, StackBuilder};
 use anyhow::{Context, Result};
-use chrono::{Days, NaiveDate, NaiveTime, Utc};
+use chrono::{Days, NaiveDate, SecondsFormat, TimeZone as _};
 use pvt_domain::demo;
 use pvt_domain::inventory::Inventory;
 use pvt_domain::rates::cancellation::{CancellationPolicy, Fee, Tier};
-use pvt_testkit::{DORM, booking_body, days_from_now};
+use pvt_testkit::{DORM, booking_body};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-/// The demonstration property in UTC, where cancelling costs nothing until two days before arrival.
-fn free_until_two_days_before() -> Result<Inventory> {
-    let mut inventory = demo::inventory();
-    (inventory.property.time_zone, inventory.property.business_day_cutoff) = ("UTC".parse()?, NaiveTime::MIN);
+/// The demonstration property at noon, where cancelling costs nothing until two days before arrival; and its business
+/// day.
+fn free_until_two_days_before() -> Result<(Inventory, NaiveDate)> {
+    let (mut inventory, today) = at_noon(demo::inventory())?;
     let tier = |hours_before, ppm| Tier { hours_before, fee: Fee::Percent { ppm } };
     let lenient = CancellationPolicy {
         id: "lenient".into(),
@@ -22,7 +23,7 @@ fn free_until_two_days_before() -> Result<Inventory> {
     };
     inventory.rate_plans.iter_mut().for_each(|plan| plan.cancellation_policy_id = Some(lenient.id.clone()));
     inventory.cancellation_policies.push(lenient);
-    Ok(inventory)
+    Ok((inventory, today))
 }
 
 async fn booked(stack: &Stack, key: &str, arrival: NaiveDate, guests: u32) -> Result<(AcceptedBooking, Value)> {
@@ -33,19 +34,22 @@ async fn booked(stack: &Stack, key: &str, arrival: NaiveDate, guests: u32) -> Re
 
 #[tokio::test]
 async fn refusals_say_which_and_why() -> Result<()> {
-    let stack = StackBuilder::new().selling([free_until_two_days_before()?]).start().await?;
+    let (inventory, today) = free_until_two_days_before()?;
+    let day = |number| today + Days::new(number);
+    let local = inventory.property.clone();
+    let stack = StackBuilder::new().selling([inventory]).start().await?;
     let (desk, admin) = (FrontDesk::of(&stack).await?, FrontDesk::with_role(&stack, "admin").await?);
 
     // A restriction, in a quote and in a rejection.
     let property = admin.send(Method::GET, &format!("/api/properties/{}", demo::PROPERTY_ID), None, &json!({})).await?;
-    let closed = json!({ "changes": [{ "room_type_ids": [DORM], "from": days_from_now(50), "until": days_from_now(51),
+    let closed = json!({ "changes": [{ "room_type_ids": [DORM], "from": day(50), "until": day(51),
         "restriction": { "min_stay_through": 3 } }] });
     let path = format!("/api/rate-plans/standard/restrictions?property_id={}", demo::PROPERTY_ID);
     let rev = property.header("etag").trim_matches('"').parse().ok();
     let set = admin.send(Method::PUT, &path, rev, &closed).await?;
     assert_eq!(set.status, StatusCode::OK, "{set:?}");
-    let short = booking_body(DORM, days_from_now(49), 2, 1);
-    let cause = json!([{ "stay": 0, "date": days_from_now(50), "kind": "min_stay_through", "limit": 3 }]);
+    let short = booking_body(DORM, day(49), 2, 1);
+    let cause = json!([{ "stay": 0, "date": day(50), "kind": "min_stay_through", "limit": 3 }]);
     let quote =
         json!({ "property_id": short["property_id"], "rate_plan_id": "standard", "stays": short["stays"].clone() });
     let quoted = stack.client.post("/api/quotes", &[], &quote).await?;
@@ -55,11 +59,12 @@ async fn refusals_say_which_and_why() -> Result<()> {
     stack.record_accepted(rejected.header("location").split(['/', '?']).nth(3).context("a location")?.parse()?);
 
     // The deadline of free cancellation, and a fee that is not waived in silence.
-    let (later, shown) = booked(&stack, "later", days_from_now(10), 1).await?;
-    let until = format!("{}T{}Z", days_from_now(8), demo::inventory().property.check_in_from);
+    let (later, shown) = booked(&stack, "later", day(10), 1).await?;
+    let until = local.time_zone.from_local_datetime(&day(8).and_time(local.check_in_from)).single();
+    let until = until.context("an ordinary time")?.to_rfc3339_opts(SecondsFormat::Secs, true);
     assert_eq!(shown["cancellation"]["free_until"], until, "{shown}");
     desk.succeed(&later, "cancel", &json!({})).await?;
-    let (soon, _) = booked(&stack, "soon", Utc::now().date_naive() + Days::new(1), 1).await?;
+    let (soon, _) = booked(&stack, "soon", day(1), 1).await?;
     let cancelled = desk.succeed(&soon, "cancel", &json!({})).await?;
     assert!(cancelled.body["cancellation_fee"]["amount"].as_i64().is_some_and(|fee| fee > 0), "{cancelled:?}");
     assert_eq!(desk.succeed(&soon, "cancel", &json!({})).await?.body["rev"], cancelled.body["rev"], "nothing to do");
@@ -76,26 +81,26 @@ async fn refusals_say_which_and_why() -> Result<()> {
     assert_eq!(reused.problem()?, "idempotency_key_reused");
 
     // A wrong status names itself and those that are needed.
-    let (today, _) = booked(&stack, "today", Utc::now().date_naive(), 1).await?;
-    let early = desk.command(&today, "checkout", &json!({})).await?;
+    let (due, _) = booked(&stack, "today", day(0), 1).await?;
+    let early = desk.command(&due, "checkout", &json!({})).await?;
     assert_eq!(
         (early.problem()?, &early.body["booking_status"], &early.body["needed"], early.text("/current/status")),
         ("wrong_status", &json!("confirmed"), &json!(["checked_in"]), "confirmed")
     );
     assert!(early.text("/detail").contains("Check the guests in first."), "{early:?}");
-    desk.succeed(&today, "checkin", &json!({})).await?;
-    let inside = desk.command(&today, "cancel", &json!({})).await?;
+    desk.succeed(&due, "checkin", &json!({})).await?;
+    let inside = desk.command(&due, "cancel", &json!({})).await?;
     assert_eq!((inside.problem()?, &inside.body["needed"]), ("not_cancellable", &json!(["held", "confirmed"])));
     assert!(inside.text("/detail").contains("Check the guests out instead"), "{inside:?}");
 
     // Full nights are named with their room type.
-    let (_, group) = booked(&stack, "group", days_from_now(20), 8).await?;
+    let (_, group) = booked(&stack, "group", day(20), 8).await?;
     assert_eq!(group["status"], "confirmed", "{group}");
-    let (second, _) = booked(&stack, "second", days_from_now(18), 5).await?;
+    let (second, _) = booked(&stack, "second", day(18), 5).await?;
     let path = format!("/api/bookings/{}", second.id);
-    let longer = json!({ "stays": [{ "departure": days_from_now(21) }] });
+    let longer = json!({ "stays": [{ "departure": day(21) }] });
     let full = desk.send(Method::PATCH, &path, Some(1), &longer).await?;
-    let nights = json!([{ "room_type_id": DORM, "nights": [days_from_now(20)] }]);
+    let nights = json!([{ "room_type_id": DORM, "nights": [day(20)] }]);
     assert_eq!((full.problem()?, &full.body["cause"]["shortages"]), ("no_availability", &nights), "{full:?}");
     assert!(full.text("/detail").contains("Send the change with other dates"), "{full:?}");
     stack.end(Expectations::clean().without_mails().without_mart()).await
@@ -103,9 +108,10 @@ async fn refusals_say_which_and_why() -> Result<()> {
 
 #[tokio::test]
 async fn change_that_changes_nothing_keeps_the_revision() -> Result<()> {
-    let stack = StackBuilder::new().selling([free_until_two_days_before()?]).start().await?;
+    let (inventory, today) = free_until_two_days_before()?;
+    let stack = StackBuilder::new().selling([inventory]).start().await?;
     let desk = FrontDesk::of(&stack).await?;
-    let (booking, shown) = booked(&stack, "1", days_from_now(10), 1).await?;
+    let (booking, shown) = booked(&stack, "1", today + Days::new(10), 1).await?;
     let path = format!("/api/bookings/{}", booking.id);
     let guest = shown["guest"]["first_name"].clone();
     for body in [

@@ -10,12 +10,13 @@ use crate::auth::guard::{Resource, at, get};
 use crate::auth::policy::Caller;
 use crate::auth::rules::FRONT_DESK_READ;
 use crate::http::problem::{self, Problem};
+use crate::resources::properties::change::stored_inventory;
 use crate::state::SharedApp;
-use crate::store_call;
 use chrono::{NaiveDate, Utc};
 use pvt_domain::business_day::business_date;
 use pvt_domain::ids::PropertyId;
 use pvt_domain::inventory::Inventory;
+use std::sync::Arc;
 
 pub(crate) fn resource() -> Resource {
     Resource {
@@ -52,12 +53,11 @@ pub(crate) fn resource() -> Resource {
 }
 
 /// A property that the caller works for, as it is stored. Others do not exist for them.
-async fn staffed_inventory(app: &SharedApp, caller: &Caller, id: PropertyId) -> Result<Inventory, Problem> {
+async fn staffed_inventory(app: &SharedApp, caller: &Caller, id: PropertyId) -> Result<Arc<Inventory>, Problem> {
     if !caller.is_staff_of(&id) {
         return Err(problem::NOT_FOUND.into());
     }
-    let mongo = app.mongo.clone();
-    store_call::read(async move { mongo.inventories().find(&id).await }).await?.ok_or_else(|| problem::NOT_FOUND.into())
+    stored_inventory(app, &id).await
 }
 
 /// The business day at a property.

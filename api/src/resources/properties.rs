@@ -12,12 +12,14 @@ mod rooms;
 pub(crate) mod tax_forms;
 
 use crate::auth::guard::{Endpoint, Resource, at, delete, get, patch, post, put};
+use crate::auth::policy::Caller;
 use crate::auth::rules::{INVENTORY_ADMIN, INVENTORY_STAFF, OPEN, RATES_ADMIN};
 use crate::http::extract::PathId;
 use crate::http::pagination::{Page, PageQuery, Paged};
 use crate::http::problem::{self, Problem};
 use crate::http::response::Tagged;
 use crate::resources::properties::rate_plans::PlanView;
+use crate::resources::properties::responses::shown_to;
 use crate::state::SharedApp;
 use axum::extract::State;
 use chrono::{NaiveTime, Timelike as _};
@@ -47,7 +49,9 @@ pub(crate) fn properties() -> Resource {
             at(
                 "/api/properties/{id}",
                 [
-                    get(OPEN, "show_property", show).summary("Show a property, what it sells and at which prices"),
+                    get(OPEN, "show_property", show)
+                        .summary("Show a property, what it sells and at which prices")
+                        .stored(),
                     change(
                         patch(INVENTORY_ADMIN, "change_property", edit::change)
                             .summary("Change the fields that are sent; currency and time zone never change"),
@@ -67,7 +71,7 @@ pub(crate) fn inventory() -> Resource {
             at(
                 "/api/room-types",
                 [
-                    get(OPEN, "list_room_types", room_types::list).summary("List room types of a property"),
+                    get(OPEN, "list_room_types", room_types::list).summary("List room types of a property").stored(),
                     creation(
                         post(INVENTORY_ADMIN, "create_room_type", room_types::create).summary("Create a room type"),
                     ),
@@ -84,7 +88,7 @@ pub(crate) fn inventory() -> Resource {
             at(
                 "/api/rooms",
                 [
-                    get(OPEN, "list_rooms", rooms::list).summary("List rooms of a property, with their beds"),
+                    get(OPEN, "list_rooms", rooms::list).summary("List rooms of a property, with their beds").stored(),
                     creation(
                         post(INVENTORY_ADMIN, "create_room", rooms::create).summary("Create a room with its beds"),
                     ),
@@ -93,7 +97,7 @@ pub(crate) fn inventory() -> Resource {
             at(
                 "/api/rooms/{id}",
                 [
-                    get(OPEN, "show_room", rooms::show).summary("Show a room and its beds"),
+                    get(OPEN, "show_room", rooms::show).summary("Show a room and its beds").stored(),
                     bed_removal(
                         put(INVENTORY_ADMIN, "replace_room", rooms::replace)
                             .summary("Change type and beds of a room")
@@ -160,7 +164,7 @@ pub(crate) fn rates() -> Resource {
             at(
                 "/api/rate-plans",
                 [
-                    get(OPEN, "list_rate_plans", rate_plans::list).summary("List rate plans of a property"),
+                    get(OPEN, "list_rate_plans", rate_plans::list).summary("List rate plans of a property").stored(),
                     creation(post(RATES_ADMIN, "create_rate_plan", rate_plans::create).summary("Create a rate plan")),
                 ],
             ),
@@ -194,7 +198,8 @@ pub(crate) fn rates() -> Resource {
                 "/api/cancellation-policies",
                 [
                     get(OPEN, "list_cancellation_policies", cancellation_policies::list)
-                        .summary("List cancellation policies of a property"),
+                        .summary("List cancellation policies of a property")
+                        .stored(),
                     creation(
                         post(RATES_ADMIN, "create_cancellation_policy", cancellation_policies::create)
                             .summary("Create a cancellation policy; policies never change"),
@@ -311,11 +316,11 @@ async fn list(State(app): State<SharedApp>, query: PageQuery) -> Result<Paged<Su
 /// `GET /api/properties/{id}`: what it sells and for how much.
 async fn show(
     State(app): State<SharedApp>,
+    caller: Caller,
     PathId(id): PathId<PropertyId>,
 ) -> Result<Tagged<PropertyView<'static>>, Problem> {
-    let all = app.inventory_cache.all();
-    let inventory = all.get(&id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    Ok(Tagged::at(inventory.rev, &PropertyView::new(inventory)))
+    let inventory = shown_to(&app, &caller, &id).await?;
+    Ok(Tagged::at(inventory.rev, &PropertyView::new(&inventory)))
 }
 
 /// A time on the wall.

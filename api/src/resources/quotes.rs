@@ -14,7 +14,6 @@ use crate::resources::bookings::refusal;
 use crate::resources::bookings::view::PriceView;
 use crate::resources::properties::change;
 use crate::state::SharedApp;
-use crate::store_call;
 use axum::extract::State;
 use chrono::{Days, Utc};
 use pvt_domain::booking::{Stay, StayRequest};
@@ -81,9 +80,8 @@ async fn create(
         }
     };
     // From the store, not from the cache: a guaranteed price must be current.
-    let inventory = change::read(&app, &property).await?;
-    let (mongo, of) = (app.mongo.clone(), property.clone());
-    let rates = store_call::read(async move { mongo.rates().of_property(&of).await }).await?;
+    let inventory = change::stored_inventory(&app, &property).await?;
+    let rates = change::stored_rates(&app, &property).await?;
     let now = Timestamp::from(Utc::now());
     let by_staff = caller.is_staff_of(&property);
     let first_night = first_bookable_night(&inventory.property, now, by_staff);

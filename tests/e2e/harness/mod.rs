@@ -1,6 +1,7 @@
 //! A complete system for one test: a namespace on the engines, the real programs, and the checks at the end.
 
 mod client;
+pub(crate) mod clock;
 mod expectations;
 mod front_desk;
 mod in_process_workers;

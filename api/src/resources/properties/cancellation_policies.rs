@@ -1,6 +1,6 @@
 //! Cancellation policies: what cancelling costs, by the time before arrival.
 
-use super::responses::{add, known};
+use super::responses::{add, shown_to};
 use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
 use crate::form::form;
@@ -42,9 +42,10 @@ pub(super) struct Policies<'a> {
 /// is the first.
 pub(super) async fn list(
     State(app): State<SharedApp>,
+    caller: Caller,
     OfProperty(property): OfProperty,
 ) -> Result<Tagged<Policies<'static>>, Problem> {
-    let inventory = known(&app, &property).await?;
+    let inventory = shown_to(&app, &caller, &property).await?;
     let standard = CancellationPolicy::standard();
     let own = || inventory.cancellation_policies.iter();
     let default = own().all(|policy| policy.id != standard.id).then_some(&standard);

@@ -15,7 +15,7 @@ use pvt_domain::ids::{BlockId, PropertyId};
 use pvt_domain::intake::FieldError;
 use pvt_domain::inventory::check::check_inventory;
 use pvt_domain::inventory::{Inventory, Property};
-use pvt_domain::rates::RateCalendar;
+use pvt_domain::rates::{RateCalendar, Rates};
 use pvt_messaging::Outgoing;
 use pvt_stores::mongo::audit::AuditEntry;
 use std::sync::Arc;
@@ -105,12 +105,11 @@ impl PropertyChange {
         &self,
         app: &SharedApp,
         detail: &str,
-        edit: impl Fn(&Inventory, &pvt_domain::rates::Rates) -> Result<Vec<RateCalendar>, Problem>,
+        edit: impl Fn(&Inventory, &Rates) -> Result<Vec<RateCalendar>, Problem>,
     ) -> Result<Arc<Inventory>, Problem> {
         for _ in 0..ATTEMPTS {
             let mut inventory = self.read(app).await?;
-            let (mongo, property) = (app.mongo.clone(), self.property.clone());
-            let rates = store_call::read(async move { mongo.rates().of_property(&property).await }).await?;
+            let rates = stored_rates(app, &self.property).await?;
             let calendars = edit(&inventory, &rates)?;
             let (mongo, property, rev, entry) =
                 (app.mongo.clone(), self.property.clone(), inventory.rev, self.entry(detail));
@@ -138,9 +137,9 @@ impl PropertyChange {
     /// # Errors
     /// 404 without one, 412 when it has another revision.
     pub(crate) async fn read(&self, app: &App) -> Result<Inventory, Problem> {
-        let inventory = read(app, &self.property).await?;
+        let inventory = stored_inventory(app, &self.property).await?;
         self.check(&inventory)?;
-        Ok(inventory)
+        Ok(Inventory::clone(&inventory))
     }
 
     fn entry(&self, detail: &str) -> AuditEntry {
@@ -178,13 +177,25 @@ pub(crate) fn subject(property: &PropertyId, part: &str) -> String {
     if part.is_empty() { property.to_string() } else { format!("{property}|{part}") }
 }
 
-/// The inventory as it is stored.
+/// The inventory as it is stored, which this instance knows from then on.
 ///
 /// # Errors
 /// 404 when there is none.
-pub(crate) async fn read(app: &App, property: &PropertyId) -> Result<Inventory, Problem> {
+pub(crate) async fn stored_inventory(app: &App, property: &PropertyId) -> Result<Arc<Inventory>, Problem> {
     let (mongo, id) = (app.mongo.clone(), property.clone());
-    store_call::read(async move { mongo.inventories().find(&id).await }).await?.ok_or_else(|| problem::NOT_FOUND.into())
+    let found = store_call::read(async move { mongo.inventories().find(&id).await }).await?;
+    let inventory = Arc::new(found.ok_or_else(|| Problem::from(problem::NOT_FOUND))?);
+    app.inventory_cache.insert_newer(&inventory);
+    Ok(inventory)
+}
+
+/// The rate calendars as they are stored.
+///
+/// # Errors
+/// When they cannot be read.
+pub(crate) async fn stored_rates(app: &App, property: &PropertyId) -> Result<Rates, Problem> {
+    let (mongo, property) = (app.mongo.clone(), property.clone());
+    store_call::read(async move { mongo.rates().of_property(&property).await }).await
 }
 
 /// Stores a new property with an empty inventory. `None` when its id is taken.

@@ -155,7 +155,7 @@ pub(super) async fn create(
         IdempotentRequest::begin_audited(&app, &caller, &key, fingerprint, &change::subject(&property.id, "")).await?;
     let (inventory, is_new) = match change::create_property(&app, &property, &caller.actor(), once.id()).await? {
         Some(inventory) => (inventory, true),
-        None => (change::read(&app, &property.id).await?.into(), false),
+        None => (change::stored_inventory(&app, &property.id).await?, false),
     };
     if inventory.property != property && !once.is_replay() {
         return Err(problem::ALREADY_EXISTS.into());

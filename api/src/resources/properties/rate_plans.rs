@@ -3,7 +3,7 @@
 pub(crate) mod calendar;
 mod contradictions;
 
-use super::responses::{add, known};
+use super::responses::{add, shown_to};
 use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
 use crate::form::names::names;
@@ -80,9 +80,10 @@ impl<'a> PlanView<'a> {
 /// `GET /api/rate-plans?property_id=…`.
 pub(super) async fn list(
     State(app): State<SharedApp>,
+    caller: Caller,
     OfProperty(property): OfProperty,
 ) -> Result<Tagged<Plans<'static>>, Problem> {
-    let inventory = known(&app, &property).await?;
+    let inventory = shown_to(&app, &caller, &property).await?;
     let items = inventory.rate_plans.iter().map(|plan| PlanView::new(&inventory, plan)).collect();
     Ok(Tagged::at(inventory.rev, &Plans { items }))
 }

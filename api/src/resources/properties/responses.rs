@@ -1,9 +1,10 @@
 //! Steps that the handlers of an inventory's parts share.
 
+use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
 use crate::http::problem::{self, Problem};
 use crate::read_models::inventory::Lookup;
-use crate::resources::properties::change::EditOutcome;
+use crate::resources::properties::change::{EditOutcome, stored_inventory};
 use crate::state::App;
 use pvt_domain::ids::PropertyId;
 use pvt_domain::inventory::Inventory;
@@ -16,6 +17,12 @@ pub(crate) async fn known(app: &App, property: &PropertyId) -> Result<Arc<Invent
         Lookup::Unknown(_) => Err(problem::NOT_FOUND.into()),
         Lookup::Unavailable => Err(problem::NOT_READY.into()),
     }
+}
+
+/// The inventory for this caller: staff change it by the revision that they read, so they get it as it is stored. Workers
+/// change it too (a bed that was left is dirty), and this instance learns of that only later.
+pub(super) async fn shown_to(app: &App, caller: &Caller, property: &PropertyId) -> Result<Arc<Inventory>, Problem> {
+    if caller.is_staff_of(property) { stored_inventory(app, property).await } else { known(app, property).await }
 }
 
 /// Adds to a list what is not there yet. `place` is the list's pointer in the inventory. A request that was

@@ -1,6 +1,6 @@
 //! Room types: what is sold.
 
-use super::responses::{add, known};
+use super::responses::{add, shown_to};
 use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
 use crate::form::form;
@@ -36,9 +36,10 @@ pub(super) struct Types<'a> {
 /// `GET /api/room-types?property_id=…`.
 pub(super) async fn list(
     State(app): State<SharedApp>,
+    caller: Caller,
     OfProperty(property): OfProperty,
 ) -> Result<Tagged<Types<'static>>, Problem> {
-    let inventory = known(&app, &property).await?;
+    let inventory = shown_to(&app, &caller, &property).await?;
     Ok(Tagged::at(inventory.rev, &Types { items: &inventory.room_types }))
 }
 

@@ -1,6 +1,6 @@
 //! Rooms and their beds.
 
-use super::responses::{add, known};
+use super::responses::{add, shown_to};
 use crate::auth::policy::Caller;
 use crate::commands::idempotency::IdempotentRequest;
 use crate::form::form;
@@ -74,9 +74,10 @@ fn room_of<'a>(inventory: &'a Inventory, id: &RoomId) -> Result<&'a Room, Proble
 /// `GET /api/rooms?property_id=…`: all rooms of a property.
 pub(super) async fn list(
     State(app): State<SharedApp>,
+    caller: Caller,
     OfProperty(property): OfProperty,
 ) -> Result<Tagged<Rooms<'static>>, Problem> {
-    let inventory = known(&app, &property).await?;
+    let inventory = shown_to(&app, &caller, &property).await?;
     let items = inventory.rooms.iter().map(|room| RoomView::new(&inventory, room)).collect();
     Ok(Tagged::at(inventory.rev, &Rooms { items }))
 }
@@ -84,10 +85,11 @@ pub(super) async fn list(
 /// `GET /api/rooms/{id}?property_id=…`.
 pub(super) async fn show(
     State(app): State<SharedApp>,
+    caller: Caller,
     PathId(id): PathId<RoomId>,
     OfProperty(property): OfProperty,
 ) -> Result<Tagged<RoomView<'static>>, Problem> {
-    let inventory = known(&app, &property).await?;
+    let inventory = shown_to(&app, &caller, &property).await?;
     Ok(Tagged::at(inventory.rev, &RoomView::new(&inventory, room_of(&inventory, &id)?)))
 }
 

@@ -1,6 +1,7 @@
 //! Prices and restrictions by date, set for many dates at once.
 
 use super::contradictions;
+use crate::auth::policy::Caller;
 use crate::form::presence::{Presence as _, defaulted, nullable, optional, required};
 use crate::form::types::{FieldType, boolean, date, integer, list, money, object, one_of, refusal, text};
 use crate::form::{amount_in_currency, form};
@@ -9,7 +10,7 @@ use crate::http::extract::{Form, IfMatch, OfProperty, PathId, QueryParams, Staff
 use crate::http::problem::{self, Problem};
 use crate::http::response::Tagged;
 use crate::resources::availability::occupancy;
-use crate::resources::properties::change::PropertyChange;
+use crate::resources::properties::change::{PropertyChange, stored_inventory, stored_rates};
 use crate::state::SharedApp;
 use axum::extract::State;
 use chrono::{Days, NaiveDate, Utc, Weekday};
@@ -103,6 +104,7 @@ struct DayView<'a> {
 /// restrictions.
 pub(crate) async fn show(
     State(app): State<SharedApp>,
+    caller: Caller,
     PathId(plan_id): PathId<RatePlanId>,
     OfProperty(property): OfProperty,
     QueryParams(query): QueryParams<ShowQuery>,
@@ -118,8 +120,12 @@ pub(crate) async fn show(
             format!("`until` must lie 1 to {MAX_DAYS_SHOWN} days after `from`."),
         ));
     }
-    let occupancy = occupancy(&app, &property).await?;
-    let (inventory, rates) = (occupancy.grid().inventory(), occupancy.grid().rates());
+    let (inventory, rates) = if caller.is_staff_of(&property) {
+        (stored_inventory(&app, &property).await?, stored_rates(&app, &property).await?.into())
+    } else {
+        let occupancy = occupancy(&app, &property).await?;
+        (occupancy.grid().inventory().clone(), occupancy.grid().rates().clone())
+    };
     let plan = inventory.rate_plan(&plan_id).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     let base = *plan.nightly.get(&room_type).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     let calendar = rates.calendar(&plan_id, &room_type);

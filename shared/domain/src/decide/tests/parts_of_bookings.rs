@@ -271,6 +271,24 @@ fn stay_of_departed_guests_is_not_changed() {
 }
 
 #[test]
+fn nights_that_have_passed_are_not_added_for_guests_who_never_came() {
+    let mut property = group();
+    check_in(&mut property, vec![some(0, 4)]);
+    let stays: Vec<StayRequest> = property.booking("1").stays.iter().map(Stay::as_request).collect();
+    let departure = stays[0].departure;
+    property.at_check_in(&(departure + Days::new(1)).to_string());
+    for other in [1, 2].map(|days| departure + Days::new(days)).into_iter().chain([departure - Days::new(1)]) {
+        let mut changed = stays.clone();
+        changed[0].departure = other;
+        assert_eq!(code(&property.modify("1", changed)), Some(RefusalCode::InvalidDates), "until {other}");
+    }
+    property.at_check_in(&departure.to_string());
+    let mut longer = stays;
+    longer[0].departure = departure + Days::new(1);
+    assert_eq!(status(&property.modify("1", longer)), Some(Status::CheckedIn), "from tonight on they may still come");
+}
+
+#[test]
 fn guests_are_selected_by_their_beds() {
     let mut property = group();
     let beds: Vec<BedId> = property.booking("1").stays[0].assigned_beds[3..5].to_vec();
@@ -360,7 +378,7 @@ fn slept(booking: &Booking, today: NaiveDate) -> BTreeMap<NaiveDate, Vec<BedId>>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     /// `TestProperty::apply` asserts that claims are exactly those of the stays, after every step.
     #[test]
