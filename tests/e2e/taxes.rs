@@ -2,9 +2,10 @@
 //! that contradict each other.
 
 use crate::happy_path::mails_to;
+use crate::harness::clock::at_noon;
 use crate::harness::{ApiResponse, Expectations, FrontDesk, StackBuilder, booked};
 use anyhow::{Context, Result, ensure};
-use chrono::{Days, NaiveTime, Utc};
+use chrono::{Days, Utc};
 use pvt_domain::demo;
 use pvt_testkit::{DORM, booking_body, dormitory};
 use reqwest::{Method, StatusCode};
@@ -49,8 +50,7 @@ fn violations(answer: &ApiResponse) -> Vec<(&str, &str)> {
 
 #[tokio::test]
 async fn city_tax_and_included_vat_are_the_same_everywhere() -> Result<()> {
-    let mut inventory = dormitory(demo::PROPERTY_ID, 12);
-    (inventory.property.time_zone, inventory.property.business_day_cutoff) = ("UTC".parse()?, NaiveTime::MIN);
+    let (inventory, today) = at_noon(dormitory(demo::PROPERTY_ID, 12))?;
     let stack = StackBuilder::new().selling([inventory]).start().await?;
     let (desk, admin) = (FrontDesk::of(&stack).await?, FrontDesk::with_role(&stack, "admin").await?);
     let property = format!("/api/properties/{}", demo::PROPERTY_ID);
@@ -71,7 +71,6 @@ async fn city_tax_and_included_vat_are_the_same_everywhere() -> Result<()> {
     assert_eq!(named.body["names"]["fr"], "Lit en dortoir mixte", "{named:?}");
 
     // Two adults and a child for three nights at 42.00.
-    let today = Utc::now().date_naive();
     let mut body = booking_body(DORM, today, 3, 3);
     body["guest"]["locale"] = json!("fr");
     body["stays"][0]["guest_ages"] = json!([9]);

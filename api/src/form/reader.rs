@@ -105,8 +105,8 @@ impl Reader {
         }
     }
 
-    /// Whether a violation of exactly this place is reported.
-    pub(crate) fn has_reported(&self, at: &Pointer<'_>) -> bool {
+    /// Whether a violation of this value was reported.
+    pub(crate) fn is_reported(&self, at: &Pointer<'_>) -> bool {
         let pointer = at.pointer();
         self.violations.iter().any(|known| known.pointer == pointer)
     }
@@ -114,7 +114,7 @@ impl Reader {
     /// Reports that the member `key` is `null`, unless it is reported as missing.
     pub(crate) fn refuse_null(&mut self, fields: Fields<'_, '_, '_>, key: &str) {
         let at = Pointer::Key(fields.at, key);
-        if !self.has_reported(&at) {
+        if !self.is_reported(&at) {
             self.violation(&at, "null_not_allowed", "must not be null; leave it out to keep it as it is");
         }
     }

@@ -10,8 +10,8 @@ use serde_json::json;
 /// Most languages of the header that are considered.
 const MAX_LANGUAGES: usize = 20;
 
-/// The language that `Accept-Language` prefers, if it names one. Only this one: names without a language are more likely
-/// in it than in the reader's second choice.
+/// The language that `Accept-Language` prefers, if it names one. Only this one: names without a language are more
+/// likely in it than in the reader's second choice.
 pub(crate) struct PreferredLanguage(pub(crate) Option<String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for PreferredLanguage {

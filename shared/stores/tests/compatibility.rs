@@ -16,6 +16,7 @@ use pvt_domain::events::BookingEvent;
 use pvt_domain::inventory::Inventory;
 use pvt_domain::ledger::Ledger;
 use pvt_domain::messages::AnalyticsEvent;
+use pvt_domain::pricing::Price;
 use pvt_domain::rates::RateCalendar;
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
@@ -154,6 +155,31 @@ fn documents_are_read_and_written_in_the_same_shape() -> Result<()> {
     assert_round_trip::<RateCalendar>("rates", Some("calendar"))?;
     assert_round_trip::<Report>("reconciliations", None)?;
     assert_round_trip::<StoredStripeEvent>("stripe_events", None)
+}
+
+#[test]
+fn taxes_of_every_kind_are_read_as_they_are_written() -> Result<()> {
+    let rules = serde_json::json!([
+        { "code": "vat", "name": "VAT", "names": { "fr": "TVA" }, "rate_ppm": 100_000, "compounds_on": [],
+            "included": true, "valid_from": "2027-01-01" },
+        { "code": "city", "name": "City tax", "per": "person_night", "amount": 165, "max_nights": 7,
+            "exempt_under": 18, "exemptions": [{ "code": "business", "name": "Business" }] },
+        { "code": "linen", "name": "Linen", "per": "stay", "amount": 3_000_000_000_i64 },
+    ]);
+    let mut inventory = pvt_domain::demo::inventory();
+    inventory.property.taxes = serde_json::from_value(rules.clone())?;
+    let read: Inventory = deserialize_from_document(serialize_to_document(&inventory)?)?;
+    assert_eq!(serde_json::to_value(&read.property.taxes)?, rules);
+    let lines = serde_json::json!([
+        { "code": "vat", "name": "VAT", "rate_ppm": 100_000, "included": true, "amount": 1 },
+        { "code": "city", "name": "City tax", "per": "person_night", "unit_amount": 165, "count": 6, "amount": 990 },
+        { "code": "linen", "name": "Linen", "per": "stay", "unit_amount": 500, "count": 1, "amount": 500 },
+    ]);
+    let price = serde_json::json!({ "currency": "CAD", "nights": [[1]], "taxes": lines, "total": 1_491 });
+    let price: Price = serde_json::from_value(price)?;
+    let read: Price = deserialize_from_document(serialize_to_document(&price)?)?;
+    assert_eq!(read, price);
+    Ok(())
 }
 
 async fn stored() -> Result<(Namespace, Mongo, Database)> {

@@ -124,9 +124,9 @@ impl From<SelectionForm> for StaySelection {
 /// A stay is named by its id or its index; one that could not be read has been reported.
 fn check_name((id, index): (Option<Option<u32>>, Option<Option<usize>>), at: &Pointer<'_>, reader: &mut Reader) {
     match (id, index) {
-        (Some(None), Some(None)) if !reader.has_reported(&Pointer::Key(at, "stay")) => {
+        (Some(None), Some(None)) if !reader.is_reported(&Pointer::Key(at, "stay")) => {
             let place = Pointer::Key(at, "id");
-            if !reader.has_reported(&place) {
+            if !reader.is_reported(&place) {
                 reader.violation(&place, "required", "name the stay by its id");
             }
         }

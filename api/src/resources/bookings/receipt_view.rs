@@ -338,14 +338,15 @@ mod tests {
     #[test]
     fn receipt_shows_fixed_and_included_taxes_in_the_language_of_the_guest() {
         let (mut booking, mut inventory) = (stored(Some("fr-CA")), demo::inventory());
-        let named = json!({ "code": "city", "name": "City tax", "names": { "fr": "Taxe de séjour" }, "per": "person_night",
-            "amount": 165 });
+        let named = json!({ "code": "city", "name": "City tax", "names": { "fr": "Taxe de séjour" },
+            "per": "person_night", "amount": 165 });
         inventory.property.taxes = vec![serde_json::from_value(named).unwrap()];
         inventory.room_types.iter_mut().for_each(|one| one.names = [("fr", "Lit en dortoir")].into());
         let price = booking.price.as_mut().unwrap();
         price.taxes = serde_json::from_value(json!([
             { "code": "vat", "name": "VAT", "rate_ppm": 99_750, "included": true, "amount": 771 },
-            { "code": "city", "name": "City tax", "per": "person_night", "unit_amount": 165, "count": 1, "amount": 165 },
+            { "code": "city", "name": "City tax", "per": "person_night", "unit_amount": 165, "count": 1,
+                "amount": 165 },
             { "code": "linen", "name": "Linen", "per": "stay", "unit_amount": 500, "count": 2, "amount": 1_000 },
         ]))
         .unwrap();

@@ -65,7 +65,7 @@ form! {
         let is_given = |given: Option<Option<u32>>| matches!(given, Some(Some(_)));
         for (key, this, other) in [("stay_id", stay_id, position), ("position", position, stay_id)] {
             let place = Pointer::Key(at, key);
-            if is_missing(this) && is_given(other) && !reader.has_reported(&place) {
+            if is_missing(this) && is_given(other) && !reader.is_reported(&place) {
                 reader.violation(&place, "required", "name a place by stay_id and position, or by neither");
             }
         }

@@ -19,8 +19,8 @@ pub(crate) async fn known(app: &App, property: &PropertyId) -> Result<Arc<Invent
     }
 }
 
-/// The inventory for this caller: staff change it by the revision that they read, so they get it as it is stored. Workers
-/// change it too (a bed that was left is dirty), and this instance learns of that only later.
+/// The inventory for this caller: staff change it by the revision that they read, so they get it as it is stored.
+/// Workers change it too (a bed that was left is dirty), and this instance learns of that only later.
 pub(super) async fn shown_to(app: &App, caller: &Caller, property: &PropertyId) -> Result<Arc<Inventory>, Problem> {
     if caller.is_staff_of(property) { stored_inventory(app, property).await } else { known(app, property).await }
 }

@@ -95,11 +95,14 @@ struct Sent {
 impl Sent {
     /// Reports members of two kinds of tax, and members that are missing.
     fn check(&self, at: &Pointer<'_>, reader: &mut Reader) {
+        // A value that is there and means nothing is not missing.
+        let is_unreadable = ["rate_ppm", "per", "amount"].iter().any(|key| reader.is_reported(&Pointer::Key(at, key)));
         let mut violation = |key, code, message: &'static str| reader.violation(&Pointer::Key(at, key), code, message);
         match (self.rate_ppm, self.per) {
+            (false, None) if is_unreadable => {}
             (false, None) => violation("rate_ppm", "required", "send rate_ppm, or per with amount"),
             (true, Some(_)) => violation("per", "not_of_this_kind", "a tax is a percentage or a fixed amount"),
-            (false, Some(_)) if !self.amount => violation("amount", "required", "is missing"),
+            (false, Some(_)) if !self.amount && !is_unreadable => violation("amount", "required", "is missing"),
             _ => {}
         }
         let is_per_person = self.per == Some(Per::PersonNight);
@@ -199,6 +202,7 @@ mod tests {
             (json!({}), &[("/rate_ppm", "required")][..]),
             (json!({ "amount": 1 }), &[("/rate_ppm", "required")]),
             (json!({ "per": "stay" }), &[("/amount", "required")]),
+            (json!({ "per": "week", "amount": 1 }), &[("/per", "unknown_value")]),
             (json!({ "per": "stay", "amount": 1, "rate_ppm": 1 }), &[("/per", "not_of_this_kind")]),
             (json!({ "amount": 1, "rate_ppm": 1 }), &[("/amount", "not_of_this_kind")]),
             (
@@ -213,10 +217,10 @@ mod tests {
             ),
             (
                 json!({ "per": "person_night", "amount": -1, "max_nights": 0, "exempt_under": 121,
-                    "names": { "french": "a", "fr": "b", "FR": "c" } }),
+                    "names": { "FR": "a", "fr": "b", "no tag": "c" } }),
                 &[
-                    ("/names/french", "invalid_locale"),
-                    ("/names/FR", "duplicate"),
+                    ("/names/fr", "duplicate"),
+                    ("/names/no tag", "invalid_locale"),
                     ("/amount", "out_of_range"),
                     ("/max_nights", "out_of_range"),
                     ("/exempt_under", "out_of_range"),

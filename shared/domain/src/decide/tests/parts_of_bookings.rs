@@ -271,7 +271,7 @@ fn stay_of_departed_guests_is_not_changed() {
 }
 
 #[test]
-fn nights_that_have_passed_are_not_added_for_guests_who_never_came() {
+fn passed_nights_are_not_added_for_guests_that_never_came() {
     let mut property = group();
     check_in(&mut property, vec![some(0, 4)]);
     let stays: Vec<StayRequest> = property.booking("1").stays.iter().map(Stay::as_request).collect();
