@@ -289,11 +289,14 @@ fn check_modifications(
                 return Err(RefusalCode::InvalidDates);
             }
             // The guests have not arrived: nights that have passed are neither added nor given up.
-            Some(before) if before.arrival == stay.arrival => {
-                if before.departure != stay.departure && before.departure.min(stay.departure) < today {
-                    return Err(RefusalCode::InvalidDates);
-                }
+            Some(before)
+                if before.arrival == stay.arrival
+                    && before.departure != stay.departure
+                    && before.departure.min(stay.departure) < today =>
+            {
+                return Err(RefusalCode::InvalidDates);
             }
+            Some(before) if before.arrival == stay.arrival => {}
             _ if stay.arrival < today => return Err(RefusalCode::InvalidDates),
             _ => {}
         }
