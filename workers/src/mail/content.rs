@@ -17,7 +17,7 @@ use pvt_domain::inventory::Inventory;
 use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
 use rows::{Link, Row, StayRow};
-use stays::stay_row;
+use stays::{absent_row, stay_row};
 
 /// All that the templates need.
 pub(super) struct Content {
@@ -97,6 +97,7 @@ impl Content {
             stays: (0..)
                 .zip(&booking.stays)
                 .map(|(index, stay)| stay_row(index, stay, price, inventory, language))
+                .chain(booking.no_shows.iter().map(|absence| absent_row(&absence.stay, inventory, language)))
                 .collect(),
             taxes: price.into_iter().flat_map(|price| other_price_rows(price, language)).collect(),
             total: price.map_or_else(String::new, |price| language.money(Money::new(price.total, price.currency))),

@@ -181,6 +181,8 @@ pub(super) struct Phrases {
     pub due_on_arrival: &'static str,
     pub unused_nights: &'static str,
     pub change_fee: &'static str,
+    /// Heads stays of guests who did not arrive, and names their fee.
+    pub absent: &'static str,
     pub this_payment: &'static str,
     pub this_refund: &'static str,
     pub paid: &'static str,

@@ -21,6 +21,12 @@ pub(super) fn stay_row(
     StayRow { title: title(stay, inventory), detail: detail(stay, language), amount: amount.unwrap_or_default() }
 }
 
+/// A stay of guests who did not arrive while others did.
+pub(super) fn absent_row(stay: &Stay, inventory: &Inventory, language: Language) -> StayRow {
+    let title = format!("{} – {}", language.phrases().absent, title(stay, inventory));
+    StayRow { title, detail: detail(stay, language), amount: String::new() }
+}
+
 /// The name of the room type.
 pub(super) fn title(stay: &Stay, inventory: &Inventory) -> String {
     let name = inventory.room_type(&stay.room_type_id).map_or(stay.room_type_id.as_str(), |room_type| &room_type.name);

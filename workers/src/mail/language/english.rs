@@ -41,6 +41,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     due_on_arrival: "Due on arrival",
     unused_nights: "Unused nights",
     change_fee: "Change fee",
+    absent: "Guests who did not arrive",
     this_payment: "This payment",
     this_refund: "This refund",
     paid: "Paid",

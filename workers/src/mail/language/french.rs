@@ -43,6 +43,7 @@ pub(super) static FRENCH: Phrases = Phrases {
     due_on_arrival: "À régler à l’arrivée",
     unused_nights: "Nuits non utilisées",
     change_fee: "Frais de modification",
+    absent: "Voyageurs absents",
     this_payment: "Ce paiement",
     this_refund: "Ce remboursement",
     paid: "Réglé",
