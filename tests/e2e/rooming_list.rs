@@ -149,5 +149,14 @@ async fn list_says_who_sleeps_where_at_each_step() -> Result<()> {
         group.after("reinstate", json!({ "stays": [{ "id": 0 }], "reason": "their bus broke down" })).await?;
     assert_eq!(with_progress(&names, "expected"), [name(38), name(39)]);
     assert!(names.iter().all(|(one, (bed, _))| beds[one].0 == *bed || *one == name(7)), "in the same beds");
+    let end = json!({ "allow_open_balance": true, "reason": "the school pays" });
+    group.after("checkin", json!({})).await?;
+    let (list, names) = group.after("checkout", end).await?;
+    assert_eq!(with_progress(&names, "checked_out").len(), 40);
+    // Staff correct the list after the stay.
+    let body = json!({ "guests": [{ "stay_id": 1, "position": 0, "last_name": name(41) }] });
+    let corrected = desk.send(Method::PUT, &group.path(), list["rev"].as_u64(), &body).await?;
+    ensure!(corrected.status == StatusCode::OK, "{corrected:?}");
+    assert_eq!(who_sleeps_where(&group.list().await?).into_keys().collect::<Vec<_>>(), [name(41)]);
     stack.end(Expectations::clean()).await
 }
