@@ -195,7 +195,7 @@ fn assignments() -> impl FieldType<Value = Vec<Assignment>> {
 
 /// The id of a stay.
 pub(super) fn stay_id() -> impl FieldType<Value = u32> {
-    count(0, Some(i64::from(u32::MAX))).map(|id| u32::try_from(id).unwrap_or(u32::MAX))
+    count(0, None)
 }
 
 /// A position in a stay.
