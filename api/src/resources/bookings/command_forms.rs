@@ -33,7 +33,8 @@ form! {
     #[derive(Debug)]
     pub(crate) struct ReinstateForm {
         reason: String = required(free_text(INVALID_REASON)),
-        /// Stays of `no_shows` whose guests came after all; without it, the latest check-in, or else the latest no-show.
+        /// Stays of `no_shows` whose guests came after all; without it, the latest check-in is undone, or else the
+        /// latest no-show.
         stays: Vec<u32> = defaulted(absent_stays()),
     }
     body assumed;

@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn receipt_names_guests_who_did_not_arrive_and_their_fee() {
+    fn receipt_names_absent_guests_and_their_fee() {
         let (mut booking, inventory) = (stored(Some("fr")), demo::inventory());
         let absent = json!({ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-20", "departure": "2027-01-22",
             "guests": 2, "assigned_beds": [], "id": 1, "fee": 3_000 });

@@ -283,7 +283,7 @@ fn payment_in_another_currency_is_shown() {
 }
 
 #[test]
-fn guests_who_did_not_arrive_are_named_with_their_fee() {
+fn absent_guests_are_named_with_their_fee() {
     let mut booking = with_payments(&booking(), 28_560, 0, Status::Confirmed);
     let mut stay = booking.stays[0].clone();
     (stay.guests, stay.id) = (1, Some(1));
