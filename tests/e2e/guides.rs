@@ -126,6 +126,13 @@ async fn check_bookings(stack: &Stack, desk: &FrontDesk, day: NaiveDate) -> Resu
         json!(["checked_out", on(0), on(1), 1]),
     ];
     assert_eq!((&alan["status"], stays(alan)), (&json!("checked_in"), parts), "{alan}");
+    let katherine = of("Katherine")?;
+    let parts = vec![json!(["expected", on(0), on(2), 1]), json!(["checked_in", on(0), on(2), 1])];
+    assert_eq!(stays(katherine), parts, "{katherine}");
+    let path = format!("/api/bookings/{}/guests", katherine["id"].as_str().unwrap_or_default());
+    let list = desk.send(Method::GET, &path, None, &json!({})).await?;
+    let named = list.body["guests"].as_array().into_iter().flatten().find(|place| place["last_name"] == "Johnson");
+    ensure!(named.is_some_and(|place| place["progress"] == "checked_in"), "{list:?}");
 
     // The bed that was left for another one is clean; those that departed guests leave are not.
     let path = format!("/api/properties/{PROPERTY}/calendar?from={}&until={}", on(0), on(30));
@@ -133,7 +140,7 @@ async fn check_bookings(stack: &Stack, desk: &FrontDesk, day: NaiveDate) -> Resu
     let rooms = calendar.body["rooms"].as_array().context("rooms")?;
     let beds = rooms.iter().flat_map(|room| room["beds"].as_array().into_iter().flatten());
     let taken: usize = beds.map(|bed| bed["entries"].as_array().map_or(0, Vec::len)).sum();
-    assert_eq!(taken, 12 + 1 + 4 + 2, "the group of twelve, the walk-in, the group of four, the blocked beds");
+    assert_eq!(taken, 12 + 1 + 4 + 2 + 2, "the group of twelve, the walk-in, two groups, the blocked beds");
     Ok(())
 }
 

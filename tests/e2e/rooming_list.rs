@@ -20,7 +20,7 @@ fn name(number: u32) -> String {
 }
 
 /// Bed and progress by name, as the list has them.
-fn who_sleeps_where(list: &Value) -> BTreeMap<String, (String, String)> {
+fn sleepers_of(list: &Value) -> BTreeMap<String, (String, String)> {
     let text = |place: &Value, member: &str| place[member].as_str().unwrap_or_default().to_owned();
     let places = list["guests"].as_array().map_or(&[][..], Vec::as_slice);
     let named = places.iter().filter(|place| place.get("last_name").is_some());
@@ -58,14 +58,14 @@ impl Group {
     async fn after(&self, command: &str, body: Value) -> Result<(Value, BTreeMap<String, (String, String)>)> {
         self.desk.succeed(&self.booking, command, &body).await?;
         let list = self.list().await?;
-        let names = who_sleeps_where(&list);
+        let names = sleepers_of(&list);
         ensure!(names.len() == GROUP as usize, "every guest is on the list once: {list}");
         Ok((list, names))
     }
 }
 
 #[tokio::test]
-async fn list_says_who_sleeps_where_at_each_step() -> Result<()> {
+async fn list_names_every_sleeper_at_each_step() -> Result<()> {
     // Between two and three at night, so that the day of arrival ends when the test says so.
     let (inventory, night) = at_night(dormitory(demo::PROPERTY_ID, 42))?;
     let mut stack = StackBuilder::new().selling([inventory]).workers(WORKERS).start().await?;
@@ -94,7 +94,7 @@ async fn list_says_who_sleeps_where_at_each_step() -> Result<()> {
     let stale = desk.send_as(Method::PUT, &group.path(), Some(2), ("text/csv", "*/*"), "last_name\r\n".into()).await?;
     assert_eq!(stale.status, StatusCode::PRECONDITION_FAILED, "{stale:?}");
     let before = group.list().await?;
-    let beds = who_sleeps_where(&before);
+    let beds = sleepers_of(&before);
     assert_eq!((beds.len(), with_progress(&beds, "expected").len()), (40, 40));
     let sheet = desk.send_as(Method::GET, &group.path(), None, ("text/csv", "text/csv"), String::new()).await?;
     ensure!(sheet.header("content-type").starts_with("text/csv"), "{sheet:?}");
@@ -142,12 +142,21 @@ async fn list_says_who_sleeps_where_at_each_step() -> Result<()> {
         Ok((absent.status == StatusCode::OK).then_some(()))
     })
     .await?;
-    let names = who_sleeps_where(&group.list().await?);
+    let names = sleepers_of(&group.list().await?);
     assert_eq!(with_progress(&names, "no_show"), [name(38), name(39)]);
     // At last they come after all.
     let (_, names) =
         group.after("reinstate", json!({ "stays": [{ "id": 0 }], "reason": "their bus broke down" })).await?;
     assert_eq!(with_progress(&names, "expected"), [name(38), name(39)]);
     assert!(names.iter().all(|(one, (bed, _))| beds[one].0 == *bed || *one == name(7)), "in the same beds");
+    let end = json!({ "allow_open_balance": true, "reason": "the school pays" });
+    group.after("checkin", json!({})).await?;
+    let (list, names) = group.after("checkout", end).await?;
+    assert_eq!(with_progress(&names, "checked_out").len(), 40);
+    // Staff correct the list after the stay.
+    let body = json!({ "guests": [{ "stay_id": 1, "position": 0, "last_name": name(41) }] });
+    let corrected = desk.send(Method::PUT, &group.path(), list["rev"].as_u64(), &body).await?;
+    ensure!(corrected.status == StatusCode::OK, "{corrected:?}");
+    assert_eq!(sleepers_of(&group.list().await?).into_keys().collect::<Vec<_>>(), [name(41)]);
     stack.end(Expectations::clean()).await
 }

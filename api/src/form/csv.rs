@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_csv_is_refused_with_its_place() {
+    fn malformed_csv_is_refused_with_its_place() {
         for (text, line, column) in
             [("a,b\"c", 1, 2), ("a\n\"b\"c", 2, 1), ("a\n\"b\n,\"\"", 2, 1), ("\"x\ny\",\"z", 2, 2)]
         {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn written_cells_are_read_again() {
         let rows = [vec!["a", "", "b,c"], vec!["\"", "x\ny", "=1"], vec!["", "", "O'Neil"], vec!["\r\n", "'x", "-"]];
         let mut text = String::new();
         rows.iter().for_each(|row| write(&mut text, row.iter().map(|cell| Cow::from(*cell))));

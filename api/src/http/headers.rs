@@ -123,8 +123,8 @@ pub(crate) fn is_csv(headers: &HeaderMap) -> bool {
     value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(CSV)
 }
 
-/// Whether an answer is rather wanted as CSV than as JSON: `Accept` names it, and nothing that is JSON before it or with
-/// a higher quality.
+/// Whether an answer is rather wanted as CSV than as JSON: `Accept` names it, and nothing that is JSON before it or
+/// with a higher quality.
 pub(crate) fn prefers_csv(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut best: Option<(f32, bool)> = None;

@@ -13,8 +13,8 @@ pub const MAX_LISTED_GUESTS: usize = 100;
 /// First year of a date of birth.
 pub const FIRST_BIRTH_YEAR: i32 = 1900;
 
-/// Checks a whole list for `booking`, each guest with their index in it; `today` is the business day. Guests of the booking change those places only whose
-/// guests are expected. Pointers are those of the list's form.
+/// Checks a whole list for `booking`, each guest with their index in it; `today` is the business day. Guests of the
+/// booking change those places only whose guests are expected. Pointers are those of the list's form.
 pub fn check_rooming_list(
     booking: &Booking,
     inventory: &Inventory,

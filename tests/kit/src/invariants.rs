@@ -43,6 +43,7 @@ pub fn violations(records: &Records, mails: &[Mail], expected: &Expected) -> Vec
     claims_match(records, &claimed, &blocked, &mut wrong);
     records.bookings.iter().for_each(|booking| history_is_legal(booking, &mut wrong));
     records.bookings.iter().for_each(|booking| status_follows_from_stays(booking, &mut wrong));
+    records.bookings.iter().for_each(|booking| names_are_of_places(booking, &mut wrong));
     records.blocks.iter().for_each(|block| block_is_legal(block, &mut wrong));
     reassignments_match(records, &mut wrong);
     money::ledgers_match(records, &mut wrong);
@@ -247,7 +248,9 @@ fn action_allows(entry: &HistoryEntry) -> bool {
         Action::Modify if entry.from == Status::CheckedIn && entry.to == Status::CheckedOut => true,
         // The guest's details are corrected after the stay, too.
         Action::Modify if !entry.to.is_changeable() => {
-            let corrects = |changes: &Changes| changes.guest && changes.stays.is_empty() && changes.price.is_none();
+            let corrects = |changes: &Changes| {
+                (changes.guest || changes.rooming_list) && changes.stays.is_empty() && changes.price.is_none()
+            };
             entry.from == entry.to && entry.changes.as_deref().is_some_and(corrects)
         }
         Action::Modify | Action::HoldChange | Action::ReleaseChange | Action::Assign | Action::Move => {
@@ -271,6 +274,21 @@ fn action_allows(entry: &HistoryEntry) -> bool {
             )
         }
         Action::Reinstate => entry.from != Status::Confirmed && entry.to == Status::Confirmed,
+    }
+}
+
+/// 5: the rooming list names places of the booking, each once.
+fn names_are_of_places(booking: &Booking, wrong: &mut Vec<String>) {
+    let mut places = HashSet::new();
+    for (index, stay) in booking.stays.iter().enumerate() {
+        let id = stay.id.map_or(index, |id| id as usize);
+        places.extend((0..stay.guests).map(|position| (id, position)));
+    }
+    for stay in booking.no_shows.iter().map(|absence| &absence.stay) {
+        places.extend(stay.id.into_iter().flat_map(|id| (0..stay.guests).map(move |at| (id as usize, at))));
+    }
+    if !booking.rooming_list.iter().all(|guest| places.remove(&(guest.stay_id as usize, guest.position))) {
+        wrong.push(format!("booking {} names guests in places that it does not have, or twice", booking.id));
     }
 }
 
@@ -426,8 +444,9 @@ fn explains_mail(kind: NotificationKind, entry: &HistoryEntry) -> bool {
         // A failed attempt to pay changes no booking.
         NotificationKind::PaymentFailed => true,
         NotificationKind::BookingModified => {
-            // The absence of some guests is a change, too.
-            let is_mailed = matches!(entry.action, Action::Modify | Action::NoShow) && entry.to.is_changeable();
+            // The absence of some guests is a change, too, and so is their coming after all.
+            let is_mailed =
+                matches!(entry.action, Action::Modify | Action::NoShow | Action::Reinstate) && entry.to.is_changeable();
             let Some(changes) = entry.changes.as_deref().filter(|_| is_mailed) else {
                 return false;
             };

@@ -37,7 +37,7 @@ impl<'a> Change<'a> {
 
     /// Whether dates, guests, room types, the price or the guest's details are changed.
     pub(super) fn modifies(&self) -> bool {
-        let entry = self.by(Action::Modify).or_else(|| self.by(Action::NoShow));
+        let entry = [Action::Modify, Action::NoShow, Action::Reinstate].into_iter().find_map(|action| self.by(action));
         self.event.status.is_changeable() && entry.is_some_and(is_guest_visible_change)
     }
 
@@ -90,7 +90,7 @@ pub(super) fn readdresses_hold(entry: &HistoryEntry) -> bool {
     entry.action == Action::Modify && entry.to == Status::Held && is_other_address
 }
 
-/// Whether a modification, or the absence of some guests, changed what a guest was promised.
+/// Whether a modification, or the absence of some guests or its reversal, changed what a guest was promised.
 pub(super) fn is_guest_visible_change(entry: &HistoryEntry) -> bool {
     let request = |stay: &Option<Stay>| stay.as_ref().map(Stay::as_request);
     let is_visible = |changes: &Changes| {
@@ -98,7 +98,8 @@ pub(super) fn is_guest_visible_change(entry: &HistoryEntry) -> bool {
             || changes.price.is_some()
             || changes.stays.iter().any(|change| request(&change.before) != request(&change.after))
     };
-    matches!(entry.action, Action::Modify | Action::NoShow) && entry.changes.as_deref().is_some_and(is_visible)
+    matches!(entry.action, Action::Modify | Action::NoShow | Action::Reinstate)
+        && entry.changes.as_deref().is_some_and(is_visible)
 }
 
 /// Whether this revision dropped a change that was held until payment.

@@ -17,7 +17,7 @@ use pvt_domain::inventory::{Inventory, Property};
 use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
 use rows::{Link, Row, StayRow};
-use stays::stay_row;
+use stays::{absent_row, stay_row};
 
 /// All that the templates need.
 pub(super) struct Content {
@@ -95,7 +95,11 @@ impl Content {
             check_in: moment(arrival, phrases.from, property.check_in_from),
             check_out: moment(departure, phrases.until, property.check_out_until),
             free_until: summary.free_until(),
-            stays: (0..).zip(&booking.stays).map(|stay| stay_row(stay, price, inventory, &reader)).collect(),
+            stays: (0..)
+                .zip(&booking.stays)
+                .map(|stay| stay_row(stay, price, inventory, &reader))
+                .chain(booking.no_shows.iter().map(|absence| absent_row(&absence.stay, inventory, &reader)))
+                .collect(),
             taxes: price.into_iter().flat_map(|price| other_price_rows(price, property, &reader)).collect(),
             total: price.map_or_else(String::new, |price| language.money(Money::new(price.total, price.currency))),
             balance_note: if takes_place { summary.balance_note() } else { "" },

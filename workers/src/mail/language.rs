@@ -215,6 +215,8 @@ pub(super) struct Phrases {
     /// Of a tax that prices contain.
     pub included: &'static str,
     pub change_fee: &'static str,
+    /// Heads stays of guests who did not arrive, and names their fee.
+    pub absent: &'static str,
     pub this_payment: &'static str,
     pub this_refund: &'static str,
     pub paid: &'static str,

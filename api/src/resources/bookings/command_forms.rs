@@ -33,7 +33,8 @@ form! {
     #[derive(Debug)]
     pub(crate) struct ReinstateForm {
         reason: String = required(free_text(INVALID_REASON)),
-        /// Stays of `no_shows` whose guests came after all; without it, the latest check-in, or else the latest no-show.
+        /// Stays of `no_shows` whose guests came after all; without it, the latest check-in is undone, or else the
+        /// latest no-show.
         stays: Vec<u32> = defaulted(absent_stays()),
     }
     body assumed;
@@ -195,7 +196,7 @@ fn assignments() -> impl FieldType<Value = Vec<Assignment>> {
 
 /// The id of a stay.
 pub(super) fn stay_id() -> impl FieldType<Value = u32> {
-    count(0, Some(i64::from(u32::MAX))).map(|id| u32::try_from(id).unwrap_or(u32::MAX))
+    count(0, None)
 }
 
 /// A position in a stay.

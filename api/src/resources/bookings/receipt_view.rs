@@ -1,8 +1,7 @@
 //! Receipt of a booking: stays, prices, payments and refunds, and the balance, in English or French.
 
 use crate::resources::payments::analytics_view::channel_of;
-use pvt_domain::booking::{Booking, PaymentStatus};
-use pvt_domain::ids::RoomTypeId;
+use pvt_domain::booking::{Booking, PaymentStatus, Stay};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::ledger::{EntryKind, Ledger};
 use pvt_domain::money::{Currency, Money, percent};
@@ -24,6 +23,8 @@ pub(crate) struct Phrases {
     person_nights: [&'static str; 2],
     included: &'static str,
     change_fee: &'static str,
+    /// Heads stays of guests who did not arrive, and names their fee.
+    absent: &'static str,
     pub(crate) cancellation_fee: &'static str,
     pub(crate) free_until: &'static str,
     pub(crate) payments: &'static str,
@@ -68,6 +69,7 @@ const ENGLISH: Phrases = Phrases {
     person_nights: ["person-night", "person-nights"],
     included: "included in the price",
     change_fee: "Change fee",
+    absent: "Guests who did not arrive",
     cancellation_fee: "Cancellation fee",
     free_until: "Free cancellation until",
     payments: "Payments",
@@ -115,6 +117,7 @@ const FRENCH: Phrases = Phrases {
     person_nights: ["nuitée", "nuitées"],
     included: "compris dans le prix",
     change_fee: "Frais de modification",
+    absent: "Voyageurs absents",
     cancellation_fee: "Frais d’annulation",
     free_until: "Annulation gratuite jusqu’au",
     payments: "Paiements",
@@ -228,17 +231,16 @@ impl<'a> Receipt<'a> {
         let phrases = Phrases::choose(booking.guest.locale.as_deref(), &inventory.property.locales);
         let money = |amount| Money::new(amount, price.currency).to_string();
         let languages = || booking.guest.locale.as_deref().into_iter().chain([phrases.tag]);
-        let name = |stay: usize| {
-            let named = |id: &RoomTypeId| match inventory.room_type(id) {
-                Some(room_type) => room_type.names.in_language(languages(), &room_type.name).to_owned(),
-                None => id.to_string(),
-            };
-            booking.stays.get(stay).map(|stay| named(&stay.room_type_id)).unwrap_or_default()
+        let room_type = |stay: &Stay| match inventory.room_type(&stay.room_type_id) {
+            Some(room_type) => room_type.names.in_language(languages(), &room_type.name).to_owned(),
+            None => stay.room_type_id.to_string(),
         };
-        let stays = booking.stays.iter().enumerate();
-        let stays = stays.map(|(index, stay)| {
-            format!("{}: {} – {}, {} {}", name(index), stay.arrival, stay.departure, stay.guests, phrases.guests)
-        });
+        let name = |stay: usize| booking.stays.get(stay).map(room_type).unwrap_or_default();
+        let shown = |stay: &Stay| {
+            format!("{}: {} – {}, {} {}", room_type(stay), stay.arrival, stay.departure, stay.guests, phrases.guests)
+        };
+        let absent = booking.no_shows.iter().map(|absence| format!("{} – {}", phrases.absent, shown(&absence.stay)));
+        let stays = booking.stays.iter().map(shown).chain(absent);
         let nights = price
             .nights
             .iter()
@@ -251,8 +253,10 @@ impl<'a> Receipt<'a> {
             amount: money(tax.amount),
         });
         let change_fee = booking.change_fee();
-        let fee_row = ReceiptRow { label: phrases.change_fee.to_owned(), amount: money(change_fee) };
-        let fee_row = (change_fee > 0).then_some(fee_row);
+        let absence_fee = booking.absence_fee();
+        let fees = [(phrases.change_fee, change_fee - absence_fee), (phrases.absent, absence_fee)];
+        let fee_rows = fees.into_iter().filter(|(_, fee)| *fee > 0);
+        let fee_rows = fee_rows.map(|(label, fee)| ReceiptRow { label: label.to_owned(), amount: money(fee) });
         let zone = inventory.property.time_zone;
         let entries =
             ledger.into_iter().flat_map(|ledger| ledger.entries().into_iter().map(move |entry| (ledger, entry)));
@@ -280,7 +284,7 @@ impl<'a> Receipt<'a> {
             guest: booking.guest.full_name(),
             notice: (booking.payment_status() == PaymentStatus::Processing).then_some(phrases.processing_more),
             stays: stays.collect(),
-            prices: nights.chain(unused).chain(taxes).chain(fee_row).collect(),
+            prices: nights.chain(unused).chain(taxes).chain(fee_rows).collect(),
             total: money(price.total + change_fee),
             cancellation_fee: booking.cancellation_fee.map(money),
             free_until: booking
@@ -361,6 +365,21 @@ mod tests {
                 "Linen (2 × 5.00 CAD)",
             ]
         );
+    }
+
+    #[test]
+    fn receipt_names_absent_guests_and_their_fee() {
+        let (mut booking, inventory) = (stored(Some("fr")), demo::inventory());
+        let absent = json!({ "room_type_id": "dorm-6-mixed", "arrival": "2027-01-20", "departure": "2027-01-22",
+            "guests": 2, "assigned_beds": [], "id": 1, "fee": 3_000 });
+        booking.no_shows = vec![serde_json::from_value(absent).unwrap()];
+        booking.payment.change_fees =
+            serde_json::from_value(json!({ "sum": 5_000, "below_highest_price": 9_000 })).unwrap();
+        let receipt = Receipt::new(&booking, booking.price.as_ref().unwrap(), &inventory, None);
+        let fees: Vec<(&str, &str)> =
+            receipt.prices[2..].iter().map(|row| (row.label.as_str(), row.amount.as_str())).collect();
+        assert_eq!(fees, [("Frais de modification", "20.00 CAD"), ("Voyageurs absents", "30.00 CAD")]);
+        assert!(receipt.stays[1].starts_with("Voyageurs absents – "), "{:?}", receipt.stays);
     }
 
     #[test]

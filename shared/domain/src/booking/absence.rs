@@ -1,6 +1,6 @@
 //! Guests who did not arrive while others of their booking did.
 
-use super::Stay;
+use super::{Booking, Stay};
 use crate::money::is_zero;
 use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,14 @@ pub struct Absence {
     /// When it was entered; absent in bookings from before absences could be undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+}
+
+impl Booking {
+    /// The part of the change fee that is owed because guests did not arrive.
+    pub fn absence_fee(&self) -> i64 {
+        let all: i64 = self.no_shows.iter().map(|absence| absence.fee).sum();
+        all.min(self.change_fee())
+    }
 }
 
 impl Absence {

@@ -5,8 +5,8 @@ use crate::ids::BedId;
 use chrono::NaiveDate;
 
 impl Stay {
-    /// The bed of each place on this night, by position. A place is where a guest sleeps: position `i` lies in the `i`th
-    /// assigned bed; on nights before a move, in the bed that the same guest had then.
+    /// The bed of each place on this night, by position. A place is where a guest sleeps: position `i` lies in the
+    /// `i`th assigned bed; on nights before a move, in the bed that the same guest had then.
     pub fn places(&self, night: NaiveDate) -> Vec<Option<&BedId>> {
         let count = usize::try_from(self.guests).unwrap_or(0);
         let mut beds = self.assigned_beds.as_slice();

@@ -138,6 +138,10 @@ fn every_corruption_is_detected() {
         ("at revision", |records, _| records.bookings[0].rev = 2),
         ("entry 1", |records, _| records.bookings[0].history[0].from = Status::Confirmed),
         ("occur twice", |records, _| records.bookings[0].history[0].event_id = Uuid::from_u128(1)),
+        ("names guests", |records, _| {
+            let guest = json!({ "stay_id": 0, "position": 1, "first_name": "Bo" });
+            records.bookings[0].rooming_list = vec![serde_json::from_value(guest).unwrap()];
+        }),
         ("rejection", |records, _| records.bookings[0].rejection = Some(Rejection::Closed)),
         ("not in the notification ledger", |records, _| records.notifications.clear()),
         ("another address", |_, mails| mails[0].to = "eve@example.com".to_owned()),

@@ -6,7 +6,7 @@ use super::rows::Row;
 use super::stays::{detail, title};
 use crate::mail::language::Reader;
 use pvt_domain::booking::history::RevisionState;
-use pvt_domain::booking::{Booking, Stay};
+use pvt_domain::booking::{Booking, Stay, stay_id};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
@@ -37,14 +37,19 @@ fn differences(before: &RevisionState, after: &Booking, inventory: &Inventory, r
             |stay| format!("{}, {}", title(stay, inventory, reader), detail(stay, language)),
         )
     };
-    let count = before.stays.len().max(after.stays.len());
+    // A stay that is gone shifts those behind it: each is compared with itself.
+    let known = |stays: &[Stay], id: u32| (0..stays.len()).find(|index| stay_id(stays, *index) == id);
+    let had = (0..before.stays.len()).map(|index| stay_id(&before.stays, index));
+    let added = (0..after.stays.len()).map(|index| stay_id(&after.stays, index));
+    let ids: Vec<u32> = had.chain(added.filter(|id| known(&before.stays, *id).is_none())).collect();
     let mut rows = Vec::new();
-    for index in 0..count {
-        let (was, is) = (before.stays.get(index), after.stays.get(index));
+    for (index, id) in ids.iter().enumerate() {
+        let was = known(&before.stays, *id).and_then(|index| before.stays.get(index));
+        let is = known(&after.stays, *id).and_then(|index| after.stays.get(index));
         let is_same = was.zip(is).is_some_and(|(was, is)| was.as_request().is_sold_as(&is.as_request()));
         if !is_same {
             let label =
-                if count == 1 { phrases.stay.to_owned() } else { format!("{} {}", phrases.stay_number, index + 1) };
+                if ids.len() == 1 { phrases.stay.to_owned() } else { format!("{} {}", phrases.stay_number, index + 1) };
             rows.push(Row { label, value: arrow(shown(was), shown(is)) });
         }
     }

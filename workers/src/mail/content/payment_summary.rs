@@ -104,11 +104,18 @@ impl<'a> PaymentSummary<'a> {
         let later = total + paid_for.change_fee() - kept - due;
         let deadline =
             self.booking.hold_ends().map(|at| Row { label: phrases.deadline.to_owned(), value: self.local_moment(at) });
-        let mut rows: Vec<Row> = self.positive(phrases.change_fee, paid_for.change_fee()).into_iter().collect();
+        let mut rows = self.fee_rows(paid_for);
         rows.push(self.amount(phrases.due_now, due));
         rows.extend(deadline);
         rows.extend((later > 0).then(|| self.amount(phrases.due_on_arrival, later)));
         rows
+    }
+
+    /// What is owed beside the price: for changes, and for guests who did not arrive.
+    fn fee_rows(&self, booking: &Booking) -> Vec<Row> {
+        let (phrases, absent) = (self.language.phrases(), booking.absence_fee());
+        let fees = [(phrases.change_fee, booking.change_fee() - absent), (phrases.absent, absent)];
+        fees.into_iter().filter_map(|(label, amount)| self.positive(label, amount)).collect()
     }
 
     /// What was paid and refunded, and what is left.
@@ -117,13 +124,14 @@ impl<'a> PaymentSummary<'a> {
         let moved = movement.map(|movement| ((movement.label)(phrases), self.increase(movement.part)));
         let due = self.booking.payment.refunds_due();
         let parts = [
-            (phrases.change_fee, self.booking.change_fee()),
             (phrases.paid, self.ledger.captured),
             (phrases.refunded, self.ledger.refunded),
             (phrases.charged_back, self.ledger.charged_back),
             (phrases.refund_pending, due.automatic),
         ];
-        let shown = moved.into_iter().chain(parts).filter_map(|(label, amount)| self.positive(label, amount));
+        let moved = moved.and_then(|(label, amount)| self.positive(label, amount));
+        let shown = parts.into_iter().filter_map(|(label, amount)| self.positive(label, amount));
+        let shown = moved.into_iter().chain(self.fee_rows(self.booking)).chain(shown);
         let mut rows: Vec<Row> = shown.chain(self.delayed_refund_rows()).chain(self.other_currency_rows()).collect();
         if self.booking.status.holds_beds() {
             rows.push(self.amount(phrases.balance, self.booking.balance()));

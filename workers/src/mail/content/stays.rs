@@ -25,6 +25,12 @@ pub(super) fn stay_row(
     }
 }
 
+/// A stay of guests who did not arrive while others did.
+pub(super) fn absent_row(stay: &Stay, inventory: &Inventory, reader: &Reader<'_>) -> StayRow {
+    let title = format!("{} – {}", reader.language.phrases().absent, title(stay, inventory, reader));
+    StayRow { title, detail: detail(stay, reader.language), amount: String::new() }
+}
+
 /// The name of the room type.
 pub(super) fn title(stay: &Stay, inventory: &Inventory, reader: &Reader<'_>) -> String {
     let named = |room_type: &'_ RoomType| room_type.names.in_language(reader.languages(), &room_type.name).to_owned();

@@ -43,6 +43,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     person_nights: ["person-night", "person-nights"],
     included: "included in the price",
     change_fee: "Change fee",
+    absent: "Guests who did not arrive",
     this_payment: "This payment",
     this_refund: "This refund",
     paid: "Paid",

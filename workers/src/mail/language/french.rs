@@ -45,6 +45,7 @@ pub(super) static FRENCH: Phrases = Phrases {
     person_nights: ["nuitée", "nuitées"],
     included: "compris dans le prix",
     change_fee: "Frais de modification",
+    absent: "Voyageurs absents",
     this_payment: "Ce paiement",
     this_refund: "Ce remboursement",
     paid: "Réglé",

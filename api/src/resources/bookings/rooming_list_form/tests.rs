@@ -116,7 +116,7 @@ async fn violations_name_line_and_column() {
 }
 
 #[tokio::test]
-async fn guests_in_house_are_left_to_staff() {
+async fn arrived_guests_are_left_to_staff() {
     let codes = async |body: &str, by_staff| -> Vec<&'static str> {
         violations(body, by_staff).await.into_iter().map(|(_, code, _)| code).collect()
     };

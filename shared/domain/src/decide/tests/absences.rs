@@ -102,7 +102,7 @@ fn absences_of_the_version_before_are_read_and_numbered() {
 }
 
 #[test]
-fn absent_guests_who_come_after_all_owe_their_nights_and_no_fee() {
+fn late_guests_owe_their_nights_and_no_fee() {
     let mut property = group();
     check_in(&mut property, vec![some(0, 4)]);
     let before = property.booking("1").clone();
@@ -198,7 +198,7 @@ fn moves_of_guests_name_the_stay_by_its_id() {
 }
 
 #[test]
-fn stay_that_is_over_is_not_extended_over_nights_that_nobody_claimed() {
+fn stay_that_is_over_is_not_extended_over_unclaimed_nights() {
     let mut property = TestProperty::new();
     property.book("1", vec![stay(DORM, "2027-01-10", "2027-01-12", 1), stay(DORM, "2027-01-10", "2027-01-16", 1)]);
     property.at_check_in("2027-01-10");

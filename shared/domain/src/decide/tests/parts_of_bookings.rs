@@ -437,7 +437,8 @@ proptest! {
                     let beds = property.inventory().rooms[0].beds.clone();
                     let named = beds.iter().cycle().skip(bed.index(beds.len()));
                     let beds = named.take(before.stays[index].guests as usize).cloned().collect();
-                    let assignment = Assignment { stay: Some(index), id: None, beds: Some(beds), from: None, locked: None };
+                    let (stay, beds) = (Some(index), Some(beds));
+                    let assignment = Assignment { stay, id: None, beds, from: None, locked: None };
                     let header = property.header("1");
                     property.one(BookingCommand::Assign(AssignBeds { header, assignments: vec![assignment] }))
                 }

@@ -77,7 +77,7 @@ fn list_is_replaced_once_and_only_for_places_that_exist() {
 }
 
 #[test]
-fn guests_in_house_are_renamed_by_staff_only() {
+fn arrived_guests_are_renamed_by_staff_only() {
     let mut property = group();
     name_guests(&mut property, Actor::GUEST, vec![guest(0, 0, "Al"), guest(0, 5, "Flo")]);
     let al = StaySelection { places: Some(vec![0]), ..whole(0) };
@@ -94,7 +94,7 @@ fn guests_in_house_are_renamed_by_staff_only() {
 }
 
 #[test]
-fn names_follow_guests_who_move_leave_or_do_not_come() {
+fn names_follow_moves_departures_and_absences() {
     let mut property = group();
     name_all(&mut property, date("2027-01-10"));
     let four = StaySelection { places: Some(vec![0, 2, 3, 5]), ..whole(0) };
@@ -124,7 +124,7 @@ fn names_follow_guests_who_move_leave_or_do_not_come() {
 }
 
 #[test]
-fn names_of_dropped_places_are_dropped_and_of_guests_who_change_rooms_are_kept() {
+fn names_of_dropped_places_are_dropped_and_of_moved_guests_kept() {
     let mut property = group();
     name_all(&mut property, date("2027-01-10"));
     property.modify("1", vec![stay(DORM, "2027-01-10", "2027-01-13", 5)]);
@@ -234,7 +234,8 @@ proptest! {
                     let from = today + Days::new(later);
                     let night = before.stays[index].night_nearest(from);
                     let mut beds = before.stays[index].beds_on(night).to_vec();
-                    let all: Vec<BedId> = property.inventory().rooms[..2].iter().flat_map(|room| room.beds.clone()).collect();
+                    let inventory = property.inventory();
+                    let all: Vec<BedId> = inventory.rooms[..2].iter().flat_map(|room| room.beds.clone()).collect();
                     let place = place.index(beds.len());
                     beds[place] = all[bed.index(all.len())].clone();
                     if shuffle {
@@ -272,7 +273,8 @@ proptest! {
                     let own = was.iter().find(|(_, other)| *other == name).map(|(bed, _)| bed);
                     let is_moved = !is_reversal && own.is_some_and(|own| own != bed);
                     let still_there = own.is_some_and(|own| is.contains_key(own));
-                    prop_assert!(!is_moved || !still_there || night > today, "{name} lies in {bed} on {night}, was in {own:?}");
+                    let is_right = !is_moved || !still_there || night > today;
+                    prop_assert!(is_right, "{name} lies in {bed} on {night}, was in {own:?}");
                 }
             }
         }

@@ -4,7 +4,7 @@ use super::{composed, contains_all, read};
 use crate::mail::fixtures::{
     booking, cancelled, held, inventory, links, with_ledger, with_payments, with_pending_change,
 };
-use pvt_domain::booking::{Booking, Status};
+use pvt_domain::booking::{Absence, Booking, ChangeFees, Status};
 use pvt_domain::ledger::Summary;
 use pvt_domain::messages::NotificationKind::{
     self, BookingCancelled, BookingConfirmed, BookingNoShow, ChangePaymentLink, HoldExpired, PaymentFailed,
@@ -280,4 +280,17 @@ fn payment_in_another_currency_is_shown() {
         &["Paid in another currency", "200.00 USD", "we will contact you"],
         &["Réglé dans une autre devise", "200,00 USD"],
     );
+}
+
+#[test]
+fn absent_guests_are_named_with_their_fee() {
+    let mut booking = with_payments(&booking(), 28_560, 0, Status::Confirmed);
+    let mut stay = booking.stays[0].clone();
+    (stay.guests, stay.id) = (1, Some(1));
+    booking.no_shows = vec![Absence { stay, nights: Vec::new(), fee: 9_520, at: None }];
+    booking.payment.change_fees = ChangeFees { sum: 12_520, below_highest_price: 20_000 };
+    let english = ["Guests who did not arrive – ", "95.20 CAD", "Change fee", "30.00 CAD"];
+    says(PaymentReceived, &booking, &english, &["Voyageurs absents – ", "95,20", "Frais de modification", "30,00"]);
+    booking.payment.change_fees.sum = 9_520;
+    lacks(PaymentReceived, &booking, &["Change fee", "Frais de modification"]);
 }
