@@ -82,6 +82,14 @@ impl Create {
             some => PropertyScope::Only(some.iter().map(|property| property.as_str().into()).collect()),
         };
         let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt keys").await?;
+        if let PropertyScope::Only(named) = &properties {
+            let known = mongo.inventories().property_ids().await?;
+            for property in named.iter().filter(|property| !known.contains(property)) {
+                terminal::note(format!(
+                    "There is no property `{property}`: until it is created the key opens nothing."
+                ));
+            }
+        }
         let new = NewApiKey { role, name: self.name, properties, scopes: scopes(&self.scope)? };
         let (_, key) = mongo.api_keys().create(new, Utc::now().into()).await?;
         mongo.shutdown().await;

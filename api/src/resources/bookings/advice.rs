@@ -23,8 +23,6 @@ pub(super) fn on_status(command: &str, status: Status, to_staff: bool) -> &'stat
         (_, Status::Cancelled) => "A cancellation is final: make a new booking.",
         (BOOKING_CHECK_OUT, Status::CheckedOut) => "The guests are checked out already.",
         (_, Status::CheckedOut) => "The stay is over: make a new booking for another one.",
-        (BOOKING_CHECK_IN, Status::CheckedIn) => "The guests are checked in already.",
-        (BOOKING_MARK_NO_SHOW, Status::CheckedIn) => "Reinstate it first: its guests were checked in.",
         (BOOKING_MARK_NO_SHOW, Status::NoShow) => "It is a no-show already.",
         (_, Status::NoShow) => "Reinstate it first.",
         (BOOKING_REINSTATE, _) => "There is no check-in and no no-show to undo.",
@@ -115,10 +113,10 @@ mod tests {
     const STAFF_COMMANDS: [(&str, &[Status]); 8] = [
         (BOOKING_ASSIGN, &[Status::Confirmed, Status::CheckedIn]),
         (BOOKING_CANCEL, &[Status::Held, Status::Confirmed]),
-        (BOOKING_CHECK_IN, &[Status::Confirmed]),
+        (BOOKING_CHECK_IN, &[Status::Confirmed, Status::CheckedIn]),
         (BOOKING_CHECK_OUT, &[Status::CheckedIn]),
         (BOOKING_CONFIRM, &[Status::Held]),
-        (BOOKING_MARK_NO_SHOW, &[Status::Confirmed]),
+        (BOOKING_MARK_NO_SHOW, &[Status::Confirmed, Status::CheckedIn]),
         (BOOKING_MODIFY, &[Status::Confirmed, Status::CheckedIn]),
         (BOOKING_REINSTATE, &[Status::CheckedIn, Status::NoShow]),
     ];
