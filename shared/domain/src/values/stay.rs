@@ -292,7 +292,13 @@ impl Stay {
         parted.parted = true;
         self.guest_ages.sort_unstable();
         let staying = usize::try_from(self.guests).unwrap_or(usize::MAX).min(self.guest_ages.len());
+        let are_known = !self.guest_ages.is_empty();
         parted.guest_ages = self.guest_ages.split_off(staying);
+        if are_known {
+            for stay in [&mut *self, &mut *parted] {
+                stay.youngest_age = stay.youngest_age.and(stay.guest_ages.iter().min().copied());
+            }
+        }
         // Several reasons of one tax share the guests.
         let mut room: BTreeMap<String, u32> = BTreeMap::new();
         for exemption in &mut self.tax_exemptions {
@@ -385,6 +391,20 @@ mod tests {
         assert_eq!(slept, ["a", "a", "b", "c"]);
         stay.move_to(vec!["d".into()], date("2027-01-10"));
         assert_eq!(stay.bed_nights().filter(|(bed, _)| bed.as_str() == "d").count(), 4);
+    }
+
+    #[test]
+    fn youngest_age_is_of_those_who_are_parted() {
+        let mut requested = StayRequest::new("dorm", date("2027-01-10"), date("2027-01-14"), 2);
+        let mut part = |ages: &[u8]| {
+            (requested.youngest_age, requested.guest_ages) = (Some(4), ages.to_vec());
+            let mut stay = Stay::of(&requested, vec!["a".into(), "b".into()]);
+            let parted = stay.part_off(&["b".into()], date("2027-01-10")).as_request();
+            (stay.as_request().youngest(), parted.youngest())
+        };
+        assert_eq!(part(&[4]), (Some(4), None), "the parent is no child");
+        assert_eq!(part(&[9, 4]), (Some(4), Some(9)));
+        assert_eq!(part(&[]), (Some(4), Some(4)), "nobody knows whose age it is");
     }
 
     #[test]
