@@ -313,7 +313,12 @@ impl BookingDraft {
                 .unwrap_or(first_night);
             let departure = stay.departure.or_else(|| arrival.checked_add_days(one_night)).unwrap_or(arrival);
             let room_type = stay.room_type_id.unwrap_or_else(|| RoomTypeId::from(""));
-            let request = StayRequest::new(room_type, arrival, departure, stay.guests.unwrap_or(1));
+            // At least those of whom something is declared.
+            let exempt = stay.tax_exemptions.iter().map(|exemption| exemption.guests);
+            let exempt = exempt.fold(0_u32, u32::saturating_add);
+            let declared = u32::try_from(stay.guest_ages.len()).unwrap_or(u32::MAX).max(exempt);
+            let guests = stay.guests.unwrap_or(declared.max(1));
+            let request = StayRequest::new(room_type, arrival, departure, guests);
             StayRequest {
                 gender: stay.gender,
                 youngest_age: stay.youngest_age,
