@@ -72,7 +72,7 @@ impl QuoteKey {
             .ok_or_else(|| violation("invalid_quote", "send what POST /api/quotes gave as `quote`, unchanged"))?;
         // Who asks for a price does not say who was parted off whom.
         let are_alike =
-            |one: &StayRequest, other: &StayRequest| *one == StayRequest { parted: one.parted, ..other.clone() };
+            |one: &StayRequest, other: &StayRequest| *one == StayRequest { part_of: one.part_of, ..other.clone() };
         let are_same =
             quote.stays.len() == stays.len() && quote.stays.iter().zip(stays).all(|(one, other)| are_alike(one, other));
         if are_same && quote.property_id == *property && quote.rate_plan_id == *plan {
@@ -104,7 +104,7 @@ mod tests {
         let quote = Quote::new(property.clone(), plan.clone(), stays.clone(), price, DateTime::UNIX_EPOCH.into());
         let key = QuoteKey::derive(&"a".into(), None).unwrap();
         let text = key.sign(&quote);
-        stays[0].parted = true;
+        stays[0].part_of = Some(0);
         assert_eq!(key.of(&text, (property, plan, &stays)).ok(), Some(quote));
         assert!(key.of(&text, (property, plan, &[])).is_err());
         stays[0].guests = 1;

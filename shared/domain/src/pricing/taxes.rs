@@ -6,7 +6,7 @@ use crate::inventory::{TaxAmount, TaxRule};
 use crate::values::price::{TaxBasis, TaxLine};
 use crate::values::stay::StayRequest;
 use chrono::NaiveDate;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Parts of a minor unit in which exact amounts are counted: a percentage of a percentage has so many decimals.
 const ONE: i128 = 1_000_000_000_000;
@@ -115,16 +115,12 @@ fn person_nights(rule: &TaxRule, stay: &StayRequest) -> impl Iterator<Item = u64
     nights.map(move |(index, night)| if index < most && rule.applies_to(night) { taxed } else { 0 })
 }
 
-/// The stays that a tax per stay is about, by their indexes: those who were parted off a stay are taxed with it.
+/// The stays that a tax per stay is about, by their indexes: of the parts of a stay, the first.
 fn stays_taxed(rule: &TaxRule, stays: &[StayRequest]) -> impl Iterator<Item = usize> {
     let taxed = |stay: &StayRequest| matches!(rule.amount, TaxAmount::Stay { .. }) && rule.applies_to(stay.arrival);
-    let indexes = |parted: bool| {
-        let of = stays.iter().enumerate().filter(move |(_, stay)| taxed(stay) && stay.parted == parted);
-        of.map(|(index, _)| index)
-    };
-    // The stay that they were parted off may be gone.
-    let rest = indexes(true).take(usize::from(indexes(false).next().is_none()));
-    indexes(false).chain(rest).collect::<Vec<_>>().into_iter()
+    let mut divided = HashSet::new();
+    let all = stays.iter().enumerate().filter(move |(_, stay)| taxed(stay));
+    all.filter(move |(_, stay)| stay.part_of.is_none_or(|id| divided.insert(id))).map(|(index, _)| index)
 }
 
 /// The nights of the stays by the percentages that tax them. The fixed taxes that a night includes are at most its

@@ -121,6 +121,17 @@ fn fixed_taxes_are_in_the_price_at_most_as_far_as_it_goes() {
 }
 
 #[test]
+fn tax_per_stay_is_charged_once_for_its_parts() {
+    let count = |parts: &[Option<u32>]| {
+        let part = |part_of: &Option<u32>| StayRequest { part_of: *part_of, ..three_nights().0.remove(0) };
+        super::count(&per_stay(500), &parts.iter().map(part).collect::<Vec<_>>()).unwrap()
+    };
+    assert_eq!(count(&[Some(0), None, Some(0)]), 2);
+    assert_eq!(count(&[None, Some(0)]), 2, "the rest of the stay is gone");
+    assert_eq!(count(&[Some(1), Some(0), Some(1), Some(0)]), 2);
+}
+
+#[test]
 fn unused_nights_have_no_persons() {
     let (stays, nights) = three_nights();
     let rules = [city_tax(165), included(percent("vat", 100_000, &[]))];
@@ -315,7 +326,7 @@ proptest! {
         }
         let beds: Vec<_> = (0..stay.guests).map(|bed| format!("bed-{bed}").as_str().into()).collect();
         let leaving = 1 + cut.index(stay.guests as usize - 1);
-        let mut kept = Stay::of(stay, beds.clone());
+        let mut kept = Stay { part_of: Some(7), ..Stay::of(stay, beds.clone()) };
         let parted = kept.part_off(&beds[..leaving], stay.arrival);
         let mut split = stays.clone();
         (split[which], _) = (kept.as_request(), split.push(parted.as_request()));
