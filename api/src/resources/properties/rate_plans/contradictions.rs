@@ -48,7 +48,7 @@ pub(super) fn check<T>(
     if violations.is_empty() { Ok(()) } else { Err(Problem::fields(violations)) }
 }
 
-/// The dates of arrival of stays that can contain a date, or end on one, whose restrictions change; `None` when none do.
+/// The dates of arrival of stays that contain a date, or end on one, whose restrictions change; `None` when none do.
 fn touched(before: Option<&RateCalendar>, after: &RateCalendar) -> Option<RangeInclusive<NaiveDate>> {
     let stored = before.map(|before| &before.restrictions);
     let of = |date: &NaiveDate| (stored.and_then(|stored| stored.get(date)), after.restrictions.get(date));
