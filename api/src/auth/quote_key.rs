@@ -70,8 +70,12 @@ impl QuoteKey {
         let quote = self
             .verify(text)
             .ok_or_else(|| violation("invalid_quote", "send what POST /api/quotes gave as `quote`, unchanged"))?;
-        let same = quote.property_id == *property && quote.rate_plan_id == *plan && quote.stays == stays;
-        if same {
+        // Who asks for a price does not say who was parted off whom.
+        let are_alike =
+            |one: &StayRequest, other: &StayRequest| *one == StayRequest { part_of: one.part_of, ..other.clone() };
+        let are_same =
+            quote.stays.len() == stays.len() && quote.stays.iter().zip(stays).all(|(one, other)| are_alike(one, other));
+        if are_same && quote.property_id == *property && quote.rate_plan_id == *plan {
             Ok(quote)
         } else {
             Err(violation("quote_of_other_stays", "the quote is for another property, rate plan or other stays"))
@@ -89,6 +93,23 @@ mod tests {
     use pvt_domain::rates::Rates;
     use pvt_domain::rates::quote::Quote;
     use secrecy::SecretString;
+
+    #[test]
+    fn quotes_are_of_parted_stays_too() {
+        let inventory = demo::inventory();
+        let mut stays =
+            vec![StayRequest::new("dorm-6-mixed", "2027-01-10".parse().unwrap(), "2027-01-13".parse().unwrap(), 2)];
+        let (property, plan) = (&inventory.property.id, &inventory.rate_plans[0].id);
+        let price = price(&inventory, &Rates::default(), &inventory.rate_plans[0], &stays).unwrap();
+        let quote = Quote::new(property.clone(), plan.clone(), stays.clone(), price, DateTime::UNIX_EPOCH.into());
+        let key = QuoteKey::derive(&"a".into(), None).unwrap();
+        let text = key.sign(&quote);
+        stays[0].part_of = Some(0);
+        assert_eq!(key.of(&text, (property, plan, &stays)).ok(), Some(quote));
+        assert!(key.of(&text, (property, plan, &[])).is_err());
+        stays[0].guests = 1;
+        assert!(key.of(&text, (property, plan, &stays)).is_err());
+    }
 
     #[test]
     fn foreign_signatures_are_refused() {

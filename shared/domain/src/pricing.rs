@@ -35,7 +35,8 @@ pub fn total_of(
     Some(Price { currency: inventory.property.currency, nights, unused_nights, taxes, total })
 }
 
-/// The amount of each night of one stay, for all its guests, before tax; `None` when the plan does not sell its type.
+/// The amount of each night of one stay, for all its guests, before the taxes that are added; `None` when the plan
+/// does not sell its type.
 pub fn stay_amounts(inventory: &Inventory, rates: &Rates, plan: &RatePlan, stay: &StayRequest) -> Option<Vec<i64>> {
     let usual = *plan.nightly.get(&stay.room_type_id)?;
     let times = match inventory.room_type(&stay.room_type_id)?.kind {

@@ -92,7 +92,7 @@ struct Day<'a> {
     date: NaiveDate,
     /// Beds of a dorm, or whole private rooms.
     units_left: usize,
-    /// One night before tax: per guest in a dorm, per room in a private room type.
+    /// One night before the taxes that are added: per guest in a dorm, per room in a private room type.
     #[serde(skip_serializing_if = "Option::is_none")]
     price: Option<Money>,
     #[serde(skip_serializing_if = "Option::is_none")]

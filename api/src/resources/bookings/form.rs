@@ -313,7 +313,15 @@ impl BookingDraft {
                 .unwrap_or(first_night);
             let departure = stay.departure.or_else(|| arrival.checked_add_days(one_night)).unwrap_or(arrival);
             let room_type = stay.room_type_id.unwrap_or_else(|| RoomTypeId::from(""));
-            let request = StayRequest::new(room_type, arrival, departure, stay.guests.unwrap_or(1));
+            // At least those of whom something is declared.
+            let ages = u32::try_from(stay.guest_ages.len()).unwrap_or(u32::MAX);
+            let of_tax = |code: &str| {
+                let same = stay.tax_exemptions.iter().filter(|exemption| exemption.code == code);
+                same.map(|exemption| exemption.guests).fold(0, u32::saturating_add)
+            };
+            let declared = stay.tax_exemptions.iter().map(|exemption| of_tax(&exemption.code));
+            let guests = stay.guests.unwrap_or_else(|| declared.fold(ages.max(1), u32::max));
+            let request = StayRequest::new(room_type, arrival, departure, guests);
             StayRequest {
                 gender: stay.gender,
                 youngest_age: stay.youngest_age,
@@ -455,6 +463,18 @@ mod tests {
         );
         body["stays"] = json!([]);
         assert_eq!(violations(&body), [("/stays".to_owned(), "stay_count")]);
+    }
+
+    #[test]
+    fn declared_guests_are_not_too_many_when_guests_are_missing() {
+        let mut body = good();
+        body["stays"][0]["guests"] = json!("two");
+        body["stays"][0]["guest_ages"] = json!([4, 5]);
+        let exempt = |code: &str, reason: &str| json!({ "code": code, "reason": reason, "guests": 2 });
+        body["stays"][0]["tax_exemptions"] = json!([exempt("a", "x"), exempt("a", "y"), exempt("b", "x")]);
+        let mut expected = vec![("/stays/0/guests".to_owned(), "wrong_type")];
+        expected.extend((0..3).map(|at| (format!("/stays/0/tax_exemptions/{at}/code"), "unknown_tax")));
+        assert_eq!(violations(&body), expected);
     }
 
     #[test]

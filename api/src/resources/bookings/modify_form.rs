@@ -325,8 +325,12 @@ fn concerns_change(booking: &Booking, changes: &[StayModification], violation: &
         "departure" => before.nights() != change.stay.nights(),
         "guests" => before.guests != change.stay.guests || before.room_type_id != change.stay.room_type_id,
         "room_type_id" => before.room_type_id != change.stay.room_type_id,
-        // Nobody who changes dates knows what staff declared.
-        "guest_ages" | "youngest_age" | "tax_exemptions" => !before.as_request().declares_as(&change.stay),
+        // Nobody who changes dates knows what staff declared; nobody is exempt who is gone.
+        _ if before.guests != change.stay.guests && matches!(violation.code, "too_many" | "too_many_guests") => true,
+        "guest_ages" | "youngest_age" => {
+            before.guest_ages != change.stay.guest_ages || before.youngest_age != change.stay.youngest_age
+        }
+        "tax_exemptions" => before.tax_exemptions != change.stay.tax_exemptions,
         _ => true,
     }
 }

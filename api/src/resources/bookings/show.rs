@@ -60,10 +60,10 @@ fn response(app: &App, booking: &Booking, access: &BookingAccess, known: &IfNone
         return Either::That(NotModified(etag));
     }
     let view = BookingView::new(booking, access.links(), None).with_cancellation(app, booking);
-    let view = if access.sees_contact_data(booking) { view } else { view.without_contact_data() };
     let view = match currency_of(app, &booking.property_id) {
         Some(currency) => view.with_alternatives(booking, currency),
         None => view,
     };
+    let view = if access.sees_contact_data(booking) { view } else { view.without_contact_data() };
     Either::This(Tagged::at(booking.rev, &view))
 }

@@ -330,13 +330,16 @@ impl<'a> BookingView<'a> {
         self
     }
 
-    /// Without how to reach the guest, and without why guests are exempt from taxes.
+    /// Without how to reach the guest, and without why guests are exempt from taxes; called last.
     pub(crate) fn without_contact_data(mut self) -> Self {
         (self.guest.email, self.guest.phone) = (None, None);
         for stays in [&mut self.stays, &mut self.no_shows] {
             stays.iter_mut().for_each(|stay| stay.tax_exemptions.clear());
         }
         for stay in self.pending_change.iter_mut().flat_map(|change| &mut change.stays) {
+            stay.tax_exemptions.clear();
+        }
+        for stay in self.alternatives.iter_mut().flat_map(|one| one.stays.to_mut()) {
             stay.tax_exemptions.clear();
         }
         self
@@ -353,14 +356,16 @@ impl<'a> BookingView<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Alternative")]
 pub(crate) struct AlternativeView<'a> {
-    stays: &'a [StayRequest],
+    stays: Cow<'a, [StayRequest]>,
     total: Money,
 }
 
 impl<'a> AlternativeView<'a> {
     /// All of these, in this currency.
     pub(crate) fn all(alternatives: &'a [Alternative], currency: Currency) -> Vec<Self> {
-        alternatives.iter().map(|one| Self { stays: &one.stays, total: Money::new(one.total, currency) }).collect()
+        let view =
+            |one: &'a Alternative| Self { stays: Cow::Borrowed(&one.stays), total: Money::new(one.total, currency) };
+        alternatives.iter().map(view).collect()
     }
 }
 
@@ -440,7 +445,7 @@ fn booking_example() -> Value {
 #[cfg(test)]
 mod tests {
     use super::{BookingView, CancellationView, Links};
-    use pvt_domain::booking::{Booking, Status};
+    use pvt_domain::booking::{Alternative, Booking, Status, TaxExemption};
     use pvt_domain::ledger::Summary;
     use serde_json::{Value, json};
 
@@ -491,6 +496,22 @@ mod tests {
                        "pay": "/api/bookings/11111111-2222-5333-8444-555555555555/pay?token=tok" },
         });
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn links_that_show_a_booking_do_not_say_why_guests_are_exempt() {
+        let mut booking = stored();
+        let exemption = TaxExemption { code: "city".to_owned(), reason: "disability".to_owned(), guests: 1 };
+        booking.stays[0].tax_exemptions = vec![exemption];
+        booking.alternatives = vec![Alternative { stays: vec![booking.stays[0].as_request()], total: 4410 }];
+        let view = || {
+            let view = BookingView::new(&booking, Links::new(booking.id, None), None);
+            view.with_alternatives(&booking, booking.price.as_ref().unwrap().currency)
+        };
+        let shown = serde_json::to_string(&view()).unwrap();
+        assert_eq!(shown.matches("disability").count(), 2);
+        let shown = serde_json::to_string(&view().without_contact_data()).unwrap();
+        assert!(!shown.contains("disability") && shown.contains("alternatives"), "{shown}");
     }
 
     #[test]

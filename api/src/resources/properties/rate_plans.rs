@@ -47,7 +47,7 @@ pub(super) struct PlanView<'a> {
     /// By language tag; `name` is for the other languages.
     #[serde(skip_serializing_if = "Names::is_empty")]
     names: &'a Names,
-    /// By room type, one night before tax: per guest in a dorm, else per room.
+    /// By room type, one night before the taxes that are added: per guest in a dorm, else per room.
     nightly: BTreeMap<&'a str, Money>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cancellation_policy_id: Option<&'a str>,
@@ -96,8 +96,8 @@ form! {
         name: String = reported(trimmed(1, MAX_NAME_CHARS)).after_missing(&["name", "nightly"]),
         /// By language tag; `name` is for the other languages.
         names: Option<Names> = optional(names()),
-        /// By room type, one night before tax: per guest in a dorm, per room otherwise. What is not listed is not sold
-        /// on the plan.
+        /// By room type, one night before the taxes that are added: per guest in a dorm, per room otherwise. What is
+        /// not listed is not sold on the plan.
         nightly: BTreeMap<RoomTypeId, Money> = reported(map_of(money())),
         cancellation_policy_id: Option<PolicyId> = optional(text()),
         /// What has to be paid before a booking is confirmed; without it guests pay on arrival.
@@ -113,8 +113,8 @@ form! {
         name: Option<String> = optional(trimmed(1, MAX_NAME_CHARS)).not_null(),
         /// All of them, by language tag.
         names: Option<Names> = optional(names()).not_null(),
-        /// By room type, one night before tax: per guest in a dorm, per room otherwise. What is not listed is not sold
-        /// on the plan.
+        /// By room type, one night before the taxes that are added: per guest in a dorm, per room otherwise. What is
+        /// not listed is not sold on the plan.
         nightly: Option<BTreeMap<RoomTypeId, Money>> = optional(map_of(money())).not_null(),
         cancellation_policy_id: Option<Option<PolicyId>> = patch(text()),
         /// What has to be paid before a booking is confirmed; without it guests pay on arrival.

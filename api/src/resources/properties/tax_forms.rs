@@ -96,6 +96,7 @@ impl Sent {
     /// Reports members of two kinds of tax, and members that are missing.
     fn check(&self, at: &Pointer<'_>, reader: &mut Reader) {
         // A value that is there and means nothing is not missing.
+        let is_kind_unreadable = reader.is_reported(&Pointer::Key(at, "per"));
         let is_unreadable = ["rate_ppm", "per", "amount"].iter().any(|key| reader.is_reported(&Pointer::Key(at, key)));
         let mut violation = |key, code, message: &'static str| reader.violation(&Pointer::Key(at, key), code, message);
         match (self.rate_ppm, self.per) {
@@ -104,6 +105,9 @@ impl Sent {
             (true, Some(_)) => violation("per", "not_of_this_kind", "a tax is a percentage or a fixed amount"),
             (false, Some(_)) if !self.amount && !is_unreadable => violation("amount", "required", "is missing"),
             _ => {}
+        }
+        if is_kind_unreadable {
+            return;
         }
         let is_per_person = self.per == Some(Per::PersonNight);
         for (key, is_sent, belongs, message) in [
@@ -202,7 +206,7 @@ mod tests {
             (json!({}), &[("/rate_ppm", "required")][..]),
             (json!({ "amount": 1 }), &[("/rate_ppm", "required")]),
             (json!({ "per": "stay" }), &[("/amount", "required")]),
-            (json!({ "per": "week", "amount": 1 }), &[("/per", "unknown_value")]),
+            (json!({ "per": "week", "amount": 1, "max_nights": 1 }), &[("/per", "unknown_value")]),
             (json!({ "per": "stay", "amount": 1, "rate_ppm": 1 }), &[("/per", "not_of_this_kind")]),
             (json!({ "amount": 1, "rate_ppm": 1 }), &[("/amount", "not_of_this_kind")]),
             (

@@ -1,6 +1,6 @@
 //! Progress of the guests of a booking, stay by stay, and the status that follows from it.
 
-use super::{Booking, Status, Stay, StayProgress};
+use super::{Booking, Status, Stay, StayProgress, stay_id};
 use crate::ids::BedId;
 use chrono::NaiveDate;
 
@@ -38,7 +38,9 @@ impl Booking {
     /// Parts the guests who are in `beds` on `night` off a stay by the bed. They are the last stay from then on; the
     /// price of each night is divided by guests, the remainder stays with the others. Returns the index of their stay.
     pub(crate) fn part_off(&mut self, index: usize, beds: &[BedId], night: NaiveDate) -> Option<usize> {
+        let id = stay_id(&self.stays, index);
         let stay = self.stays.get_mut(index)?;
+        stay.part_of = stay.part_of.or(Some(id));
         let all = i64::from(stay.guests.max(1));
         let parted = stay.part_off(beds, night);
         if let Some(price) = &mut self.price

@@ -153,6 +153,9 @@ impl BookingEvent {
         let mut state = booking.state_at(entry.rev);
         // Why a guest is exempt from a tax, and how old each one is, is nobody's business but the property's.
         for stay in &mut state.stays {
+            if !stay.guest_ages.is_empty() {
+                stay.youngest_age = None;
+            }
             stay.guest_ages.clear();
             stay.tax_exemptions.clear();
         }

@@ -6,7 +6,7 @@ use crate::inventory::{TaxAmount, TaxRule};
 use crate::values::price::{TaxBasis, TaxLine};
 use crate::values::stay::StayRequest;
 use chrono::NaiveDate;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Parts of a minor unit in which exact amounts are counted: a percentage of a percentage has so many decimals.
 const ONE: i128 = 1_000_000_000_000;
@@ -21,6 +21,8 @@ struct Period {
     room: i128,
     /// Fixed taxes that it includes, by rule.
     fixed: Vec<i128>,
+    /// Fixed taxes that are added to it, by rule.
+    added: Vec<i128>,
 }
 
 /// The lines of these taxes, in their order, on these amounts per stay and night; `None` when one overflows.
@@ -53,22 +55,32 @@ pub(super) fn lines(
             TaxAmount::Percent { rate_ppm, compounds_on } => {
                 let taxed = || periods.iter().zip(&nets).filter(|(period, _)| period.taxed_by[index]);
                 let room: i128 = taxed().map(|(period, _)| period.room).sum();
-                let earlier: i128 = compounds_on.iter().filter_map(|code| charged.get(code.as_str())).sum();
-                let is_on_fixed = || rules[..index].iter().any(|one| is_fixed(one) && compounds_on.contains(&one.code));
-                if room == 0 && !(earlier > 0 && taxed().next().is_some() && is_on_fixed()) {
+                let is_base = |one: &usize| is_fixed(&rules[*one]) && compounds_on.contains(&rules[*one].code);
+                // Of fixed taxes, those of the nights that it taxes.
+                let fixed: i128 = (0..index)
+                    .filter(is_base)
+                    .flat_map(|base| taxed().map(move |(period, _)| period.fixed[base] + period.added[base]))
+                    .sum();
+                if room == 0 && fixed == 0 {
                     continue;
                 }
+                let earlier: i128 = compounds_on.iter().filter_map(|code| charged.get(code.as_str())).sum();
+                let earlier = earlier.checked_add(fixed)?;
                 let base = taxed().map(|(_, net)| *net).sum::<i128>().checked_add(earlier.checked_mul(ONE)?)?;
                 let exact = base.checked_mul(i128::from(*rate_ppm))?;
                 (TaxBasis::Percent { rate_ppm: *rate_ppm }, rounded(exact, ONE * PPM))
             }
             TaxAmount::PersonNight { .. } | TaxAmount::Stay { .. } => continue,
         };
-        let amount = if rule.included { rounded(included[index], ONE).min(left) } else { amount };
+        // Each period's share was cut off below.
+        let exact = included[index].checked_add(i128::try_from(periods.len()).ok()?)?;
+        let amount = if rule.included { rounded(exact, ONE).min(left) } else { amount };
         if rule.included {
             left -= amount;
         }
-        *charged.entry(&rule.code).or_default() += amount;
+        if !is_fixed(rule) {
+            *charged.entry(&rule.code).or_default() += amount;
+        }
         let amount = i64::try_from(amount).ok()?;
         let (code, name) = (rule.code.clone(), rule.name.clone());
         lines.push(TaxLine { code, name, basis, included: rule.included, amount });
@@ -103,16 +115,12 @@ fn person_nights(rule: &TaxRule, stay: &StayRequest) -> impl Iterator<Item = u64
     nights.map(move |(index, night)| if index < most && rule.applies_to(night) { taxed } else { 0 })
 }
 
-/// The stays that a tax per stay is about, by their indexes: those who were parted off a stay are taxed with it.
+/// The stays that a tax per stay is about, by their indexes: of the parts of a stay, the first.
 fn stays_taxed(rule: &TaxRule, stays: &[StayRequest]) -> impl Iterator<Item = usize> {
     let taxed = |stay: &StayRequest| matches!(rule.amount, TaxAmount::Stay { .. }) && rule.applies_to(stay.arrival);
-    let indexes = |parted: bool| {
-        let of = stays.iter().enumerate().filter(move |(_, stay)| taxed(stay) && stay.parted == parted);
-        of.map(|(index, _)| index)
-    };
-    // The stay that they were parted off may be gone.
-    let rest = indexes(true).take(usize::from(indexes(false).next().is_none()));
-    indexes(false).chain(rest).collect::<Vec<_>>().into_iter()
+    let mut divided = HashSet::new();
+    let all = stays.iter().enumerate().filter(move |(_, stay)| taxed(stay));
+    all.filter(move |(_, stay)| stay.part_of.is_none_or(|id| divided.insert(id))).map(|(index, _)| index)
 }
 
 /// The nights of the stays by the percentages that tax them. The fixed taxes that a night includes are at most its
@@ -123,45 +131,53 @@ fn periods(rules: &[TaxRule], stays: &[StayRequest], amounts: &[Vec<i64>], unuse
         rules.iter().map(taxes).collect()
     };
     let mut periods: BTreeMap<Vec<bool>, Period> = BTreeMap::new();
-    let mut period_of = |night: NaiveDate, room: i64, fixed: &[i128]| {
+    let mut period_of = |night: NaiveDate, room: i64, fixed: &[i128], added: &[i128]| {
         let taxed_by = taxed_by(night);
-        let empty = Period { taxed_by: taxed_by.clone(), room: 0, fixed: vec![0; rules.len()] };
+        let none = || vec![0; rules.len()];
+        let empty = Period { taxed_by: taxed_by.clone(), room: 0, fixed: none(), added: none() };
         let period = periods.entry(taxed_by).or_insert(empty);
         period.room += i128::from(room);
         period.fixed.iter_mut().zip(fixed).for_each(|(sum, part)| *sum += part);
+        period.added.iter_mut().zip(added).for_each(|(sum, part)| *sum += part);
     };
     let per_stay: Vec<Vec<usize>> = rules.iter().map(|rule| stays_taxed(rule, stays).collect()).collect();
     for (stay_index, (stay, amounts)) in stays.iter().zip(amounts).enumerate() {
         // What the nights of this stay still include of each fixed tax: of one per stay all of it from the beginning.
         let mut open: Vec<i128> = vec![0; rules.len()];
         let mut persons: Vec<_> = rules.iter().map(|rule| person_nights(rule, stay)).collect();
-        for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.included) {
+        let mut added: Vec<i128> = vec![0; rules.len()];
+        for (index, rule) in rules.iter().enumerate() {
             if let TaxAmount::Stay { amount } = rule.amount
                 && per_stay[index].contains(&stay_index)
             {
-                open[index] = i128::from(amount);
+                let sums = if rule.included { &mut open } else { &mut added };
+                sums[index] = i128::from(amount);
             }
+        }
+        // What is added to the stay goes by its first night, whether or not it is slept.
+        if added.iter().any(|amount| *amount != 0) {
+            period_of(stay.arrival, 0, &[], &added);
         }
         for (night, room) in stay.nights().iter().zip(amounts) {
             let mut left = i128::from(*room).max(0);
             let mut fixed = vec![0; rules.len()];
+            let mut added = vec![0; rules.len()];
             for (index, rule) in rules.iter().enumerate() {
                 let taxed = i128::from(persons[index].next().unwrap_or(0));
-                if let TaxAmount::PersonNight { amount, .. } = rule.amount
-                    && rule.included
-                {
-                    open[index] = taxed.checked_mul(i128::from(amount))?;
+                if let TaxAmount::PersonNight { amount, .. } = rule.amount {
+                    let sums = if rule.included { &mut open } else { &mut added };
+                    sums[index] = taxed.checked_mul(i128::from(amount))?;
                 }
                 fixed[index] = open[index].min(left);
                 left -= fixed[index];
                 open[index] -= fixed[index];
             }
-            period_of(night, *room, &fixed);
+            period_of(night, *room, &fixed, &added);
         }
     }
     let first = stays.iter().map(|stay| stay.arrival).min().filter(|_| unused_nights != 0);
     if let Some(night) = first {
-        period_of(night, unused_nights, &[]);
+        period_of(night, unused_nights, &[], &[]);
     }
     Some(periods.into_values().collect())
 }

@@ -20,6 +20,9 @@ impl Names {
     /// The name in the first of these languages that has one: under the tag itself, else under the next shorter one
     /// (lookup of RFC 4647 §3.4), else `default`.
     pub fn in_language<'a, 'l>(&'a self, languages: impl IntoIterator<Item = &'l str>, default: &'a str) -> &'a str {
+        if self.is_empty() {
+            return default;
+        }
         let tags: Vec<&str> = self.0.keys().map(String::as_str).collect();
         nearest(languages, &tags).and_then(|tag| self.0.get(tag)).map_or(default, String::as_str)
     }

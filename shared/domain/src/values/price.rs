@@ -16,7 +16,7 @@ pub struct Price {
     #[schemars(with = "String", extend("pattern" = "^[A-Z]{3}$"))]
     pub currency: Currency,
     /// For each stay, in the booking's order: the amount of each of its nights, from arrival on, for all its guests,
-    /// before tax that is added to it.
+    /// before the taxes that are added.
     pub nights: Vec<Vec<i64>>,
     /// Nights that guests gave up by an early departure and owe all the same, likewise.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -65,7 +65,7 @@ pub struct NightPrice {
     pub stay: usize,
     /// The night.
     pub night: NaiveDate,
-    /// For all guests of the stay, before tax, in minor units.
+    /// For all guests of the stay, before the taxes that are added, in minor units.
     pub amount: i64,
 }
 

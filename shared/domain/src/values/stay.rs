@@ -59,9 +59,9 @@ pub struct StayRequest {
     /// Guests who are exempt from a tax for another reason than their age.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tax_exemptions: Vec<TaxExemption>,
-    /// See [`Stay::parted`].
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub parted: bool,
+    /// See [`Stay::part_of`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<u32>,
 }
 
 impl StayRequest {
@@ -76,7 +76,7 @@ impl StayRequest {
             youngest_age: None,
             guest_ages: Vec::new(),
             tax_exemptions: Vec::new(),
-            parted: false,
+            part_of: None,
         }
     }
 
@@ -101,10 +101,9 @@ impl StayRequest {
         self.guest_ages.iter().copied().chain(self.youngest_age).min()
     }
 
-    /// How many guests are known to be below this age. The youngest age alone is that of one guest; it was that of one
-    /// guest among all before some were parted off.
+    /// How many guests are known to be below this age. The youngest age alone is that of one guest.
     pub fn guests_under(&self, age: u8) -> u32 {
-        let youngest = self.youngest_age.filter(|_| self.guest_ages.is_empty() && !self.parted);
+        let youngest = self.youngest_age.filter(|_| self.guest_ages.is_empty());
         let known = self.guest_ages.iter().copied().chain(youngest).filter(|known| *known < age);
         u32::try_from(known.count()).unwrap_or(u32::MAX).min(self.guests)
     }
@@ -160,9 +159,10 @@ pub struct Stay {
     /// Guests who are exempt from a tax for another reason than their age.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tax_exemptions: Vec<TaxExemption>,
-    /// Parted off another stay of the booking, with which it shares what is charged per stay.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub parted: bool,
+    /// Id of the stay that was divided by guests, in each of its parts, itself one of them: what is charged per stay is
+    /// charged once for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<u32>,
     /// How far its guests are; absent: as the booking's status says, because all its stays are equally far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<StayProgress>,
@@ -184,7 +184,7 @@ impl Stay {
             youngest_age: requested.youngest_age,
             guest_ages: requested.guest_ages.clone(),
             tax_exemptions: requested.tax_exemptions.clone(),
-            parted: requested.parted,
+            part_of: requested.part_of,
             progress: None,
         }
     }
@@ -200,7 +200,7 @@ impl Stay {
             youngest_age: self.youngest_age,
             guest_ages: self.guest_ages.clone(),
             tax_exemptions: self.tax_exemptions.clone(),
-            parted: self.parted,
+            part_of: self.part_of,
         }
     }
 
@@ -289,10 +289,10 @@ impl Stay {
     /// Divides what is declared of guests for taxes with those who are parted off: nobody knows of whom it is. The
     /// youngest stay, guests who are exempt for another reason go: so as many are exempt as before, whatever the age.
     fn divide_declared(&mut self, parted: &mut Self) {
-        parted.parted = true;
         self.guest_ages.sort_unstable();
         let staying = usize::try_from(self.guests).unwrap_or(usize::MAX).min(self.guest_ages.len());
         parted.guest_ages = self.guest_ages.split_off(staying);
+        parted.youngest_age = self.youngest_age.and(parted.guest_ages.iter().min().copied());
         // Several reasons of one tax share the guests.
         let mut room: BTreeMap<String, u32> = BTreeMap::new();
         for exemption in &mut self.tax_exemptions {
@@ -385,6 +385,20 @@ mod tests {
         assert_eq!(slept, ["a", "a", "b", "c"]);
         stay.move_to(vec!["d".into()], date("2027-01-10"));
         assert_eq!(stay.bed_nights().filter(|(bed, _)| bed.as_str() == "d").count(), 4);
+    }
+
+    #[test]
+    fn youngest_age_is_of_those_who_are_parted() {
+        let mut requested = StayRequest::new("dorm", date("2027-01-10"), date("2027-01-14"), 2);
+        let mut part = |ages: &[u8]| {
+            (requested.youngest_age, requested.guest_ages) = (Some(4), ages.to_vec());
+            let mut stay = Stay::of(&requested, vec!["a".into(), "b".into()]);
+            let parted = stay.part_off(&["b".into()], date("2027-01-10")).as_request();
+            (stay.as_request().youngest(), parted.youngest())
+        };
+        assert_eq!(part(&[4]), (Some(4), None), "the parent is no child");
+        assert_eq!(part(&[9, 4]), (Some(4), Some(9)));
+        assert_eq!(part(&[]), (Some(4), None), "the youngest stay");
     }
 
     #[test]

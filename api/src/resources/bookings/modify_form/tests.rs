@@ -31,6 +31,15 @@ fn validate(body: &Value, today: &str, by_staff: bool, whole: bool) -> Result<Mo
 }
 
 fn validate_as<const WHOLE: bool>(body: &Value, today: &str, by_staff: bool) -> Result<Modification, Vec<FieldError>> {
+    validate_on::<WHOLE>(&booking(), body, today, by_staff)
+}
+
+fn validate_on<const WHOLE: bool>(
+    booking: &Booking,
+    body: &Value,
+    today: &str,
+    by_staff: bool,
+) -> Result<Modification, Vec<FieldError>> {
     let text = body.to_string();
     let node = parse(text.as_bytes()).unwrap();
     let mut reader = Reader::default();
@@ -38,7 +47,7 @@ fn validate_as<const WHOLE: bool>(body: &Value, today: &str, by_staff: bool) -> 
     let violations = reader.into_violations();
     let today: NaiveDate = today.parse().unwrap();
     if violations.is_empty() {
-        form.unwrap().validate(&booking(), &demo::inventory(), today, by_staff)
+        form.unwrap().validate(booking, &demo::inventory(), today, by_staff)
     } else {
         Err(violations)
     }
@@ -270,4 +279,26 @@ fn ages_and_exemptions_do_not_price_nights_anew() {
         ("/stays/1/tax_exemptions/0/code", "unknown_tax"),
     ]);
     assert_eq!(violations(&body, true, false), expected);
+}
+
+#[test]
+fn guests_who_are_gone_are_declared_no_longer() {
+    let mut booking = booking();
+    booking.stays[0].guests = 3;
+    booking.stays[0].guest_ages = vec![4, 9];
+    let exempt = json!([{ "code": "gone", "reason": "disability", "guests": 2 }]);
+    booking.stays[0].tax_exemptions = serde_json::from_value(exempt).unwrap();
+    let found = |stay: Value| -> Vec<(String, &'static str)> {
+        let result = validate_on::<false>(&booking, &json!({ "stays": [stay, {}] }), "2026-12-01", false);
+        let violations = result.err().unwrap_or_default();
+        violations.into_iter().map(|violation| (violation.pointer, violation.code)).collect()
+    };
+    let expected =
+        owned([("/stays/0/guest_ages", "too_many"), ("/stays/0/tax_exemptions/0/guests", "too_many_guests")]);
+    assert_eq!(found(json!({ "guests": 1 })), expected);
+    assert_eq!(found(json!({ "guests": 1, "guest_ages": [9], "tax_exemptions": null })), []);
+    assert_eq!(found(json!({ "guests": 2 })), []);
+    assert_eq!(found(json!({ "guest_ages": [4] })), [], "what staff declared is no fault of the guest");
+    let other = json!({ "tax_exemptions": [{ "code": "gone", "reason": "disability", "guests": 1 }] });
+    assert_eq!(found(other), owned([("/stays/0/tax_exemptions/0/code", "unknown_tax")]));
 }

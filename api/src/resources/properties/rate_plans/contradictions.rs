@@ -2,12 +2,13 @@
 
 use super::calendar::DatesChange;
 use crate::http::problem::Problem;
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 use pvt_domain::ids::RoomTypeId;
-use pvt_domain::intake::FieldError;
+use pvt_domain::intake::{FieldError, MAX_NIGHTS};
 use pvt_domain::rates::RateCalendar;
 use pvt_domain::rates::restrictions::{Contradiction, contradictions};
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 
 /// Checks a calendar after these changes. What contradicted itself before them is let be.
 ///
@@ -18,9 +19,15 @@ pub(super) fn check<T>(
     after: &RateCalendar,
     changes: &[DatesChange<T>],
 ) -> Result<(), Problem> {
-    let known: HashSet<Contradiction> = before.map(contradictions).into_iter().flatten().collect();
+    let Some(arrivals) = touched(before, after) else { return Ok(()) };
+    let found = contradictions(after, arrivals.clone());
+    if found.is_empty() {
+        return Ok(());
+    }
+    let known: HashSet<Contradiction> =
+        before.map(|before| contradictions(before, arrivals)).into_iter().flatten().collect();
     let mut violations: Vec<FieldError> = Vec::new();
-    for found in contradictions(after).into_iter().filter(|found| !known.contains(found)) {
+    for found in found.into_iter().filter(|found| !known.contains(found)) {
         let Contradiction { date, member, other_date, other_member } = found;
         for ((on, name), (other_on, other_name)) in
             [((date, member), (other_date, other_member)), ((other_date, other_member), (date, member))]
@@ -41,6 +48,21 @@ pub(super) fn check<T>(
     if violations.is_empty() { Ok(()) } else { Err(Problem::fields(violations)) }
 }
 
+/// The dates of arrival of stays that contain a date, or end on one, whose restrictions change; `None` when none do.
+fn touched(before: Option<&RateCalendar>, after: &RateCalendar) -> Option<RangeInclusive<NaiveDate>> {
+    let stored = before.map(|before| &before.restrictions);
+    let of = |date: &NaiveDate| (stored.and_then(|stored| stored.get(date)), after.restrictions.get(date));
+    let dates = after.restrictions.keys().chain(stored.into_iter().flat_map(|stored| stored.keys()));
+    let changed = || {
+        dates.clone().filter(|date| {
+            let (one, other) = of(date);
+            one != other
+        })
+    };
+    let (first, last) = (changed().min()?, changed().max()?);
+    Some(first.checked_sub_days(Days::new(MAX_NIGHTS.unsigned_abs())).unwrap_or(*first)..=*last)
+}
+
 /// The change that sets this date, the last of several.
 fn place<'a, T>(changes: &'a [DatesChange<T>], room_type: &RoomTypeId, date: NaiveDate) -> Option<&'a str> {
     let sets = |change: &&DatesChange<T>| change.room_types.contains(room_type) && change.dates.contains(date);
@@ -49,7 +71,7 @@ fn place<'a, T>(changes: &'a [DatesChange<T>], room_type: &RoomTypeId, date: Nai
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::{check, touched};
     use crate::resources::properties::rate_plans::calendar::DatesChange;
     use chrono::{NaiveDate, Weekday};
     use pvt_domain::nights::Nights;
@@ -108,6 +130,23 @@ mod tests {
         assert!(against_stored[0].1.contains("min_stay_arrival of 2027-06-05, which is stored"), "{against_stored:?}");
         assert_eq!(refused(&[change(0, "2027-06-05", "2027-06-20", wrong)], &[departures(0)]), [], "it was so before");
         assert_eq!(refused(&[], &[arrivals(), departures(1), change(2, "2027-06-12", "2027-06-13", none())]), []);
+    }
+
+    #[test]
+    fn arrivals_of_changed_dates_are_checked() {
+        let week = Restriction { min_stay_arrival: Some(7), max_stay: Some(7), ..none() };
+        let date = |text: &str| text.parse::<NaiveDate>().unwrap();
+        let set = |one: &DatesChange<Restriction>, on: &mut RateCalendar| on.set_restrictions(&one.dates, &one.becomes);
+        let mut before = RateCalendar::new("p".into(), "standard".into(), "dorm".into());
+        assert_eq!(touched(None, &before), None);
+        set(&change(0, "2027-06-05", "2027-06-20", week.clone()), &mut before);
+        let mut after = before.clone();
+        after.prices.insert(date("2027-06-05"), 1);
+        assert_eq!(touched(Some(&before), &after), None, "prices restrict nothing");
+        set(&change(0, "2027-06-18", "2027-06-22", week), &mut after);
+        assert_eq!(touched(Some(&before), &after), Some(date("2026-06-20")..=date("2027-06-21")));
+        set(&change(0, "2027-06-19", "2027-06-22", none()), &mut after);
+        assert_eq!(touched(Some(&before), &after), Some(date("2026-06-19")..=date("2027-06-19")));
     }
 
     #[test]

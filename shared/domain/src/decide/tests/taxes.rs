@@ -72,7 +72,11 @@ fn exemption_changes_taxes_and_nothing_else() {
 fn declaring_children_has_no_change_fee() {
     let mut property = group();
     property.at_check_in("2027-01-09");
-    declare(&mut property, Actor::GUEST, 0, |stay| stay.guest_ages = vec![12, 9]);
+    let declared = declare(&mut property, Actor::GUEST, 0, |stay| {
+        (stay.guest_ages, stay.youngest_age) = (vec![12, 9], Some(9));
+    });
+    let Decision::Decided(event) = declared else { panic!() };
+    assert_eq!(event.stays[0].as_request().youngest(), None, "no event says how old guests are");
     assert_eq!(taxed(&property), (vec![6 * 165, 500, 4_364], 48_000 + 990 + 500));
     assert_eq!(property.booking("1").change_fee(), 0);
 }

@@ -88,6 +88,28 @@ fn rates_follow_each_other_within_a_stay() {
     let from = TaxRule { valid_from: Some(date("2027-01-11")), ..included(percent("vat", 190_000, &[])) };
     // 70.00 with 7 %, 170.00 with 19 %.
     assert_eq!(amounts(&[until, from]), [458, 2_714]);
+    // 33.335 of 200.01, in two periods.
+    let second = TaxRule { valid_from: Some(date("2027-01-11")), ..included(percent("other", 0, &[])) };
+    let stays = [stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 1)];
+    let rules = [included(percent("vat", 200_000, &[])), second];
+    assert_eq!(lines(&rules, &stays, &[vec![10_000, 10_001]], 0).unwrap()[0].amount, 3_334);
+}
+
+#[test]
+fn added_percentages_tax_fixed_taxes_of_their_nights() {
+    let stays = [stay("dorm-6-mixed", "2026-12-31", "2027-01-02", 1)];
+    let city = TaxRule { code: "city".to_owned(), ..city_tax(500) };
+    let until = TaxRule { valid_until: Some(date("2027-01-01")), ..percent("vat", 70_000, &["city"]) };
+    let from = TaxRule { valid_from: Some(date("2027-01-01")), ..percent("vat", 190_000, &["city"]) };
+    let amounts = |rules: &[TaxRule]| -> Vec<i64> {
+        lines(rules, &stays, &[vec![10_000, 10_000]], 0).unwrap().iter().map(|line| line.amount).collect()
+    };
+    // 7 % and 19 % of 105.00.
+    assert_eq!(amounts(&[city.clone(), until.clone(), from.clone()]), [1_000, 735, 1_995]);
+    assert_eq!(amounts(&[included(city), until.clone(), from.clone()]), [1_000, 700, 1_900]);
+    // Linen goes by the first night.
+    let per_stay = TaxRule { code: "city".to_owned(), ..per_stay(500) };
+    assert_eq!(amounts(&[per_stay, until, from]), [500, 735, 1_900]);
 }
 
 #[test]
@@ -96,6 +118,17 @@ fn fixed_taxes_are_in_the_price_at_most_as_far_as_it_goes() {
     assert_eq!(amounts(&[included(per_stay(9_000))]), [9_000]);
     assert_eq!(amounts(&[included(per_stay(90_000))]), [24_000]);
     assert_eq!(amounts(&[city_tax(4_000), per_stay(90_000)]), [24_000, 90_000], "added ones have no such limit");
+}
+
+#[test]
+fn tax_per_stay_is_charged_once_for_its_parts() {
+    let count = |parts: &[Option<u32>]| {
+        let part = |part_of: &Option<u32>| StayRequest { part_of: *part_of, ..three_nights().0.remove(0) };
+        super::count(&per_stay(500), &parts.iter().map(part).collect::<Vec<_>>()).unwrap()
+    };
+    assert_eq!(count(&[Some(0), None, Some(0)]), 2);
+    assert_eq!(count(&[None, Some(0)]), 2, "the rest of the stay is gone");
+    assert_eq!(count(&[Some(1), Some(0), Some(1), Some(0)]), 2);
 }
 
 #[test]
@@ -261,6 +294,10 @@ proptest! {
         let (room, rate) = (i128::from(nights.iter().flatten().sum::<i64>()), i128::from(rate));
         let expected = (2 * room * rate + 1_000_000 + rate) / (2 * (1_000_000 + rate));
         prop_assert_eq!(i128::from(price.included_taxes()), expected);
+        // In two periods it is the same.
+        let second = TaxRule { valid_from: Some(date("2027-01-11")), ..included(percent("other", 0, &[])) };
+        let vat = included(percent("vat", u32::try_from(rate).unwrap(), &[]));
+        prop_assert_eq!(i128::from(priced(&[vat, second], &stays, &nights, 0).included_taxes()), expected);
     }
 
     #[test]
@@ -289,7 +326,7 @@ proptest! {
         }
         let beds: Vec<_> = (0..stay.guests).map(|bed| format!("bed-{bed}").as_str().into()).collect();
         let leaving = 1 + cut.index(stay.guests as usize - 1);
-        let mut kept = Stay::of(stay, beds.clone());
+        let mut kept = Stay { part_of: Some(7), ..Stay::of(stay, beds.clone()) };
         let parted = kept.part_off(&beds[..leaving], stay.arrival);
         let mut split = stays.clone();
         (split[which], _) = (kept.as_request(), split.push(parted.as_request()));

@@ -4,7 +4,7 @@ use super::Restriction;
 use crate::intake::MAX_NIGHTS;
 use crate::rates::RateCalendar;
 use chrono::{Days, NaiveDate};
-use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// Two restrictions that cannot both be met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,11 +19,40 @@ pub struct Contradiction {
     pub other_member: &'static str,
 }
 
-/// Every contradiction of a calendar, by date. A night that is not sold contradicts nothing: it is closed for a reason
-/// of its own, whatever stays it makes impossible.
-pub fn contradictions(calendar: &RateCalendar) -> Vec<Contradiction> {
-    let on = &calendar.restrictions;
-    on.iter().flat_map(|(date, own)| limits(*date, own).into_iter().chain(departure(on, *date, own))).collect()
+/// Every contradiction of these dates of arrival, by date. A night that is not sold contradicts nothing: it is closed
+/// for a reason of its own, whatever stays it makes impossible.
+pub fn contradictions(calendar: &RateCalendar, arrivals: RangeInclusive<NaiveDate>) -> Vec<Contradiction> {
+    if arrivals.is_empty() {
+        return Vec::new();
+    }
+    let days = Days::new(MAX_NIGHTS.unsigned_abs());
+    let last = arrivals.end().checked_add_days(days).unwrap_or(NaiveDate::MAX);
+    let on = Dense::of(calendar, *arrivals.start()..=last);
+    let restrictions = calendar.restrictions.range(arrivals);
+    restrictions.flat_map(|(date, own)| limits(*date, own).into_iter().chain(departure(&on, *date, own))).collect()
+}
+
+/// What stays that go on must meet, by the days since a first date: each date is looked up for hundreds of arrivals.
+struct Dense {
+    first: NaiveDate,
+    /// `min_stay_through` and `closed_to_departure`.
+    days: Vec<(u16, bool)>,
+}
+
+impl Dense {
+    fn of(calendar: &RateCalendar, dates: RangeInclusive<NaiveDate>) -> Self {
+        let mut dense = Self { first: *dates.start(), days: Vec::new() };
+        for (date, on) in calendar.restrictions.range(dates) {
+            let Some(index) = dense.index(*date) else { continue };
+            dense.days.resize(index + 1, (0, false));
+            dense.days[index] = (on.min_stay_through.unwrap_or(0), on.closed_to_departure);
+        }
+        dense
+    }
+
+    fn index(&self, date: NaiveDate) -> Option<usize> {
+        usize::try_from((date - self.first).num_days()).ok()
+    }
 }
 
 /// Limits of one date that exclude each other.
@@ -40,7 +69,7 @@ fn limits(date: NaiveDate, own: &Restriction) -> Vec<Contradiction> {
 
 /// Limits of a date of arrival of which no length of stay is possible: each ends on a morning that is closed to
 /// departure, or contains a night that requires a longer one.
-fn departure(on: &BTreeMap<NaiveDate, Restriction>, date: NaiveDate, own: &Restriction) -> Option<Contradiction> {
+fn departure(on: &Dense, date: NaiveDate, own: &Restriction) -> Option<Contradiction> {
     let least = own.min_stay_arrival.max(own.min_stay_through);
     if own.stop_sell || own.closed_to_arrival || (least.is_none() && own.max_stay.is_none()) {
         return None;
@@ -48,19 +77,20 @@ fn departure(on: &BTreeMap<NaiveDate, Restriction>, date: NaiveDate, own: &Restr
     let (least, longest) = (u64::from(least.unwrap_or(1).max(1)), MAX_NIGHTS.unsigned_abs());
     let most = own.max_stay.map_or(longest, |most| u64::from(most).min(longest));
     let mut first_obstacle = None;
-    let mut through = (0, date);
+    let mut through = (0, 0);
+    let arrival = on.index(date)?;
     for nights in 1..=most {
-        let after = |nights: u64| date.checked_add_days(Days::new(nights));
-        let (night, morning) = (after(nights - 1)?, after(nights)?);
-        let required = on.get(&night).and_then(|one| one.min_stay_through).map_or(0, u64::from);
+        // Nights since the arrival.
+        let day = |days: u64| on.days.get(arrival + usize::try_from(days).ok()?).copied();
+        let required = day(nights - 1).map_or(0, |(through, _)| u64::from(through));
         if required > through.0 {
-            through = (required, night);
+            through = (required, nights - 1);
         }
         if nights < least {
             continue;
         }
-        let obstacle = if on.get(&morning).is_some_and(|one| one.closed_to_departure) {
-            (morning, "closed_to_departure")
+        let obstacle = if day(nights).is_some_and(|(_, is_closed)| is_closed) {
+            (nights, "closed_to_departure")
         } else if through.0 > nights {
             (through.1, "min_stay_through")
         } else {
@@ -68,7 +98,8 @@ fn departure(on: &BTreeMap<NaiveDate, Restriction>, date: NaiveDate, own: &Restr
         };
         first_obstacle.get_or_insert(obstacle);
     }
-    let (other_date, other_member) = first_obstacle?;
+    let (days, other_member) = first_obstacle?;
+    let other_date = date.checked_add_days(Days::new(days))?;
     let member = match own.min_stay_arrival {
         Some(limit) if u64::from(limit) == least => "min_stay_arrival",
         _ if own.min_stay_through.is_some_and(|limit| u64::from(limit) == least) => "min_stay_through",
@@ -95,7 +126,7 @@ mod tests {
     fn named_by(
         days: impl IntoIterator<Item = (&'static str, Restriction)>,
     ) -> Vec<(String, &'static str, String, &'static str)> {
-        let all = contradictions(&calendar(days)).into_iter();
+        let all = contradictions(&calendar(days), date("2026-01-01")..=date("2028-01-01")).into_iter();
         all.map(|Contradiction { date, member, other_date, other_member }| {
             (date.to_string(), member, other_date.to_string(), other_member)
         })
@@ -162,7 +193,10 @@ mod tests {
                 let on = Restriction { min_stay_arrival, min_stay_through, max_stay, closed_to_departure, ..none() };
                 calendar.restrictions.insert(first + Days::new(offset), on);
             }
-            let found = contradictions(&calendar);
+            let found = contradictions(&calendar, first..=first + Days::new(9));
+            let later = contradictions(&calendar, first + Days::new(4)..=first + Days::new(6));
+            let is_later = |one: &&Contradiction| (4..=6).contains(&(one.date - first).num_days());
+            prop_assert_eq!(later, found.iter().filter(is_later).copied().collect::<Vec<_>>());
             let rates = Rates::new([calendar.clone()]);
             for (date, on) in &calendar.restrictions {
                 let is_sold = (1..20).any(|nights| {
