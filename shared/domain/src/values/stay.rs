@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn youngest_age_is_of_those_who_are_parted() {
+    fn youngest_age_stays_with_the_youngest() {
         let mut requested = StayRequest::new("dorm", date("2027-01-10"), date("2027-01-14"), 2);
         let mut part = |ages: &[u8]| {
             (requested.youngest_age, requested.guest_ages) = (Some(4), ages.to_vec());

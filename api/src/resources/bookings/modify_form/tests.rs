@@ -282,7 +282,7 @@ fn ages_and_exemptions_do_not_price_nights_anew() {
 }
 
 #[test]
-fn guests_who_are_gone_are_declared_no_longer() {
+fn absent_guests_are_declared_no_longer() {
     let mut booking = booking();
     booking.stays[0].guests = 3;
     booking.stays[0].guest_ages = vec![4, 9];
