@@ -94,6 +94,30 @@ fn arrived_guests_are_renamed_by_staff_only() {
 }
 
 #[test]
+fn places_are_named_once_and_those_of_a_private_room_together() {
+    let mut property = TestProperty::new();
+    property.book("1", vec![stay(DORM, "2027-01-10", "2027-01-12", 2)]);
+    property.at_check_in("2027-01-10");
+    let places = |places: &[u32]| StaySelection { places: Some(places.to_vec()), ..whole(0) };
+    let own = property.booking("1").stays[0].assigned_beds[0].clone();
+    let same_bed = StaySelection { beds: Some(vec![own.clone(), own]), ..whole(0) };
+    for twice in [places(&[0, 0]), same_bed] {
+        assert_eq!(code(&check_in(&mut property, vec![twice])), Some(RefusalCode::UnknownGuests));
+    }
+    let shifted = vec![places(&[0]), places(&[1])];
+    assert_eq!(code(&check_in(&mut property, shifted)), Some(RefusalCode::UnknownStay), "one stay, named once");
+    let parted = vec![places(&[0]), whole(1)];
+    assert_eq!(code(&check_in(&mut property, parted)), Some(RefusalCode::UnknownStay), "it is made by this command");
+    assert!(matches!(check_in(&mut property, vec![places(&[1, 0])]), Decision::Decided(_)));
+    assert_eq!(property.booking("1").stays.len(), 1);
+    let mut private = TestProperty::new();
+    private.book("1", vec![stay("private-double", "2027-01-10", "2027-01-12", 1)]);
+    private.at_check_in("2027-01-10");
+    assert_eq!(code(&check_in(&mut private, vec![places(&[1])])), Some(RefusalCode::UnknownGuests));
+    assert!(matches!(check_in(&mut private, vec![places(&[0])]), Decision::Decided(_)), "two beds, one guest");
+}
+
+#[test]
 fn names_follow_moves_departures_and_absences() {
     let mut property = group();
     name_all(&mut property, date("2027-01-10"));
