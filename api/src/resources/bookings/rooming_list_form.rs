@@ -33,7 +33,6 @@ const SHOWN_COLUMNS: [&str; 5] = ["room_type_id", "arrival", "departure", "bed",
 
 form! {
     /// The rooming list as it is to be: places that it leaves out are nobody's.
-    #[derive(Debug)]
     pub(crate) struct RoomingListForm {
         guests: Vec<ListedGuestForm> = required(list(object(), MAX_LISTED_GUESTS)),
     }
@@ -45,7 +44,6 @@ form! {
 
 form! {
     /// The guest of a place.
-    #[derive(Debug)]
     pub(crate) struct ListedGuestForm {
         /// The id of the stay; with `position` left out, the next place that is expected and that the list does not
         /// name.
@@ -82,7 +80,6 @@ fn nationality() -> impl FieldType<Value = String> {
 }
 
 /// A list as it was sent.
-#[derive(Debug)]
 pub(super) struct SentList {
     form: RoomingListForm,
     pub(super) fingerprint: Fingerprint,
@@ -91,7 +88,6 @@ pub(super) struct SentList {
 }
 
 /// Lines of the guests and names of the columns.
-#[derive(Debug)]
 struct Layout {
     lines: Vec<usize>,
     columns: Vec<String>,

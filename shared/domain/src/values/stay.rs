@@ -240,6 +240,16 @@ impl Stay {
         }
     }
 
+    /// Gives up the beds of all nights before `night`, and later moves with them.
+    pub(crate) fn leave_beds_until(&mut self, night: NaiveDate) {
+        self.earlier_beds.clear();
+        if self.departure <= night {
+            self.assigned_beds.clear();
+        } else if self.arrival < night {
+            self.earlier_beds.push(EarlierBeds { until: night, beds: Vec::new() });
+        }
+    }
+
     /// The beds of each run of nights without a move, in their order.
     pub fn parts(&self) -> impl Iterator<Item = (Nights, &[BedId])> {
         let ends = self.earlier_beds.iter().map(|earlier| (earlier.until, earlier.beds.as_slice()));
