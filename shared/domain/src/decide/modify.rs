@@ -5,7 +5,7 @@ use super::reseat::before;
 use super::{
     Decider, Decision, MAX_GUEST_CHANGES, MAX_REVISIONS, MAX_SHARED_REVISIONS, NoRevision, NotSellable, Revision,
 };
-use crate::booking::{Action, Booking, ChangeFees, Guest, Rejection, Status, Stay, StayProgress, StayRequest};
+use crate::booking::{Absence, Action, Booking, ChangeFees, Guest, Rejection, Status, Stay, StayProgress, StayRequest};
 use crate::events::BookingEvent;
 use crate::ids::RatePlanId;
 use crate::intake::{MAX_GROUP_STAYS, MAX_NIGHTS, MAX_STAY_NIGHTS};
@@ -70,7 +70,7 @@ impl Decider<'_> {
         let is_guest = !header.actor.is_staff();
         if modify.waive_change_fees {
             changed.payment.change_fees = ChangeFees::default();
-            changed.no_shows.iter_mut().for_each(|absence| absence.fee = 0);
+            changed.no_shows.iter_mut().for_each(Absence::waive_fee);
             if let Some(pending) = &mut changed.pending_change {
                 // Applied, it would bring the fees back.
                 pending.change_fees = ChangeFees::default();
@@ -267,12 +267,12 @@ fn check_modifications(
         }
         let slept = |before: &&Stay| is_in_house(before) && before.arrival < today;
         let changes_past = |before: &Stay| {
-            let same_past = before.departure < today && stay.departure != before.departure;
+            let moves_past_departure = before.departure < today && stay.departure != before.departure;
             // Nothing lies ahead in which others could sleep there, or elsewhere.
             let is_over =
                 stay.departure <= today && (before.guests != stay.guests || before.room_type_id != stay.room_type_id);
             let shortened_past = stay.departure < today.min(before.departure);
-            shortened_past || same_past || is_over
+            shortened_past || moves_past_departure || is_over
         };
         match before(booking, modification) {
             Some(before) if has_left(before) && before.as_request().is_sold_as(stay) && modification.beds.is_none() => {

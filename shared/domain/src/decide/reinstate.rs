@@ -117,8 +117,7 @@ impl Decider<'_> {
             let Some(priced) = priced else {
                 return Err(self.not_sellable(&booking.property_id, Rejection::Closed).into());
             };
-            let fee = absent.iter().map(|absence| absence.fee).sum();
-            restored.payment.change_fees = booking.payment.change_fees.without_absence(fee, priced.total - price.total);
+            restored.payment.change_fees = booking.payment.change_fees.without(&absent);
             restored.price = Some(priced);
         }
         restored.set_progress(&[], StayProgress::Expected);

@@ -249,6 +249,7 @@ impl Decider<'_> {
                 stay: Stay { progress: None, ..whole.stays[*index].clone() },
                 nights: whole.price.as_ref().and_then(|price| price.nights.get(*index).cloned()).unwrap_or_default(),
                 fee: 0,
+                below_highest_price: 0,
                 at: Some(self.now),
             })
             .collect();
@@ -265,7 +266,7 @@ impl Decider<'_> {
             booking.payment.change_fees =
                 whole.change_fees_without(&stays(&absent), &rest, &inventory.property, self.now);
             booking.price = Some(rest);
-            Absence::share_fee(&mut absences, booking.payment.change_fees.sum - whole.payment.change_fees.sum);
+            Absence::share_fees(&mut absences, whole.payment.change_fees, booking.payment.change_fees);
         }
         self.release_pending_change(booking);
         booking.stays = stays(&kept);

@@ -128,7 +128,7 @@ fn document_without_shifted_stays_says_nothing_about_ids() {
 fn absences_of_the_version_before_are_read_and_numbered() {
     let mut property = group_without_two();
     let mut stored = serde_json::to_value(property.booking("1")).unwrap();
-    for member in ["id", "nights", "fee", "at"] {
+    for member in ["id", "nights", "fee", "below_highest_price", "at"] {
         stored["no_shows"][0].as_object_mut().unwrap().remove(member);
     }
     stored["stays"][0].as_object_mut().unwrap().remove("id");
@@ -230,6 +230,25 @@ fn waived_fee_of_an_absence_is_not_taken_off_again() {
     assert_eq!(property.booking("1").no_shows[0].fee, 0);
     reinstate(&mut property, &[0]);
     assert!(property.booking("1").payment.change_fees.is_none());
+}
+
+#[test]
+fn waived_absence_leaves_the_fee_of_another() {
+    let mut property = group();
+    check_in(&mut property, vec![some(0, 3)]);
+    property.at_check_in("2027-01-11");
+    no_show(&mut property, vec![some(0, 1)]);
+    let header = CommandHeader { reason: Some("storm".to_owned()), ..property.header("1") };
+    let waive =
+        ModifyBooking { header, stays: None, waive_change_fees: true, ..property.modification("1", Vec::new()) };
+    property.one(BookingCommand::Modify(Box::new(waive)));
+    no_show(&mut property, vec![by_id(0)]);
+    let booking = property.booking("1");
+    let (owed, fees) = (booking.change_fee(), booking.payment.change_fees);
+    let waived = booking.no_shows[0].stay.id.unwrap();
+    assert!(owed > 0 && booking.no_shows[0].fee == 0 && booking.no_shows[1].below_highest_price > 0);
+    assert!(matches!(reinstate(&mut property, &[waived]), Decision::Decided(_)));
+    assert_eq!((property.booking("1").change_fee(), property.booking("1").payment.change_fees), (owed, fees));
 }
 
 #[test]
