@@ -206,6 +206,22 @@ fn guest_who_joins_and_leaves_on_one_day_keeps_the_name() {
 }
 
 #[test]
+fn listed_child_does_not_move_to_a_room_type_for_adults() {
+    let mut inventory = crate::fixtures::sample_inventory();
+    let adults = inventory.room_types.iter_mut().find(|one| one.id.as_str() == "private-double").unwrap();
+    adults.minimum_age = Some(18);
+    let mut property = TestProperty::of(inventory);
+    property.book("1", vec![stay(DORM, "2027-01-10", "2027-01-13", 1)]);
+    let born = |born| vec![PlaceGuest { birth_date: Some(date(born)), ..guest(0, 0, "Bo") }];
+    let other = vec![stay("private-double", "2027-01-10", "2027-01-13", 1)];
+    name_guests(&mut property, staff(), born("2009-01-11"));
+    let refused = property.modify("1", other.clone());
+    assert!(!matches!(refused, Decision::Decided(_)), "{refused:?}");
+    name_guests(&mut property, staff(), born("2009-01-10"));
+    assert!(matches!(property.modify("1", other), Decision::Decided(_)));
+}
+
+#[test]
 fn reassigned_booking_keeps_its_names_in_order() {
     let mut property = TestProperty::new();
     property.book("1", vec![stay(DORM, "2027-01-10", "2027-01-12", 2)]);
