@@ -22,21 +22,28 @@ pub(crate) struct CsvError {
     pub(crate) reason: &'static str,
 }
 
-/// Every row; lines end with CR LF or LF, empty ones are skipped. A cell that was marked as text is read without the
-/// mark.
+/// Begins a text that a spreadsheet is to read as UTF-8.
+pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Every row; lines end with CR LF or LF, empty ones are skipped. Cells are separated by commas, or by semicolons if
+/// the first line has these and no comma, as spreadsheets write them where numbers have decimal commas. A cell that
+/// was marked as text is read without the marks.
 ///
 /// # Errors
 /// Quotes that do not enclose a whole cell, or that do not end.
 pub(crate) fn parse(text: &str) -> Result<Vec<Row<'_>>, CsvError> {
     let (mut rows, mut line) = (Vec::new(), 1);
     let mut rest = text;
+    let first = rest.lines().next().unwrap_or_default();
+    let separator = if first.contains(';') && !first.contains(',') { ';' } else { ',' };
     while !rest.is_empty() {
         let mut row = Row { line, cells: Vec::new() };
         loop {
-            let (cell, after) = cell(rest).map_err(|reason| CsvError { line, column: row.cells.len() + 1, reason })?;
+            let (cell, after) =
+                cell(rest, separator).map_err(|reason| CsvError { line, column: row.cells.len() + 1, reason })?;
             line += cell.matches('\n').count();
             row.cells.push(unmarked(cell));
-            match after.strip_prefix(',') {
+            match after.strip_prefix(separator) {
                 Some(next) => rest = next,
                 None => {
                     rest = after.strip_prefix("\r\n").or_else(|| after.strip_prefix('\n')).unwrap_or(after);
@@ -52,14 +59,14 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Row<'_>>, CsvError> {
     Ok(rows)
 }
 
-/// The first cell, and what follows it: a comma, the end of the line or nothing.
-fn cell(text: &str) -> Result<(Cow<'_, str>, &str), &'static str> {
+/// The first cell, and what follows it: a separator, the end of the line or nothing.
+fn cell(text: &str, separator: char) -> Result<(Cow<'_, str>, &str), &'static str> {
     let Some(quoted) = text.strip_prefix('"') else {
-        let end = text.find([',', '\n']).unwrap_or(text.len());
+        let end = text.find([separator, '\n']).unwrap_or(text.len());
         let (cell, after) = text.split_at(end);
         // The end of the line is CR LF.
         let (cell, after) = match cell.strip_suffix('\r') {
-            Some(shorter) if !after.starts_with(',') => (shorter, &text[shorter.len()..]),
+            Some(shorter) if !after.starts_with(separator) => (shorter, &text[shorter.len()..]),
             _ => (cell, after),
         };
         let after = if after == "\r" { "" } else { after };
@@ -78,19 +85,54 @@ fn cell(text: &str) -> Result<(Cow<'_, str>, &str), &'static str> {
         }
         let cell = &quoted[..quote];
         let cell: Cow<'_, str> = if cell.contains('"') { cell.replace("\"\"", "\"").into() } else { cell.into() };
-        let ends = after.is_empty() || after.starts_with([',', '\n']) || after.starts_with("\r\n");
-        return if ends { Ok((cell, after)) } else { Err("a comma or the end of the line follows a cell in quotes") };
+        let ends = after.is_empty() || after.starts_with([separator, '\n']) || after.starts_with("\r\n");
+        return if ends {
+            Ok((cell, after))
+        } else {
+            Err("a separator or the end of the line follows a cell in quotes")
+        };
     }
     Err("the quotes do not end")
 }
 
+/// The cell without its marks.
 fn unmarked(cell: Cow<'_, str>) -> Cow<'_, str> {
-    let is_marked = cell.strip_prefix(TEXT_MARK).is_some_and(is_formula);
-    if is_marked { cell[TEXT_MARK.len_utf8()..].to_owned().into() } else { cell }
+    if !cell.contains(TEXT_MARK) {
+        return cell;
+    }
+    let (mut text, mut begins) = (String::with_capacity(cell.len()), true);
+    for (place, letter) in cell.char_indices() {
+        let is_mark = begins && letter == TEXT_MARK && is_formula(&cell[place..]);
+        if !is_mark {
+            text.push(letter);
+        }
+        begins = is_break(letter);
+    }
+    text.into()
 }
 
-/// Whether a spreadsheet would compute it.
+/// The cell with a mark before everything that a spreadsheet might compute: its beginning, and what follows where a
+/// spreadsheet with other separators would begin a cell.
+fn marked(cell: &str) -> String {
+    let (mut text, mut begins) = (String::with_capacity(cell.len() + 1), true);
+    for (place, letter) in cell.char_indices() {
+        if begins && is_formula(&cell[place..]) {
+            text.push(TEXT_MARK);
+        }
+        text.push(letter);
+        begins = is_break(letter);
+    }
+    text
+}
+
+/// Whether another cell begins behind it for a spreadsheet that separates cells otherwise.
+fn is_break(letter: char) -> bool {
+    matches!(letter, ';' | '\t' | '\n' | '\r')
+}
+
+/// Whether a spreadsheet would compute it, or it needs a mark because it looks like a marked one.
 fn is_formula(cell: &str) -> bool {
+    let cell = cell.trim_start_matches(TEXT_MARK);
     cell.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'])
 }
 
@@ -100,11 +142,11 @@ pub(crate) fn write<'a>(text: &mut String, cells: impl IntoIterator<Item = Cow<'
         if index > 0 {
             text.push(',');
         }
-        let mark = if is_formula(&cell) { "'" } else { "" };
-        if cell.contains([',', '"', '\r', '\n']) {
-            text.extend(["\"", mark, &cell.replace('"', "\"\""), "\""]);
+        let cell = marked(&cell);
+        if cell.contains([',', ';', '"', '\r', '\n', BYTE_ORDER_MARK]) {
+            text.extend(["\"", &cell.replace('"', "\"\""), "\""]);
         } else {
-            text.extend([mark, &cell]);
+            text.push_str(&cell);
         }
     }
     text.push_str("\r\n");
@@ -138,6 +180,13 @@ mod tests {
     }
 
     #[test]
+    fn lists_of_spreadsheets_with_semicolons_are_read() {
+        let rows = [row(1, &["a", "b"]), row(2, &["x,y", "1;2"])];
+        assert_eq!(cells("\"a\";b\r\nx,y;\"1;2\"\r\n"), rows);
+        assert_eq!(cells("a;b,c\n"), [row(1, &["a;b", "c"])]);
+    }
+
+    #[test]
     fn malformed_csv_is_refused_with_its_place() {
         for (text, line, column) in
             [("a,b\"c", 1, 2), ("a\n\"b\"c", 2, 1), ("a\n\"b\n,\"\"", 2, 1), ("\"x\ny\",\"z", 2, 2)]
@@ -155,8 +204,22 @@ mod tests {
     }
 
     #[test]
+    fn formulas_behind_other_separators_are_written_as_text() {
+        let mut text = String::new();
+        write(&mut text, ["x;=1", "x\t+1", "x;\t=1", "'=1", "x;y-z"].map(Cow::from));
+        assert_eq!(text, "\"x;'=1\",x\t'+1,\"x;'\t'=1\",''=1,\"x;y-z\"\r\n");
+        assert_eq!(cells(&text), [row(1, &["x;=1", "x\t+1", "x;\t=1", "'=1", "x;y-z"])]);
+    }
+
+    #[test]
     fn written_cells_are_read_again() {
-        let rows = [vec!["a", "", "b,c"], vec!["\"", "x\ny", "=1"], vec!["", "", "O'Neil"], vec!["\r\n", "'x", "-"]];
+        let rows = [
+            vec!["a", "", "b,c"],
+            vec!["\"", "x\ny", "=1"],
+            vec!["", "", "O'Neil"],
+            vec!["\r\n", "'x", "-"],
+            vec!["'", "a;''@", "''"],
+        ];
         let mut text = String::new();
         rows.iter().for_each(|row| write(&mut text, row.iter().map(|cell| Cow::from(*cell))));
         let found: Vec<Vec<String>> = cells(&text).into_iter().map(|(_, cells)| cells).collect();

@@ -10,6 +10,8 @@ use std::collections::{HashMap, HashSet};
 
 /// Most guests of one list: more places than a booking can have.
 pub const MAX_LISTED_GUESTS: usize = 100;
+/// Stay and position of a guest for whom the booking has no place left.
+pub const NO_PLACE: (u32, u32) = (u32::MAX, u32::MAX);
 /// First year of a date of birth.
 pub const FIRST_BIRTH_YEAR: i32 = 1900;
 
@@ -41,8 +43,12 @@ pub fn check_rooming_list(
             errors.push(FieldError::new(at("birth_date"), "invalid_birth_date", advice));
         }
         let Some(place) = places.get(&guest.place()) else {
-            let advice = "is no place of the booking; GET …/guests lists them";
-            errors.push(FieldError::new(at("position"), "unknown_place", advice));
+            let (pointer, advice) = if guest.place() == NO_PLACE {
+                (format!("/guests/{index}"), "has no place: the list names every place that is expected")
+            } else {
+                (at("position"), "is no place of the booking; GET …/guests lists them")
+            };
+            errors.push(FieldError::new(pointer, "unknown_place", advice));
             continue;
         };
         if !named.insert(guest.place()) {

@@ -47,7 +47,7 @@ const COLUMNS: [&str; 11] = [
 ];
 
 /// Every place of a booking.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 #[schemars(rename = "RoomingList")]
 pub(super) struct RoomingListView<'a> {
     booking_id: BookingId,
@@ -59,7 +59,7 @@ pub(super) struct RoomingListView<'a> {
 }
 
 /// A place: one guest in one bed for the nights of a stay.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
 struct PlaceView<'a> {
     stay_id: u32,
@@ -152,7 +152,7 @@ pub(super) async fn show(
     let today = business_date(&inventory.property, Utc::now().into());
     let guests: Vec<PlaceView<'_>> = booking.places(today).into_iter().map(PlaceView::of).collect();
     if prefers_csv {
-        let mut text = String::new();
+        let mut text = String::from(csv::BYTE_ORDER_MARK);
         csv::write(&mut text, COLUMNS.map(Cow::from));
         guests.iter().for_each(|place| csv::write(&mut text, place.cells()));
         return Ok(Either::That(CsvList { rev: booking.rev, text }));

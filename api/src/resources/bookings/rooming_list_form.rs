@@ -23,17 +23,17 @@ use pvt_domain::booking::{Booking, PlaceGuest, PlaceProgress};
 use pvt_domain::intake::FieldError;
 use pvt_domain::people::countries::country;
 use pvt_domain::people::text::normal;
-use pvt_domain::rooming_list::MAX_LISTED_GUESTS;
+use pvt_domain::rooming_list::{MAX_LISTED_GUESTS, NO_PLACE};
 use serde_json::json;
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt;
 
 /// Columns of the list that say what cannot be changed here. They may be sent back.
 const SHOWN_COLUMNS: [&str; 5] = ["room_type_id", "arrival", "departure", "bed", "progress"];
 
 form! {
     /// The rooming list as it is to be: places that it leaves out are nobody's.
-    #[derive(Debug)]
     pub(crate) struct RoomingListForm {
         guests: Vec<ListedGuestForm> = required(list(object(), MAX_LISTED_GUESTS)),
     }
@@ -45,7 +45,6 @@ form! {
 
 form! {
     /// The guest of a place.
-    #[derive(Debug)]
     pub(crate) struct ListedGuestForm {
         /// The id of the stay; with `position` left out, the next place that is expected and that the list does not
         /// name.
@@ -82,7 +81,6 @@ fn nationality() -> impl FieldType<Value = String> {
 }
 
 /// A list as it was sent.
-#[derive(Debug)]
 pub(super) struct SentList {
     form: RoomingListForm,
     pub(super) fingerprint: Fingerprint,
@@ -91,10 +89,16 @@ pub(super) struct SentList {
 }
 
 /// Lines of the guests and names of the columns.
-#[derive(Debug)]
 struct Layout {
     lines: Vec<usize>,
     columns: Vec<String>,
+}
+
+impl fmt::Debug for SentList {
+    /// Without the list: it is personal data.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SentList").finish_non_exhaustive()
+    }
 }
 
 impl<S: Send + Sync> FromRequest<S> for SentList {
@@ -181,8 +185,7 @@ impl SentList {
             if is_nobody {
                 continue;
             }
-            // Beyond the last one, it is no place of the booking.
-            let (stay_id, position) = stay_id.zip(position).or_else(|| free.next()).unwrap_or((u32::MAX, u32::MAX));
+            let (stay_id, position) = stay_id.zip(position).or_else(|| free.next()).unwrap_or(NO_PLACE);
             guests.push((index, PlaceGuest { stay_id, position, first_name, last_name, birth_date, nationality }));
         }
         (guests, Located(self.layout))

@@ -1,6 +1,6 @@
 //! Guests who did not arrive while others of their booking did.
 
-use super::{Booking, Stay};
+use super::{Booking, ChangeFees, Stay};
 use crate::money::is_zero;
 use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,9 @@ pub struct Absence {
     /// What the absence added to the sum of change fees; zero once it was waived.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub fee: i64,
+    /// What the absence added to [`ChangeFees::below_highest_price`](super::ChangeFees); zero once its fee was waived.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub below_highest_price: i64,
     /// When it was entered; absent in bookings from before absences could be undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
@@ -32,16 +35,26 @@ impl Booking {
 }
 
 impl Absence {
-    /// Divides a fee between absences by what their nights cost.
-    pub(crate) fn share_fee(absences: &mut [Self], fee: i64) {
+    /// Divides what these absences added to the change fees by what their nights cost.
+    pub(crate) fn share_fees(absences: &mut [Self], before: ChangeFees, after: ChangeFees) {
         let cost = |absence: &Self| absence.nights.iter().map(|amount| i128::from(*amount)).sum::<i128>();
         let all: i128 = absences.iter().map(cost).sum();
-        let (mut cost_so_far, mut fee_so_far) = (0, 0);
+        let share = |amount: i64, cost: i128| match all {
+            0 => amount,
+            _ => i64::try_from(i128::from(amount) * cost / all).unwrap_or(amount),
+        };
+        let (fee, below) = (after.sum - before.sum, after.below_highest_price - before.below_highest_price);
+        let (mut cost_so_far, mut fee_so_far, mut below_so_far) = (0, 0, 0);
         for absence in absences {
             cost_so_far += cost(absence);
-            let until = if all == 0 { fee } else { i64::try_from(i128::from(fee) * cost_so_far / all).unwrap_or(fee) };
-            absence.fee = until - fee_so_far;
-            fee_so_far = until;
+            let (fee, below) = (share(fee, cost_so_far), share(below, cost_so_far));
+            (absence.fee, absence.below_highest_price) = (fee - fee_so_far, below - below_so_far);
+            (fee_so_far, below_so_far) = (fee, below);
         }
+    }
+
+    /// Waives its fee.
+    pub(crate) fn waive_fee(&mut self) {
+        (self.fee, self.below_highest_price) = (0, 0);
     }
 }

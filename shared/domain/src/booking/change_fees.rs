@@ -2,7 +2,7 @@
 //!
 //! Without them a guest would avoid a cancellation fee by changing first: to one night, or to a date far ahead.
 
-use super::{Booking, Status, Stay};
+use super::{Absence, Booking, Status, Stay};
 use crate::money::is_zero;
 use crate::rates::cancellation::{cancellation_fee, changes_are_free, free_until};
 use crate::timestamp::Timestamp;
@@ -41,13 +41,15 @@ impl ChangeFees {
         (fee + self.sum).min(total + self.below_highest_price)
     }
 
-    /// Without the fee of guests who came after all, for whom the price rises by `price`.
-    pub(crate) fn without_absence(self, fee: i64, price: i64) -> Self {
-        let sum = (self.sum - fee).max(0);
+    /// Without what these absences added, whose guests came after all.
+    pub(crate) fn without(self, absences: &[Absence]) -> Self {
+        let sum = absences.iter().fold(self.sum, |sum, absence| sum - absence.fee).max(0);
         if sum == 0 {
             return Self::default();
         }
-        Self { sum, below_highest_price: (self.below_highest_price - price).max(0) }
+        let below =
+            absences.iter().fold(self.below_highest_price, |below, absence| below - absence.below_highest_price);
+        Self { sum, below_highest_price: below.max(0) }
     }
 
     /// With the fee of one more change; each pair is a cancellation fee and a price.

@@ -108,17 +108,25 @@ impl Booking {
         for (id, stay, _) in &were {
             let same = are.iter().find(|(other, ..)| other == id).map(|(_, stay, _)| (*id, *stay));
             let mut left: Vec<PlaceKey> = Vec::new();
+            let mut follow = |place: PlaceKey, lies: Option<PlaceKey>| {
+                let target = lies.filter(|target| taken.insert(*target));
+                target.is_some_and(|target| targets.insert(place, target).is_none())
+            };
             for position in 0..stay.guests {
-                let place = (*id, position);
-                let nearby = added.iter().filter(|(_, other)| shared_nights(stay, other).is_some());
-                let lies = same.iter().chain(nearby).find_map(|other| same_bed(stay, position, *other, today));
-                match lies.filter(|target| taken.insert(*target)) {
-                    Some(target) => {
-                        targets.insert(place, target);
-                    }
-                    None => left.push(place),
+                let lies = same.and_then(|other| same_bed(stay, position, other, today));
+                if !follow((*id, position), lies) {
+                    left.push((*id, position));
                 }
             }
+            // As many as the stay lost may be in stays that were added; the others moved within theirs.
+            let mut lost = stay.guests.saturating_sub(same.map_or(0, |(_, other)| other.guests));
+            left.retain(|place| {
+                let mut nearby = added.iter().filter(|(_, other)| lost > 0 && shared_nights(stay, other).is_some());
+                let lies = nearby.find_map(|other| same_bed(stay, place.1, *other, today));
+                let is_found = follow(*place, lies);
+                lost -= u32::from(is_found);
+                !is_found
+            });
             // Those who moved within their stay take the beds that are new in it, in order.
             let free = same.iter().flat_map(|(id, stay)| (0..stay.guests).map(|position| (*id, position)));
             let free: Vec<PlaceKey> = free.filter(|place| !taken.contains(place)).collect();
@@ -134,8 +142,9 @@ impl Booking {
                 }
             }
         }
-        // Guests in house who moved to a stay that was added.
-        let entered = added.iter().filter(|(_, stay)| self.progress_of(stay) == StayProgress::CheckedIn);
+        // Guests in house who moved to a stay that was added, or were parted off before they slept in a bed.
+        let is_entered = |stay: &Stay| stay.parted || self.progress_of(stay) == StayProgress::CheckedIn;
+        let entered = added.iter().filter(|(_, stay)| is_entered(stay));
         let entered = entered.flat_map(|(id, stay)| (0..stay.guests).map(|position| (*id, position)));
         let mut entered = entered.filter(|place| !taken.contains(place)).collect::<Vec<_>>().into_iter();
         for (place, _) in waiting.into_iter().filter(|(_, in_house)| *in_house) {

@@ -5,10 +5,14 @@ use super::reseat::before;
 use super::{
     Decider, Decision, MAX_GUEST_CHANGES, MAX_REVISIONS, MAX_SHARED_REVISIONS, NoRevision, NotSellable, Revision,
 };
-use crate::booking::{Action, Booking, ChangeFees, Guest, Rejection, Status, Stay, StayProgress, StayRequest};
+use crate::booking::{
+    Absence, Action, Booking, ChangeFees, Guest, Rejection, Status, Stay, StayProgress, StayRequest, stay_id,
+};
 use crate::events::BookingEvent;
+use crate::grid::OccupancyGrid;
 use crate::ids::RatePlanId;
 use crate::intake::{MAX_GROUP_STAYS, MAX_NIGHTS, MAX_STAY_NIGHTS};
+use crate::inventory::Inventory;
 use crate::messages::{CommandHeader, ModifyBooking, RefusalCode, StayModification};
 use crate::pricing::Price;
 use crate::rates::restrictions::{self, RestrictionKind, RestrictionViolation};
@@ -70,7 +74,7 @@ impl Decider<'_> {
         let is_guest = !header.actor.is_staff();
         if modify.waive_change_fees {
             changed.payment.change_fees = ChangeFees::default();
-            changed.no_shows.iter_mut().for_each(|absence| absence.fee = 0);
+            changed.no_shows.iter_mut().for_each(Absence::waive_fee);
             if let Some(pending) = &mut changed.pending_change {
                 // Applied, it would bring the fees back.
                 pending.change_fees = ChangeFees::default();
@@ -125,6 +129,11 @@ impl Decider<'_> {
         let property = &booking.property_id;
         let requested: Vec<StayRequest> = modifications.iter().map(|modification| modification.stay.clone()).collect();
         self.check_stays(property, &requested)?;
+        let is_too_young =
+            |grid: &OccupancyGrid| modifications.iter().any(|one| is_too_young(grid.inventory(), booking, one));
+        if self.grid(property).is_some_and(is_too_young) {
+            return Err(self.not_sellable(property, Rejection::Age));
+        }
         let changed = |modification: &StayModification| {
             before(booking, modification).is_none_or(|before| !before.as_request().is_sold_as(&modification.stay))
         };
@@ -218,6 +227,18 @@ impl Decider<'_> {
     }
 }
 
+/// Whether a guest of the rooming list is too young for what is sold from now on instead.
+fn is_too_young(inventory: &Inventory, booking: &Booking, modification: &StayModification) -> bool {
+    let (Some(index), stay) = (modification.continues, &modification.stay) else { return false };
+    let is_sold = before(booking, modification)
+        .is_some_and(|before| before.room_type_id == stay.room_type_id && before.arrival == stay.arrival);
+    let minimum = inventory.room_type(&stay.room_type_id).and_then(|room_type| room_type.minimum_age);
+    let (false, Some(minimum)) = (is_sold, minimum) else { return false };
+    let id = stay_id(&booking.stays, index);
+    let born = booking.rooming_list.iter().filter(|guest| guest.stay_id == id).filter_map(|guest| guest.birth_date);
+    born.map(|born| stay.arrival.years_since(born).unwrap_or(0)).any(|age| age < u32::from(minimum))
+}
+
 /// Whether other ages or exemptions are declared of guests than before.
 fn declares_otherwise(booking: &Booking, modify: &ModifyBooking) -> bool {
     let differs = |modification: &StayModification| {
@@ -267,12 +288,12 @@ fn check_modifications(
         }
         let slept = |before: &&Stay| is_in_house(before) && before.arrival < today;
         let changes_past = |before: &Stay| {
-            let same_past = before.departure < today && stay.departure != before.departure;
+            let moves_past_departure = before.departure < today && stay.departure != before.departure;
             // Nothing lies ahead in which others could sleep there, or elsewhere.
             let is_over =
                 stay.departure <= today && (before.guests != stay.guests || before.room_type_id != stay.room_type_id);
             let shortened_past = stay.departure < today.min(before.departure);
-            shortened_past || same_past || is_over
+            shortened_past || moves_past_departure || is_over
         };
         match before(booking, modification) {
             Some(before) if has_left(before) && before.as_request().is_sold_as(stay) && modification.beds.is_none() => {

@@ -24,27 +24,28 @@ impl Decider<'_> {
         if !reinstate.stays.is_empty() {
             return self.reinstate_absent(command_id, header, booking, &reinstate.stays);
         }
-        let (undone, action) = match booking.status {
-            Status::NoShow => (Status::NoShow, Action::NoShow),
-            status => (status, Action::CheckIn),
-        };
-        let last = booking.history.iter().rfind(|entry| entry.action == action);
-        let in_house = last.map_or_else(Vec::new, |entry| arrived_with(&booking, entry));
-        if undone != Status::NoShow && in_house.is_empty() {
-            let latest = booking.no_shows.iter().map(|absence| absence.at).max();
-            let absent = booking.no_shows.iter().filter(|absence| Some(absence.at) == latest);
+        // The latest of them all: repeated, the command finds it undone and goes no further back.
+        let is_reversible = |entry: &&HistoryEntry| matches!(entry.action, Action::CheckIn | Action::NoShow);
+        let Some(last) = booking.history.iter().rfind(is_reversible) else { return Err(NoRevision::conflict()) };
+        let (entered, is_absence) = (last.at, last.action == Action::NoShow);
+        let is_over = booking.status == Status::NoShow;
+        let in_house = if is_absence { Vec::new() } else { arrived_with(&booking, last) };
+        if is_absence && !is_over {
+            let absent = booking.no_shows.iter().filter(|absence| absence.at == Some(entered));
             let absent: Vec<u32> = absent.filter_map(|absence| absence.stay.id).collect();
             return self.reinstate_absent(command_id, header, booking, &absent);
+        }
+        if !is_over && in_house.is_empty() {
+            return Err(NoRevision::conflict());
         }
         if !is_given(header.reason.as_deref()) {
             return Err(NoRevision::because(RefusalCode::ReasonMissing));
         }
-        let entered = last.map(|entry| entry.at);
-        if !header.as_admin && !entered.is_some_and(|at| self.is_same_day(&booking, at)) {
+        if !header.as_admin && !self.is_same_day(&booking, entered) {
             return Err(NoRevision::because(RefusalCode::TooLate));
         }
         let mut revision = Revision::of(Action::Reinstate, command_id, header);
-        if undone == Status::NoShow {
+        if is_over {
             if extent(&booking).1.is_none_or(|departure| departure <= self.today(&header.property_id)) {
                 return Err(NoRevision::because(RefusalCode::TooLate));
             }
@@ -116,8 +117,7 @@ impl Decider<'_> {
             let Some(priced) = priced else {
                 return Err(self.not_sellable(&booking.property_id, Rejection::Closed).into());
             };
-            let fee = absent.iter().map(|absence| absence.fee).sum();
-            restored.payment.change_fees = booking.payment.change_fees.without_absence(fee, priced.total - price.total);
+            restored.payment.change_fees = booking.payment.change_fees.without(&absent);
             restored.price = Some(priced);
         }
         restored.set_progress(&[], StayProgress::Expected);
@@ -129,7 +129,8 @@ impl Decider<'_> {
             .is_some_and(|grid| business_date(&grid.inventory().property, at) == self.today(&booking.property_id))
     }
 
-    /// Claims beds for the stays from index `first` on again, the same ones where they are still free.
+    /// Claims beds for the stays from index `first` on again, the same ones where they are still free: from tonight on,
+    /// because others may have slept in them since, and nobody of these did.
     pub(super) fn reallocate(
         &mut self,
         booking: &mut Booking,
@@ -137,18 +138,19 @@ impl Decider<'_> {
         command_id: Uuid,
     ) -> Result<Vec<BookingId>, NoRevision> {
         let property = booking.property_id.clone();
+        let today = self.today(&property);
         let Some(grid) = self.grid(&property) else {
             return Err(self.not_sellable(&property, Rejection::Closed).into());
         };
-        let seen = |stay: &Stay| Nights::new(stay.arrival.max(grid.origin()), stay.departure);
+        let ahead = |stay: &Stay| Nights::new(stay.arrival.max(today), stay.departure);
         let wanted: Vec<(usize, Wanted)> = booking
             .stays
             .iter()
             .enumerate()
             .skip(first)
-            .filter(|(_, stay)| seen(stay).count() >= 1)
+            .filter(|(_, stay)| ahead(stay).count() >= 1)
             .map(|(index, stay)| {
-                let nights = seen(stay);
+                let nights = ahead(stay);
                 let requested =
                     StayRequest { arrival: nights.arrival, departure: nights.departure, ..stay.as_request() };
                 (
@@ -163,6 +165,9 @@ impl Decider<'_> {
             .collect();
         let (places, wanted): (Vec<usize>, Vec<Wanted>) = wanted.into_iter().unzip();
         let placement = self.place_or_name(&property, booking.id, &wanted)?;
+        for stay in booking.stays.iter_mut().skip(first) {
+            stay.leave_beds_until(today);
+        }
         for ((index, numbers), one) in places.into_iter().zip(&placement.beds).zip(&wanted) {
             let beds = self.bed_ids(&property, numbers);
             if let Some(stay) = booking.stays.get_mut(index) {

@@ -55,10 +55,14 @@ impl Decider<'_> {
                 (true, None) => Err(NoRevision::because(RefusalCode::WrongProgress)),
             };
         }
-        let mut meant = Vec::with_capacity(selected.len());
+        // All are named before guests are parted off: positions and stays are those of before.
+        let mut named: Vec<usize> = Vec::with_capacity(selected.len());
         for one in selected {
-            let index = booking.named_stay(one.stay, one.id).filter(|index| !meant.contains(index));
-            let index = index.ok_or_else(|| NoRevision::because(RefusalCode::UnknownStay))?;
+            let index = booking.named_stay(one.stay, one.id).filter(|index| !named.contains(index));
+            named.push(index.ok_or_else(|| NoRevision::because(RefusalCode::UnknownStay))?);
+        }
+        let mut meant = Vec::with_capacity(selected.len());
+        for (one, index) in selected.iter().zip(named) {
             let stay = &booking.stays[index];
             if !is_so(booking, stay) {
                 return Err(NoRevision::because(RefusalCode::WrongProgress));
@@ -83,6 +87,12 @@ impl Decider<'_> {
         selected: &StaySelection,
         night: NaiveDate,
     ) -> Result<Option<Vec<BedId>>, RefusalCode> {
+        if let Some(places) = &selected.places
+            && selected.guests.is_none_or(|guests| guests == stay.guests)
+            && are_all_of(places, stay)
+        {
+            return Ok(None);
+        }
         let count = |beds: &Vec<BedId>| u32::try_from(beds.len()).unwrap_or(u32::MAX);
         let named = match &selected.places {
             Some(places) => Some(beds_of(stay, places, night).ok_or(RefusalCode::UnknownGuests)?),
@@ -95,7 +105,7 @@ impl Decider<'_> {
             None => present.iter().take(usize::try_from(guests).unwrap_or(usize::MAX)).cloned().collect(),
         };
         let are_distinct = beds.iter().enumerate().all(|(index, bed)| !beds[..index].contains(bed));
-        if guests == stay.guests && (named.is_none() || same_beds(&beds, present)) {
+        if guests == stay.guests && (named.is_none() || are_distinct && same_beds(&beds, present)) {
             return Ok(None);
         }
         let by_the_bed = self
@@ -239,6 +249,7 @@ impl Decider<'_> {
                 stay: Stay { progress: None, ..whole.stays[*index].clone() },
                 nights: whole.price.as_ref().and_then(|price| price.nights.get(*index).cloned()).unwrap_or_default(),
                 fee: 0,
+                below_highest_price: 0,
                 at: Some(self.now),
             })
             .collect();
@@ -255,7 +266,7 @@ impl Decider<'_> {
             booking.payment.change_fees =
                 whole.change_fees_without(&stays(&absent), &rest, &inventory.property, self.now);
             booking.price = Some(rest);
-            Absence::share_fee(&mut absences, booking.payment.change_fees.sum - whole.payment.change_fees.sum);
+            Absence::share_fees(&mut absences, whole.payment.change_fees, booking.payment.change_fees);
         }
         self.release_pending_change(booking);
         booking.stays = stays(&kept);
@@ -264,6 +275,13 @@ impl Decider<'_> {
         booking.no_shows.extend(absences);
         Ok(booking.set_progress(&[], StayProgress::Expected))
     }
+}
+
+/// Whether these are all places of the stay, in a dorm or not.
+fn are_all_of(places: &[u32], stay: &Stay) -> bool {
+    let mut sorted = places.to_vec();
+    sorted.sort_unstable();
+    sorted.into_iter().eq(0..stay.guests)
 }
 
 /// The beds of these places; `None` when one is not of the stay.

@@ -223,9 +223,11 @@ impl Stay {
     }
 
     /// Moves the guests to other beds from `night` on; earlier nights keep theirs, later moves are cancelled.
+    /// Nights of which no bed is known, such as those of guests who joined later, stay so.
     pub fn move_to(&mut self, beds: Vec<BedId>, night: NaiveDate) {
         let before = night.checked_sub_days(Days::new(1)).filter(|before| *before >= self.arrival);
         let slept = before.map(|before| self.beds_on(before).to_vec()).unwrap_or_default();
+        let is_apart = before.is_some_and(|before| self.earlier_beds.iter().any(|earlier| before < earlier.until));
         self.earlier_beds.retain(|earlier| earlier.until < night);
         // The same beds in another order are not a move.
         if !slept.is_empty() && same_beds(&slept, &beds) {
@@ -233,8 +235,18 @@ impl Stay {
             return;
         }
         self.assigned_beds = beds;
-        if !slept.is_empty() {
+        if !slept.is_empty() || is_apart {
             self.earlier_beds.push(EarlierBeds { until: night, beds: slept });
+        }
+    }
+
+    /// Gives up the beds of all nights before `night`, and later moves with them.
+    pub(crate) fn leave_beds_until(&mut self, night: NaiveDate) {
+        self.earlier_beds.clear();
+        if self.departure <= night {
+            self.assigned_beds.clear();
+        } else if self.arrival < night {
+            self.earlier_beds.push(EarlierBeds { until: night, beds: Vec::new() });
         }
     }
 
@@ -408,6 +420,21 @@ mod tests {
         stay.move_to(vec!["c".into()], date("2027-01-11"));
         let slept: Vec<&str> = stay.bed_nights().map(|(bed, _)| bed.as_str()).collect();
         assert_eq!(slept, ["a", "c", "c"]);
+    }
+
+    #[test]
+    fn guest_who_joined_later_and_moves_has_no_bed_before() {
+        let (first, second) = (date("2027-01-10"), date("2027-01-12"));
+        let mut stay = Stay::of(&StayRequest::new("dorm", first, date("2027-01-14"), 1), vec!["a".into()]);
+        stay.guests = 2;
+        stay.move_to(vec!["a".into(), "b".into()], second);
+        let mut joined = stay.part_off(&["b".into()], second);
+        joined.move_to(vec!["c".into()], second);
+        let slept: Vec<_> = joined.bed_nights().map(|(bed, night)| (bed.as_str(), night)).collect();
+        assert_eq!(slept, [("c", second), ("c", date("2027-01-13"))]);
+        let mut moved_again = joined.clone();
+        moved_again.move_to(vec!["b".into()], date("2027-01-13"));
+        assert_eq!(moved_again.bed_nights().count(), 2);
     }
 
     #[test]

@@ -73,13 +73,26 @@ async fn csv_and_json_are_the_same_list() {
 }
 
 #[tokio::test]
+async fn list_of_a_spreadsheet_with_semicolons_is_the_same() {
+    let (one, other) = (
+        sent("text/csv", "\u{feff}first_name;last_name\nBo;x\n").await,
+        sent("text/csv", "first_name,last_name\nBo,x\n").await,
+    );
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert_eq!(one.fingerprint, other.fingerprint);
+    assert!(!format!("{one:?}").contains("Bo"), "no name is in a log");
+}
+
+#[tokio::test]
 async fn names_without_places_fill_what_is_expected_and_unnamed() {
     let list = sent("text/csv", "stay_id,position,first_name\n,,Bo\n0,0,Ada\n,,Cy\n").await.unwrap();
     let (guests, _) = list.guests(&booking(), "2027-01-10".parse().unwrap());
     let places: Vec<_> = guests.iter().map(|(index, guest)| (*index, guest.place())).collect();
     assert_eq!(places, [(0, (1, 0)), (1, (0, 0)), (2, (1, 1))]);
     let found = violations("first_name\nAl\nBo\nCy\n", true).await;
-    assert_eq!((found.len(), found[0].1), (1, "unknown_place"), "two are expected");
+    let (pointer, code, message) = &found[0];
+    assert_eq!((found.len(), pointer.as_str(), *code), (1, "/guests/2", "unknown_place"), "two are expected");
+    assert!(message.starts_with("line 4: "), "{message}");
 }
 
 #[tokio::test]

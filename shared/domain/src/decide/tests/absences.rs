@@ -4,7 +4,7 @@ use super::parts_of_bookings::{DORM, check_in, check_out, group, no_show, progre
 use super::property::{TestProperty, code, status};
 use crate::booking::{Action, Booking, Status, Stay, StayProgress};
 use crate::decide::Decision;
-use crate::fixtures::stay;
+use crate::fixtures::{date, stay};
 use crate::ids::BedId;
 use crate::messages::*;
 use serde_json::json;
@@ -41,9 +41,53 @@ fn undone_check_in_is_the_right_one_after_a_part_did_not_arrive() {
     check_in(&mut property, vec![whole(1)]);
     no_show(&mut property, vec![whole(0)]);
     assert_eq!(ids(property.booking("1")), [1, 2]);
+    let here = (2, StayProgress::CheckedIn);
+    assert_eq!(status(&reinstate(&mut property, &[])), Some(Status::CheckedIn));
+    let expected = [here, (1, StayProgress::CheckedIn), (1, StayProgress::Expected)];
+    assert_eq!(progress(property.booking("1")), expected, "the absence was the latest");
+    assert!(matches!(reinstate(&mut property, &[]), Decision::Refused(ReplyOutcome::Conflict, None)), "and it alone");
+}
+
+#[test]
+fn repeated_reversal_of_a_check_in_leaves_absences_alone() {
+    let mut property = TestProperty::new();
+    property.book("1", vec![stay(DORM, "2027-01-10", "2027-01-13", 2), stay(DORM, "2027-01-10", "2027-01-13", 2)]);
+    property.at_check_in("2027-01-10");
+    check_in(&mut property, vec![some(0, 1)]);
+    property.at_check_in("2027-01-11");
+    no_show(&mut property, vec![whole(0)]);
+    check_in(&mut property, vec![by_id(1)]);
     assert_eq!(status(&reinstate(&mut property, &[])), Some(Status::CheckedIn));
     let expected = [(2, StayProgress::Expected), (1, StayProgress::CheckedIn)];
     assert_eq!(progress(property.booking("1")), expected, "the guest of the day before stays in");
+    assert!(matches!(reinstate(&mut property, &[]), Decision::Refused(ReplyOutcome::Conflict, None)));
+    assert_eq!(property.booking("1").no_shows.len(), 1);
+}
+
+#[test]
+fn late_guests_get_beds_from_tonight_on_whoever_slept_there_since() {
+    for whole_booking in [false, true] {
+        let mut property = TestProperty::new();
+        let both = || stay(DORM, "2027-01-10", "2027-01-16", 1);
+        property.book("1", vec![both(), both()]);
+        property.at_check_in("2027-01-10");
+        if !whole_booking {
+            check_in(&mut property, vec![whole(1)]);
+        }
+        property.at_check_in("2027-01-11");
+        no_show(&mut property, Vec::new());
+        // Resold for a night that the grid no longer shows.
+        property.book("2", vec![stay(DORM, "2027-01-11", "2027-01-12", 6)]);
+        property.at_check_in("2027-01-14");
+        property.advance_origin("2027-01-13");
+        let header = CommandHeader { as_admin: true, ..property.header("1") };
+        let header = CommandHeader { reason: Some("came".to_owned()), ..header };
+        property.one(BookingCommand::Reinstate(ReinstateBooking { header, stays: Vec::new() }));
+        let booking = property.booking("1");
+        let back = booking.stays.iter().filter(|stay| booking.progress_of(stay) == StayProgress::Expected);
+        let nights = back.map(|stay| stay.bed_nights().map(|(_, night)| night).min());
+        assert!(nights.eq(vec![Some(date("2027-01-14")); if whole_booking { 2 } else { 1 }]), "{:?}", booking.stays);
+    }
 }
 
 #[test]
@@ -84,7 +128,7 @@ fn document_without_shifted_stays_says_nothing_about_ids() {
 fn absences_of_the_version_before_are_read_and_numbered() {
     let mut property = group_without_two();
     let mut stored = serde_json::to_value(property.booking("1")).unwrap();
-    for member in ["id", "nights", "fee", "at"] {
+    for member in ["id", "nights", "fee", "below_highest_price", "at"] {
         stored["no_shows"][0].as_object_mut().unwrap().remove(member);
     }
     stored["stays"][0].as_object_mut().unwrap().remove("id");
@@ -116,9 +160,11 @@ fn late_guests_owe_their_nights_and_no_fee() {
         (vec![(4, StayProgress::CheckedIn), (2, StayProgress::Expected)], vec![1, 0])
     );
     assert_eq!((booking.total(), booking.payment.change_fees), (before.total(), before.payment.change_fees));
-    assert_eq!((booking.no_shows.len(), property.claims.len()), (0, 18));
+    assert_eq!((booking.no_shows.len(), property.claims.len()), (0, 16));
+    let is_ahead = |(_, night): &(_, _)| *night >= date("2027-01-11");
     let beds = |booking: &Booking| -> Vec<_> {
-        booking.stays.iter().flat_map(Stay::bed_nights).map(|(bed, night)| (bed.clone(), night)).collect()
+        let all = booking.stays.iter().flat_map(Stay::bed_nights).map(|(bed, night)| (bed.clone(), night));
+        all.filter(is_ahead).collect()
     };
     let (mut now, mut then) = (beds(booking), beds(&before));
     now.sort_unstable();
@@ -184,6 +230,25 @@ fn waived_fee_of_an_absence_is_not_taken_off_again() {
     assert_eq!(property.booking("1").no_shows[0].fee, 0);
     reinstate(&mut property, &[0]);
     assert!(property.booking("1").payment.change_fees.is_none());
+}
+
+#[test]
+fn waived_absence_leaves_the_fee_of_another() {
+    let mut property = group();
+    check_in(&mut property, vec![some(0, 3)]);
+    property.at_check_in("2027-01-11");
+    no_show(&mut property, vec![some(0, 1)]);
+    let header = CommandHeader { reason: Some("storm".to_owned()), ..property.header("1") };
+    let waive =
+        ModifyBooking { header, stays: None, waive_change_fees: true, ..property.modification("1", Vec::new()) };
+    property.one(BookingCommand::Modify(Box::new(waive)));
+    no_show(&mut property, vec![by_id(0)]);
+    let booking = property.booking("1");
+    let (owed, fees) = (booking.change_fee(), booking.payment.change_fees);
+    let waived = booking.no_shows[0].stay.id.unwrap();
+    assert!(owed > 0 && booking.no_shows[0].fee == 0 && booking.no_shows[1].below_highest_price > 0);
+    assert!(matches!(reinstate(&mut property, &[waived]), Decision::Decided(_)));
+    assert_eq!((property.booking("1").change_fee(), property.booking("1").payment.change_fees), (owed, fees));
 }
 
 #[test]

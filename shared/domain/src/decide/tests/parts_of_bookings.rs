@@ -337,6 +337,7 @@ enum Step {
     Reinstate,
     Move { stay: prop::sample::Index, bed: prop::sample::Index },
     Extend { stay: prop::sample::Index, nights: u64 },
+    Resize { stay: prop::sample::Index, guests: u32 },
     Drop(prop::sample::Index),
     Add { offset: u64, guests: u32 },
     NextDay,
@@ -352,6 +353,7 @@ fn histories() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Reinstate),
         2 => (index(), index()).prop_map(|(stay, bed)| Step::Move { stay, bed }),
         1 => (index(), 1_u64..4).prop_map(|(stay, nights)| Step::Extend { stay, nights }),
+        1 => (index(), 1_u32..5).prop_map(|(stay, guests)| Step::Resize { stay, guests }),
         1 => index().prop_map(Step::Drop),
         1 => (0_u64..3, 1_u32..3).prop_map(|(offset, guests)| Step::Add { offset, guests }),
         3 => Just(Step::NextDay),
@@ -420,7 +422,7 @@ proptest! {
                 let stay = |index: prop::sample::Index| index.index(before.stays.len());
                 parts.into_iter().map(|(index, guests)| StaySelection { guests, ..whole(stay(index)) }).collect()
             };
-            let is_change = matches!(step, Step::Extend { .. } | Step::Drop(_) | Step::Add { .. });
+            let is_change = matches!(step, Step::Extend { .. } | Step::Resize { .. } | Step::Drop(_) | Step::Add { .. });
             let is_reversal = matches!(step, Step::Reinstate);
             let decision = match step {
                 Step::CheckIn(parts) => check_in(&mut property, select(parts)),
@@ -446,6 +448,13 @@ proptest! {
                     let mut stays: Vec<StayRequest> = before.stays.iter().map(Stay::as_request).collect();
                     let index = stay.index(stays.len());
                     stays[index].departure = stays[index].departure + Days::new(nights);
+                    property.modify("1", stays)
+                }
+                Step::Resize { stay, guests } => {
+                    let mut stays: Vec<StayRequest> = before.stays.iter().map(Stay::as_request).collect();
+                    let index = stay.index(stays.len());
+                    stays[index].guests = guests;
+                    stays[index].guest_ages.truncate(guests as usize);
                     property.modify("1", stays)
                 }
                 Step::Drop(stay) => {
@@ -495,7 +504,10 @@ proptest! {
             prop_assert_eq!(price.nights.len(), booking.stays.len());
             for (stay, amounts) in booking.stays.iter().zip(&price.nights) {
                 prop_assert_eq!(amounts.len() as i64, stay.nights().count(), "each night has its amount");
-                prop_assert!(stay.bed_nights().count() as i64 == stay.nights().count() * i64::from(stay.guests));
+                for night in stay.nights().iter() {
+                    let (beds, all) = (stay.beds_on(night).len(), stay.guests as usize);
+                    prop_assert!(beds == all || night < today, "{beds} beds for {all} on {night}");
+                }
             }
             if !is_change && !is_reversal {
                 let owed = |booking: &Booking| booking.total() + booking.payment.change_fees.beside_price();

@@ -59,6 +59,13 @@ impl TestProperty {
         self.grids.insert(PROPERTY.into(), grid);
     }
 
+    /// Lets the grid begin on `day`: earlier nights stay claimed, and are not seen.
+    pub(super) fn advance_origin(&mut self, day: &str) {
+        let mut grid = OccupancyGrid::new(self.inventory(), date(day));
+        self.claims.iter().for_each(|claim| grid.take_night(&claim.bed_id, claim.night));
+        self.grids.insert(PROPERTY.into(), grid);
+    }
+
     /// Advances to the start of check-in on `day`.
     pub(super) fn at_check_in(&mut self, day: &str) {
         self.now = check_in_instant(&self.inventory().property, date(day));

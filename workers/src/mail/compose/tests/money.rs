@@ -287,7 +287,7 @@ fn absent_guests_are_named_with_their_fee() {
     let mut booking = with_payments(&booking(), 28_560, 0, Status::Confirmed);
     let mut stay = booking.stays[0].clone();
     (stay.guests, stay.id) = (1, Some(1));
-    booking.no_shows = vec![Absence { stay, nights: Vec::new(), fee: 9_520, at: None }];
+    booking.no_shows = vec![Absence { stay, nights: Vec::new(), fee: 9_520, below_highest_price: 0, at: None }];
     booking.payment.change_fees = ChangeFees { sum: 12_520, below_highest_price: 20_000 };
     let english = ["Guests who did not arrive – ", "95.20 CAD", "Change fee", "30.00 CAD"];
     says(PaymentReceived, &booking, &english, &["Voyageurs absents – ", "95,20", "Frais de modification", "30,00"]);
