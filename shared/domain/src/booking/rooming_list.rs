@@ -143,7 +143,7 @@ impl Booking {
             }
         }
         // Guests in house who moved to a stay that was added, or were parted off before they slept in a bed.
-        let is_entered = |stay: &Stay| stay.parted || self.progress_of(stay) == StayProgress::CheckedIn;
+        let is_entered = |stay: &Stay| stay.part_of.is_some() || self.progress_of(stay) == StayProgress::CheckedIn;
         let entered = added.iter().filter(|(_, stay)| is_entered(stay));
         let entered = entered.flat_map(|(id, stay)| (0..stay.guests).map(|position| (*id, position)));
         let mut entered = entered.filter(|place| !taken.contains(place)).collect::<Vec<_>>().into_iter();
