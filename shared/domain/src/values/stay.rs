@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn guest_who_joined_later_and_moves_has_no_bed_before() {
+    fn guest_that_joined_later_and_moves_has_no_bed_before() {
         let (first, second) = (date("2027-01-10"), date("2027-01-12"));
         let mut stay = Stay::of(&StayRequest::new("dorm", first, date("2027-01-14"), 1), vec!["a".into()]);
         stay.guests = 2;

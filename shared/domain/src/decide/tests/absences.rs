@@ -65,7 +65,7 @@ fn repeated_reversal_of_a_check_in_leaves_absences_alone() {
 }
 
 #[test]
-fn late_guests_get_beds_from_tonight_on_whoever_slept_there_since() {
+fn late_guests_get_beds_from_tonight_on_and_no_others_lose_nights() {
     for whole_booking in [false, true] {
         let mut property = TestProperty::new();
         let both = || stay(DORM, "2027-01-10", "2027-01-16", 1);

@@ -422,7 +422,8 @@ proptest! {
                 let stay = |index: prop::sample::Index| index.index(before.stays.len());
                 parts.into_iter().map(|(index, guests)| StaySelection { guests, ..whole(stay(index)) }).collect()
             };
-            let is_change = matches!(step, Step::Extend { .. } | Step::Resize { .. } | Step::Drop(_) | Step::Add { .. });
+            let is_resized = matches!(step, Step::Extend { .. } | Step::Resize { .. });
+            let is_change = is_resized || matches!(step, Step::Drop(_) | Step::Add { .. });
             let is_reversal = matches!(step, Step::Reinstate);
             let decision = match step {
                 Step::CheckIn(parts) => check_in(&mut property, select(parts)),

@@ -190,7 +190,7 @@ fn name_stays_in_its_stay_when_new_guests_get_its_bed() {
 }
 
 #[test]
-fn guest_who_joins_and_leaves_on_one_day_keeps_the_name() {
+fn guest_that_joins_and_leaves_on_one_day_keeps_the_name() {
     let mut property = TestProperty::new();
     property.book("1", vec![stay(DORM, "2027-01-10", "2027-01-13", 1)]);
     property.at_check_in("2027-01-10");
