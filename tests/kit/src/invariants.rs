@@ -76,7 +76,11 @@ fn occupied_bed_nights(records: &Records, wrong: &mut Vec<String>) -> BTreeMap<B
     for booking in records.bookings.iter().filter(|booking| booking.status.holds_beds()) {
         let mut nights = 0;
         for stay in &booking.stays {
-            if stay.assigned_beds.len() < usize::try_from(stay.guests).unwrap_or(usize::MAX) {
+            let has_left = booking.status == Status::CheckedOut || stay.progress == Some(StayProgress::CheckedOut);
+            // Guests who were reinstated and left on that day have slept in no bed.
+            let is_reinstated = booking.history.iter().any(|entry| entry.action == Action::Reinstate);
+            let needs_none = has_left && is_reinstated && stay.assigned_beds.is_empty();
+            if !needs_none && stay.assigned_beds.len() < usize::try_from(stay.guests).unwrap_or(usize::MAX) {
                 wrong.push(format!(
                     "booking {} has {} beds for {} guests",
                     booking.id,
