@@ -15,7 +15,7 @@ use crate::resources::bookings::view::PriceView;
 use crate::resources::properties::change;
 use crate::state::SharedApp;
 use axum::extract::State;
-use chrono::{Days, Utc};
+use chrono::Utc;
 use pvt_domain::booking::{Stay, StayRequest};
 use pvt_domain::business_day::{business_date, first_bookable_night};
 use pvt_domain::money::Money;
@@ -73,10 +73,7 @@ async fn create(
         Lookup::Found(inventory) => inventory.property.id.clone(),
         Lookup::Unavailable => return Err(problem::NOT_READY.into()),
         Lookup::Unknown(any) => {
-            let today = Utc::now().date_naive();
-            return Err(Problem::fields(
-                draft.violations_without_property(&any, today.checked_sub_days(Days::new(1)).unwrap_or(today)),
-            ));
+            return Err(Problem::fields(draft.violations_without_property(&any, form::yesterday(Utc::now()))));
         }
     };
     // From the store, not from the cache: a guaranteed price must be current.

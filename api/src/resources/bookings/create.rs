@@ -18,7 +18,7 @@ use crate::state::{App, SharedApp};
 use crate::store_call;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
-use chrono::{DateTime, Days, Utc};
+use chrono::Utc;
 use pvt_domain::actor::Actor;
 use pvt_domain::booking::Booking;
 use pvt_domain::business_day::first_bookable_night;
@@ -131,7 +131,7 @@ async fn validate(app: &App, caller: &Caller, key: &str, body: &[u8]) -> Result<
     let now = Utc::now();
     let Some(property) = draft.property_id.as_deref() else {
         return Err(match app.inventory_cache.all().values().next() {
-            Some(any) => Problem::fields(draft.violations_without_property(any, yesterday(now))),
+            Some(any) => Problem::fields(draft.violations_without_property(any, form::yesterday(now))),
             None => not_ready(),
         });
     };
@@ -153,7 +153,7 @@ async fn validate(app: &App, caller: &Caller, key: &str, body: &[u8]) -> Result<
                 quote,
             })
         }
-        Lookup::Unknown(any) => Err(Problem::fields(draft.violations_without_property(&any, yesterday(now)))),
+        Lookup::Unknown(any) => Err(Problem::fields(draft.violations_without_property(&any, form::yesterday(now)))),
         Lookup::Unavailable => Err(not_ready()),
     }
 }
@@ -183,12 +183,6 @@ async fn find_stored(app: &App, id: BookingId) -> Option<Booking> {
     let mongo = app.mongo.clone();
     let found = tokio::spawn(async move { mongo.bookings().find(id).await });
     timeout(STORED_LOOKUP_TIMEOUT, found).await.ok()?.ok()?.ok()?
-}
-
-/// A date that is in the past at every property.
-fn yesterday(now: DateTime<Utc>) -> chrono::NaiveDate {
-    let today = now.date_naive();
-    today.checked_sub_days(Days::new(1)).unwrap_or(today)
 }
 
 fn not_ready() -> Problem {

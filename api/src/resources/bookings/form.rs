@@ -7,7 +7,7 @@ use crate::form::presence::{Presence as _, defaulted, optional, required, spelle
 use crate::form::reader::{Pointer, Reader, merge};
 use crate::form::types::{FieldType, boolean, count, date, list, object, one_of, refusal, text};
 use crate::form::{RequestForm as _, form};
-use chrono::{Days, NaiveDate};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use pvt_domain::booking::{Guest, PartyGender, Source, StayRequest, TaxExemption};
 use pvt_domain::ids::{RatePlanId, RoomTypeId};
 use pvt_domain::intake::{
@@ -345,6 +345,12 @@ impl BookingDraft {
 /// The violation of a field that only the property's staff may send.
 pub(crate) fn staff_only(pointer: impl Into<String>) -> FieldError {
     FieldError::new(pointer, "staff_only", "only the property's staff may send this")
+}
+
+/// A date that is in the past at every property.
+pub(crate) fn yesterday(now: DateTime<Utc>) -> NaiveDate {
+    let today = now.date_naive();
+    today.checked_sub_days(Days::new(1)).unwrap_or(today)
 }
 
 #[cfg(test)]

@@ -160,8 +160,7 @@ impl<'a> Item<'a> {
     ) -> Self {
         let shown = booking.stays.iter().enumerate().filter(|(index, _)| stays.contains(index));
         let stays = shown.map(|(index, stay)| {
-            let last = stay.departure.pred_opt().unwrap_or(stay.departure);
-            let beds = stay.beds_on(date.min(last));
+            let beds = stay.beds_on(stay.night_nearest(date));
             let id = stay_id(&booking.stays, index);
             StayView {
                 id,

@@ -46,7 +46,7 @@ impl Booking {
             payment: (before.payment != self.payment)
                 .then(|| PaymentChange { before: before.payment.clone(), after: self.payment.clone() }),
             guest: before.guest != self.guest,
-            // Names that followed their guests are told by the stays.
+            // Names that only followed their guests change with the stays.
             rooming_list: before.rooming_list != self.rooming_list && before.stays == self.stays,
             links_revoked: before.token_epoch != self.token_epoch,
             change_released: before.pending_change.as_deref().is_some_and(|pending| self.has_dropped(pending)),

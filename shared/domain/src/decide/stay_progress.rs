@@ -2,7 +2,7 @@
 
 use super::{Decider, Decision, NoRevision, Revision};
 use crate::booking::{Absence, Action, Booking, Rejection, Status, Stay, StayProgress, StayRequest};
-use crate::ids::BedId;
+use crate::ids::{BedId, PropertyId, RoomTypeId};
 use crate::inventory::RoomKind;
 use crate::messages::{CheckInBooking, CheckOutBooking, MarkNoShow, RefusalCode, StaySelection};
 use crate::pricing::{Price, total_of};
@@ -69,8 +69,7 @@ impl Decider<'_> {
             }
             when(stay).map_err(NoRevision::because)?;
             // Beds of the night on which the guests are: tonight's, or the nearest night of the stay.
-            let last = stay.departure.pred_opt().unwrap_or(stay.departure);
-            let night = today.clamp(stay.arrival, last.max(stay.arrival));
+            let night = stay.night_nearest(today);
             meant.push(match self.part_of(booking, stay, one, night).map_err(NoRevision::because)? {
                 None => index,
                 Some(beds) => booking.part_off(index, &beds, night).unwrap_or(index),
@@ -108,16 +107,20 @@ impl Decider<'_> {
         if guests == stay.guests && (named.is_none() || are_distinct && same_beds(&beds, present)) {
             return Ok(None);
         }
-        let by_the_bed = self
-            .grid(&booking.property_id)
-            .and_then(|grid| grid.inventory().room_type(&stay.room_type_id))
-            .is_none_or(|room_type| room_type.kind == RoomKind::Dorm);
+        let by_the_bed = self.is_by_the_bed(&booking.property_id, &stay.room_type_id);
         let is_known = are_distinct && count(&beds) == guests && beds.iter().all(|bed| present.contains(bed));
         if by_the_bed && is_known && (1..stay.guests).contains(&guests) {
             Ok(Some(beds))
         } else {
             Err(RefusalCode::UnknownGuests)
         }
+    }
+
+    /// Whether the room type is sold by the bed; one that is unknown counts as such.
+    fn is_by_the_bed(&self, property: &PropertyId, room_type: &RoomTypeId) -> bool {
+        self.grid(property)
+            .and_then(|grid| grid.inventory().room_type(room_type))
+            .is_none_or(|room_type| room_type.kind == RoomKind::Dorm)
     }
 
     /// Checks that these stays have as many beds as they need tonight, and that they are ready.
@@ -128,12 +131,12 @@ impl Decider<'_> {
         (today, date): (NaiveDate, NaiveDate),
     ) -> Result<(), NoRevision> {
         let property = &booking.property_id;
-        let Some(grid) = self.grid(property) else { return Ok(()) };
-        let inventory = grid.inventory();
+        if self.grid(property).is_none() {
+            return Ok(());
+        }
         let mut beds: Vec<BedId> = Vec::new();
         for stay in stays.iter().filter_map(|index| booking.stays.get(*index)) {
-            let by_the_bed =
-                inventory.room_type(&stay.room_type_id).is_none_or(|room_type| room_type.kind == RoomKind::Dorm);
+            let by_the_bed = self.is_by_the_bed(property, &stay.room_type_id);
             let wanted = if by_the_bed { usize::try_from(stay.guests).unwrap_or(usize::MAX) } else { 1 };
             let tonight = stay.beds_on(today.max(stay.arrival));
             if tonight.len() < wanted {

@@ -346,8 +346,7 @@ impl Stay {
         if !is_in_house || today < self.arrival || self.departure < today {
             return &[];
         }
-        let last = self.departure.checked_sub_days(Days::new(1)).unwrap_or(self.departure);
-        self.beds_on(today.min(last))
+        self.beds_on(self.night_nearest(today))
     }
 }
 

@@ -181,13 +181,7 @@ fn check_out_before_a_planned_move_cancels_it() {
     extend(&mut property, 3);
     property.at_check_in("2026-12-02");
     // The morning of the move: the guest leaves instead, after one night in the first bed.
-    let header = CommandHeader { reason: Some("plans changed".to_owned()), ..property.header("x") };
-    let left = property.one(BookingCommand::CheckOut(CheckOutBooking {
-        header,
-        allow_open_balance: true,
-        reprice: true,
-        stays: Vec::new(),
-    }));
+    let left = property.check_out("x");
     let stays = event(left).stays;
     assert_eq!((stays[0].assigned_beds.clone(), stays[0].earlier_beds.len()), (vec!["a-1".into()], 0));
 }
@@ -245,13 +239,7 @@ fn bed_is_occupied_until_check_out() {
     property.at_check_in("2026-12-02");
     let Decision::Refused(_, Some(why)) = property.check_in("y") else { panic!("X is still in bed") };
     assert_eq!((why.code, why.bookings), (RefusalCode::BedOccupied, vec![id("x")]));
-    let header = CommandHeader { reason: Some("invoice".to_owned()), ..property.header("x") };
-    property.one(BookingCommand::CheckOut(CheckOutBooking {
-        header,
-        allow_open_balance: true,
-        reprice: true,
-        stays: Vec::new(),
-    }));
+    property.check_out("x");
     assert_eq!(status(&property.check_in("y")), Some(Status::CheckedIn));
 }
 
@@ -279,13 +267,7 @@ fn guest_moves_only_into_a_bed_that_its_guest_has_left() {
     let decision = property.assign("z", Some(&["a-1"]), None);
     let Decision::Refused(_, Some(why)) = decision else { panic!("X is still in bed: {decision:?}") };
     assert_eq!((why.code, why.bookings), (RefusalCode::BedOccupied, vec![id("x")]));
-    let header = CommandHeader { reason: Some("invoice".to_owned()), ..property.header("x") };
-    property.one(BookingCommand::CheckOut(CheckOutBooking {
-        header,
-        allow_open_balance: true,
-        reprice: true,
-        stays: Vec::new(),
-    }));
+    property.check_out("x");
     let moves = event(property.assign("z", Some(&["a-1"]), None)).bed_moves;
     assert_eq!(moves, [moved("2026-12-02", "a-2", "a-1")]);
 }

@@ -172,9 +172,7 @@ impl Simulation {
                 return Ok(());
             }
             Step::Clean => {
-                let mut inventory = Inventory::clone(&self.property.inventory());
-                inventory.rooms[0].bed_states.clear();
-                self.property.rebuild(inventory, crate::rates::Rates::default());
+                self.property.clean();
             }
             _ if self.asked == 0 => {}
             Step::CheckIn(which) => {

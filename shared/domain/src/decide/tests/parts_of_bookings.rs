@@ -361,12 +361,6 @@ fn histories() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..14)
 }
 
-fn clean(property: &mut TestProperty) {
-    let mut inventory = Inventory::clone(&property.inventory());
-    inventory.rooms.iter_mut().for_each(|room| room.bed_states.clear());
-    property.rebuild(inventory, Rates::default());
-}
-
 /// Beds by night of the guests who have slept, recomputed from nothing but the stays.
 fn slept(booking: &Booking, today: NaiveDate) -> BTreeMap<NaiveDate, Vec<BedId>> {
     let mut beds: BTreeMap<NaiveDate, Vec<BedId>> = BTreeMap::new();
@@ -475,7 +469,7 @@ proptest! {
                 Step::NextDay => {
                     today = today + Days::new(1);
                     property.at_check_in(&today.to_string());
-                    clean(&mut property);
+                    property.clean();
                     continue;
                 }
             };

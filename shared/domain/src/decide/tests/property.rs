@@ -203,6 +203,20 @@ impl TestProperty {
         self.one(BookingCommand::CheckIn(CheckInBooking { header, stays: Vec::new() }))
     }
 
+    /// The guests leave, whatever they still owe, and pay for what they slept.
+    pub(super) fn check_out(&mut self, key: &str) -> Decision {
+        let header = CommandHeader { reason: Some("invoice".to_owned()), ..self.header(key) };
+        let (allow_open_balance, reprice, stays) = (true, true, Vec::new());
+        self.one(BookingCommand::CheckOut(CheckOutBooking { header, allow_open_balance, reprice, stays }))
+    }
+
+    /// Every bed is made.
+    pub(super) fn clean(&mut self) {
+        let mut inventory = Inventory::clone(&self.inventory());
+        inventory.rooms.iter_mut().for_each(|room| room.bed_states.clear());
+        self.rebuild(inventory, Rates::default());
+    }
+
     /// Modification of a booking, each stay continuing the one at its index.
     pub(super) fn modify(&mut self, key: &str, stays: Vec<StayRequest>) -> Decision {
         let command = self.modification(key, stays);

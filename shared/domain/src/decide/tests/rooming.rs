@@ -7,9 +7,7 @@ use crate::booking::{Booking, PlaceGuest, PlaceProgress, Stay, StayRequest};
 use crate::decide::Decision;
 use crate::fixtures::{date, stay};
 use crate::ids::BedId;
-use crate::inventory::Inventory;
 use crate::messages::*;
-use crate::rates::Rates;
 use chrono::{Days, NaiveDate};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -50,12 +48,6 @@ fn assign(property: &mut TestProperty, index: usize, beds: Vec<BedId>, from: Opt
     let assignment = Assignment { stay: Some(index), id: None, beds: Some(beds), from, locked: None };
     let header = property.header("1");
     property.one(BookingCommand::Assign(AssignBeds { header, assignments: vec![assignment] }))
-}
-
-fn clean(property: &mut TestProperty) {
-    let mut inventory = Inventory::clone(&property.inventory());
-    inventory.rooms.iter_mut().for_each(|room| room.bed_states.clear());
-    property.rebuild(inventory, Rates::default());
 }
 
 #[test]
@@ -196,7 +188,7 @@ fn guest_that_joins_and_leaves_on_one_day_keeps_the_name() {
     property.at_check_in("2027-01-10");
     check_in(&mut property, Vec::new());
     property.at_check_in("2027-01-11");
-    clean(&mut property);
+    property.clean();
     property.modify("1", vec![stay(DORM, "2027-01-10", "2027-01-13", 2)]);
     name_all(&mut property, date("2027-01-11"));
     let joined = StaySelection { places: Some(vec![1]), ..whole(0) };
@@ -328,7 +320,7 @@ proptest! {
                 Step::NextDay => {
                     today = today + Days::new(1);
                     property.at_check_in(&today.to_string());
-                    clean(&mut property);
+                    property.clean();
                     continue;
                 }
             };
