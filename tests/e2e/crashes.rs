@@ -201,6 +201,7 @@ async fn disconnected_clients_get_one_booking_each() -> Result<()> {
 /// Kills workers as soon as they hold messages, far more often than any delivery limit: healthy messages must not be
 /// mistaken for the cause of a crash loop.
 #[tokio::test]
+#[ignore = "takes minutes: tests/long-journeys/run"]
 async fn repeatedly_killed_workers_dead_letter_no_healthy_message() -> Result<()> {
     const KILLS: u64 = 26;
     let mut stack = StackBuilder::new().start().await?;
@@ -215,6 +216,7 @@ async fn repeatedly_killed_workers_dead_letter_no_healthy_message() -> Result<()
 
 /// Kills workers while they hold messages that they cannot finish, which costs those messages no attempt.
 #[tokio::test]
+#[ignore = "takes minutes: tests/long-journeys/run"]
 async fn workers_killed_while_waiting_dead_letter_no_healthy_message() -> Result<()> {
     const KILLS: u64 = 26;
     let mut stack = StackBuilder::new().workers(SEPARATE).start().await?;

@@ -48,6 +48,7 @@ async fn book_all(stack: &Stack, label: &str, count: u64) -> Result<()> {
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: tests/long-journeys/run"]
 async fn intake_without_broker_answers_retry_later() -> Result<()> {
     let (own, urls) = with_own(EngineKind::RabbitMq).await?;
     let stack = StackBuilder::new().on(urls).start().await?;
@@ -95,6 +96,7 @@ async fn intake_without_broker_answers_retry_later() -> Result<()> {
 
 /// Stripe gets an error response and redelivers the event.
 #[tokio::test]
+#[ignore = "takes minutes: tests/long-journeys/run"]
 async fn webhook_during_broker_outage_is_accepted_on_redelivery() -> Result<()> {
     let (own, urls) = with_own(EngineKind::RabbitMq).await?;
     let stack = StackBuilder::new().on(urls).paid_online().start().await?;

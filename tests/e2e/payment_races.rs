@@ -86,6 +86,7 @@ async fn ledgers_agree(stack: &Stack) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes: tests/long-journeys/run"]
 async fn webhook_flood_with_kills_is_applied_once() -> Result<()> {
     let mut stack = separate_processes().selling([large_property()]).start().await?;
     let waiting = held(&stack, PAYING).await?;
@@ -123,6 +124,7 @@ async fn webhook_flood_with_kills_is_applied_once() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes: tests/long-journeys/run"]
 async fn hold_expiry_racing_payment_has_one_outcome() -> Result<()> {
     let mut seed = large_property();
     seed.property.hold_minutes = 60;

@@ -160,6 +160,7 @@ const CANCELLED: u64 = 50;
 const OUTAGE_FIRES: i64 = 20;
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes: tests/long-journeys/run"]
 async fn long_outage_of_stripe_leaves_one_command_per_hold() -> Result<()> {
     let large = dormitory("large", 200);
     let stack =
