@@ -23,7 +23,7 @@ pub(crate) use stack::{Stack, StackBuilder, WEBHOOK_SECRET};
 
 use std::time::Duration;
 
-/// For conditions that take milliseconds on an idle machine.
-pub(crate) const SHORT_TIMEOUT: Duration = Duration::from_secs(30);
+/// For conditions that take milliseconds on an idle machine, and far longer beside other journeys.
+pub(crate) const SHORT_TIMEOUT: Duration = Duration::from_secs(60);
 /// For conditions that an engine's restart delays.
-pub(crate) const LONG_TIMEOUT: Duration = Duration::from_secs(90);
+pub(crate) const LONG_TIMEOUT: Duration = Duration::from_secs(180);
