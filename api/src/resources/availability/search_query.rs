@@ -2,6 +2,7 @@
 
 use crate::form::query::QueryFields;
 use crate::http::problem::Problem;
+use crate::resources::bookings::form::MAX_AGE_YEARS;
 use chrono::NaiveDate;
 use pvt_domain::booking::{PartyGender, StayRequest};
 use pvt_domain::ids::{PropertyId, RatePlanId, RoomTypeId};
@@ -37,6 +38,9 @@ pub(super) struct SearchParameters {
     /// Age of the youngest guest in years.
     #[schemars(with = "Option<u8>")]
     youngest_age: Option<String>,
+    /// Ages in years of the guests whose age matters, such as children, separated by commas; the others are adults.
+    #[schemars(with = "Option<String>", extend("pattern" = "^[0-9]{1,3}(,[0-9]{1,3})*$", "examples" = ["4,7"]))]
+    guest_ages: Option<String>,
     /// Only this room type.
     room_type_id: Option<String>,
     /// Only offers of this plan.
@@ -78,6 +82,7 @@ pub(super) struct SearchQuery {
     kind: Option<RoomKind>,
     gender: Option<PartyGender>,
     youngest_age: Option<u8>,
+    guest_ages: Vec<u8>,
     room_type: Option<RoomTypeId>,
     /// None named means all.
     properties: Vec<PropertyId>,
@@ -96,6 +101,12 @@ impl SearchQuery {
         let guests = fields.optional("guests", parameters.guests.as_deref(), "a number").unwrap_or(1);
         if !(1..=MAX_GROUP_GUESTS).contains(&guests) {
             fields.violation(format!("`guests` takes 1 to {MAX_GROUP_GUESTS}"));
+        }
+        let youngest_age: Option<u8> =
+            fields.optional("youngest_age", parameters.youngest_age.as_deref(), "an age in years");
+        let guest_ages = guest_ages(&mut fields, parameters.guest_ages.as_deref(), guests);
+        if youngest_age.is_some() && youngest_age != guest_ages.iter().min().copied().or(youngest_age) {
+            fields.violation("`youngest_age` takes the lowest of `guest_ages`, or is left out");
         }
         let price = "an amount in minor units, taxes included";
         let prices = (
@@ -121,7 +132,8 @@ impl SearchQuery {
             language,
             kind: fields.one_of("kind", parameters.kind.as_deref(), &RoomKind::ALL),
             gender: fields.one_of("gender", parameters.gender.as_deref(), &PartyGender::ALL),
-            youngest_age: fields.optional("youngest_age", parameters.youngest_age.as_deref(), "an age in years"),
+            youngest_age,
+            guest_ages,
             bookable_only: fields.one_of("bookable", parameters.bookable.as_deref(), &YES_OR_NO).unwrap_or(false),
             rate_plan: parameters.rate_plan_id.as_deref().map(RatePlanId::from),
             room_type: parameters.room_type_id.as_deref().map(RoomTypeId::from),
@@ -153,7 +165,32 @@ impl SearchQuery {
     pub(super) fn stay(&self, room_type: &RoomType) -> StayRequest {
         let parameters =
             StayRequest::new(room_type.id.as_str(), self.nights.arrival, self.nights.departure, self.guests);
-        StayRequest { gender: self.gender, youngest_age: self.youngest_age, ..parameters }
+        StayRequest {
+            gender: self.gender,
+            youngest_age: self.youngest_age,
+            guest_ages: self.guest_ages.clone(),
+            ..parameters
+        }
+    }
+}
+
+/// The ages that are listed; none if one of them cannot be read.
+fn guest_ages(fields: &mut QueryFields, text: Option<&str>, guests: u32) -> Vec<u8> {
+    let Some(text) = text else { return Vec::new() };
+    let age = |digits: &str| {
+        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse().ok().filter(|years| is_number && *years <= MAX_AGE_YEARS)
+    };
+    match text.split(',').map(age).collect::<Option<Vec<u8>>>() {
+        Some(ages) if u32::try_from(ages.len()).is_ok_and(|ages| ages <= guests) => ages,
+        Some(_) => {
+            fields.violation("`guest_ages` takes at most one age for each guest");
+            Vec::new()
+        }
+        None => {
+            fields.violation(format!("`guest_ages` takes ages of at most {MAX_AGE_YEARS} years, such as 4,7"));
+            Vec::new()
+        }
     }
 }
 
@@ -195,6 +232,17 @@ mod tests {
             "`bookable` takes one of true, false",
         ] {
             assert!(violations.contains(name), "{name}: {violations}");
+        }
+        for (ages, text) in [
+            ("4,,7", "at most 120 years, such as 4,7"),
+            ("+4", "at most 120 years"),
+            ("121", "at most 120 years"),
+            ("", "at most 120 years"),
+            ("4,7,30", "at most one age for each guest"),
+            ("9,30&youngest_age=8", "`youngest_age` takes the lowest"),
+        ] {
+            let violations = read(&format!("arrival=2027-01-10&departure=2027-01-12&guests=2&guest_ages={ages}"));
+            assert!(violations.as_ref().is_err_and(|named| named.contains(text)), "{ages}: {violations:?}");
         }
         assert!(read("arrival=2027-01-10&departure=2027-01-12&colour=red").unwrap_err().contains("invalid_query"));
     }

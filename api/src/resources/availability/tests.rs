@@ -8,7 +8,7 @@ use chrono::{Datelike as _, Days, Months, NaiveDate, Utc};
 use pvt_domain::availability::Occupancy;
 use pvt_domain::demo;
 use pvt_domain::grid::OccupancyGrid;
-use pvt_domain::inventory::RatePlan;
+use pvt_domain::inventory::{Names, RatePlan, TaxAmount, TaxRule};
 use pvt_domain::nights::Nights;
 use pvt_domain::rates::restrictions::Restriction;
 use pvt_domain::rates::{DateSet, RateCalendar, Rates};
@@ -31,6 +31,16 @@ fn occupancy() -> Occupancy {
     let mut inventory = demo::inventory();
     let prepaid = RatePlan { id: "prepaid".into(), ..inventory.rate_plans[0].clone() };
     inventory.rate_plans.push(prepaid);
+    let (max_nights, exempt_under, exemptions) = (None, Some(18), Vec::new());
+    inventory.property.taxes.push(TaxRule {
+        code: "city".into(),
+        name: "City tax".into(),
+        names: Names::default(),
+        amount: TaxAmount::PersonNight { amount: 150, max_nights, exempt_under, exemptions },
+        included: false,
+        valid_from: None,
+        valid_until: None,
+    });
     let view =
         OccupancyGrid::new(Arc::new(inventory), day(0) - Days::new(2)).with_rates(Arc::new(Rates::new([calendar])));
     let mut occupancy = Occupancy::new(view);
@@ -87,6 +97,16 @@ fn price_covers_the_whole_stay() {
     let within = |filter: String| search(&format!("room_type_id=dorm-6-mixed&rate_plan_id=prepaid&{filter}")).len();
     assert_eq!((within(format!("max_price={total}")), within(format!("max_price={}", total - 1))), (1, 0));
     assert_eq!((within(format!("min_price={total}")), within(format!("min_price={}", total + 1))), (1, 0));
+}
+
+#[test]
+fn price_depends_on_the_ages_of_the_guests() {
+    let total = |filter: &str| {
+        let found = search(&format!("room_type_id=dorm-6-mixed&rate_plan_id=prepaid&guests=3{filter}"));
+        found[0]["offers"][0]["total"]["amount"].as_i64().unwrap()
+    };
+    assert_eq!(total("") - total("&guest_ages=4,30"), 2 * 150, "two nights of the child");
+    assert_eq!(total("&guest_ages=4,17,18"), total("&guest_ages=4") - 2 * 150);
 }
 
 #[test]

@@ -31,7 +31,7 @@ const PROPERTY_CODES: &[&str] = &[
 ];
 
 /// Oldest age that is accepted, in years.
-const MAX_AGE_YEARS: u8 = 120;
+pub(crate) const MAX_AGE_YEARS: u8 = 120;
 
 form! {
     /// A request for beds.
