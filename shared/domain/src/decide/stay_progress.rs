@@ -4,7 +4,7 @@ use super::{Decider, Decision, NoRevision, Revision};
 use crate::booking::{Absence, Action, Booking, Rejection, Status, Stay, StayProgress, StayRequest};
 use crate::ids::{BedId, PropertyId, RoomTypeId};
 use crate::inventory::RoomKind;
-use crate::messages::{CheckInBooking, CheckOutBooking, MarkNoShow, RefusalCode, StaySelection};
+use crate::messages::{CheckInBooking, CheckOutBooking, MarkNoShow, RefusalCode, RefusalDetail, StaySelection};
 use crate::pricing::{Price, total_of};
 use crate::values::stay::same_beds;
 use chrono::{Days, NaiveDate};
@@ -123,7 +123,8 @@ impl Decider<'_> {
             .is_none_or(|room_type| room_type.kind == RoomKind::Dorm)
     }
 
-    /// Checks that these stays have as many beds as they need tonight, and that they are ready.
+    /// Checks that these stays have as many beds as they need tonight, and that they are ready: guests of the same
+    /// booking, too, leave a bed before others move in.
     fn check_beds(
         &mut self,
         booking: &Booking,
@@ -143,6 +144,13 @@ impl Decider<'_> {
                 return Err(self.refuse(property, NoRevision::because(RefusalCode::BedsMissing), NoRevision::Unread));
             }
             beds.extend(tonight.iter().cloned());
+        }
+        let is_occupied = |stay: &Stay| {
+            booking.progress_of(stay) == StayProgress::CheckedIn
+                && stay.occupied_beds(today).iter().any(|bed| beds.contains(bed))
+        };
+        if booking.stays.iter().any(is_occupied) {
+            return Err(NoRevision::with(RefusalDetail::of(RefusalCode::BedOccupied).naming(vec![booking.id])));
         }
         self.check_ready(property, booking.id, &beds, (today, date))
     }

@@ -112,6 +112,22 @@ fn check_out_between_two_stays_keeps_the_later_one() {
 }
 
 #[test]
+fn companions_leave_a_bed_before_others_of_their_booking_move_in() {
+    let mut property = TestProperty::of(sample_inventory());
+    property.book("1", vec![stay(DORM, "2027-01-10", "2027-01-11", 1), stay(DORM, "2027-01-11", "2027-01-12", 1)]);
+    let bed = property.booking("1").stays[0].assigned_beds[0].clone();
+    let stored = property.bookings.values_mut().next().unwrap();
+    stored.stays[1].assigned_beds = vec![bed];
+    property.at_check_in("2027-01-10");
+    check_in(&mut property, Vec::new());
+    property.at_check_in("2027-01-11");
+    let Decision::Refused(_, Some(why)) = check_in(&mut property, vec![whole(1)]) else { panic!("they lie in it") };
+    assert_eq!((why.code, why.bookings), (RefusalCode::BedOccupied, vec![property.booking("1").id]));
+    check_out(&mut property, vec![whole(0)], false);
+    assert_eq!(status(&check_in(&mut property, vec![whole(1)])), Some(Status::CheckedIn));
+}
+
+#[test]
 fn whole_check_in_of_an_earlier_version_keeps_the_later_stay_at_check_out() {
     let mut property = TestProperty::new();
     property.book("1", vec![stay(DORM, "2027-01-10", "2027-01-11", 1), stay(DORM, "2027-01-14", "2027-01-16", 1)]);
