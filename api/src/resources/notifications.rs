@@ -29,7 +29,7 @@ form! {
     /// A mail about a booking.
     pub(crate) struct NotificationForm {
         booking_id: BookingId = required(booking_id()),
-        kind: NotificationKind = required(one_of(&NotificationKind::ALL)),
+        kind: NotificationKind = required(one_of(NotificationKind::REQUESTABLE)),
     }
     exempt &["/booking_id"];
     example json!({ "booking_id": "11111111-2222-5333-8444-555555555555", "kind": "booking_confirmed" });

@@ -18,7 +18,7 @@ use serde_json::json;
 fn composed(kind: NotificationKind, booking: &Booking, inventory: &Inventory) -> OutgoingMail {
     let sender = Sender::parse("PVT Booking <bookings@pvt.test>").unwrap();
     let compared_with = booking.rev.checked_sub(1);
-    let parts = BookingMailParts { kind, rev: booking.rev, compared_with, message_id: "<abc@pvt.test>" };
+    let parts = BookingMailParts { kind, rev: booking.rev, compared_with, former: None, message_id: "<abc@pvt.test>" };
     compose(parts, booking, inventory, MailContext { sender: &sender, links: &links() }, at("2026-12-01T12:00:00Z"))
         .unwrap()
 }
