@@ -2,6 +2,7 @@
 
 mod html;
 mod money;
+mod notice;
 
 use super::{BookingMailParts, MailContext, compose};
 use crate::mail::fixtures::{at, booking, cancelled, inventory, links, modified};
@@ -341,7 +342,7 @@ fn invalid_recipient_is_a_recipient_error() {
     for address in ["", "ada", "ada@", "a@b\r\nRCPT TO:<c@d>", "a@b> SIZE=1", "a b@c.d"] {
         booking.guest.email = address.to_owned();
         let result = compose(
-            BookingMailParts { kind: BookingConfirmed, rev: 1, compared_with: None, message_id: "<a@b>" },
+            BookingMailParts { kind: BookingConfirmed, rev: 1, compared_with: None, former: None, message_id: "<a@b>" },
             &booking,
             &inventory,
             MailContext { sender: &sender, links: &links() },
