@@ -122,6 +122,11 @@ mod tests {
                 .map(|_| ())
         };
         assert_eq!(
+            pointers(r#"{"booking_id":"11111111-2222-5333-8444-555555555555","kind":"address_changed"}"#),
+            Err(vec!["/kind".to_owned()]),
+            "it would go to the present address"
+        );
+        assert_eq!(
             pointers(r#"{"booking_id":"11111111-2222-5333-8444-555555555555","kind":"booking_confirmed"}"#),
             Ok(())
         );

@@ -55,6 +55,9 @@ fn check_address(
         if !booking.history.iter().any(|entry| entry.rev == row.version && explains_notice(entry)) {
             wrong.push(format!("{id}: a notice about revision {}, which changed no promised address", row.version));
         }
+        if row.status != NotificationStatus::Sent {
+            wrong.push(format!("{id}: a notice arrived and its outcome is not recorded"));
+        }
         if told.is_some() {
             wrong.push(format!("{id}: an address was told twice that no more mails come"));
         }

@@ -230,6 +230,7 @@ fn every_corruption_of_a_notice_is_detected() {
         ("after the address was told", |_, mails| mails.swap(0, 2)),
         ("no mails to miss", |_, mails| mails[2].to = "eve@example.com".to_owned()),
         ("no mails to miss", |_, mails| mails[2].to = "new@example.com".to_owned()),
+        ("is not recorded", |records, _| records.notifications[2].status = NotificationStatus::Sending),
         ("no promised address", |records, _| records.notifications[2].version = 1),
         ("says too much", |_, mails| mails[2].text = "see /pay?token=abc".to_owned()),
         ("says too much", |_, mails| mails[2].html = "now to new@example.com".to_owned()),
