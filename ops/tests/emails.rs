@@ -9,6 +9,8 @@ mod accounts;
 mod bookings;
 #[path = "emails/changes.rs"]
 mod changes;
+#[path = "emails/former_addresses.rs"]
+mod former_addresses;
 #[path = "emails/isolation.rs"]
 mod isolation;
 

@@ -29,7 +29,7 @@ form! {
     /// A mail about a booking.
     pub(crate) struct NotificationForm {
         booking_id: BookingId = required(booking_id()),
-        kind: NotificationKind = required(one_of(&NotificationKind::ALL)),
+        kind: NotificationKind = required(one_of(NotificationKind::REQUESTABLE)),
     }
     exempt &["/booking_id"];
     example json!({ "booking_id": "11111111-2222-5333-8444-555555555555", "kind": "booking_confirmed" });
@@ -121,6 +121,11 @@ mod tests {
                 .map_err(|problem| problem.errors().iter().map(|error| error.pointer.clone()).collect::<Vec<_>>())
                 .map(|_| ())
         };
+        assert_eq!(
+            pointers(r#"{"booking_id":"11111111-2222-5333-8444-555555555555","kind":"address_changed"}"#),
+            Err(vec!["/kind".to_owned()]),
+            "it would go to the present address"
+        );
         assert_eq!(
             pointers(r#"{"booking_id":"11111111-2222-5333-8444-555555555555","kind":"booking_confirmed"}"#),
             Ok(())

@@ -30,7 +30,7 @@ pub use preview::preview_modification;
 
 use crate::actor::Actor;
 use crate::block::Block;
-use crate::booking::{Action, BedMove, Booking, HistoryEntry, RefusalCause, Rejection, Status};
+use crate::booking::{Action, BedMove, Booking, FormerAddress, HistoryEntry, RefusalCause, Rejection, Status};
 use crate::business_day::business_date;
 use crate::events::{BookingEvent, kind_of};
 use crate::grid::OccupancyGrid;
@@ -84,6 +84,7 @@ pub fn decide(
         journal: Journal::default(),
         missing: MissingState::default(),
         consequences: Vec::new(),
+        former_addresses: Vec::new(),
         current: 0,
     };
     let mut decisions = Vec::with_capacity(commands.len());
@@ -161,6 +162,7 @@ struct Decider<'a> {
     journal: Journal,
     missing: MissingState,
     consequences: Vec<(usize, BookingEvent)>,
+    former_addresses: Vec<FormerAddress>,
     /// Index of the command being decided.
     current: usize,
 }
@@ -304,7 +306,7 @@ impl Decider<'_> {
             booking.carry_names(before, self.today(&booking.property_id));
         }
         // Links that were sent to another address are the other guest's no longer.
-        if before.as_ref().is_some_and(|before| !before.guest.email.eq_ignore_ascii_case(&booking.guest.email)) {
+        if before.as_ref().is_some_and(|before| !before.guest.has_address_of(&booking.guest)) {
             booking.token_epoch = booking.token_epoch.saturating_add(1);
         }
         self.mark_left_beds(&booking, &revision.bed_moves);
@@ -325,6 +327,7 @@ impl Decider<'_> {
             bed_moves: revision.bed_moves,
         };
         (booking.rev, booking.updated_at) = (rev, self.now);
+        self.former_addresses.extend(before.and_then(|before| FormerAddress::left_by(&before, &booking)));
         let event = BookingEvent::of(&booking, &entry);
         booking.history.push(entry);
         if self.bookings.insert(id, booking).is_none() {
@@ -340,6 +343,7 @@ impl Decider<'_> {
         let mut outcome = BatchOutcome {
             decisions,
             consequences: self.consequences,
+            former_addresses: self.former_addresses,
             grids: self.journal.into_grids(),
             ..BatchOutcome::default()
         };

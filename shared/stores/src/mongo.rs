@@ -8,6 +8,7 @@ pub mod audit;
 pub mod blocks;
 pub mod bookings;
 pub mod commit;
+pub mod former_addresses;
 pub mod hold_expiries;
 pub mod inventory;
 mod ledger_totals;
@@ -135,6 +136,7 @@ impl Mongo {
         self.bookings().create_partial_indexes().await?;
         self.bookings().create_email_index().await?;
         self.mail_senders().create_expiry_index().await?;
+        self.former_addresses().create_expiry_index().await?;
         // Collections cannot be created inside a transaction cheaply, so those that a transaction writes exist
         // beforehand.
         for name in [rates::COLLECTION, bookings::COLLECTION, blocks::COLLECTION, commit::CLAIMS] {
@@ -153,6 +155,12 @@ impl Mongo {
             Err(error) if exists(&error) => Ok(()),
             other => Ok(other?),
         }
+    }
+
+    /// Addresses that were taken from bookings, as long as they are kept; they are written by
+    /// [`Claims::commit`](commit::Claims::commit).
+    pub fn former_addresses(&self) -> former_addresses::FormerAddresses<'_> {
+        former_addresses::FormerAddresses(self)
     }
 
     /// Ledger of mails about accounts, one row a mail.

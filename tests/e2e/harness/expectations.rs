@@ -2,6 +2,7 @@
 
 use super::{LONG_TIMEOUT, Stack};
 use anyhow::{Context, Result, bail, ensure};
+use pvt_domain::booking::FormerAddress;
 use pvt_messaging::{Queue, QueueRole};
 use pvt_testkit::{Expected, eventually, leaks, violations};
 use std::collections::BTreeMap;
@@ -166,6 +167,8 @@ impl Stack {
             secrets.extend([guest.first_name.clone(), guest.last_name.clone()]);
             secrets.extend(guest.birth_date.map(|date| date.to_string()));
         }
+        let former: Vec<FormerAddress> = self.stores.all("former_addresses").await?;
+        secrets.extend(former.into_iter().map(|former| former.email));
         // Guests may have one name only, and no address.
         secrets.retain(|secret| !secret.is_empty());
         secrets.sort_unstable();

@@ -4,6 +4,7 @@
 //! docs/testing.md.
 
 mod money;
+mod notices;
 
 use crate::mails::Mail;
 use crate::records::{MartBedNight, MartBooking, Records};
@@ -49,6 +50,7 @@ pub fn violations(records: &Records, mails: &[Mail], expected: &Expected) -> Vec
     money::ledgers_match(records, &mut wrong);
     if expected.mails {
         mails_match(records, mails, expected.mail_copies.max(1), &mut wrong);
+        notices::notices_match(records, mails, &mut wrong);
     }
     if expected.mart {
         mart_matches(records, &mut wrong);
@@ -363,6 +365,8 @@ fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec
         let id = row.booking_id.as_uuid();
         match bookings.get(&id) {
             None => wrong.push(format!("a mail arrived about {id}, which is not stored")),
+            // It goes to an earlier address, and is checked apart.
+            Some(_) if row.kind == NotificationKind::AddressChanged => {}
             Some(booking) if booking.guest.email != mail.to && !is_readdressed_after(booking, row.shown_rev()) => {
                 wrong.push(format!("the mail about {id} went to another address"))
             }
@@ -375,7 +379,10 @@ fn mails_match(records: &Records, mails: &[Mail], copies: usize, wrong: &mut Vec
             .get(&id)
             .is_some_and(|booking| booking.history.iter().any(|entry| entry.action == Action::Reinstate));
         match (ended.get(&id), row.kind) {
-            (_, NotificationKind::PaymentRefunded | NotificationKind::RefundFailed) => {}
+            (
+                _,
+                NotificationKind::PaymentRefunded | NotificationKind::RefundFailed | NotificationKind::AddressChanged,
+            ) => {}
             (Some(NotificationKind::BookingCancelled), kind) if kind != NotificationKind::BookingCancelled => {
                 wrong.push(format!("{id}: mail {kind:?} after the cancellation"));
             }
@@ -447,6 +454,7 @@ fn explains_mail(kind: NotificationKind, entry: &HistoryEntry) -> bool {
         NotificationKind::PaymentReturned => entry.to == Status::Expired && increased(entry, |ledger| ledger.captured),
         // A failed attempt to pay changes no booking.
         NotificationKind::PaymentFailed => true,
+        NotificationKind::AddressChanged => notices::explains_notice(entry),
         NotificationKind::BookingModified => {
             // The absence of some guests is a change, too, and so is their coming after all.
             let is_mailed =

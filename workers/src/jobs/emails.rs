@@ -6,6 +6,7 @@
 
 mod accounts;
 mod delivery;
+mod former_addresses;
 mod other_mails;
 mod outdated_mails;
 mod pending_mails;
@@ -19,7 +20,7 @@ use crate::mail::{Links, MailContext, MailError, Sender};
 use crate::probes;
 use delivery::SendResult;
 use futures_util::future::join_all;
-use pending_mails::{Collected, PendingMail, SendState};
+use pending_mails::{Collected, Known, PendingMail, SendState};
 use presence::Presence;
 use properties::Properties;
 use pvt_domain::events::NotificationEvent;
@@ -203,9 +204,12 @@ impl Emails {
             self.mongo.bookings().find_by_ids(batch.items.iter().filter_map(|job| booking_of(&job.message))).await?;
         let wanted = bookings.values().map(|booking| &booking.property_id);
         let properties = self.properties.load(&self.mongo, wanted).await?;
+        let former_addresses = former_addresses::load(&batch.items, &bookings, &self.mongo).await?;
         let now = (self.clock)();
-        let Collected { mut mails, outdated } = pending_mails::collect(&mut batch.items, &bookings, &properties, now);
+        let known = Known { bookings: &bookings, properties: &properties, former_addresses: &former_addresses };
+        let Collected { mut mails, outdated } = pending_mails::collect(&mut batch.items, known, now);
         outdated_mails::report(&mut batch.items, &outdated, &self.mongo, now).await?;
+        former_addresses::take_out_needless(&mut mails, &mut batch.items, &self.mongo, now).await?;
         // While one group waits for the database another talks to the mail server.
         let groups = join_all(mails.chunks_mut(MAILS_PER_GROUP).map(|group| self.send(group))).await;
         // A group that failed as a whole fails the batch: then each message is handled alone, and the ledger knows what

@@ -46,6 +46,11 @@ impl<'a> Change<'a> {
         self.entry.is_some_and(readdresses_hold)
     }
 
+    /// Whether a confirmed or checked-in booking gets another address, or loses its own.
+    pub(super) fn readdresses(&self) -> bool {
+        self.entry.is_some_and(|entry| changes_address(entry) && entry.to.is_changeable())
+    }
+
     /// Whether a change is held until its deposit is paid.
     pub(super) fn is_held(&self) -> bool {
         self.by(Action::HoldChange).is_some()
@@ -86,8 +91,13 @@ pub(super) fn enters_hold(entry: &HistoryEntry) -> bool {
 
 /// Whether this revision gave a held booking another address, which ends the links to the one before.
 pub(super) fn readdresses_hold(entry: &HistoryEntry) -> bool {
-    let is_other_address = entry.changes.as_deref().is_some_and(|changes| changes.links_revoked);
-    entry.action == Action::Modify && entry.to == Status::Held && is_other_address
+    entry.action == Action::Modify && entry.to == Status::Held && changes_address(entry)
+}
+
+/// Whether this revision gave the guest another address, or none: only that ends the links together with a change of
+/// the guest.
+pub(super) fn changes_address(entry: &HistoryEntry) -> bool {
+    entry.changes.as_deref().is_some_and(|changes| changes.guest && changes.links_revoked)
 }
 
 /// Whether a modification, or the absence of some guests or its reversal, changed what a guest was promised.

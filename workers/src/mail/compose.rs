@@ -1,5 +1,7 @@
 //! A mail about a booking: plain text and HTML as alternatives, and the calendar file.
 
+mod notice;
+
 use super::content::{Content, HtmlBody, TextBody};
 use super::message::{Headers, recipient};
 use super::text::full_name;
@@ -8,7 +10,7 @@ use askama::Template;
 use lettre::message::header::{ContentTransferEncoding, ContentType};
 use lettre::message::{Attachment, Body, MultiPart, SinglePart};
 use pvt_calendar_files::{CalendarFile, Organizer};
-use pvt_domain::booking::Booking;
+use pvt_domain::booking::{Booking, FormerAddress};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::NotificationKind;
 use pvt_domain::timestamp::Timestamp;
@@ -35,6 +37,8 @@ pub struct BookingMailParts<'a> {
     pub rev: u32,
     /// The revision to compare the booking with, if the mail says what changed.
     pub compared_with: Option<u32>,
+    /// The address that the booking no longer has, if the mail goes to it.
+    pub former: Option<&'a FormerAddress>,
     /// `Message-ID`, with its angle brackets.
     pub message_id: &'a str,
 }
@@ -42,7 +46,7 @@ pub struct BookingMailParts<'a> {
 /// Writes a mail about the booking as it is stored now.
 ///
 /// # Errors
-/// [`MailError::Recipient`] when the guest's address is invalid; the other variants mean a defect in templates or data.
+/// [`MailError::Recipient`] when the address is invalid; the other variants mean a defect in templates or data.
 pub fn compose(
     parts: BookingMailParts<'_>,
     booking: &Booking,
@@ -50,6 +54,9 @@ pub fn compose(
     context: MailContext<'_>,
     now: Timestamp,
 ) -> Result<OutgoingMail, MailError> {
+    if let Some(former) = parts.former {
+        return notice::compose(parts, former, booking, &inventory.property, context, now);
+    }
     let guest = &booking.guest;
     let recipient = recipient(full_name(&guest.full_name()), &guest.email)?;
     let content = Content::of(parts, booking, inventory, context.links);

@@ -6,7 +6,7 @@
 use super::change::Change;
 use super::identity::{LedgerKey, Version};
 use super::kinds::{self, Trigger, When};
-use pvt_domain::booking::{Action, Booking, HistoryEntry, Status};
+use pvt_domain::booking::{Action, Booking, FormerAddress, HistoryEntry, Status};
 use pvt_domain::events::{BookingEvent, PaymentEvent};
 use pvt_domain::inventory::Property;
 use pvt_domain::messages::{EmailCommand, NotificationKind, SendNotification};
@@ -58,6 +58,26 @@ pub fn decide(
         }
         decision => decision,
     }
+}
+
+/// Decides about the mail to the address that the revision of an event took from its booking; `None` when it took none.
+/// `former` is that address, while it is kept. What the booking became since makes no difference, unless it has the
+/// address again.
+pub fn decide_for_former(
+    command: &EmailCommand,
+    booking: &Booking,
+    former: Option<&FormerAddress>,
+) -> Option<MailDecision> {
+    let EmailCommand::Happened(event) = command else { return None };
+    let change = Change::of(event, booking);
+    let (kind, _) = triggered(|trigger| matches!(trigger, Trigger::FormerAddress(holds) if holds(&change)))?;
+    let recipient = former.map_or("", |former| &former.email);
+    let key = LedgerKey::new(booking.id, kind, Version::Rev(event.rev), recipient);
+    Some(match former {
+        None => MailDecision::Outdated(key, "no_former_address"),
+        Some(former) if former.is_of(&booking.guest) => MailDecision::Outdated(key, "superseded"),
+        Some(_) => MailDecision::Send(PlannedMail { kind, rev: event.rev, key }),
+    })
 }
 
 fn on_booking_event(event: &BookingEvent, booking: &Booking) -> MailDecision {

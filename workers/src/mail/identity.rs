@@ -64,6 +64,12 @@ impl LedgerKey {
         mail(self) == mail(other)
     }
 
+    /// Whether it names a mail to the same recipient, about whatever booking.
+    pub fn has_same_recipient(&self, other: &Self) -> bool {
+        let recipient = |key: &Self| key.text.rsplit_once('|').map(|(_, recipient)| recipient.to_owned());
+        recipient(self) == recipient(other)
+    }
+
     /// The key as stored.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -113,6 +119,8 @@ mod tests {
             assert_ne!(one.message_id("pvt.test"), other.message_id("pvt.test"));
             assert_ne!(one.event_id(), other.event_id());
         }
+        assert!(one.has_same_recipient(&key(BookingCancelled, Version::Rev(2), "Ada@example.com")));
+        assert!(!one.has_same_recipient(&key(BookingConfirmed, Version::Rev(1), "eve@example.com")));
     }
 
     #[test]

@@ -50,6 +50,9 @@ pub(super) enum Trigger {
     Change(fn(&Change<'_>) -> bool),
     /// An event of a payment for which this holds, and which changed no booking.
     Payment(fn(&PaymentEvent) -> bool),
+    /// A change of the booking for which this holds. The mail goes to the address that the guest had before, beside
+    /// the one that the present address gets.
+    FormerAddress(fn(&Change<'_>) -> bool),
     /// None: staff or a schedule ask for it.
     RequestOnly,
 }
@@ -142,6 +145,7 @@ pub(super) fn of(kind: NotificationKind) -> &'static Kind {
         NotificationKind::PaymentRefunded => &PAYMENT_REFUNDED,
         NotificationKind::PaymentReturned => &PAYMENT_RETURNED,
         NotificationKind::RefundFailed => &REFUND_FAILED,
+        NotificationKind::AddressChanged => &ADDRESS_CHANGED,
     }
 }
 
@@ -436,6 +440,22 @@ static REFUND_FAILED: Kind = Kind {
         lead: "Le remboursement que nous vous avions annoncé n’a pas pu être effectué, ou votre banque l’a renvoyé. \
             Nous en sommes désolés et vous rendrons cette somme autrement. Vous pouvez aussi nous contacter à ce \
             sujet.",
+    },
+};
+
+static ADDRESS_CHANGED: Kind = Kind {
+    // It stays true whatever becomes of the booking, but nobody may ask for it: it would go to the present address.
+    when: When { reports: |_, _| false, ..When::new(Trigger::FormerAddress(|change| change.readdresses()), |_| true) },
+    shows: Shows::new(PaymentRows::None, CalendarNote::ShowsStatus),
+    english: Wording {
+        title: "Your email address was changed",
+        lead: "The email address of your booking was changed. From now on, messages about your booking go to another \
+            address.",
+    },
+    french: Wording {
+        title: "Votre adresse e-mail a été modifiée",
+        lead: "L’adresse e-mail de votre réservation a été modifiée. Les messages à son sujet sont désormais envoyés \
+            à une autre adresse.",
     },
 };
 

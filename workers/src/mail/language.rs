@@ -187,6 +187,13 @@ pub(super) struct Phrases {
     pub nothing: &'static str,
     pub details: &'static str,
     pub updated: &'static str,
+    /// Names the guest's mail address, and says that it is another one.
+    pub email: &'static str,
+    pub email_changed: &'static str,
+    /// To an address that was removed, where the guest has no other.
+    pub address_removed: &'static str,
+    /// To an address that was replaced or removed.
+    pub not_asked_for: &'static str,
     pub reference: &'static str,
     pub check_in: &'static str,
     pub check_out: &'static str,

@@ -1,7 +1,7 @@
 //! Outcome of a batch, in values that a store can write.
 
 use crate::block::Block;
-use crate::booking::Booking;
+use crate::booking::{Booking, FormerAddress};
 use crate::events::{BookingEvent, InventoryChanged};
 use crate::grid::OccupancyGrid;
 use crate::ids::{BedId, BlockId, BookingId, PropertyId};
@@ -105,6 +105,8 @@ pub struct BatchOutcome {
     pub consequences: Vec<(usize, BookingEvent)>,
     /// Changed bookings, each once, in the order of their first change.
     pub changes: Vec<Change>,
+    /// Addresses that changes took from confirmed and checked-in bookings, to be kept until they were written to.
+    pub former_addresses: Vec<FormerAddress>,
     /// Changed blocks, each once, in the order of their first change.
     pub block_changes: Vec<BlockChange>,
     /// Properties whose beds were marked dirty.

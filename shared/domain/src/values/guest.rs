@@ -65,6 +65,11 @@ impl Guest {
     pub fn mail_address(&self) -> Option<&str> {
         Some(self.email.as_str()).filter(|address| !address.is_empty())
     }
+
+    /// Whether both have the same address, or none: capitals make no difference.
+    pub fn has_address_of(&self, other: &Self) -> bool {
+        self.email.eq_ignore_ascii_case(&other.email)
+    }
 }
 
 /// Redacted, so that no log line can carry personal data.

@@ -36,7 +36,17 @@ wire_enum! {
         PaymentReturned = "payment_returned",
         /// A refund that was announced failed: the money is returned in another way.
         RefundFailed = "refund_failed",
+        /// The guest's address was replaced: the last mail to the one before.
+        AddressChanged = "address_changed",
     }
+}
+
+impl NotificationKind {
+    /// The kinds that staff may ask for, by name: those of mails to the guest's present address.
+    pub const REQUESTABLE: &'static [(&'static str, Self)] = match Self::ALL.split_last() {
+        Some((_address_changed, others)) => others,
+        None => &[],
+    };
 }
 
 wire_enum! {
@@ -51,5 +61,17 @@ wire_enum! {
         PasswordReset = "password_reset",
         /// A booking's payment needs the attention of staff.
         StaffAlert = "staff_alert",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NotificationKind;
+
+    #[test]
+    fn staff_may_ask_for_every_mail_to_the_present_address() {
+        let requestable = NotificationKind::REQUESTABLE;
+        assert_eq!(requestable.len() + 1, NotificationKind::ALL.len());
+        assert!(requestable.iter().all(|(_, kind)| *kind != NotificationKind::AddressChanged));
     }
 }

@@ -3,6 +3,7 @@
 //! A claim is a document whose `_id` is `property|bed|night`. Its uniqueness is what makes a double booking impossible,
 //! by any writer and however late; so claims are never written outside a transaction with the bookings that own them.
 
+use super::former_addresses::{self, StoredAddress};
 use super::{Mongo, blocks, bookings, inventory};
 use crate::StoreError;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
@@ -72,6 +73,7 @@ struct Batch {
     inserted_blocks: Vec<RawDocumentBuf>,
     block_updates: Vec<Bson>,
     property_updates: Vec<Bson>,
+    former_addresses: Vec<RawDocumentBuf>,
     claimed: Vec<RawDocumentBuf>,
     released_keys: Vec<String>,
     released_owners: Vec<String>,
@@ -120,6 +122,12 @@ impl Batch {
                 .collect::<Result<_, _>>()
                 .map_err(broken)?,
             updates: changed.iter().map(update).collect::<Result<_, _>>().map_err(broken)?,
+            former_addresses: decisions
+                .former_addresses
+                .iter()
+                .map(|address| serialize_to_raw_document_buf(&StoredAddress::of(address)))
+                .collect::<Result<_, _>>()
+                .map_err(broken)?,
             claimed: decisions
                 .claimed
                 .iter()
@@ -172,8 +180,8 @@ impl Claims<'_> {
         Ok(self.0.collection::<StoredClaim>(CLAIMS).count_documents(owned).await?)
     }
 
-    /// Stores a batch of decisions, all or nothing: releases, changed bookings, marks of beds, new bookings, new
-    /// claims, in this order.
+    /// Stores a batch of decisions, all or nothing: releases, changed bookings, marks of beds, new bookings, addresses
+    /// that bookings no longer have, new claims, in this order.
     ///
     /// Conflicts, elections and an unknown outcome of the commit are tried again for up to ten seconds.
     ///
@@ -245,6 +253,13 @@ impl Claims<'_> {
             self.0
                 .collection::<RawDocumentBuf>(blocks::COLLECTION)
                 .insert_many(&batch.inserted_blocks)
+                .session(&mut *session)
+                .await?;
+        }
+        if !batch.former_addresses.is_empty() {
+            self.0
+                .collection::<RawDocumentBuf>(former_addresses::COLLECTION)
+                .insert_many(&batch.former_addresses)
                 .session(&mut *session)
                 .await?;
         }

@@ -191,6 +191,61 @@ fn every_corruption_is_detected() {
     }
 }
 
+/// A confirmed booking whose address was corrected, after all its mails.
+fn readdressed() -> (Records, Vec<Mail>) {
+    let (mut records, mut mails) = consistent();
+    let booking = &mut records.bookings[0];
+    then(booking, Action::Modify, Status::Confirmed);
+    let changes = Changes { guest: true, links_revoked: true, ..Changes::default() };
+    booking.history[1].changes = Some(Box::new(changes));
+    booking.guest.email = "new@example.com".to_owned();
+    records.mart_bookings[0].rev = 2;
+    records.mart_events.push(booking.history[1].event_id);
+    for (number, kind, to) in [
+        (2, NotificationKind::BookingModified, "new@example.com"),
+        (3, NotificationKind::AddressChanged, "ada@example.com"),
+    ] {
+        let mut row = records.notifications[0].clone();
+        (row.kind, row.version, row.message_id) = (kind, 2, format!("<m{number}@pvt.test>"));
+        records.notifications.push(row);
+        let message_id = format!("m{number}@pvt.test");
+        mails.push(Mail { message_id, to: to.to_owned(), ..Mail::default() });
+    }
+    records.mart_notifications = 3;
+    (records, mails)
+}
+
+#[test]
+fn every_corruption_of_a_notice_is_detected() {
+    let (records, mails) = readdressed();
+    assert_eq!(violations(&records, &mails, &expected()), Vec::<String>::new());
+    let corruptions: Vec<Corruption> = vec![
+        ("was not told", |_, mails| drop(mails.pop())),
+        ("told twice", |records, mails| {
+            let mut row = records.notifications[2].clone();
+            row.message_id = "<m4@pvt.test>".to_owned();
+            records.notifications.push(row);
+            mails.push(Mail { message_id: "m4@pvt.test".to_owned(), ..mails[2].clone() });
+        }),
+        ("after the address was told", |_, mails| mails.swap(0, 2)),
+        ("no mails to miss", |_, mails| mails[2].to = "eve@example.com".to_owned()),
+        ("no mails to miss", |_, mails| mails[2].to = "new@example.com".to_owned()),
+        ("is not recorded", |records, _| records.notifications[2].status = NotificationStatus::Sending),
+        ("no promised address", |records, _| records.notifications[2].version = 1),
+        ("says too much", |_, mails| mails[2].text = "see /pay?token=abc".to_owned()),
+        ("says too much", |_, mails| mails[2].html = "now to new@example.com".to_owned()),
+    ];
+    for (word, corrupt) in corruptions {
+        let (mut records, mut mails) = readdressed();
+        corrupt(&mut records, &mut mails);
+        let found = violations(&records, &mails, &expected());
+        assert!(found.iter().any(|violation| violation.contains(word)), "`{word}` is not in {found:?}");
+    }
+    let (mut records, mails) = readdressed();
+    records.bookings[0].history[1].changes = None;
+    assert!(!violations(&records, &mails, &expected()).is_empty(), "a notice without a correction");
+}
+
 #[test]
 fn leaks_are_found_and_masked() {
     let secrets = ["ada@example.com".to_owned()];

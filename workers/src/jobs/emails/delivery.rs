@@ -87,6 +87,7 @@ pub(super) async fn send(
                     kind: pending.plan.kind,
                     rev: pending.plan.rev,
                     compared_with: pending.compared_with,
+                    former: pending.former,
                     message_id,
                 };
                 let mail = compose(parts, pending.booking, &pending.inventory, context, now);

@@ -6,6 +6,7 @@ use super::pending_mails::{PendingMail, SendState, abandoned_before};
 use crate::mail::identity::LedgerKey;
 use crate::mail::other_mails::{OtherMail, Precedence, Progress, matter, precedence};
 use pvt_domain::ids::BookingId;
+use pvt_domain::messages::NotificationKind;
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
@@ -66,6 +67,8 @@ pub(super) async fn arrange(mails: &mut [PendingMail<'_>], mongo: &Mongo, now: T
 
 fn other_mail(row: &Notification, living: &LivingSenders) -> OtherMail {
     let progress = match row.status {
+        // It shows nothing of the booking, and nothing to the guest.
+        _ if row.kind == NotificationKind::AddressChanged => Progress::Undelivered,
         NotificationStatus::Sent => Progress::Delivered,
         _ if living.is_sending(row.attempt()) => Progress::Sending,
         _ => Progress::Undelivered,

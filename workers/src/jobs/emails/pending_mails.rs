@@ -1,11 +1,12 @@
 //! The mails of a batch: each once, whatever the number of messages that ask for it, and with the right to send it.
 
+use super::former_addresses::{FormerAddresses, revision_of};
 use super::{MAILS, TIMEOUT};
-use crate::mail::decide::{MailDecision, PlannedMail, decide};
+use crate::mail::decide::{MailDecision, PlannedMail, decide, decide_for_former};
 use crate::mail::identity::LedgerKey;
 use chrono::TimeDelta;
 use metrics::counter;
-use pvt_domain::booking::Booking;
+use pvt_domain::booking::{Booking, FormerAddress};
 use pvt_domain::events::NotificationEvent;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::{BookingId, PropertyId};
@@ -38,6 +39,8 @@ pub(super) enum SendState {
 pub(super) struct PendingMail<'a> {
     pub(super) plan: PlannedMail,
     pub(super) booking: &'a Booking,
+    /// The address that the booking no longer has, if the mail goes to it and not to the guest's present one.
+    pub(super) former: Option<&'a FormerAddress>,
     pub(super) inventory: Arc<Inventory>,
     /// Positions of its messages in the batch.
     pub(super) positions: Vec<usize>,
@@ -96,61 +99,70 @@ pub(super) struct Collected<'a> {
     pub(super) outdated: Vec<OutdatedMail>,
 }
 
+/// What the mails of a batch are decided on and written from.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) bookings: &'a HashMap<BookingId, Booking>,
+    pub(super) properties: &'a HashMap<PropertyId, Arc<Inventory>>,
+    pub(super) former_addresses: &'a FormerAddresses,
+}
+
 /// Decides about every message about a booking and returns the mails they ask for. Messages that cannot be decided yet
 /// fail; those that need no mail are done.
-pub(super) fn collect<'a>(
-    jobs: &mut [Job<EmailCommand>],
-    bookings: &'a HashMap<BookingId, Booking>,
-    properties: &HashMap<PropertyId, Arc<Inventory>>,
-    now: Timestamp,
-) -> Collected<'a> {
-    let mut list: Vec<PendingMail<'a>> = Vec::with_capacity(jobs.len());
-    let mut outdated = Vec::new();
-    let mut known: HashMap<String, usize> = HashMap::with_capacity(jobs.len());
+pub(super) fn collect<'a>(jobs: &mut [Job<EmailCommand>], known: Known<'a>, now: Timestamp) -> Collected<'a> {
+    let mut collected = Collected { mails: Vec::with_capacity(jobs.len()), outdated: Vec::new() };
+    let mut indexes: HashMap<String, usize> = HashMap::with_capacity(jobs.len());
     for (position, job) in jobs.iter_mut().enumerate() {
         let Some(booking_id) = super::booking_of(&job.message) else { continue };
-        let stored = bookings.get(&booking_id);
-        let inventory = stored.and_then(|booking| properties.get(&booking.property_id));
+        let booking = known.bookings.get(&booking_id);
+        let inventory = booking.and_then(|booking| known.properties.get(&booking.property_id));
         let property = inventory.map(|inventory| &inventory.property);
-        let (plan, booking) = match (decide(&job.message, stored, property, now), stored) {
-            (MailDecision::Send(plan), Some(booking)) => (plan, booking),
-            (MailDecision::Skip(reason), _) => {
-                counter!(MAILS, "kind" => "none", "outcome" => reason).increment(1);
+        let former = revision_of(&job.message).and_then(|revision| known.former_addresses.get(&revision));
+        let to_former = booking.and_then(|booking| decide_for_former(&job.message, booking, former));
+        let to_guest = decide(&job.message, booking, property, now);
+        for (decision, former) in [Some((to_guest, None)), to_former.map(|it| (it, former))].into_iter().flatten() {
+            let (plan, booking) = match (decision, booking) {
+                (MailDecision::Send(plan), Some(booking)) => (plan, booking),
+                (MailDecision::Skip(reason), _) => {
+                    counter!(MAILS, "kind" => "none", "outcome" => reason).increment(1);
+                    continue;
+                }
+                (MailDecision::Outdated(key, reason), _) => {
+                    counter!(MAILS, "kind" => "none", "outcome" => reason).increment(1);
+                    collected.outdated.push(OutdatedMail { booking_id, key, position });
+                    continue;
+                }
+                (MailDecision::NotYet(class), _) => {
+                    job.fail(Failure::retry(class, "the stored booking is older than the message"));
+                    continue;
+                }
+                (MailDecision::Send(_), None) => continue,
+            };
+            let first_delivery = is_first_delivery(&job.meta);
+            if let Some(mail) = indexes.get(plan.key.as_str()).and_then(|index| collected.mails.get_mut(*index)) {
+                mail.positions.push(position);
+                mail.first_delivery &= first_delivery;
                 continue;
             }
-            (MailDecision::Outdated(key, reason), _) => {
-                counter!(MAILS, "kind" => "none", "outcome" => reason).increment(1);
-                outdated.push(OutdatedMail { booking_id, key, position });
+            let Some(inventory) = inventory else {
+                let missing = format!("property `{}` does not exist", booking.property_id);
+                job.fail(Failure::retry("property_missing", missing));
                 continue;
-            }
-            (MailDecision::NotYet(class), _) => {
-                job.fail(Failure::retry(class, "the stored booking is older than the message"));
-                continue;
-            }
-            (MailDecision::Send(_), None) => continue,
-        };
-        let first_delivery = is_first_delivery(&job.meta);
-        if let Some(index) = known.get(plan.key.as_str()) {
-            list[*index].positions.push(position);
-            list[*index].first_delivery &= first_delivery;
-            continue;
+            };
+            indexes.insert(plan.key.as_str().to_owned(), collected.mails.len());
+            collected.mails.push(PendingMail {
+                plan,
+                booking,
+                former,
+                inventory: inventory.clone(),
+                positions: vec![position],
+                first_delivery,
+                compared_with: None,
+                state: SendState::InFlight,
+            });
         }
-        let Some(inventory) = inventory else {
-            job.fail(Failure::retry("property_missing", format!("property `{}` does not exist", booking.property_id)));
-            continue;
-        };
-        known.insert(plan.key.as_str().to_owned(), list.len());
-        list.push(PendingMail {
-            plan,
-            booking,
-            inventory: inventory.clone(),
-            positions: vec![position],
-            first_delivery,
-            compared_with: None,
-            state: SendState::InFlight,
-        });
     }
-    Collected { mails: list, outdated }
+    collected
 }
 
 /// Writes a ledger row for every mail or takes over an unfinished one, which gives the right to send it.
@@ -207,7 +219,7 @@ pub(super) fn abandoned_before(now: Timestamp) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use super::collect;
+    use super::{Known, collect};
     use crate::mail::fixtures::{at, booking, cancelled, event, inventory};
     use pvt_domain::ids::BookingId;
     use pvt_domain::messages::EmailCommand;
@@ -228,7 +240,8 @@ mod tests {
         let bookings = HashMap::from([(booking.id, booking)]);
         let inventory = inventory();
         let properties = HashMap::from([(inventory.property.id.clone(), Arc::new(inventory))]);
-        let mails = collect(&mut jobs, &bookings, &properties, at("2026-12-01T12:00:00Z")).mails;
+        let known = Known { bookings: &bookings, properties: &properties, former_addresses: &HashMap::new() };
+        let mails = collect(&mut jobs, known, at("2026-12-01T12:00:00Z")).mails;
         assert_eq!(mails.len(), 1);
         assert_eq!(mails[0].positions, [0, 1]);
     }
@@ -240,7 +253,8 @@ mod tests {
         early.id = BookingId::from_uuid(Uuid::from_u128(9));
         let mut jobs = vec![job(event(&stored, 1), 1, None), job(event(&early, 2), 1, None)];
         let bookings = HashMap::from([(stored.id, stored)]);
-        let collected = collect(&mut jobs, &bookings, &HashMap::new(), at("2026-12-01T12:00:00Z"));
+        let known = Known { bookings: &bookings, properties: &HashMap::new(), former_addresses: &HashMap::new() };
+        let collected = collect(&mut jobs, known, at("2026-12-01T12:00:00Z"));
         assert!(collected.mails.is_empty());
         assert_eq!(collected.outdated.iter().map(|mail| mail.position).collect::<Vec<_>>(), [0]);
         assert!(jobs[0].failed().is_none());

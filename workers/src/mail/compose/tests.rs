@@ -2,6 +2,7 @@
 
 mod html;
 mod money;
+mod notice;
 
 use super::{BookingMailParts, MailContext, compose};
 use crate::mail::fixtures::{at, booking, cancelled, inventory, links, modified};
@@ -18,7 +19,7 @@ use serde_json::json;
 fn composed(kind: NotificationKind, booking: &Booking, inventory: &Inventory) -> OutgoingMail {
     let sender = Sender::parse("PVT Booking <bookings@pvt.test>").unwrap();
     let compared_with = booking.rev.checked_sub(1);
-    let parts = BookingMailParts { kind, rev: booking.rev, compared_with, message_id: "<abc@pvt.test>" };
+    let parts = BookingMailParts { kind, rev: booking.rev, compared_with, former: None, message_id: "<abc@pvt.test>" };
     compose(parts, booking, inventory, MailContext { sender: &sender, links: &links() }, at("2026-12-01T12:00:00Z"))
         .unwrap()
 }
@@ -341,7 +342,7 @@ fn invalid_recipient_is_a_recipient_error() {
     for address in ["", "ada", "ada@", "a@b\r\nRCPT TO:<c@d>", "a@b> SIZE=1", "a b@c.d"] {
         booking.guest.email = address.to_owned();
         let result = compose(
-            BookingMailParts { kind: BookingConfirmed, rev: 1, compared_with: None, message_id: "<a@b>" },
+            BookingMailParts { kind: BookingConfirmed, rev: 1, compared_with: None, former: None, message_id: "<a@b>" },
             &booking,
             &inventory,
             MailContext { sender: &sender, links: &links() },

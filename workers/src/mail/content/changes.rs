@@ -4,6 +4,7 @@
 
 use super::rows::Row;
 use super::stays::{detail, title};
+use crate::mail::change::changes_address;
 use crate::mail::language::Reader;
 use pvt_domain::booking::history::RevisionState;
 use pvt_domain::booking::{Booking, Stay, stay_id};
@@ -14,10 +15,14 @@ use pvt_domain::pricing::Price;
 /// The difference between what was booked at revision `rev` and what is booked now.
 pub(super) fn since(rev: u32, booking: &Booking, inventory: &Inventory, reader: &Reader<'_>) -> Vec<Row> {
     let mut rows = differences(&booking.state_at(rev), booking, inventory, reader);
-    let entries = booking.history.iter().filter(|entry| entry.rev > rev);
-    if entries.filter_map(|entry| entry.changes.as_ref()).any(|changes| changes.guest) {
-        let phrases = reader.language.phrases();
-        rows.push(Row { label: phrases.details.to_owned(), value: phrases.updated.to_owned() });
+    let entries = || booking.history.iter().filter(|entry| entry.rev > rev);
+    let phrases = reader.language.phrases();
+    let row = |label: &str, value: &str| Row { label: label.to_owned(), value: value.to_owned() };
+    if entries().filter_map(|entry| entry.changes.as_ref()).any(|changes| changes.guest) {
+        rows.push(row(phrases.details, phrases.updated));
+    }
+    if entries().any(changes_address) {
+        rows.push(row(phrases.email, phrases.email_changed));
     }
     rows
 }

@@ -1,5 +1,6 @@
 //! No guest is mailed what is no longer true, whatever the order of events and the time of day.
 
+mod former_address;
 mod money;
 
 use super::{MailDecision, PlannedMail, decide};

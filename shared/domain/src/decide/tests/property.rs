@@ -1,7 +1,7 @@
 //! A property with its store, as the worker and MongoDB keep it together, and short commands for it.
 
 use crate::block::{Block, BlockKind};
-use crate::booking::{Booking, Guest, Status, StayRequest};
+use crate::booking::{Booking, FormerAddress, Guest, Status, StayRequest};
 use crate::business_day::check_in_instant;
 use crate::decide::{BatchOutcome, BedNightClaim, Decision, KnownState, MissingState, Owner, decide};
 use crate::fixtures::{date, now, request, sample_inventory};
@@ -23,6 +23,8 @@ pub(super) struct TestProperty {
     pub(super) bookings: HashMap<BookingId, Booking>,
     pub(super) blocks: HashMap<BlockId, Block>,
     pub(super) claims: BTreeSet<BedNightClaim>,
+    /// Addresses that were taken from bookings, oldest first.
+    pub(super) former_addresses: Vec<FormerAddress>,
     pub(super) now: Timestamp,
     next: u128,
 }
@@ -39,6 +41,7 @@ impl TestProperty {
             bookings: HashMap::new(),
             blocks: HashMap::new(),
             claims: BTreeSet::new(),
+            former_addresses: Vec::new(),
             now: now(),
             next: 1_000_000,
         }
@@ -145,6 +148,7 @@ impl TestProperty {
         for mark in &outcome.marks {
             assert_eq!((self.inventory().rev, mark.inventory.rev > mark.stored_rev), (mark.stored_rev, true));
         }
+        self.former_addresses.extend(outcome.former_addresses.iter().cloned());
         self.grids.extend(outcome.grids.clone());
         self.check();
     }

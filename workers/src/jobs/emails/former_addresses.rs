@@ -1,0 +1,108 @@
+//! Mails to addresses that bookings no longer have: only to those that were written to about the booking before.
+
+use super::pending_mails::{PendingMail, abandoned_before};
+use super::{IN_FLIGHT_DELAY, MAILS};
+use crate::mail::decide::decide_for_former;
+use crate::mail::identity::LedgerKey;
+use metrics::counter;
+use pvt_domain::booking::{Booking, FormerAddress};
+use pvt_domain::failure::Failure;
+use pvt_domain::ids::BookingId;
+use pvt_domain::messages::{EmailCommand, NotificationKind};
+use pvt_domain::timestamp::Timestamp;
+use pvt_stores::StoreError;
+use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::mail_senders::{LivingSenders, MailRow as _};
+use pvt_stores::mongo::notifications::{Notification, NotificationStatus};
+use pvt_worker_runtime::Job;
+use std::collections::{HashMap, HashSet};
+
+/// The addresses of a batch, by booking and revision.
+pub(super) type FormerAddresses = HashMap<(BookingId, u32), FormerAddress>;
+
+/// The addresses that the revisions of these messages took from their bookings, as far as they are kept.
+pub(super) async fn load(
+    jobs: &[Job<EmailCommand>],
+    bookings: &HashMap<BookingId, Booking>,
+    mongo: &Mongo,
+) -> Result<FormerAddresses, StoreError> {
+    let revisions = jobs.iter().filter_map(|job| {
+        let revision = revision_of(&job.message)?;
+        decide_for_former(&job.message, bookings.get(&revision.0)?, None).map(|_| revision)
+    });
+    mongo.former_addresses().of_revisions(revisions).await
+}
+
+/// The revision that an event is about.
+pub(super) fn revision_of(command: &EmailCommand) -> Option<(BookingId, u32)> {
+    match command {
+        EmailCommand::Happened(event) => Some((event.booking_id, event.rev)),
+        EmailCommand::Send(_) | EmailCommand::Paid(_) | EmailCommand::Account(_) => None,
+    }
+}
+
+/// What the ledger says of the mails to a former address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Its reader knows of the booking, and of no other address: write to it.
+    Informed,
+    /// Nothing was sent to it, it was refused, or it was told of the change already.
+    NotConcerned,
+    /// A living process is sending a mail to it.
+    BeingInformed,
+}
+
+/// Takes out the mails to former addresses that are not concerned; messages whose mails depend on one that is being sent
+/// wait for its outcome.
+pub(super) async fn take_out_needless(
+    mails: &mut Vec<PendingMail<'_>>,
+    jobs: &mut [Job<EmailCommand>],
+    mongo: &Mongo,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let bookings: HashSet<BookingId> =
+        mails.iter().filter(|mail| mail.former.is_some()).map(|mail| mail.booking.id).collect();
+    let rows = mongo.notifications().of_bookings(bookings).await?;
+    let living = mongo.mail_senders().living(rows.iter().map(|row| row.attempt()), abandoned_before(now)).await?;
+    mails.retain(|mail| {
+        if mail.former.is_none() {
+            return true;
+        }
+        let standing = standing(mail.booking.id, &mail.plan.key, &rows, &living);
+        match standing {
+            Standing::Informed => return true,
+            Standing::NotConcerned => {
+                counter!(MAILS, "kind" => "none", "outcome" => "not_concerned").increment(1);
+            }
+            Standing::BeingInformed => {
+                let waiting = mail.positions.iter();
+                waiting.for_each(|position| {
+                    if let Some(job) = jobs.get_mut(*position) {
+                        job.fail(Failure::Defer(IN_FLIGHT_DELAY));
+                    }
+                });
+            }
+        }
+        false
+    });
+    Ok(())
+}
+
+fn standing(booking: BookingId, own: &LedgerKey, rows: &[Notification], living: &LivingSenders) -> Standing {
+    let keyed = || rows.iter().filter_map(|row| Some((row, LedgerKey::stored(booking, &row.key)?)));
+    if keyed().any(|(_, key)| key == *own) {
+        // An earlier delivery of the message decided so, and the mail may be sent.
+        return Standing::Informed;
+    }
+    let to_it = || keyed().filter(|(_, key)| key.has_same_recipient(own)).map(|(row, _)| row);
+    if to_it().any(|row| living.is_sending(row.attempt())) {
+        return Standing::BeingInformed;
+    }
+    // What was certainly not accepted yet goes to the present address.
+    let newest = to_it()
+        .filter(|row| row.status != NotificationStatus::Waiting)
+        .max_by_key(|row| (row.shown_rev(), row.updated_at));
+    let is_known =
+        |row: &Notification| row.status != NotificationStatus::Failed && row.kind != NotificationKind::AddressChanged;
+    if newest.is_some_and(is_known) { Standing::Informed } else { Standing::NotConcerned }
+}
