@@ -112,6 +112,8 @@ problems! {
         "Refund it by hand, then send POST /api/payments/record with a negative amount.";
     DISPUTED "disputed" 409 "The payment is disputed"
         "Nothing can be refunded until the dispute is closed; answer it in Stripe's dashboard.";
+    NOT_SENDABLE "not_sendable" 409 "The mail would contradict the booking"
+        "Send one of those in `sendable`.";
     BEDS_MISSING "beds_missing" 409 "A stay has too few beds"
         "Assign beds to every stay first.";
     BED_NOT_CLEAN "bed_not_clean" 409 "A bed is not clean"

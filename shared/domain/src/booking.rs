@@ -6,6 +6,7 @@ pub mod calendar;
 pub mod change_fees;
 pub mod history;
 pub mod lifecycle;
+pub mod mails;
 pub mod payment;
 pub mod pending_change;
 mod progress;

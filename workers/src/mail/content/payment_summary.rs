@@ -2,10 +2,10 @@
 //! refund.
 
 use super::rows::{Link, Row};
-use crate::mail::change::increase;
 use crate::mail::kinds::{Movement, PaymentRows, Shows};
 use crate::mail::language::Language;
 use crate::mail::links::Links;
+use pvt_domain::booking::mails::increase;
 use pvt_domain::booking::{Booking, HistoryEntry};
 use pvt_domain::inventory::Property;
 use pvt_domain::ledger::Summary;
