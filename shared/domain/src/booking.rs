@@ -21,7 +21,7 @@ pub use crate::values::stay::{BedMove, EarlierBeds, PartyGender, Stay, StayProgr
 pub use crate::values::tax::TaxExemption;
 pub use absence::Absence;
 pub use calendar::CalendarEntry;
-pub use change_fees::ChangeFees;
+pub use change_fees::{CancellationTerm, ChangeFees};
 pub use history::{Action, Changes, HistoryEntry};
 pub use lifecycle::Status;
 pub use payment::{Payment, PaymentStatus};

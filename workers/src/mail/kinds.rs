@@ -61,8 +61,8 @@ pub(super) enum PaymentRows {
     Request,
     /// What was paid, refunded and is still due, once something was paid; first what moved with the revision.
     Balance(Option<Movement>),
-    /// What was paid, the fee for ending the booking, and the refund.
-    Fee(fn(&Phrases) -> &'static str),
+    /// What was agreed, the fee for ending the booking, what was paid, the refund, and what of the fee is still owed.
+    Fee,
     /// What was paid, all of which is refunded.
     FullRefund,
 }
@@ -160,7 +160,7 @@ static BOOKING_MODIFIED: Kind = Kind {
 
 static BOOKING_CANCELLED: Kind = Kind {
     when: When::new(Trigger::Change(|change| change.enters(Status::Cancelled))),
-    shows: Shows { ended: true, ..Shows::new(PaymentRows::Fee(|phrases| phrases.fee), CalendarNote::CancelsStay) },
+    shows: Shows { ended: true, ..Shows::new(PaymentRows::Fee, CalendarNote::CancelsStay) },
     english: Wording {
         title: "Your booking has been cancelled",
         lead: "Your booking has been cancelled and your beds have been released.",
@@ -173,7 +173,7 @@ static BOOKING_CANCELLED: Kind = Kind {
 
 static BOOKING_NO_SHOW: Kind = Kind {
     when: When::new(Trigger::Change(|change| change.enters(Status::NoShow))),
-    shows: Shows { ended: true, ..Shows::new(PaymentRows::Fee(|phrases| phrases.no_show_fee), CalendarNote::CancelsStay) },
+    shows: Shows { ended: true, ..Shows::new(PaymentRows::Fee, CalendarNote::CancelsStay) },
     english: Wording {
         title: "We missed you",
         lead: "You did not check in, so your booking has been recorded as a no-show and your beds have been released. \
