@@ -1,7 +1,7 @@
 //! Check-in, check-out and no-show, in the property's local time.
 
 use super::{Decider, Decision, NoRevision, Revision};
-use crate::booking::{Absence, Action, Booking, Rejection, Status, Stay, StayProgress, StayRequest};
+use crate::booking::{Absence, Action, Booking, RefusalCause, Rejection, Status, Stay, StayProgress, StayRequest};
 use crate::ids::{BedId, PropertyId, RoomTypeId};
 use crate::inventory::RoomKind;
 use crate::messages::{CheckInBooking, CheckOutBooking, MarkNoShow, RefusalCode, RefusalDetail, StaySelection};
@@ -10,6 +10,25 @@ use crate::pricing::{Price, total_of};
 use crate::values::stay::same_beds;
 use chrono::{Days, NaiveDate};
 use uuid::Uuid;
+
+/// Why the guests of a stay do not arrive or leave today, and the first business day on which they may.
+struct NotToday {
+    code: RefusalCode,
+    possible_from: Option<NaiveDate>,
+}
+
+impl NotToday {
+    /// It is before this day.
+    fn before(possible_from: Option<NaiveDate>) -> Self {
+        Self { code: RefusalCode::TooEarly, possible_from }
+    }
+}
+
+impl From<NotToday> for NoRevision {
+    fn from(NotToday { code, possible_from }: NotToday) -> Self {
+        Self::with(RefusalDetail::of(code).caused_by(RefusalCause { possible_from, ..RefusalCause::default() }))
+    }
+}
 
 impl Decider<'_> {
     /// Checks in from the business day of arrival on, into assigned and clean beds. Stays of other days stay expected.
@@ -22,8 +41,8 @@ impl Decider<'_> {
         }
         let today = self.today(&header.property_id);
         let when = |stay: &Stay| match () {
-            () if today < stay.arrival => Err(RefusalDetail::too_early(Some(stay.arrival))),
-            () if stay.departure <= today => Err(RefusalDetail::of(RefusalCode::TooLate)),
+            () if today < stay.arrival => Err(NotToday::before(Some(stay.arrival))),
+            () if stay.departure <= today => Err(NotToday { code: RefusalCode::TooLate, possible_from: None }),
             () => Ok(()),
         };
         let arrived = self.select(&mut booking, &check_in.stays, StayProgress::Expected, (today, when))?;
@@ -42,7 +61,7 @@ impl Decider<'_> {
         booking: &mut Booking,
         selected: &[StaySelection],
         progress: StayProgress,
-        (today, when): (NaiveDate, impl Fn(&Stay) -> Result<(), RefusalDetail>),
+        (today, when): (NaiveDate, impl Fn(&Stay) -> Result<(), NotToday>),
     ) -> Result<Vec<usize>, NoRevision> {
         let is_so = |booking: &Booking, stay: &Stay| booking.progress_of(stay) == progress;
         if selected.is_empty() {
@@ -51,10 +70,10 @@ impl Decider<'_> {
             let meant: Vec<usize> =
                 candidates.iter().filter(|(_, stay)| when(stay).is_ok()).map(|(index, _)| *index).collect();
             let refusals = candidates.iter().filter_map(|(_, stay)| when(stay).err());
-            let refusal = refusals.min_by_key(|refusal| refusal.cause.possible_from);
+            let refusal = refusals.min_by_key(|refusal| refusal.possible_from);
             return match (meant.is_empty(), refusal) {
                 (false, _) => Ok(meant),
-                (true, Some(refusal)) => Err(NoRevision::with(refusal)),
+                (true, Some(refusal)) => Err(refusal.into()),
                 (true, None) => Err(NoRevision::because(RefusalCode::WrongProgress)),
             };
         }
@@ -70,7 +89,7 @@ impl Decider<'_> {
             if !is_so(booking, stay) {
                 return Err(NoRevision::because(RefusalCode::WrongProgress));
             }
-            when(stay).map_err(NoRevision::with)?;
+            when(stay)?;
             // Beds of the night on which the guests are: tonight's, or the nearest night of the stay.
             let night = stay.night_nearest(today);
             meant.push(match self.part_of(booking, stay, one, night).map_err(NoRevision::because)? {
@@ -160,7 +179,7 @@ impl Decider<'_> {
         if !ahead.is_empty() && ahead.len() < booking.stays.len() {
             booking.set_progress(&ahead, StayProgress::Expected);
         }
-        let when = |stay: &Stay| if date < stay.arrival { Err(RefusalDetail::too_early(None)) } else { Ok(()) };
+        let when = |stay: &Stay| if date < stay.arrival { Err(NotToday::before(None)) } else { Ok(()) };
         let leaving = self.select(&mut booking, &check_out.stays, StayProgress::CheckedIn, (today, when))?;
         let mut left = booking.clone();
         for index in &leaving {
@@ -225,7 +244,7 @@ impl Decider<'_> {
         }
         let today = self.today(&header.property_id);
         let when = |stay: &Stay| match today <= stay.arrival {
-            true => Err(RefusalDetail::too_early(stay.arrival.succ_opt())),
+            true => Err(NotToday::before(stay.arrival.succ_opt())),
             false => Ok(()),
         };
         let absent = self.select(&mut booking, &no_show.stays, StayProgress::Expected, (today, when))?;

@@ -198,11 +198,6 @@ impl RefusalDetail {
         }
     }
 
-    /// It is too early; possible from this business day on.
-    pub(crate) fn too_early(possible_from: Option<NaiveDate>) -> Self {
-        Self::of(RefusalCode::TooEarly).caused_by(RefusalCause { possible_from, ..RefusalCause::default() })
-    }
-
     /// The same refusal with its cause.
     pub fn caused_by(self, cause: RefusalCause) -> Self {
         Self { cause, ..self }
