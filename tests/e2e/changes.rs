@@ -1,13 +1,16 @@
-//! Guests' changes: what they give up costs what cancelling it costs, and what they add is held until it is paid.
+//! Guests' changes: what they give up costs what cancelling it costs, what they add is held until it is paid, and there
+//! is an end to them.
 
-use crate::harness::{AcceptedBooking, ApiResponse, Expectations, LONG_TIMEOUT, Stack, StackBuilder};
+use crate::harness::clock::at_noon;
+use crate::harness::{AcceptedBooking, ApiResponse, Expectations, FrontDesk, LONG_TIMEOUT, Stack, StackBuilder};
 use crate::payments::{FREQUENT_EXPIRY, PRIVATE, checkout, hold, mails, paid, prepaid, start, until};
 use anyhow::{Context, Result, bail};
 use chrono::{Days, NaiveDate};
 use pvt_domain::booking::{Action, Booking, Status};
+use pvt_domain::demo;
 use pvt_domain::ids::BookingId;
 use pvt_stripe_simulator::PayOutcome;
-use pvt_testkit::{DORM, GuestCalendar, booking_body, days_from_now, doc, eventually};
+use pvt_testkit::{DORM, GuestCalendar, booking_body, days_from_now, doc, dormitory, eventually};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -258,5 +261,42 @@ async fn quick_changes_are_mailed_as_one_difference() -> Result<()> {
     for calendar in [&calendar, &downloaded] {
         assert_eq!(calendar.shown().into_keys().collect::<Vec<_>>(), [booked.id.to_string()]);
     }
+    stack.end(Expectations::clean()).await
+}
+
+#[tokio::test]
+async fn guests_change_a_booking_a_hundred_times_and_staff_go_on() -> Result<()> {
+    let (inventory, today) = at_noon(dormitory(demo::PROPERTY_ID, 2))?;
+    let stack = StackBuilder::new().selling([inventory]).start().await?;
+    let desk = FrontDesk::of(&stack).await?;
+    let booked = stack.book("restless", &booking_body(DORM, today, 1, 1)).await?;
+    stack.client.wait_for_decision(&booked).await?;
+    let path = format!("/api/bookings/{}", booked.id);
+    let phone = |number: u64| json!({ "guest": { "phone": format!("+1514555{number:04}") } });
+    let by_guest = async |rev: u64, change: &Value| {
+        let tag = format!("\"{rev}\"");
+        let headers = [("content-type", "application/json"), ("if-match", &tag), ("prefer", "wait=30")];
+        let path = format!("{path}?token={}", booked.token);
+        stack.client.send(Method::PATCH, &path, &headers, Some(change.to_string().into_bytes())).await
+    };
+    for rev in 1..=100 {
+        let changed = by_guest(rev, &phone(rev)).await?;
+        assert_eq!((changed.status, &changed.body["rev"]), (StatusCode::OK, &json!(rev + 1)), "{changed:?}");
+    }
+    let refused = by_guest(101, &phone(101)).await?;
+    assert_eq!((refused.status, refused.problem()?), (StatusCode::CONFLICT, "too_many_changes"), "{refused:?}");
+    assert!(refused.text("/detail").contains("Ask the property"), "{refused:?}");
+    let guests = by_guest(101, &json!({ "stays": [{ "guests": 2 }] })).await?;
+    assert_eq!(guests.problem()?, "too_many_changes", "of any kind");
+    let shown = stack.client.wait_for_decision(&booked).await?;
+    assert_eq!((&shown["rev"], &shown["guest"]["phone"]), (&json!(101), &json!("+15145550100")));
+
+    let by_staff = desk.send(Method::PATCH, &path, Some(101), &json!({ "stays": [{ "guests": 2 }] })).await?;
+    assert_eq!((by_staff.status, &by_staff.body["rev"]), (StatusCode::OK, &json!(102)), "{by_staff:?}");
+    let again = by_guest(102, &phone(102)).await?;
+    assert_eq!(again.problem()?, "too_many_changes", "what staff change gives guests no more");
+    desk.succeed(&booked, "checkin", &json!({})).await?;
+    let out = json!({ "allow_open_balance": true, "reason": "an invoice will be sent" });
+    assert_eq!(desk.succeed(&booked, "checkout", &out).await?.text("/status"), "checked_out");
     stack.end(Expectations::clean()).await
 }

@@ -92,7 +92,9 @@ async fn checked_in_guest_keeps_the_bed_while_workers_are_killed() -> Result<()>
     // A walk-in gets the bed that was left, once it is clean.
     let walk_in = book(&stack, "walk-in", day(0), 1).await?;
     assert_eq!(desk.beds(&walk_in).await?, json!(["r-1"]));
-    assert_eq!(desk.command(&walk_in, "checkin", &json!({})).await?.problem()?, "bed_not_clean");
+    let refused = desk.command(&walk_in, "checkin", &json!({})).await?;
+    assert_eq!(refused.problem()?, "bed_not_clean");
+    assert_eq!(refused.body["cause"], json!({ "dirty_beds": [{ "bed": "r-1", "clean": [] }] }), "no other is free");
     let path = format!("/api/beds/r-1?property_id={PROPERTY}");
     // The worker that marked the bed as dirty raised the revision; staff read that one at once.
     let rooms = desk.send(Method::GET, &format!("/api/rooms?property_id={PROPERTY}"), None, &json!({})).await?;

@@ -165,6 +165,11 @@ async fn staff_can_resend_a_mail() -> Result<()> {
         let answer = stack.client.post("/api/notifications", &headers, &request).await?;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
     }
+    let untrue = json!({ "booking_id": ours.id, "kind": "booking_cancelled" });
+    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "untrue")];
+    let refused = stack.client.post("/api/notifications", &headers, &untrue).await?;
+    assert_eq!((refused.status, refused.problem()?), (StatusCode::CONFLICT, "not_sendable"));
+    assert_eq!(refused.body["sendable"], json!(["booking_confirmed"]), "{refused:?}");
     let mails = mails_to(&stack, "ada@example.com", 2).await?;
     assert_ne!(mails[1].message_id, first.message_id, "another request is another mail");
     assert_eq!(mails[1].subject, first.subject);

@@ -1,5 +1,6 @@
 //! Refunds that Stripe does not make: promised as what they are, shown to staff until they are recorded, and never more
-//! than is kept, with two workers of which each is killed once.
+//! than is kept, with two workers of which each is killed once. What staff record is answered once the booking counts
+//! it.
 
 use crate::harness::{ApiResponse, Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
 use crate::payments::{FREQUENT_EXPIRY, PRIVATE, mails, paid, until};
@@ -131,5 +132,32 @@ async fn cash_returned_is_not_refunded_again() -> Result<()> {
     let booking = until(&stack, &booked, Status::Cancelled).await?;
     assert_eq!(booking.payment.refund_due(), 0);
     assert_eq!(stack.stripe()?.effects_of_booking(&booked.id.to_string()).refunds, 1);
+    stack.end(Expectations::clean()).await
+}
+
+#[tokio::test]
+async fn record_is_answered_once_the_booking_counts_it() -> Result<()> {
+    let (mut stack, staff) = start().await?;
+    let booked = stack.book("desk", &booking_body(PRIVATE, days_from_now(60), 2, 2)).await?;
+    let total = until(&stack, &booked, Status::Confirmed).await?.price.context("a price")?.total;
+    let path = format!("/api/bookings/{}?token={}", booked.id, booked.token);
+    let cash = |amount: i64| {
+        json!({ "booking_id": booked.id, "method": "cash",
+            "amount": { "amount": amount, "currency": "CAD" } })
+    };
+    for (key, amount, balance) in [("in", total, 0), ("out", -1_000, 1_000)] {
+        // The ledger has the record, and nobody tells the booking.
+        stack.program("confirmations")?.kill9()?;
+        let headers = [("authorization", staff.as_str()), ("idempotency-key", key), ("prefer", "wait=1")];
+        let early = stack.client.post("/api/payments/record", &headers, &cash(amount)).await?;
+        assert_eq!((early.status, early.text("/status")), (StatusCode::ACCEPTED, "queued"), "{early:?}");
+        let ledger = stack.mongo.ledgers().find(BookingId::from_uuid(booked.id)).await?.context("a ledger")?;
+        assert!(ledger.records.iter().any(|record| record.amount == amount), "{ledger:?}");
+        stack.restart("confirmations").await?;
+        let done = record(&stack, &staff, key, booked.id, amount).await?;
+        assert_eq!(done.status, StatusCode::CREATED, "{done:?}");
+        let shown = stack.client.get(&path).await?;
+        assert_eq!(shown.body["payment"]["due"]["amount"], balance, "at once: {shown:?}");
+    }
     stack.end(Expectations::clean()).await
 }

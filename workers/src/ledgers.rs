@@ -171,9 +171,9 @@ impl Ledgers {
         }
         let (recipients, now) = (self.mongo.users().staff_alert_recipients(&ledger.property_id).await?, self.now());
         let mut mails = Vec::new();
-        for AttentionItem { kind: attention, subject, .. } in attention_items {
-            let alert =
-                StaffAlert { booking_id: ledger.booking_id, property_id: ledger.property_id.clone(), attention };
+        for AttentionItem { kind: attention, subject, amount, .. } in attention_items {
+            let (booking_id, property_id) = (ledger.booking_id, ledger.property_id.clone());
+            let alert = StaffAlert { booking_id, property_id, attention, amount };
             for user in &recipients {
                 let mail = alert.mail_to(user.id, &subject, now);
                 mails.push(

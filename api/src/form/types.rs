@@ -363,7 +363,9 @@ impl<T: FieldType> FieldType for List<T> {
             None if items.len() > self.most => reader.violation(&at, "too_many", format!("at most {}", self.most)),
             _ => {}
         }
-        let items = items.iter().take(self.most).enumerate();
+        // That there are too many is the one violation: what else is wrong with each is of no use.
+        let read = if items.len() > self.most { 0 } else { items.len() };
+        let items = items.iter().take(read).enumerate();
         Some(
             items
                 .filter_map(|(index, node)| self.item.read(Field::located(node, Pointer::Index(&at, index)), reader))

@@ -95,7 +95,7 @@ problems! {
     CONCURRENT_CHANGE "concurrent_change" 409 "The booking was changed by another request at the same time"
         "Look at `current`, and decide again.";
     TOO_EARLY "too_early" 409 "It is too early"
-        "Check guests in from the day of arrival; mark a no-show after the business day of arrival.";
+        "Check guests in from the business day of arrival; mark a no-show after it.";
     TOO_LATE "too_late" 409 "It is too late"
         "Ask an administrator to undo changes older than a business day; no guest can be checked in after departure.";
     BALANCE_OPEN "balance_open" 409 "The booking has an open balance"
@@ -112,6 +112,8 @@ problems! {
         "Refund it by hand, then send POST /api/payments/record with a negative amount.";
     DISPUTED "disputed" 409 "The payment is disputed"
         "Nothing can be refunded until the dispute is closed; answer it in Stripe's dashboard.";
+    NOT_SENDABLE "not_sendable" 409 "The mail would contradict the booking"
+        "Send one of those in `sendable`.";
     BEDS_MISSING "beds_missing" 409 "A stay has too few beds"
         "Assign beds to every stay first.";
     BED_NOT_CLEAN "bed_not_clean" 409 "A bed is not clean"

@@ -11,12 +11,14 @@ use crate::form::presence::required;
 use crate::form::types::{booking_id, one_of};
 use crate::http::extract::{Form, IdempotencyKey};
 use crate::http::middleware::RequestContext;
-use crate::http::problem::Problem;
+use crate::http::problem::{self, Problem};
 use crate::http::response::JsonResponse;
 use crate::state::SharedApp;
 use crate::store_call;
 use axum::extract::State;
-use chrono::Utc;
+use chrono::{NaiveDate, Utc};
+use pvt_domain::booking::Booking;
+use pvt_domain::booking::mails::sendable;
 use pvt_domain::ids::BookingId;
 use pvt_domain::intake::FieldError;
 use pvt_domain::messages::{NotificationKind, SendNotification};
@@ -57,13 +59,16 @@ pub(crate) fn resource() -> Resource {
             "/api/notifications",
             [post(NOTIFICATIONS_STAFF, "send_notification", create)
                 .summary("Send a mail about a booking, for the first time or again")
+                .about("Only what is right for the booking as it is now; a refusal lists that in `sendable`.")
+                .problems([problem::NOT_SENDABLE])
                 .stored()
                 .queued()],
         )],
     }
 }
 
-/// `POST /api/notifications` with `booking_id` and `kind`: 202 once the broker has the command.
+/// `POST /api/notifications` with `booking_id` and `kind`: 202 once the broker has the command, 409 when the mail would
+/// contradict the booking.
 async fn create(
     State(app): State<SharedApp>,
     caller: Caller,
@@ -76,16 +81,18 @@ async fn create(
     let booking = store_call::read(async move { mongo.bookings().find(booking_id).await })
         .await?
         .filter(|booking| caller.is_staff_of(&booking.property_id));
-    let refused = match booking.as_ref().map(|booking| booking.guest.mail_address()) {
-        None => Some(("unknown_booking", "there is no such booking at a property of yours, or it is not decided yet")),
-        Some(None) => Some(("no_address", "the guest has no mail address; add one to the booking first")),
-        Some(Some(_)) => None,
-    };
-    if let Some((code, message)) = refused {
-        return Err(Problem::fields(vec![FieldError::new("/booking_id", code, message)]));
+    let refused = |code, message| Problem::fields(vec![FieldError::new("/booking_id", code, message)]);
+    let booking = booking.ok_or_else(|| {
+        refused("unknown_booking", "there is no such booking at a property of yours, or it is not decided yet")
+    })?;
+    if booking.guest.mail_address().is_none() {
+        return Err(refused("no_address", "the guest has no mail address; add one to the booking first"));
     }
     let id = idempotency::notification_id(&caller, &key);
     let (seen, reserved) = app.idempotency.take(id, fingerprint)?;
+    if seen != KeyState::Replayed {
+        check_kind(&booking, kind, local_date(&app, &booking))?;
+    }
     // Repeated, it is sent again: the mail has the id of the first one, so the worker recognises it.
     let command = SendNotification {
         notification_id: id,
@@ -109,10 +116,65 @@ async fn create(
     Ok(JsonResponse::new(&QueuedView { id, booking_id, kind, status: "queued" }).replayed(replayed))
 }
 
+/// The calendar's date at the booking's property; of UTC while the property is not cached.
+fn local_date(app: &SharedApp, booking: &Booking) -> NaiveDate {
+    let now = Utc::now();
+    let all = app.inventory_cache.all();
+    all.get(&booking.property_id)
+        .map_or(now.date_naive(), |inventory| now.with_timezone(&inventory.property.time_zone).date_naive())
+}
+
+/// # Errors
+/// 409 for a kind that the worker would not send on `today`, with those that it would.
+fn check_kind(booking: &Booking, kind: NotificationKind, today: NaiveDate) -> Result<(), Problem> {
+    let sendable = sendable(booking, today);
+    if sendable.contains(&kind) {
+        return Ok(());
+    }
+    let names: Vec<&str> = sendable.iter().map(|kind| kind.as_str()).collect();
+    let advice = match names.is_empty() {
+        true => "No mail can be sent about it now.".to_owned(),
+        false => format!("It can be sent now: {}.", names.join(", ")),
+    };
+    let detail =
+        format!("The booking is {}, and {kind} would contradict it, or its time is not now. {advice}", booking.status);
+    Err(Problem::new(problem::NOT_SENDABLE, detail)
+        .with_member("booking_status", &booking.status)
+        .with_member("sendable", &sendable))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::NotificationForm;
+    use super::{NotificationForm, check_kind};
     use crate::form::parse_form;
+    use pvt_domain::booking::Booking;
+    use pvt_domain::messages::NotificationKind;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn mail_that_would_never_be_sent_is_refused_with_those_that_would() {
+        let booking: Booking = serde_json::from_value(json!({
+            "_id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "cancelled",
+            "rev": 2, "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct",
+            "stays": [{ "room_type_id": "dorm", "arrival": "2027-01-10", "departure": "2027-01-12", "guests": 1,
+            "assigned_beds": [] }],
+            "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
+            "fingerprint": "f", "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z",
+            "history": [{ "rev": 2, "at": "2026-12-01T12:00:01.000Z", "action": "cancel", "from": "confirmed",
+            "to": "cancelled", "command_id": "11111111-2222-5333-8444-555555555556",
+            "event_id": "11111111-2222-5333-8444-555555555557", "actor": "guest" }],
+        }))
+        .unwrap();
+        let today = "2026-12-02".parse().unwrap();
+        assert!(check_kind(&booking, NotificationKind::BookingCancelled, today).is_ok());
+        let refused = check_kind(&booking, NotificationKind::BookingConfirmed, today).unwrap_err();
+        let problem: Value = serde_json::from_slice(&refused.document("1")).unwrap();
+        assert_eq!(
+            (&problem["code"], &problem["booking_status"], &problem["sendable"]),
+            (&json!("not_sendable"), &json!("cancelled"), &json!(["booking_cancelled"])),
+            "{problem}"
+        );
+    }
 
     #[test]
     fn all_violations_are_reported() {

@@ -30,6 +30,10 @@ use axum::http::StatusCode;
 
 /// Answer to a command that takes longer than the caller waits.
 const LATER: &str = "Accepted, but not done within the time that the caller waits. `Location` shows it.";
+/// As [`LATER`], for what is done once the booking counts it.
+const COUNTED_LATER: &str = "Accepted, but not done, or not counted by the booking, within the time that the caller \
+    waits. `Location` shows it once it is done. Send the request again, with its key, to learn when the booking counts \
+    it.";
 /// As [`LATER`], for a secret that no address shows.
 const SECRET_LATER: &str = "Accepted, but not done within the time that the caller waits. Repeat the request with \
     the same key: only its answer has the secret.";
@@ -70,9 +74,9 @@ pub(crate) fn resource() -> Resource {
                 "/api/payments/record",
                 [post(PAYMENTS_STAFF, "record_payment", record::record)
                     .summary("Record a payment that staff took or refunded")
-                    .answers(StatusCode::CREATED, "The payment.")
+                    .answers(StatusCode::CREATED, "The payment, which the booking counts.")
                     .example(StatusCode::CREATED, record::example())
-                    .answers(StatusCode::ACCEPTED, LATER)
+                    .answers(StatusCode::ACCEPTED, COUNTED_LATER)
                     .problems([problem::TOO_MUCH])
                     .stored()
                     .queued()],
@@ -121,8 +125,8 @@ pub(crate) fn resource() -> Resource {
                 [calling_stripe(post(PAYMENTS_STAFF, "refund_payment", refund::refund))
                     .summary("Refund a payment through Stripe")
                     .about("Cash and terminal payments are refunded by hand: record them with a negative amount.")
-                    .answers(StatusCode::OK, "The payment, with the refund.")
-                    .answers(StatusCode::ACCEPTED, LATER)
+                    .answers(StatusCode::OK, "The payment, with the refund, which the booking counts.")
+                    .answers(StatusCode::ACCEPTED, COUNTED_LATER)
                     .problems([problem::TOO_MUCH, problem::DISPUTED, problem::NOT_REFUNDABLE])],
             ),
             at(

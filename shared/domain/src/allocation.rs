@@ -1,7 +1,8 @@
 //! Allocation of beds to a stay.
 //!
-//! A stay keeps its beds on all its nights. Preferences: a group in one room, then the smallest leftover gaps, then the
-//! fewest rooms; among private rooms the one with the smallest gaps, so that free runs stay whole.
+//! A stay keeps its beds on all its nights. Preferences: a group in one room, then the smallest leftover gaps, then
+//! beds that need not be avoided, then the fewest rooms; among private rooms the one with the smallest gaps, so that
+//! free runs stay whole.
 
 pub mod eligibility;
 pub(crate) mod neighbourhood;
@@ -43,10 +44,14 @@ impl From<AllocationError> for Rejection {
 /// # Errors
 /// [`AllocationError`] says why there are none.
 pub fn allocate(grid: &OccupancyGrid, stay: &StayRequest) -> Result<Vec<usize>, AllocationError> {
-    allocate_keeping(grid, stay, &[])
+    allocate_keeping(grid, stay, &[], &[])
 }
 
-/// As [`allocate`], keeping as many of the stay's `present` beds as possible.
+/// Cost of a night of leftover gap. It counts before beds to avoid, of which there are fewer.
+const GAP_NIGHT: usize = 1 << 16;
+
+/// As [`allocate`], keeping as many of the stay's `present` beds as possible. Of beds that fit equally well, those that
+/// are `avoided` come last: beds that are not clean, for guests who arrive now.
 ///
 /// # Errors
 /// [`AllocationError`] says why there are none.
@@ -54,6 +59,7 @@ pub fn allocate_keeping(
     grid: &OccupancyGrid,
     stay: &StayRequest,
     present: &[usize],
+    avoided: &[usize],
 ) -> Result<Vec<usize>, AllocationError> {
     let layout = grid.beds_of(&stay.room_type_id).ok_or(AllocationError::UnknownType)?;
     let guests = usize::try_from(stay.guests).map_err(|_| AllocationError::OverCapacity)?;
@@ -61,9 +67,10 @@ pub fn allocate_keeping(
         return Err(AllocationError::OverCapacity);
     }
     let span = grid.span(stay.nights()).ok_or(AllocationError::OutsideHorizon)?;
+    let cost = |bed: usize| grid.leftover_gap(bed, &span) * GAP_NIGHT + usize::from(avoided.contains(&bed));
     let found = match layout.kind {
-        RoomKind::Private => whole_room(grid, &layout.rooms, &span, guests, present),
-        RoomKind::Dorm => beds_in_dorms(grid, &layout.rooms, &span, guests, present),
+        RoomKind::Private => whole_room(grid, &layout.rooms, (&span, &cost), guests, present),
+        RoomKind::Dorm => beds_in_dorms(grid, &layout.rooms, (&span, &cost), guests, present),
     };
     found.ok_or(AllocationError::Taken)
 }
@@ -71,40 +78,40 @@ pub fn allocate_keeping(
 fn whole_room(
     grid: &OccupancyGrid,
     rooms: &[Vec<usize>],
-    span: &Span,
+    (span, cost): (&Span, &impl Fn(usize) -> usize),
     guests: usize,
     present: &[usize],
 ) -> Option<Vec<usize>> {
     let fits = |room: &&Vec<usize>| room.len() >= guests && room.iter().all(|bed| grid.is_free(*bed, span));
-    let cost = |room: &&Vec<usize>| {
+    let preference = |room: &&Vec<usize>| {
         let kept = room.iter().any(|bed| present.contains(bed));
-        (!kept, room.iter().map(|bed| grid.leftover_gap(*bed, span)).sum::<usize>(), room.len())
+        (!kept, room.iter().map(|bed| cost(*bed)).sum::<usize>(), room.len())
     };
-    rooms.iter().filter(fits).min_by_key(cost).cloned()
+    rooms.iter().filter(fits).min_by_key(preference).cloned()
 }
 
-/// Free beds of one dorm, smallest gaps first.
+/// Free beds of one dorm with their costs, lowest first.
 struct FreeBeds {
     beds: Vec<(usize, usize)>,
 }
 
 impl FreeBeds {
-    fn of(grid: &OccupancyGrid, room: &[usize], span: &Span) -> Self {
+    fn of(grid: &OccupancyGrid, room: &[usize], (span, cost): (&Span, &impl Fn(usize) -> usize)) -> Self {
         let free = room.iter().filter(|bed| grid.is_free(**bed, span));
-        let mut beds: Vec<(usize, usize)> = free.map(|bed| (grid.leftover_gap(*bed, span), *bed)).collect();
+        let mut beds: Vec<(usize, usize)> = free.map(|bed| (cost(*bed), *bed)).collect();
         beds.sort_unstable();
         Self { beds }
     }
 
-    fn gap_of_first(&self, guests: usize) -> usize {
-        self.beds.iter().take(guests).map(|(gap, _)| gap).sum()
+    fn cost_of_first(&self, guests: usize) -> usize {
+        self.beds.iter().take(guests).map(|(cost, _)| cost).sum()
     }
 }
 
 fn beds_in_dorms(
     grid: &OccupancyGrid,
     rooms: &[Vec<usize>],
-    span: &Span,
+    (span, cost): (&Span, &impl Fn(usize) -> usize),
     guests: usize,
     present: &[usize],
 ) -> Option<Vec<usize>> {
@@ -116,12 +123,12 @@ fn beds_in_dorms(
     if kept.len() >= guests {
         return Some(kept.into_iter().take(guests).collect());
     }
-    let mut dorms: Vec<FreeBeds> = rooms.iter().map(|room| FreeBeds::of(grid, room, span)).collect();
+    let mut dorms: Vec<FreeBeds> = rooms.iter().map(|room| FreeBeds::of(grid, room, (span, cost))).collect();
     if kept.is_empty() {
         let together = dorms
             .iter()
             .filter(|dorm| dorm.beds.len() >= guests)
-            .min_by_key(|dorm| (dorm.gap_of_first(guests), dorm.beds.len()));
+            .min_by_key(|dorm| (dorm.cost_of_first(guests), dorm.beds.len()));
         if let Some(dorm) = together {
             return Some(dorm.beds.iter().take(guests).map(|(_, bed)| *bed).collect());
         }
@@ -134,21 +141,21 @@ fn beds_in_dorms(
     Some(kept.into_iter().chain(more).collect())
 }
 
-/// The beds with the smallest gaps; of equal ones those in rooms already used, then in rooms with the most of them.
+/// The beds with the lowest costs; of equal ones those in rooms already used, then in rooms with the most of them.
 fn across_dorms(dorms: &[FreeBeds], wanted: usize, touched: impl Fn(usize) -> bool) -> Option<Vec<usize>> {
-    let mut gaps: Vec<usize> = dorms.iter().flat_map(|dorm| dorm.beds.iter().map(|(gap, _)| *gap)).collect();
-    if gaps.len() < wanted {
+    let mut costs: Vec<usize> = dorms.iter().flat_map(|dorm| dorm.beds.iter().map(|(cost, _)| *cost)).collect();
+    if costs.len() < wanted {
         return None;
     }
-    gaps.sort_unstable();
-    let worst = gaps[wanted.saturating_sub(1)];
+    costs.sort_unstable();
+    let worst = costs[wanted.saturating_sub(1)];
     let mut beds = Vec::with_capacity(wanted);
     let mut at_worst: Vec<(bool, usize, Vec<usize>)> = Vec::with_capacity(dorms.len());
     for (index, dorm) in dorms.iter().enumerate() {
-        let better = dorm.beds.iter().filter(|(gap, _)| *gap < worst).map(|(_, bed)| *bed);
+        let better = dorm.beds.iter().filter(|(cost, _)| *cost < worst).map(|(_, bed)| *bed);
         let before = beds.len();
         beds.extend(better);
-        let equal: Vec<usize> = dorm.beds.iter().filter(|(gap, _)| *gap == worst).map(|(_, bed)| *bed).collect();
+        let equal: Vec<usize> = dorm.beds.iter().filter(|(cost, _)| *cost == worst).map(|(_, bed)| *bed).collect();
         at_worst.push((!(touched(index) || beds.len() > before), usize::MAX - equal.len(), equal));
     }
     at_worst.sort_unstable();
@@ -159,9 +166,11 @@ fn across_dorms(dorms: &[FreeBeds], wanted: usize, touched: impl Fn(usize) -> bo
 
 #[cfg(test)]
 mod tests {
-    use super::{AllocationError, allocate};
+    use super::{AllocationError, allocate, allocate_keeping};
     use crate::fixtures::{date, sample_inventory, stay};
     use crate::grid::OccupancyGrid;
+    use crate::nights::Nights;
+    use proptest::prelude::*;
     use std::sync::Arc;
 
     fn grid() -> OccupancyGrid {
@@ -215,5 +224,45 @@ mod tests {
             grid.take(3, &span);
         }
         assert_eq!(allocate(&grid, &stay("dorm-6-mixed", "2027-01-10", "2027-01-12", 1)), Ok(vec![3]));
+    }
+
+    proptest! {
+        /// Beds of the dorms are 0 to 11, those of the private rooms 12 to 15, two each.
+        #[test]
+        fn clean_bed_is_chosen_where_one_fits_as_well(
+            taken in prop::collection::vec((0..16_usize, 1..20_u64, 1..8_u64), 0..20),
+            avoided in prop::collection::btree_set(0..16_usize, 0..16),
+            guests in 1..=6_u32,
+            is_private in any::<bool>(),
+        ) {
+            let mut grid = grid();
+            let day = |number: u64| date("2026-12-01") + chrono::Days::new(number);
+            for (bed, arrival, nights) in taken {
+                let span = grid.span(Nights::new(day(arrival), day(arrival + nights))).unwrap();
+                grid.take(bed, &span);
+            }
+            let room_type = if is_private { "private-double" } else { "dorm-6-mixed" };
+            let guests = if is_private { guests.min(2) } else { guests };
+            let requested = stay(room_type, "2026-12-10", "2026-12-12", guests);
+            let span = grid.span(requested.nights()).unwrap();
+            let avoided: Vec<usize> = avoided.into_iter().collect();
+            let all = allocate(&grid, &requested);
+            let chosen = allocate_keeping(&grid, &requested, &[], &avoided);
+            // It never decides whether there are beds, nor how well they fit.
+            prop_assert_eq!(all.is_ok(), chosen.is_ok());
+            let (Ok(all), Ok(chosen)) = (all, chosen) else { return Ok(()) };
+            let gaps = |beds: &[usize]| beds.iter().map(|bed| grid.leftover_gap(*bed, &span)).sum::<usize>();
+            let dirty = |beds: &[usize]| beds.iter().filter(|bed| avoided.contains(bed)).count();
+            prop_assert_eq!(gaps(&all), gaps(&chosen));
+            prop_assert!(dirty(&chosen) <= dirty(&all), "{:?} instead of {:?}", chosen, all);
+            let units: Vec<Vec<usize>> =
+                if is_private { vec![vec![12, 13], vec![14, 15]] } else { (0..12).map(|bed| vec![bed]).collect() };
+            let fits_as_well = |unit: &Vec<usize>| {
+                unit.iter().all(|bed| grid.is_free(*bed, &span)) && dirty(unit) == 0 && gaps(unit) <= gaps(&chosen)
+            };
+            if (guests == 1 || is_private) && units.iter().any(fits_as_well) {
+                prop_assert_eq!(dirty(&chosen), 0);
+            }
+        }
     }
 }

@@ -168,6 +168,13 @@ impl OccupancyGrid {
         self.inventory = Arc::new(marked);
     }
 
+    /// The beds that are to be cleaned, by number.
+    pub fn dirty_beds(&self) -> Vec<usize> {
+        let states = self.inventory.rooms.iter().flat_map(|room| &room.bed_states);
+        let dirty = states.filter(|(_, state)| state.cleanliness == Cleanliness::Dirty);
+        dirty.filter_map(|(bed, _)| self.bed_number(bed)).collect()
+    }
+
     /// Its prices and restrictions by date.
     pub fn rates(&self) -> &Arc<Rates> {
         &self.rates

@@ -83,6 +83,9 @@ struct Content<'a> {
     link: Option<&'a str>,
     /// A token to type where no link works, or a booking's reference.
     code: Option<&'a str>,
+    /// What an alert is about, with its label.
+    amount: Option<&'a str>,
+    amount_label: &'static str,
     footer: &'static str,
 }
 
@@ -130,6 +133,7 @@ pub fn compose_account_mail(
     let reset = parts.token.map(|token| format!("{base}/reset-password#token={token}"));
     let link = parts.alert.map(|alert| format!("{base}/api/payments?booking_id={}", alert.booking_id)).or(reset);
     let reference = parts.alert.map(|alert| alert.booking_id.reference());
+    let amount = parts.alert.and_then(|alert| alert.amount).map(|amount| language.money(amount));
     let content = Content {
         language,
         phrases: parts
@@ -138,6 +142,11 @@ pub fn compose_account_mail(
         greeting: language.greeting(&user.name),
         link: link.as_deref(),
         code: parts.token.or(reference.as_deref()),
+        amount: amount.as_deref(),
+        amount_label: match language {
+            Language::English => "Amount",
+            Language::French => "Montant",
+        },
         footer: match language {
             Language::English => "This is an automated message.",
             Language::French => "Ceci est un message automatique.",

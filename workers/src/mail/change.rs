@@ -1,11 +1,11 @@
-//! A revision of a booking as its event announces it, and what of it guests notice.
-//!
-//! Beds alone are not noticed: no guest is promised one, and guests are reassigned to make room for others.
+//! A revision of a booking as its event announces it, and what of it calls for a mail.
 
-use pvt_domain::booking::history::PaymentChange;
-use pvt_domain::booking::{Action, Booking, Changes, HistoryEntry, Status, Stay};
+use pvt_domain::booking::mails::{
+    captured_more, changes_address, is_guest_visible_change, readdresses_hold, refund_failed, refunded_more,
+    releases_change,
+};
+use pvt_domain::booking::{Action, Booking, HistoryEntry, Status};
 use pvt_domain::events::BookingEvent;
-use pvt_domain::ledger::Summary;
 
 /// A revision that an event announces.
 pub(super) struct Change<'a> {
@@ -82,83 +82,4 @@ impl<'a> Change<'a> {
     fn by(&self, action: Action) -> Option<&'a HistoryEntry> {
         self.entry.filter(|_| self.event.action == Some(action))
     }
-}
-
-/// Whether beds are held from this revision on.
-pub(super) fn enters_hold(entry: &HistoryEntry) -> bool {
-    entry.from != Status::Held && entry.to == Status::Held
-}
-
-/// Whether this revision gave a held booking another address, which ends the links to the one before.
-pub(super) fn readdresses_hold(entry: &HistoryEntry) -> bool {
-    entry.action == Action::Modify && entry.to == Status::Held && changes_address(entry)
-}
-
-/// Whether this revision gave the guest another address, or none: only that ends the links together with a change of
-/// the guest.
-pub(super) fn changes_address(entry: &HistoryEntry) -> bool {
-    entry.changes.as_deref().is_some_and(|changes| changes.guest && changes.links_revoked)
-}
-
-/// Whether a modification, or the absence of some guests or its reversal, changed what a guest was promised.
-pub(super) fn is_guest_visible_change(entry: &HistoryEntry) -> bool {
-    let request = |stay: &Option<Stay>| stay.as_ref().map(Stay::as_request);
-    let is_visible = |changes: &Changes| {
-        changes.guest
-            || changes.price.is_some()
-            || changes.stays.iter().any(|change| request(&change.before) != request(&change.after))
-    };
-    matches!(entry.action, Action::Modify | Action::NoShow | Action::Reinstate)
-        && entry.changes.as_deref().is_some_and(is_visible)
-}
-
-/// Whether this revision dropped a change that was held until payment.
-pub(super) fn releases_change(entry: &HistoryEntry) -> bool {
-    entry.changes.as_deref().is_some_and(|changes| changes.change_released)
-}
-
-/// Whether the guest's latest change was dropped unpaid.
-pub(super) fn is_change_released(booking: &Booking) -> bool {
-    let concerns_change = |entry: &&HistoryEntry| {
-        releases_change(entry) || entry.action == Action::HoldChange || is_guest_visible_change(entry)
-    };
-    let latest = booking.history.iter().rev().find(concerns_change);
-    booking.pending_change.is_none()
-        && latest.is_some_and(|entry| releases_change(entry) && !is_guest_visible_change(entry))
-}
-
-/// Whether the captured amount rose with this revision.
-pub(super) fn captured_more(entry: &HistoryEntry) -> bool {
-    increase(entry, |ledger| ledger.captured) > 0
-}
-
-/// Whether the refunded amount rose with this revision.
-pub(super) fn refunded_more(entry: &HistoryEntry) -> bool {
-    increase(entry, |ledger| ledger.refunded) > 0
-}
-
-/// Whether a refund failed with this revision: less is refunded than before, or more is left to staff, although nothing
-/// else was paid or refunded.
-pub(super) fn refund_failed(entry: &HistoryEntry) -> bool {
-    let change = entry.changes.as_deref().and_then(|changes| changes.payment.as_ref());
-    let is_failure = |change: &PaymentChange| {
-        change.after.ledger().refunded < change.before.ledger().refunded
-            || change.after.refunds_due().failed > change.before.refunds_due().failed
-    };
-    entry.action == Action::RecordPayment
-        && change.is_some_and(is_failure)
-        && !captured_more(entry)
-        && !refunded_more(entry)
-}
-
-/// Whether a refund failed that was not made good since.
-pub(super) fn is_refund_failed(booking: &Booking) -> bool {
-    let mut latest = booking.history.iter().rev().filter(|entry| refund_failed(entry) || refunded_more(entry));
-    latest.next().is_some_and(refund_failed)
-}
-
-/// How much a part of the ledger rose with this revision.
-pub(super) fn increase(entry: &HistoryEntry, part: impl Fn(&Summary) -> i64) -> i64 {
-    let change: Option<&PaymentChange> = entry.changes.as_deref().and_then(|changes| changes.payment.as_ref());
-    change.map_or(0, |change| part(&change.after.ledger()) - part(&change.before.ledger()))
 }

@@ -34,6 +34,8 @@ pub(super) struct Content {
     pub check_out: String,
     /// Until when cancelling costs nothing, in the property's time zone; empty where it costs something.
     pub free_until: String,
+    /// What cancelling costs then; empty where it costs nothing.
+    pub cancellation_note: String,
     pub stays: Vec<StayRow>,
     pub taxes: Vec<Row>,
     pub total: String,
@@ -95,6 +97,7 @@ impl Content {
             check_in: moment(arrival, phrases.from, property.check_in_from),
             check_out: moment(departure, phrases.until, property.check_out_until),
             free_until: summary.free_until(),
+            cancellation_note: summary.cancellation_note(),
             stays: (0..)
                 .zip(&booking.stays)
                 .map(|stay| stay_row(stay, price, inventory, &reader))

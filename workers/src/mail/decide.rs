@@ -6,13 +6,12 @@
 use super::change::Change;
 use super::identity::{LedgerKey, Version};
 use super::kinds::{self, Trigger, When};
+use pvt_domain::booking::mails::{applies, days_before_arrival, is_timely, reported};
 use pvt_domain::booking::{Action, Booking, FormerAddress, HistoryEntry, Status};
 use pvt_domain::events::{BookingEvent, PaymentEvent};
 use pvt_domain::inventory::Property;
 use pvt_domain::messages::{EmailCommand, NotificationKind, SendNotification};
 use pvt_domain::timestamp::Timestamp;
-
-pub use super::kinds::REMINDER_DAYS_BEFORE;
 
 /// What to do about one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,8 +88,8 @@ fn on_booking_event(event: &BookingEvent, booking: &Booking) -> MailDecision {
         return MailDecision::Skip("not_notified");
     };
     let key = key(booking, kind, Version::Rev(event.rev));
-    let is_superseded = when.latest_only && reported(when, booking).is_some_and(|newest| newest.rev > event.rev);
-    if is_superseded || !(when.applies)(booking) {
+    let is_superseded = when.latest_only && reported(kind, booking).is_some_and(|newest| newest.rev > event.rev);
+    if is_superseded || !applies(kind, booking) {
         return MailDecision::Outdated(key, "superseded");
     }
     MailDecision::Send(PlannedMail { kind, rev: event.rev, key })
@@ -98,7 +97,7 @@ fn on_booking_event(event: &BookingEvent, booking: &Booking) -> MailDecision {
 
 /// A payment event that changed no booking: a failed attempt is mailed while it can be repeated.
 fn on_payment_event(event: &PaymentEvent, booking: &Booking, now: Timestamp) -> MailDecision {
-    let Some((kind, when)) = triggered(|trigger| matches!(trigger, Trigger::Payment(holds) if holds(event))) else {
+    let Some((kind, _)) = triggered(|trigger| matches!(trigger, Trigger::Payment(holds) if holds(event))) else {
         return MailDecision::Skip("not_notified");
     };
     let key = key(booking, kind, Version::Event(event.event_id));
@@ -106,7 +105,7 @@ fn on_payment_event(event: &PaymentEvent, booking: &Booking, now: Timestamp) -> 
     // The first entry, which no later revision replaces: a redelivery reports the same one.
     let holds = |entry: &&HistoryEntry| entry.to == Status::Held || entry.action == Action::HoldChange;
     match booking.history.iter().find(holds) {
-        Some(held) if (when.applies)(booking) && !is_over => {
+        Some(held) if applies(kind, booking) && !is_over => {
             MailDecision::Send(PlannedMail { kind, rev: held.rev, key })
         }
         _ => MailDecision::Outdated(key, "superseded"),
@@ -119,16 +118,13 @@ fn on_request(
     property: Option<&Property>,
     now: Timestamp,
 ) -> MailDecision {
-    let when = &kinds::of(request.kind).when;
     let key = key(booking, request.kind, Version::Request(request.notification_id));
-    let Some(entry) = reported(when, booking).filter(|_| (when.applies)(booking)) else {
+    let Some(entry) = reported(request.kind, booking).filter(|_| applies(request.kind, booking)) else {
         return MailDecision::Outdated(key, "contradicts_state");
     };
-    if let Some(days) = &when.days_before_arrival {
+    if days_before_arrival(request.kind).is_some() {
         let Some(property) = property else { return MailDecision::NotYet("property_missing") };
-        let arrival = booking.stays.iter().map(|stay| stay.arrival).min();
-        let ahead = arrival.map(|arrival| (arrival - now.local_date(property.time_zone)).num_days());
-        if !ahead.is_some_and(|ahead| days.contains(&ahead)) {
+        if !is_timely(request.kind, booking, now.local_date(property.time_zone)) {
             return MailDecision::Outdated(key, "expired");
         }
     }
@@ -139,11 +135,6 @@ fn on_request(
 fn triggered(is_trigger: impl Fn(&Trigger) -> bool) -> Option<(NotificationKind, &'static When)> {
     let all = NotificationKind::ALL.iter().map(|(_, kind)| (*kind, &kinds::of(*kind).when));
     all.into_iter().find(|(_, when)| is_trigger(&when.trigger))
-}
-
-/// The newest entry that a mail of this kind can be about.
-fn reported<'b>(when: &When, booking: &'b Booking) -> Option<&'b HistoryEntry> {
-    booking.history.iter().rev().find(|entry| (when.reports)(booking, entry))
 }
 
 fn key(booking: &Booking, kind: NotificationKind, version: Version) -> LedgerKey {

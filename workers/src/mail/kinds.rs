@@ -1,21 +1,15 @@
 //! The kinds of mail about a booking: for each, when it is sent, what it shows and what it says in both languages.
 //!
-//! A new kind is a variant of [`NotificationKind`] and a declaration here. Conditions are pure: they read the booking,
-//! its history and the event, and nothing else.
+//! A new kind is a variant of [`NotificationKind`], its arms in [`pvt_domain::booking::mails`], which say for which
+//! bookings it is right, and a declaration here. Conditions are pure: they read the booking, its history and the event,
+//! and nothing else.
 
-use super::change::{
-    Change, captured_more, enters_hold, is_change_released, is_guest_visible_change, is_refund_failed,
-    readdresses_hold, refund_failed, refunded_more, releases_change,
-};
+use super::change::Change;
 use super::language::{CalendarNote, Language, Phrases};
-use pvt_domain::booking::{Action, Booking, HistoryEntry, Status};
+use pvt_domain::booking::{Booking, Status};
 use pvt_domain::events::{PaymentEvent, PaymentEventKind};
 use pvt_domain::ledger::Summary;
 use pvt_domain::messages::NotificationKind;
-use std::ops::RangeInclusive;
-
-/// How many days before arrival guests are reminded.
-pub const REMINDER_DAYS_BEFORE: i64 = 3;
 
 /// The declaration of a kind.
 pub(super) struct Kind {
@@ -31,17 +25,11 @@ pub(super) struct Wording {
     pub lead: &'static str,
 }
 
-/// The conditions under which a mail is sent.
+/// What causes a mail.
 pub(super) struct When {
     pub trigger: Trigger,
-    /// Whether the mail is right for the booking as it is now.
-    pub applies: fn(&Booking) -> bool,
-    /// Whether a mail that staff ask for is about this entry; the newest such entry counts.
-    pub reports: fn(&Booking, &HistoryEntry) -> bool,
     /// A later change of the same kind takes the place of an earlier one.
     pub latest_only: bool,
-    /// Days before arrival on which it is of use. Later ones are dropped, and so are those of a postponed stay.
-    pub days_before_arrival: Option<RangeInclusive<i64>>,
 }
 
 /// The event that causes a mail.
@@ -76,8 +64,8 @@ pub(super) enum PaymentRows {
     Request,
     /// What was paid, refunded and is still due, once something was paid; first what moved with the revision.
     Balance(Option<Movement>),
-    /// What was paid, the fee for ending the booking, and the refund.
-    Fee(fn(&Phrases) -> &'static str),
+    /// What was agreed, the fee for ending the booking, what was paid, the refund, and what of the fee is still owed.
+    Fee,
     /// What was paid, all of which is refunded.
     FullRefund,
 }
@@ -99,15 +87,13 @@ impl Kind {
 }
 
 impl When {
-    /// On this trigger, while this holds of the booking; a mail that staff ask for reports the booking's status.
-    const fn new(trigger: Trigger, applies: fn(&Booking) -> bool) -> Self {
-        Self {
-            trigger,
-            applies,
-            reports: |booking, entry| entry.to == booking.status,
-            latest_only: false,
-            days_before_arrival: None,
-        }
+    const fn new(trigger: Trigger) -> Self {
+        Self { trigger, latest_only: false }
+    }
+
+    /// The same; a later change takes the place of an earlier one.
+    const fn latest(trigger: Trigger) -> Self {
+        Self { trigger, latest_only: true }
     }
 }
 
@@ -151,10 +137,7 @@ pub(super) fn of(kind: NotificationKind) -> &'static Kind {
 
 static BOOKING_CONFIRMED: Kind = Kind {
     // A guest who was mailed about a no-show must hear that the beds are kept after all.
-    when: When::new(
-        Trigger::Change(|change| change.enters(Status::Confirmed) || change.reinstates_no_show()),
-        |booking| booking.status == Status::Confirmed,
-    ),
+    when: When::new(Trigger::Change(|change| change.enters(Status::Confirmed) || change.reinstates_no_show())),
     shows: Shows { duplicate_payment: true, ..Shows::new(PaymentRows::Balance(None), CalendarNote::AddsStay) },
     english: Wording {
         title: "Your booking is confirmed",
@@ -167,11 +150,7 @@ static BOOKING_CONFIRMED: Kind = Kind {
 };
 
 static BOOKING_MODIFIED: Kind = Kind {
-    when: When {
-        reports: |_, entry| is_guest_visible_change(entry),
-        latest_only: true,
-        ..When::new(Trigger::Change(|change| change.modifies()), |booking| booking.status.is_changeable())
-    },
+    when: When::latest(Trigger::Change(|change| change.modifies())),
     shows: Shows { changes: true, ..Shows::new(PaymentRows::Balance(None), CalendarNote::UpdatesStay) },
     english: Wording {
         title: "Your booking has been updated",
@@ -184,10 +163,8 @@ static BOOKING_MODIFIED: Kind = Kind {
 };
 
 static BOOKING_CANCELLED: Kind = Kind {
-    when: When::new(Trigger::Change(|change| change.enters(Status::Cancelled)), |booking| {
-        booking.status == Status::Cancelled
-    }),
-    shows: Shows { ended: true, ..Shows::new(PaymentRows::Fee(|phrases| phrases.fee), CalendarNote::CancelsStay) },
+    when: When::new(Trigger::Change(|change| change.enters(Status::Cancelled))),
+    shows: Shows { ended: true, ..Shows::new(PaymentRows::Fee, CalendarNote::CancelsStay) },
     english: Wording {
         title: "Your booking has been cancelled",
         lead: "Your booking has been cancelled and your beds have been released.",
@@ -199,13 +176,8 @@ static BOOKING_CANCELLED: Kind = Kind {
 };
 
 static BOOKING_NO_SHOW: Kind = Kind {
-    when: When::new(Trigger::Change(|change| change.enters(Status::NoShow)), |booking| {
-        booking.status == Status::NoShow
-    }),
-    shows: Shows {
-        ended: true,
-        ..Shows::new(PaymentRows::Fee(|phrases| phrases.no_show_fee), CalendarNote::CancelsStay)
-    },
+    when: When::new(Trigger::Change(|change| change.enters(Status::NoShow))),
+    shows: Shows { ended: true, ..Shows::new(PaymentRows::Fee, CalendarNote::CancelsStay) },
     english: Wording {
         title: "We missed you",
         lead: "You did not check in, so your booking has been recorded as a no-show and your beds have been released. \
@@ -219,10 +191,7 @@ static BOOKING_NO_SHOW: Kind = Kind {
 };
 
 static ARRIVAL_SOON: Kind = Kind {
-    when: When {
-        days_before_arrival: Some(1..=REMINDER_DAYS_BEFORE),
-        ..When::new(Trigger::RequestOnly, |booking| booking.status == Status::Confirmed)
-    },
+    when: When::new(Trigger::RequestOnly),
     shows: Shows::new(PaymentRows::Balance(None), CalendarNote::AddsStay),
     english: Wording {
         title: "See you soon",
@@ -235,10 +204,7 @@ static ARRIVAL_SOON: Kind = Kind {
 };
 
 static ARRIVAL_TODAY: Kind = Kind {
-    when: When {
-        days_before_arrival: Some(0..=0),
-        ..When::new(Trigger::RequestOnly, |booking| booking.status == Status::Confirmed)
-    },
+    when: When::new(Trigger::RequestOnly),
     shows: Shows::new(PaymentRows::Balance(None), CalendarNote::AddsStay),
     english: Wording {
         title: "See you today",
@@ -253,13 +219,7 @@ static ARRIVAL_TODAY: Kind = Kind {
 };
 
 static PAYMENT_LINK: Kind = Kind {
-    when: When {
-        reports: |_, entry| enters_hold(entry) || readdresses_hold(entry),
-        latest_only: true,
-        ..When::new(Trigger::Change(|change| change.enters(Status::Held) || change.readdresses_hold()), |booking| {
-            booking.status == Status::Held
-        })
-    },
+    when: When::latest(Trigger::Change(|change| change.enters(Status::Held) || change.readdresses_hold())),
     shows: Shows::new(PaymentRows::Request, CalendarNote::Tentative),
     english: Wording {
         title: "Complete your payment to confirm your booking",
@@ -274,11 +234,7 @@ static PAYMENT_LINK: Kind = Kind {
 };
 
 static CHANGE_PAYMENT_LINK: Kind = Kind {
-    when: When {
-        reports: |_, entry| entry.action == Action::HoldChange,
-        latest_only: true,
-        ..When::new(Trigger::Change(|change| change.is_held()), |booking| booking.pending_change.is_some())
-    },
+    when: When::latest(Trigger::Change(|change| change.is_held())),
     shows: Shows::new(PaymentRows::Request, CalendarNote::ShowsStatus),
     english: Wording {
         title: "Complete your payment to change your booking",
@@ -293,13 +249,7 @@ static CHANGE_PAYMENT_LINK: Kind = Kind {
 };
 
 static CHANGE_RELEASED: Kind = Kind {
-    when: When {
-        reports: |_, entry| releases_change(entry),
-        latest_only: true,
-        ..When::new(Trigger::Change(|change| change.is_released()), |booking| {
-            booking.status.is_changeable() && is_change_released(booking)
-        })
-    },
+    when: When::latest(Trigger::Change(|change| change.is_released())),
     shows: Shows::new(PaymentRows::Balance(None), CalendarNote::ShowsStatus),
     english: Wording {
         title: "Your booking was not changed",
@@ -315,12 +265,7 @@ static CHANGE_RELEASED: Kind = Kind {
 };
 
 static PAYMENT_RECEIVED: Kind = Kind {
-    when: When {
-        reports: |_, entry| captured_more(entry),
-        ..When::new(Trigger::Change(|change| change.captured().is_some_and(|entry| entry.to.holds_beds())), |booking| {
-            booking.status.holds_beds()
-        })
-    },
+    when: When::new(Trigger::Change(|change| change.captured().is_some_and(|entry| entry.to.holds_beds()))),
     shows: Shows {
         duplicate_payment: true,
         ..Shows::new(
@@ -342,9 +287,7 @@ static PAYMENT_RECEIVED: Kind = Kind {
 };
 
 static PAYMENT_FAILED: Kind = Kind {
-    when: When::new(Trigger::Payment(|event| event.change == PaymentEventKind::Failed), |booking| {
-        booking.hold_ends().is_some() && booking.payable() > 0
-    }),
+    when: When::new(Trigger::Payment(|event| event.change == PaymentEventKind::Failed)),
     shows: Shows::new(PaymentRows::Request, CalendarNote::ShowsStatus),
     english: Wording {
         title: "Your payment did not go through",
@@ -359,11 +302,7 @@ static PAYMENT_FAILED: Kind = Kind {
 };
 
 static HOLD_EXPIRED: Kind = Kind {
-    when: When::new(Trigger::Change(|change| change.enters(Status::Expired)), |booking| {
-        let ledger = booking.payment.ledger();
-        let is_unpaid = ledger.captured == 0 && ledger.other_currencies.is_empty();
-        booking.status == Status::Expired && is_unpaid
-    }),
+    when: When::new(Trigger::Change(|change| change.enters(Status::Expired))),
     shows: Shows::new(PaymentRows::None, CalendarNote::RemovesStay),
     english: Wording {
         title: "Your booking has expired",
@@ -379,13 +318,7 @@ static HOLD_EXPIRED: Kind = Kind {
 
 static PAYMENT_REFUNDED: Kind = Kind {
     // After a late payment the apology has already announced the refund.
-    when: When {
-        reports: |_, entry| refunded_more(entry),
-        ..When::new(
-            Trigger::Change(|change| change.refunded().is_some_and(|entry| entry.to != Status::Expired)),
-            |_| true,
-        )
-    },
+    when: When::new(Trigger::Change(|change| change.refunded().is_some_and(|entry| entry.to != Status::Expired))),
     shows: Shows::new(
         PaymentRows::Balance(Some(Movement { label: |phrases| phrases.this_refund, part: |ledger| ledger.refunded })),
         CalendarNote::ShowsStatus,
@@ -404,13 +337,7 @@ static PAYMENT_REFUNDED: Kind = Kind {
 };
 
 static PAYMENT_RETURNED: Kind = Kind {
-    when: When {
-        reports: |_, entry| captured_more(entry) && entry.to == Status::Expired,
-        ..When::new(
-            Trigger::Change(|change| change.captured().is_some_and(|entry| entry.to == Status::Expired)),
-            |booking| booking.status == Status::Expired,
-        )
-    },
+    when: When::new(Trigger::Change(|change| change.captured().is_some_and(|entry| entry.to == Status::Expired))),
     shows: Shows::new(PaymentRows::FullRefund, CalendarNote::RemovesStay),
     english: Wording {
         title: "We are sorry: your payment arrived too late",
@@ -425,10 +352,7 @@ static PAYMENT_RETURNED: Kind = Kind {
 };
 
 static REFUND_FAILED: Kind = Kind {
-    when: When {
-        reports: |_, entry| refund_failed(entry),
-        ..When::new(Trigger::Change(|change| change.refund_failed().is_some()), is_refund_failed)
-    },
+    when: When::new(Trigger::Change(|change| change.refund_failed().is_some())),
     shows: Shows::new(PaymentRows::Balance(None), CalendarNote::ShowsStatus),
     english: Wording {
         title: "Your refund did not go through",
@@ -444,8 +368,7 @@ static REFUND_FAILED: Kind = Kind {
 };
 
 static ADDRESS_CHANGED: Kind = Kind {
-    // It stays true whatever becomes of the booking, but nobody may ask for it: it would go to the present address.
-    when: When { reports: |_, _| false, ..When::new(Trigger::FormerAddress(|change| change.readdresses()), |_| true) },
+    when: When::new(Trigger::FormerAddress(|change| change.readdresses())),
     shows: Shows::new(PaymentRows::None, CalendarNote::ShowsStatus),
     english: Wording {
         title: "Your email address was changed",

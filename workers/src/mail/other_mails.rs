@@ -3,10 +3,10 @@
 //! A mail that says what changed compares with the newest revision that its guest was sent before: they never read of a
 //! price that no mail showed them.
 
-use super::change::is_guest_visible_change;
 use super::decide::PlannedMail;
 use super::kinds;
 use pvt_domain::booking::Booking;
+use pvt_domain::booking::mails::is_guest_visible_change;
 
 /// Another mail about the same booking, as the ledger has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

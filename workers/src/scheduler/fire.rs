@@ -5,9 +5,9 @@
 
 use super::schedule::{Schedule, Task};
 use crate::ledgers;
-use crate::mail::decide::REMINDER_DAYS_BEFORE;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use pvt_domain::actor::Actor;
+use pvt_domain::booking::mails::REMINDER_DAYS_BEFORE;
 use pvt_domain::business_day::{business_date, instant_of};
 use pvt_domain::ids::{BookingId, PropertyId, fire_id};
 use pvt_domain::inventory::Property;

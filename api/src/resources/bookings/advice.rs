@@ -3,6 +3,7 @@
 //! A guest is never advised to do what only staff can.
 
 use pvt_domain::booking::{RefusalCause, Status};
+use pvt_domain::ids::BedId;
 use pvt_domain::messages::{
     BOOKING_ASSIGN, BOOKING_CANCEL, BOOKING_CHECK_IN, BOOKING_CHECK_OUT, BOOKING_CONFIRM, BOOKING_MARK_NO_SHOW,
     BOOKING_MODIFY, BOOKING_REINSTATE, RefusalCode,
@@ -57,7 +58,10 @@ pub(super) fn on_refusal(command: &str, code: RefusalCode, to_staff: bool) -> Op
             is reinstated after its departure."
         }
         (BOOKING_CANCEL, Code::TooLate) => on_status(BOOKING_CANCEL, Status::Cancelled, to_staff),
-        (BOOKING_CHECK_IN, Code::TooEarly) => "Check in from the day of arrival, or change the arrival first.",
+        (BOOKING_CHECK_IN, Code::TooEarly) => {
+            "Check in from the business day of arrival; for guests who are to sleep here before, change the arrival to \
+            the present business day first."
+        }
         (BOOKING_CHECK_IN, Code::TooLate) => "The departure has passed: mark a no-show, or extend the stay first.",
         (BOOKING_CHECK_OUT, Code::TooEarly) => {
             "No stay has begun: undo the check-in with POST …/reinstate, then cancel the booking or change its dates."
@@ -97,13 +101,22 @@ pub(super) fn named(cause: &RefusalCause) -> String {
         let nights: Vec<String> = short.nights.iter().map(ToString::to_string).collect();
         format!("Too few beds of {} are free on {}.", short.room_type_id, nights.join(", "))
     });
-    restrictions.chain(shortages).collect::<Vec<_>>().join(" ")
+    let dirty = cause.dirty_beds.iter().map(|dirty| {
+        let clean: Vec<&str> = dirty.clean.iter().map(BedId::as_str).collect();
+        match clean.is_empty() {
+            true => format!("Bed {} is not clean, and no clean one of its room type is free.", dirty.bed),
+            false => format!("Bed {} is not clean; clean and free: {}.", dirty.bed, clean.join(", ")),
+        }
+    });
+    let early = cause.possible_from.iter().map(|day| format!("It is possible from {day} on."));
+    restrictions.chain(shortages).chain(dirty).chain(early).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::{named, on_refusal, on_status};
-    use pvt_domain::booking::{RefusalCause, Shortage, Status};
+    use pvt_domain::booking::{DirtyBed, RefusalCause, Shortage, Status};
+    use pvt_domain::ids::BedId;
     use pvt_domain::messages::{
         BOOKING_ASSIGN, BOOKING_CANCEL, BOOKING_CHECK_IN, BOOKING_CHECK_OUT, BOOKING_CONFIRM, BOOKING_MARK_NO_SHOW,
         BOOKING_MODIFY, BOOKING_REINSTATE, RefusalCode,
@@ -166,11 +179,26 @@ mod tests {
                 restriction(RestrictionKind::MinStayThrough, 3),
             ],
             shortages: vec![Shortage { room_type_id: "dorm".into(), nights: vec![date] }],
+            ..RefusalCause::default()
         };
         assert_eq!(
             named(&cause),
             "Stay 0 violates stop_sell of 2027-01-11. Stay 0 violates min_stay_through (3) of 2027-01-11. Too few \
             beds of dorm are free on 2027-01-11."
+        );
+        let dirty = |bed: &str, clean: &[&str]| DirtyBed {
+            bed: bed.into(),
+            clean: clean.iter().map(|bed| BedId::from(*bed)).collect(),
+        };
+        let cause = RefusalCause {
+            dirty_beds: vec![dirty("a-1", &["a-3", "a-4"]), dirty("b-1", &[])],
+            possible_from: Some(date),
+            ..RefusalCause::default()
+        };
+        assert_eq!(
+            named(&cause),
+            "Bed a-1 is not clean; clean and free: a-3, a-4. Bed b-1 is not clean, and no clean one of its room type \
+            is free. It is possible from 2027-01-11 on."
         );
         assert_eq!(named(&RefusalCause::default()), "");
     }

@@ -275,6 +275,7 @@ impl BookingDraft {
             check_request(inventory, &request.rate_plan_id, &request.stays, &request.guest, first_night, limits),
         );
         violations.retain(|violation| applies(violation, price_only));
+        count_alone(&mut violations);
         if request.override_restrictions && !by_staff {
             violations.push(staff_only("/override_restrictions"));
         }
@@ -300,6 +301,7 @@ impl BookingDraft {
             check_request(any, &request.rate_plan_id, &request.stays, &request.guest, yesterday, PartyLimits::GUEST);
         rule_violations.retain(|violation| !PROPERTY_CODES.contains(&violation.code) && applies(violation, price_only));
         merge(&mut violations, rule_violations);
+        count_alone(&mut violations);
         violations
     }
 
@@ -339,6 +341,14 @@ impl BookingDraft {
             quote: self.quote,
         };
         (request, self.violations)
+    }
+}
+
+/// Leaves one violation of too many stays: what is wrong with each of them, or with all together, is of no use then.
+pub(super) fn count_alone(violations: &mut Vec<FieldError>) {
+    let is_count = |violation: &FieldError| violation.pointer == "/stays" && violation.code == "stay_count";
+    if violations.iter().any(is_count) {
+        violations.retain(|violation| is_count(violation) || !violation.pointer.starts_with("/stays"));
     }
 }
 
@@ -401,8 +411,7 @@ mod tests {
             "guests": 1, "gender": "female", "youngest_age": 19 });
         body["stays"] = json!(vec![stay; 12]);
         body["override_restrictions"] = json!(true);
-        let expected =
-            [("/stays", "stay_count"), ("/stays", "too_many_guests"), ("/override_restrictions", "staff_only")];
+        let expected = [("/stays", "stay_count"), ("/override_restrictions", "staff_only")];
         assert_eq!(violations(&body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
         let text = body.to_string();
         let node = parse(text.as_bytes()).unwrap();
@@ -420,6 +429,20 @@ mod tests {
             ("/override_restrictions", "staff_only"),
         ];
         assert_eq!(violations(&body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
+    }
+
+    #[test]
+    fn too_many_stays_are_one_violation() {
+        let mut body = good();
+        let stay = json!({ "room_type_id": "castle", "arrival": "2020-01-10", "departure": "2020-01-09", "guests": 0 });
+        for count in [9, 40, 41, 1_000] {
+            body["stays"] = json!(vec![stay.clone(); count]);
+            assert_eq!(violations(&body), [("/stays".to_owned(), "stay_count")], "{count}");
+        }
+        body["stays"] = json!(vec![json!({ "pillow": "soft" }); 41]);
+        assert_eq!(violations(&body), [("/stays".to_owned(), "stay_count")]);
+        body["stays"] = json!(vec![stay; 8]);
+        assert!(violations(&body).len() >= 8, "of as many as there may be, each is named");
     }
 
     #[test]

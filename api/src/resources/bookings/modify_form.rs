@@ -5,7 +5,7 @@ use crate::form::form;
 use crate::form::people::{email_address, language_tag, name, phone_number};
 use crate::form::presence::{Presence as _, defaulted, optional, patch, reported_if, required_if};
 use crate::form::types::{FieldType, boolean, date, free_text, list, object, one_of, text};
-use crate::resources::bookings::form::{age, guest_ages, guests, staff_only, tax_exemptions};
+use crate::resources::bookings::form::{age, count_alone, guest_ages, guests, staff_only, tax_exemptions};
 use chrono::NaiveDate;
 use pvt_domain::booking::{Booking, Guest, PartyGender, Stay, StayRequest, TaxExemption};
 use pvt_domain::ids::{BedId, RatePlanId, RoomTypeId};
@@ -169,6 +169,7 @@ impl<const WHOLE: bool> ModificationForm<WHOLE> {
             first_night,
             by_staff,
         ));
+        count_alone(&mut violations);
         if !violations.is_empty() {
             return Err(violations);
         }

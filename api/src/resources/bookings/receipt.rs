@@ -75,7 +75,7 @@ fn is_payment_unconfirmed(booking: &Booking) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{ReceiptPage, STYLE};
-    use crate::resources::bookings::receipt_view::{Phrases, Receipt};
+    use crate::resources::bookings::receipt_view::{Phrases, Receipt, ReceiptRow};
     use askama::Template as _;
 
     #[test]
@@ -89,8 +89,8 @@ mod tests {
             notice: None,
             stays: vec!["A & B".to_owned()],
             prices: Vec::new(),
-            total: "1.00 CAD".to_owned(),
-            cancellation_fee: None,
+            total: ReceiptRow { label: "Total".to_owned(), amount: "1.00 CAD".to_owned() },
+            fee: None,
             free_until: None,
             payments: Vec::new(),
             balance: "0.00 CAD".to_owned(),

@@ -1,7 +1,7 @@
 //! Receipt of a booking: stays, prices, payments and refunds, and the balance, in English or French.
 
 use crate::resources::payments::analytics_view::channel_of;
-use pvt_domain::booking::{Booking, PaymentStatus, Stay};
+use pvt_domain::booking::{Booking, PaymentStatus, Status, Stay};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::ledger::{EntryKind, Ledger};
 use pvt_domain::money::{Currency, Money, percent};
@@ -18,14 +18,17 @@ pub(crate) struct Phrases {
     pub(crate) stays: &'static str,
     pub(crate) guests: &'static str,
     pub(crate) prices: &'static str,
-    pub(crate) total: &'static str,
+    total: &'static str,
+    /// The total of a booking that has ended.
+    agreed: &'static str,
     unused_nights: &'static str,
     person_nights: [&'static str; 2],
     included: &'static str,
     change_fee: &'static str,
     /// Heads stays of guests who did not arrive, and names their fee.
     absent: &'static str,
-    pub(crate) cancellation_fee: &'static str,
+    cancellation_fee: &'static str,
+    no_show_fee: &'static str,
     pub(crate) free_until: &'static str,
     pub(crate) payments: &'static str,
     pub(crate) nothing_paid: &'static str,
@@ -35,6 +38,8 @@ pub(crate) struct Phrases {
     chargeback: &'static str,
     chargeback_reversal: &'static str,
     other_currency: &'static str,
+    refund_pending: &'static str,
+    refund_disputed: &'static str,
     refund_manual: &'static str,
     card: &'static str,
     cash: &'static str,
@@ -65,12 +70,14 @@ const ENGLISH: Phrases = Phrases {
     guests: "guests",
     prices: "Prices",
     total: "Total",
+    agreed: "Agreed price",
     unused_nights: "Unused nights",
     person_nights: ["person-night", "person-nights"],
     included: "included in the price",
     change_fee: "Change fee",
     absent: "Guests who did not arrive",
     cancellation_fee: "Cancellation fee",
+    no_show_fee: "No-show fee",
     free_until: "Free cancellation until",
     payments: "Payments",
     nothing_paid: "No payment received yet.",
@@ -80,6 +87,8 @@ const ENGLISH: Phrases = Phrases {
     chargeback: "Chargeback",
     chargeback_reversal: "Chargeback reversed",
     other_currency: "Paid in another currency (we will contact you)",
+    refund_pending: "Refund in progress",
+    refund_disputed: "Refund after your bank’s decision",
     refund_manual: "Still to be refunded at the front desk or by arrangement",
     card: "card",
     cash: "cash",
@@ -113,12 +122,14 @@ const FRENCH: Phrases = Phrases {
     guests: "personnes",
     prices: "Prix",
     total: "Total",
+    agreed: "Prix convenu",
     unused_nights: "Nuits non utilisées",
     person_nights: ["nuitée", "nuitées"],
     included: "compris dans le prix",
     change_fee: "Frais de modification",
     absent: "Voyageurs absents",
     cancellation_fee: "Frais d’annulation",
+    no_show_fee: "Frais de non-présentation",
     free_until: "Annulation gratuite jusqu’au",
     payments: "Paiements",
     nothing_paid: "Aucun paiement reçu à ce jour.",
@@ -128,6 +139,8 @@ const FRENCH: Phrases = Phrases {
     chargeback: "Rejet de débit",
     chargeback_reversal: "Rejet annulé",
     other_currency: "Payé dans une autre devise (nous vous contacterons)",
+    refund_pending: "Remboursement en cours",
+    refund_disputed: "Remboursement après la décision de votre banque",
     refund_manual: "Reste à rembourser à la réception ou selon accord",
     card: "carte",
     cash: "espèces",
@@ -217,8 +230,9 @@ pub(crate) struct Receipt<'a> {
     pub(crate) notice: Option<&'static str>,
     pub(crate) stays: Vec<String>,
     pub(crate) prices: Vec<ReceiptRow>,
-    pub(crate) total: String,
-    pub(crate) cancellation_fee: Option<String>,
+    /// What was agreed; of a booking that has ended its fee is owed instead.
+    pub(crate) total: ReceiptRow,
+    pub(crate) fee: Option<ReceiptRow>,
     /// Until when cancelling costs nothing, in the property's time zone.
     pub(crate) free_until: Option<String>,
     pub(crate) payments: Vec<ReceiptRow>,
@@ -274,8 +288,16 @@ impl<'a> Receipt<'a> {
             .other_currencies
             .iter()
             .map(|paid| ReceiptRow { label: phrases.other_currency.to_owned(), amount: paid.to_string() });
-        let manual = Some(booking.payment.refunds_due().manual).filter(|amount| *amount > 0);
-        let manual = manual.map(|amount| ReceiptRow { label: phrases.refund_manual.to_owned(), amount: money(amount) });
+        let due = booking.payment.refunds_due();
+        let refunds = [
+            (phrases.refund_pending, due.automatic),
+            (phrases.refund_disputed, due.disputed),
+            (phrases.refund_manual, due.manual),
+        ];
+        let refunds = refunds.into_iter().filter(|(_, amount)| *amount > 0);
+        let refunds = refunds.map(|(label, amount)| ReceiptRow { label: label.to_owned(), amount: money(amount) });
+        let fee_label = if booking.status == Status::NoShow { phrases.no_show_fee } else { phrases.cancellation_fee };
+        let total_label = if booking.cancellation_fee.is_some() { phrases.agreed } else { phrases.total };
         Self {
             phrases,
             hostel: &inventory.property.name,
@@ -285,13 +307,13 @@ impl<'a> Receipt<'a> {
             notice: (booking.payment_status() == PaymentStatus::Processing).then_some(phrases.processing_more),
             stays: stays.collect(),
             prices: nights.chain(unused).chain(taxes).chain(fee_rows).collect(),
-            total: money(price.total + change_fee),
-            cancellation_fee: booking.cancellation_fee.map(money),
+            total: ReceiptRow { label: total_label.to_owned(), amount: money(price.total + change_fee) },
+            fee: booking.cancellation_fee.map(|fee| ReceiptRow { label: fee_label.to_owned(), amount: money(fee) }),
             free_until: booking
                 .free_cancellation_until(&inventory.property)
                 .map(|until| until.with_timezone(&zone).format("%Y-%m-%d %H:%M").to_string()),
-            payments: payments.chain(other_currencies).chain(manual).collect(),
-            balance: money(booking.balance()),
+            payments: payments.chain(other_currencies).chain(refunds).collect(),
+            balance: money(booking.outstanding()),
         }
     }
 }
@@ -336,7 +358,7 @@ mod tests {
             receipt.payments,
             [line("2027-01-15 – Payment (card)", "100.00 CAD"), line("2027-01-15 – Refund (cash)", "-5.00 CAD")]
         );
-        assert_eq!((receipt.total.as_str(), receipt.stays.len()), ("89.25 CAD", 1));
+        assert_eq!((receipt.total.amount.as_str(), receipt.stays.len()), ("89.25 CAD", 1));
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use crate::resources::bookings::tax_view::TaxView;
 use crate::resources::payments::view::{EXAMPLE_BOOKING, example_money};
 use crate::state::App;
-use chrono::{DateTime, FixedOffset, NaiveDate};
+use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
 use pvt_domain::booking::{
-    Alternative, BedMove, Booking, Guest, HistoryEntry, PaymentStatus, PendingChange, RefusalCause, Rejection, Source,
-    Status, Stay, StayRequest,
+    Alternative, BedMove, Booking, CancellationTerm, Guest, HistoryEntry, PaymentStatus, PendingChange, RefusalCause,
+    Rejection, Source, Status, Stay, StayRequest,
 };
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::Property;
@@ -198,12 +198,35 @@ struct CancellationView<'a> {
     /// Until when it costs nothing, at the property's offset from UTC; missing where it always costs something.
     #[serde(skip_serializing_if = "Option::is_none")]
     free_until: Option<DateTime<FixedOffset>>,
+    /// What it costs, the earliest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    terms: Vec<TermView>,
+}
+
+/// What a cancellation costs until an instant.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
+struct TermView {
+    /// The last instant at which it costs this, at the property's offset from UTC; missing where it costs this from
+    /// then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<DateTime<FixedOffset>>,
+    fee: Money,
 }
 
 impl<'a> CancellationView<'a> {
     fn new(booking: &'a Booking, property: &Property) -> Self {
         let policy = booking.cancellation_policy.as_ref();
-        Self { policy: policy.map(|policy| policy.name.as_str()), free_until: free_until(booking, property) }
+        let local = |until: DateTime<Utc>| until.with_timezone(&property.time_zone).fixed_offset();
+        let term = |term: CancellationTerm| {
+            let currency = booking.price.as_ref()?.currency;
+            Some(TermView { until: term.until.map(local), fee: Money::new(term.fee, currency) })
+        };
+        Self {
+            policy: policy.map(|policy| policy.name.as_str()),
+            free_until: free_until(booking, property),
+            terms: booking.cancellation_terms(property).into_iter().filter_map(term).collect(),
+        }
     }
 }
 
@@ -259,7 +282,8 @@ struct PaymentView {
     /// Paid, less what was refunded or charged back.
     #[serde(skip_serializing_if = "Option::is_none")]
     paid: Option<Money>,
-    /// The balance due.
+    /// What is still owed: the balance, or of a booking that has ended the part of its fee that is not paid. Such a fee
+    /// is not collected by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     due: Option<Money>,
     /// What has to be paid now to confirm a held booking or a pending change.
@@ -400,7 +424,7 @@ impl PaymentView {
         Self {
             status: booking.payment_status(),
             paid: money(ledger.kept().max(0)),
-            due: money(booking.balance()),
+            due: money(booking.outstanding()),
             payable: money(booking.payable()).filter(|payable| booking.hold_ends().is_some() && payable.amount > 0),
             expires_at: booking.hold_ends(),
             change_fee: money(booking.change_fee()).filter(|fee| fee.amount > 0),
@@ -519,12 +543,22 @@ mod tests {
         let mut booking = stored();
         let property = pvt_domain::demo::inventory().property;
         let shown = |booking: &Booking| serde_json::to_value(CancellationView::new(booking, &property)).unwrap();
-        assert_eq!(shown(&booking), json!({}), "the standard policy always costs something");
+        let fee = |amount: i64| json!({ "amount": amount, "currency": "CAD" });
+        let standard = json!({ "terms": [
+            { "until": "2027-01-03T15:00:00-05:00", "fee": fee(441) },
+            { "until": "2027-01-08T15:00:00-05:00", "fee": fee(1_103) },
+            { "until": "2027-01-09T15:00:00-05:00", "fee": fee(2_205) },
+            { "fee": fee(4_410) },
+        ] });
+        assert_eq!(shown(&booking), standard, "the standard policy always costs something");
         let tiers = json!([{ "hours_before": 48, "fee": { "kind": "percent", "ppm": 0 } },
             { "hours_before": 0, "fee": { "kind": "percent", "ppm": 1_000_000 } }]);
         booking.cancellation_policy =
             serde_json::from_value(json!({ "id": "p", "name": "Flexible", "tiers": tiers })).unwrap();
-        assert_eq!(shown(&booking), json!({ "policy": "Flexible", "free_until": "2027-01-08T15:00:00-05:00" }));
+        let flexible = json!({ "policy": "Flexible", "free_until": "2027-01-08T15:00:00-05:00", "terms": [
+            { "until": "2027-01-08T15:00:00-05:00", "fee": fee(0) }, { "fee": fee(4_410) },
+        ] });
+        assert_eq!(shown(&booking), flexible);
         booking.stays[0].arrival = "2027-07-10".parse().unwrap();
         assert_eq!(shown(&booking)["free_until"], "2027-07-08T15:00:00-04:00", "in summer");
     }

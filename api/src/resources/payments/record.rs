@@ -56,7 +56,7 @@ fn is_not_zero(amount: &i64) -> Result<(), Refusal> {
     if *amount == 0 { refusal("out_of_range", "must not be 0") } else { Ok(()) }
 }
 
-/// `POST /api/payments/record`: 201 with the payment.
+/// `POST /api/payments/record`: 201 with the payment once the booking counts it.
 pub(super) async fn record(
     State(app): State<SharedApp>,
     caller: Caller,
@@ -105,10 +105,13 @@ pub(super) async fn record(
     let id = command_key.id.to_string();
     let location = format!("/api/payments/{id}");
     // The reply may be lost: what is stored is done.
-    let stored = submit::ledger(&app, booking.id).await?.and_then(|ledger| payment_of(&ledger, &id, Utc::now().into()));
-    Ok(match stored {
-        Some(payment) => Either::This(submitted.created(&location, &payment)?),
-        None => Either::That(submitted.pending(&id, booking.id, &location)?),
+    let stored = submit::ledger(&app, booking.id).await?;
+    let payment = stored.as_ref().and_then(|ledger| payment_of(ledger, &id, Utc::now().into()));
+    Ok(match stored.zip(payment) {
+        Some((ledger, payment)) if submitted.reaches_booking(&app, &ledger).await? => {
+            Either::This(submitted.created(&location, &payment)?)
+        }
+        _ => Either::That(submitted.pending(&id, booking.id, &location)?),
     })
 }
 

@@ -44,7 +44,7 @@ fn is_not_zero(money: &Money) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// `POST /api/payments/{id}/refund`: 200 with the payment.
+/// `POST /api/payments/{id}/refund`: 200 with the payment once the booking counts the refund.
 pub(super) async fn refund(
     State(app): State<SharedApp>,
     caller: Caller,
@@ -79,10 +79,12 @@ pub(super) async fn refund(
     if submitted.reply.is_none() {
         return Ok(Either::That(submitted.pending(&payment.id, booking, &location)?));
     }
-    let now =
-        submit::ledger(&app, booking).await?.and_then(|ledger| payment_of(&ledger, &payment.id, Utc::now().into()));
-    let payment = now.ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    Ok(Either::This(submitted.done(&payment)))
+    let now = submit::ledger(&app, booking).await?.ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    let shown = payment_of(&now, &payment.id, Utc::now().into()).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
+    if !submitted.reaches_booking(&app, &now).await? {
+        return Ok(Either::That(submitted.pending(&payment.id, booking, &location)?));
+    }
+    Ok(Either::This(submitted.done(&shown)))
 }
 
 /// The refunded amount. A refund is in the currency of the payment, whatever the booking is priced in.

@@ -4,6 +4,7 @@
 //! replay. A replay is sent again: the worker answers it as it did the first time.
 
 use crate::auth::policy::Caller;
+use crate::commands::booking_watch::Awaited;
 use crate::commands::idempotency;
 use crate::commands::idempotency_cache::KeyState;
 use crate::commands::submit::{Submission, reply_until};
@@ -20,6 +21,7 @@ use pvt_domain::ledger::Ledger;
 use pvt_domain::messages::{MessageType, PaymentRefusal, PaymentReply};
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -63,6 +65,8 @@ pub(crate) struct Submitted {
     replayed: bool,
     /// The preference that was applied.
     wait: Option<Duration>,
+    /// Until when the caller waits.
+    deadline: Instant,
 }
 
 /// Sends the command and waits for the reply: as preferred, otherwise 10 s.
@@ -95,7 +99,7 @@ pub(crate) async fn submit<M: MessageType>(
     if let Some(refusal) = reply.as_ref().and_then(|reply| reply.refusal) {
         return Err(refusal_problem(refusal));
     }
-    Ok(Submitted { reply, replayed: known == KeyState::Replayed, wait })
+    Ok(Submitted { reply, replayed: known == KeyState::Replayed, wait, deadline })
 }
 
 /// The problem of a refusal.
@@ -145,6 +149,25 @@ struct PendingLinks<'a> {
 pub(super) type Pending = JsonResponse<202, PendingView<'static>, (Location, RetryAfter)>;
 
 impl Submitted {
+    /// Waits, as long as the caller does, until the booking knows the totals of this ledger: its balance, and with it
+    /// check-out and refunds, follow from what the booking knows. `false` when that takes longer.
+    ///
+    /// # Errors
+    /// 503 when the booking cannot be read.
+    pub(super) async fn reaches_booking(&self, app: &SharedApp, ledger: &Ledger) -> Result<bool, Problem> {
+        let (mongo, id) = (app.mongo.clone(), ledger.booking_id);
+        let mut known = store_call::read(async move { mongo.bookings().find(id).await }).await?.map(Arc::new);
+        while let Some(booking) = known {
+            if booking.payment.ledger().ledger_rev >= ledger.totals_rev {
+                return Ok(true);
+            }
+            let next = Awaited { id, rev: booking.rev + 1, reply_expected: false };
+            let Some(waiting) = app.booking_watch.wait_for(next) else { break };
+            known = waiting.until(self.deadline).await;
+        }
+        Ok(false)
+    }
+
     /// The answer with what is stored.
     pub(super) fn done<const STATUS: u16, View: Serialize, Headers>(
         &self,

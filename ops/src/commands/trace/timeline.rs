@@ -196,14 +196,14 @@ fn money(ledger: &Ledger) -> Vec<TimelineEvent> {
         events.push(TimelineEvent {
             at: unix(session.observation.at),
             place: "stripe",
-            what: format!("{} is {:?}", session.id, session.state),
+            what: format!("{} is {}", session.id, session.state.as_str()),
         });
     }
     for intent in ledger.intents.iter() {
         let what = format!(
-            "{} is {:?}, {} received",
+            "{} is {}, {} received",
             intent.id,
-            ledger.status_of(intent),
+            ledger.status_of(intent).as_str(),
             Money::new(
                 intent.received,
                 Currency::from_code(&intent.currency.to_uppercase()).unwrap_or(ledger.currency)
@@ -227,7 +227,7 @@ fn money(ledger: &Ledger) -> Vec<TimelineEvent> {
         events.push(TimelineEvent {
             at: unix(refund.created),
             place: "stripe",
-            what: format!("{} refunds {}: {:?}", refund.id, shown(refund.amount), refund.status),
+            what: format!("{} refunds {}: {}", refund.id, shown(refund.amount), refund.status.as_str()),
         });
     }
     for dispute in ledger.disputes.iter() {
@@ -251,6 +251,9 @@ fn money(ledger: &Ledger) -> Vec<TimelineEvent> {
 mod tests {
     use super::Timeline;
     use pvt_domain::booking::Booking;
+    use pvt_domain::ledger::{Ledger, PaymentChannel};
+    use pvt_domain::money::Currency;
+    use pvt_domain::stripe::Event;
     use pvt_domain::timestamp::Timestamp;
     use pvt_stores::mongo::notifications::Notification;
     use serde_json::json;
@@ -308,6 +311,57 @@ mod tests {
         assert_eq!(events.iter().map(|event| event.place).collect::<Vec<_>>(), ["api", "booking", "mail"]);
         let shown = serde_json::to_string(&events).unwrap();
         assert!(!["Ada", "Lovelace", "example.com"].iter().any(|secret| shown.contains(secret)), "{shown}");
+    }
+
+    #[test]
+    fn payments_are_shown_in_the_words_of_stripe() {
+        let (booking, none) = (held(), HashSet::new());
+        let opened = at("2026-12-01T12:00:02.000Z");
+        let mut ledger = Ledger::new(booking.id, booking.property_id.clone(), Currency::CAD, opened);
+        let attempt = uuid::Uuid::from_u128(1);
+        ledger.open(attempt, PaymentChannel::Checkout, 4_200, opened);
+        ledger.opened(attempt, "cs_1");
+        let metadata = json!({ "booking_id": ID, "demand": "1" });
+        for (kind, object) in [
+            (
+                "checkout.session.completed",
+                json!({ "id": "cs_1", "status": "complete", "payment_status": "paid", "payment_intent": "pi_1",
+                    "amount_total": 4_200, "currency": "cad", "created": 1_800_000_000,
+                    "expires_at": 1_800_001_800, "metadata": metadata }),
+            ),
+            (
+                "payment_intent.payment_failed",
+                json!({ "id": "pi_1", "status": "requires_payment_method", "amount": 4_200, "amount_received": 0,
+                    "currency": "cad", "created": 1_800_000_000, "metadata": metadata }),
+            ),
+            (
+                "refund.failed",
+                json!({ "id": "re_1", "status": "requires_action", "payment_intent": "pi_1", "charge": "ch_1",
+                    "amount": 100, "currency": "cad", "created": 1_800_000_100 }),
+            ),
+        ] {
+            let event = json!({ "id": format!("evt_{kind}"), "type": kind, "created": 1_800_000_001,
+                "data": { "object": object } });
+            ledger.apply(&Event::read(&event).unwrap());
+        }
+        let timeline = Timeline {
+            booking: &booking,
+            ledger: Some(&ledger),
+            stripe_events: &[],
+            mails: &[],
+            claims: 1,
+            missing_in_mart: Some(&none),
+        };
+        let shown: Vec<String> =
+            timeline.events().into_iter().filter(|event| event.place == "stripe").map(|event| event.what).collect();
+        assert_eq!(
+            shown,
+            [
+                "cs_1 is paid",
+                "pi_1 is requires_payment_method, 0.00 CAD received",
+                "re_1 refunds 1.00 CAD: requires_action"
+            ]
+        );
     }
 
     #[test]

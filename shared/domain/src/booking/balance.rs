@@ -16,12 +16,25 @@ impl Booking {
         }
     }
 
+    /// What is still owed, in minor units of the price's currency: the balance, or of a booking that has ended the part
+    /// of its fee that no payment covers. That part is not collected by itself: it is never payable.
+    pub fn outstanding(&self) -> i64 {
+        match self.status {
+            Status::NoShow | Status::Cancelled => self.unpaid_of(self.owed()),
+            _ => self.balance(),
+        }
+    }
+
+    fn unpaid_of(&self, owed: i64) -> i64 {
+        (owed - self.payment.ledger.as_ref().map_or(0, Summary::kept)).max(0)
+    }
+
     /// Open balance, in minor units of the price's currency. A cancellation fee is not collected by itself.
     pub fn balance(&self) -> i64 {
         if !self.status.holds_beds() {
             return 0;
         }
-        (self.owed() - self.payment.ledger.as_ref().map_or(0, Summary::kept)).max(0)
+        self.unpaid_of(self.owed())
     }
 
     /// Amount that a guest can pay now: what confirms a held booking or a pending change, otherwise the balance, as far
@@ -78,12 +91,13 @@ impl Booking {
             Summary { captured: 1.., refunded: 1.., .. } if !is_live || self.balance() > 0 => {
                 PaymentStatus::PartiallyRefunded
             }
-            Summary { captured: 1.., .. } if self.balance() > 0 => PaymentStatus::PartiallyPaid,
+            Summary { captured: 1.., .. } if self.outstanding() > 0 => PaymentStatus::PartiallyPaid,
             Summary { captured: 1.., .. } => PaymentStatus::Paid,
             Summary { processing: true, .. } => PaymentStatus::Processing,
             _ if !ledger.other_currencies.is_empty() => PaymentStatus::PartiallyPaid,
             _ if self.status == Status::Held => PaymentStatus::Pending,
             _ if is_live && self.balance() > 0 => PaymentStatus::PayOnArrival,
+            _ if self.outstanding() > 0 => PaymentStatus::FeeOwed,
             _ => PaymentStatus::NotDue,
         }
     }

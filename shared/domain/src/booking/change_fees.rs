@@ -4,11 +4,11 @@
 
 use super::{Absence, Booking, Status, Stay};
 use crate::money::is_zero;
-use crate::rates::cancellation::{cancellation_fee, changes_are_free, free_until};
+use crate::rates::cancellation::{cancellation_fee, changes_are_free, deadlines, free_until};
 use crate::timestamp::Timestamp;
 use crate::values::price::Price;
 use crate::values::property::Property;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,15 @@ impl ChangeFees {
     }
 }
 
+/// What cancelling a booking costs until an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CancellationTerm {
+    /// The last instant at which it costs this; `None` from the end of the term before on.
+    pub until: Option<DateTime<Utc>>,
+    /// Minor units of the price's currency.
+    pub fee: i64,
+}
+
 impl Booking {
     /// The change fees once the guests of these stays did not arrive, where `rest` is the price without them: by how
     /// much cancelling at `now` costs more with them than without, at the fee that applies to their arrival.
@@ -107,6 +116,29 @@ impl Booking {
         let price = self.price.as_ref().filter(|_| self.status.may_become(Status::Cancelled))?;
         let costs = self.payment.change_fees.with_cancellation(0, price.total) > 0;
         free_until(self.cancellation_policy.as_ref(), price, &self.stays, property).filter(|_| !costs)
+    }
+
+    /// What cancelling costs, by time, while the booking can be cancelled: each fee until its end.
+    pub fn cancellation_terms(&self, property: &Property) -> Vec<CancellationTerm> {
+        let Some(price) = self.price.as_ref().filter(|_| self.status.may_become(Status::Cancelled)) else {
+            return Vec::new();
+        };
+        let fee_at = |at: DateTime<Utc>| {
+            let fee = self.policy_fee_at(property, Timestamp::new(at));
+            self.payment.change_fees.with_cancellation(fee, price.total)
+        };
+        let ends = deadlines(self.cancellation_policy.as_ref(), &self.stays, property);
+        let later = ends.last().map_or(DateTime::<Utc>::MAX_UTC, |last| *last + TimeDelta::milliseconds(1));
+        let mut terms: Vec<CancellationTerm> = Vec::with_capacity(ends.len() + 1);
+        let all = ends.iter().map(|end| (Some(*end), *end)).chain([(None, later)]);
+        for (until, at) in all {
+            let term = CancellationTerm { until, fee: fee_at(at) };
+            match terms.last_mut() {
+                Some(same) if same.fee == term.fee => *same = term,
+                _ => terms.push(term),
+            }
+        }
+        terms
     }
 
     /// The change fees after a guest changed this booking into `changed` at `now`.

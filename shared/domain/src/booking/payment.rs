@@ -37,6 +37,8 @@ wire_enum! {
         NotDue = "not_due",
         /// Nothing is owed before arrival.
         PayOnArrival = "pay_on_arrival",
+        /// The booking has ended, and nothing of its fee is paid. It is not collected by itself.
+        FeeOwed = "fee_owed",
         /// Beds are held until payment.
         Pending = "pending",
         /// A payment is processing, which may take days.

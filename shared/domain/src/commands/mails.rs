@@ -7,6 +7,7 @@ use crate::actor::Actor;
 use crate::events::{BookingEvent, PaymentEvent};
 use crate::ids::{BookingId, PropertyId, UserId, uuid_text};
 use crate::ledger::Attention;
+use crate::money::Money;
 use crate::timestamp::Timestamp;
 use crate::wire::{inbox, queues};
 use schemars::JsonSchema;
@@ -77,6 +78,9 @@ pub struct StaffAlert {
     pub property_id: PropertyId,
     /// Reason.
     pub attention: Attention,
+    /// The amount that was paid, is to be refunded, or is disputed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<Money>,
 }
 
 impl StaffAlert {

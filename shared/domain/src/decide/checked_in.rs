@@ -1,7 +1,8 @@
 //! Checked-in guests: they change beds tonight only when staff name others, and only into beds that are ready.
 
 use super::{Decider, NoRevision};
-use crate::booking::{BedMove, Booking, Status, Stay};
+use crate::booking::{BedMove, Booking, DirtyBed, RefusalCause, Status, Stay};
+use crate::grid::OccupancyGrid;
 use crate::ids::{BedId, BookingId, PropertyId};
 use crate::inventory::Cleanliness;
 use crate::messages::{RefusalCode, RefusalDetail};
@@ -42,12 +43,13 @@ impl Decider<'_> {
                 stay.after.occupied_beds(today).iter().partition(|bed| lying.contains(bed));
             kept.extend(old);
             unnamed |= !new.is_empty() && !stay.named;
-            entered.extend(new.into_iter().cloned());
+            let rest = Nights::new(today, stay.after.departure);
+            entered.extend(new.into_iter().map(|bed| (bed.clone(), rest)));
         }
         if unnamed && lying.iter().any(|bed| !kept.contains(bed)) {
             return Err(self.refuse(property, NoRevision::because(RefusalCode::BedsUnnamed), NoRevision::Unread));
         }
-        self.check_ready(property, booking.id, &entered, (today, today))?;
+        self.check_ready(property, booking.id, &entered)?;
         Ok(stays.iter().enumerate().flat_map(|(index, stay)| new_moves(index, stay, today)).collect())
     }
 
@@ -61,38 +63,36 @@ impl Decider<'_> {
         self.journal.mark_dirty(&booking.property_id, &left);
     }
 
-    /// Checks that guests can move into these beds now. Between midnight and the cut-off of the business day `today`,
-    /// the calendar's `date` is a day later, and the guests of tonight lie in their beds.
+    /// Checks that guests can move into these beds now; each with the nights from tonight on for which they are theirs.
     ///
     /// # Errors
-    /// Refused when one is dirty, or the guest of the night before has not checked out.
+    /// Refused when one is dirty, with clean ones that are free, or the guest of the night before has not checked out.
     pub(super) fn check_ready(
         &mut self,
         property: &PropertyId,
         own: BookingId,
-        beds: &[BedId],
-        (today, date): (NaiveDate, NaiveDate),
+        beds: &[(BedId, Nights)],
     ) -> Result<(), NoRevision> {
+        let today = self.today(property);
         let Some(grid) = self.grid(property) else { return Ok(()) };
-        let inventory = grid.inventory();
-        let is_dirty = |bed: &BedId| inventory.cleanliness_of(bed) == Some(Cleanliness::Dirty);
-        if beds.iter().any(is_dirty) {
-            return Err(self.refuse(property, NoRevision::because(RefusalCode::BedNotClean), NoRevision::Unread));
+        let dirty: Vec<DirtyBed> = beds
+            .iter()
+            .filter(|(bed, _)| is_dirty(grid, bed))
+            .map(|(bed, nights)| DirtyBed { bed: bed.clone(), clean: clean_instead_of(grid, bed, *nights) })
+            .collect();
+        if !dirty.is_empty() {
+            let refusal = RefusalDetail::of(RefusalCode::BedNotClean).caused_by(RefusalCause::not_clean(dirty));
+            return Err(self.refuse(property, NoRevision::with(refusal), NoRevision::Unread));
         }
-        // Guests of the calendar's day who came before the cut-off lie in their beds, too.
-        let until = if date > today { date.checked_add_days(Days::new(1)).unwrap_or(date) } else { today };
-        let nights = Nights::new(today.checked_sub_days(Days::new(1)).unwrap_or(today), until);
+        let nights = Nights::new(today.checked_sub_days(Days::new(1)).unwrap_or(today), today);
         let Some(span) = grid.clipped_span(nights) else { return Ok(()) };
         let slept_in = |bed: &BedId| grid.bed_number(bed).is_some_and(|bed| !grid.is_free(bed, &span));
-        let beds: Vec<BedId> = beds.iter().filter(|bed| slept_in(bed)).cloned().collect();
+        let beds: Vec<BedId> = beds.iter().map(|(bed, _)| bed).filter(|bed| slept_in(bed)).cloned().collect();
         if beds.is_empty() {
             return Ok(());
         }
         let occupants = self.bookings_on(property, nights, |booking| {
-            let lies_in = |stay: &Stay| {
-                let since = if today < stay.arrival { date } else { today };
-                stay.occupied_beds(since).iter().any(|bed| beds.contains(bed))
-            };
+            let lies_in = |stay: &Stay| stay.occupied_beds(today).iter().any(|bed| beds.contains(bed));
             booking.id != own && booking.status == Status::CheckedIn && booking.stays.iter().any(lies_in)
         })?;
         if occupants.is_empty() {
@@ -123,6 +123,21 @@ impl Decider<'_> {
         let meant = all.filter(|booking| booking.property_id == *property && is_meant(booking));
         Ok(meant.map(|booking| booking.id).collect())
     }
+}
+
+fn is_dirty(grid: &OccupancyGrid, bed: &BedId) -> bool {
+    grid.inventory().cleanliness_of(bed) == Some(Cleanliness::Dirty)
+}
+
+/// Clean beds of the same room type that are free on these nights, in a private room all of its beds.
+fn clean_instead_of(grid: &OccupancyGrid, bed: &BedId, nights: Nights) -> Vec<BedId> {
+    let room = grid.inventory().room_of(bed);
+    let (Some(layout), Some(span)) = (room.and_then(|room| grid.beds_of(&room.room_type_id)), grid.span(nights)) else {
+        return Vec::new();
+    };
+    let is_ready = |bed: &usize| grid.is_free(*bed, &span) && !is_dirty(grid, grid.bed_id(*bed));
+    let units = layout.units().into_iter().filter(|unit| unit.iter().all(is_ready));
+    units.flatten().map(|bed| grid.bed_id(bed).clone()).collect()
 }
 
 /// The moves that a change adds to those that were ordered before.

@@ -1,31 +1,52 @@
 //! Check-in, check-out and no-show, in the property's local time.
 
 use super::{Decider, Decision, NoRevision, Revision};
-use crate::booking::{Absence, Action, Booking, Rejection, Status, Stay, StayProgress, StayRequest};
+use crate::booking::{Absence, Action, Booking, RefusalCause, Rejection, Status, Stay, StayProgress, StayRequest};
 use crate::ids::{BedId, PropertyId, RoomTypeId};
 use crate::inventory::RoomKind;
 use crate::messages::{CheckInBooking, CheckOutBooking, MarkNoShow, RefusalCode, RefusalDetail, StaySelection};
+use crate::nights::Nights;
 use crate::pricing::{Price, total_of};
 use crate::values::stay::same_beds;
 use chrono::{Days, NaiveDate};
 use uuid::Uuid;
 
+/// Why the guests of a stay do not arrive or leave today, and the first business day on which they may.
+struct NotToday {
+    code: RefusalCode,
+    possible_from: Option<NaiveDate>,
+}
+
+impl NotToday {
+    /// It is before this day.
+    fn before(possible_from: Option<NaiveDate>) -> Self {
+        Self { code: RefusalCode::TooEarly, possible_from }
+    }
+}
+
+impl From<NotToday> for NoRevision {
+    fn from(NotToday { code, possible_from }: NotToday) -> Self {
+        Self::with(RefusalDetail::of(code).caused_by(RefusalCause { possible_from, ..RefusalCause::default() }))
+    }
+}
+
 impl Decider<'_> {
-    /// Checks in from the day of arrival, into assigned and clean beds. Stays of other days stay expected.
+    /// Checks in from the business day of arrival on, into assigned and clean beds. Stays of other days stay expected.
+    /// In the night before, the beds are not theirs, and nobody has paid for it.
     pub(super) fn check_in(&mut self, command_id: Uuid, check_in: &CheckInBooking) -> Result<Decision, NoRevision> {
         let header = &check_in.header;
         let mut booking = self.target_of(command_id, header)?;
         if !matches!(booking.status, Status::Confirmed | Status::CheckedIn) {
             return Err(NoRevision::conflict());
         }
-        let (date, today) = (self.local_date(&header.property_id, self.now), self.today(&header.property_id));
+        let today = self.today(&header.property_id);
         let when = |stay: &Stay| match () {
-            () if date < stay.arrival => Err(RefusalCode::TooEarly),
-            () if stay.departure <= today => Err(RefusalCode::TooLate),
+            () if today < stay.arrival => Err(NotToday::before(Some(stay.arrival))),
+            () if stay.departure <= today => Err(NotToday { code: RefusalCode::TooLate, possible_from: None }),
             () => Ok(()),
         };
         let arrived = self.select(&mut booking, &check_in.stays, StayProgress::Expected, (today, when))?;
-        self.check_beds(&booking, &arrived, (today, date))?;
+        self.check_beds(&booking, &arrived, today)?;
         // The guests move in to what is paid for.
         self.release_pending_change(&mut booking);
         let status = booking.set_progress(&arrived, StayProgress::CheckedIn);
@@ -40,7 +61,7 @@ impl Decider<'_> {
         booking: &mut Booking,
         selected: &[StaySelection],
         progress: StayProgress,
-        (today, when): (NaiveDate, impl Fn(&Stay) -> Result<(), RefusalCode>),
+        (today, when): (NaiveDate, impl Fn(&Stay) -> Result<(), NotToday>),
     ) -> Result<Vec<usize>, NoRevision> {
         let is_so = |booking: &Booking, stay: &Stay| booking.progress_of(stay) == progress;
         if selected.is_empty() {
@@ -48,10 +69,11 @@ impl Decider<'_> {
                 booking.stays.iter().enumerate().filter(|(_, stay)| is_so(booking, stay)).collect();
             let meant: Vec<usize> =
                 candidates.iter().filter(|(_, stay)| when(stay).is_ok()).map(|(index, _)| *index).collect();
-            let refusal = candidates.iter().find_map(|(_, stay)| when(stay).err());
+            let refusals = candidates.iter().filter_map(|(_, stay)| when(stay).err());
+            let refusal = refusals.min_by_key(|refusal| refusal.possible_from);
             return match (meant.is_empty(), refusal) {
                 (false, _) => Ok(meant),
-                (true, Some(code)) => Err(NoRevision::because(code)),
+                (true, Some(refusal)) => Err(refusal.into()),
                 (true, None) => Err(NoRevision::because(RefusalCode::WrongProgress)),
             };
         }
@@ -67,7 +89,7 @@ impl Decider<'_> {
             if !is_so(booking, stay) {
                 return Err(NoRevision::because(RefusalCode::WrongProgress));
             }
-            when(stay).map_err(NoRevision::because)?;
+            when(stay)?;
             // Beds of the night on which the guests are: tonight's, or the nearest night of the stay.
             let night = stay.night_nearest(today);
             meant.push(match self.part_of(booking, stay, one, night).map_err(NoRevision::because)? {
@@ -125,34 +147,30 @@ impl Decider<'_> {
 
     /// Checks that these stays have as many beds as they need tonight, and that they are ready: guests of the same
     /// booking, too, leave a bed before others move in.
-    fn check_beds(
-        &mut self,
-        booking: &Booking,
-        stays: &[usize],
-        (today, date): (NaiveDate, NaiveDate),
-    ) -> Result<(), NoRevision> {
+    fn check_beds(&mut self, booking: &Booking, stays: &[usize], today: NaiveDate) -> Result<(), NoRevision> {
         let property = &booking.property_id;
         if self.grid(property).is_none() {
             return Ok(());
         }
-        let mut beds: Vec<BedId> = Vec::new();
+        let mut beds: Vec<(BedId, Nights)> = Vec::new();
         for stay in stays.iter().filter_map(|index| booking.stays.get(*index)) {
             let by_the_bed = self.is_by_the_bed(property, &stay.room_type_id);
             let wanted = if by_the_bed { usize::try_from(stay.guests).unwrap_or(usize::MAX) } else { 1 };
-            let tonight = stay.beds_on(today.max(stay.arrival));
+            let tonight = stay.beds_on(today);
             if tonight.len() < wanted {
                 return Err(self.refuse(property, NoRevision::because(RefusalCode::BedsMissing), NoRevision::Unread));
             }
-            beds.extend(tonight.iter().cloned());
+            let rest = Nights::new(today, stay.departure);
+            beds.extend(tonight.iter().map(|bed| (bed.clone(), rest)));
         }
         let is_occupied = |stay: &Stay| {
             booking.progress_of(stay) == StayProgress::CheckedIn
-                && stay.occupied_beds(today).iter().any(|bed| beds.contains(bed))
+                && stay.occupied_beds(today).iter().any(|bed| beds.iter().any(|(wanted, _)| wanted == bed))
         };
         if booking.stays.iter().any(is_occupied) {
             return Err(NoRevision::with(RefusalDetail::of(RefusalCode::BedOccupied).naming(vec![booking.id])));
         }
-        self.check_ready(property, booking.id, &beds, (today, date))
+        self.check_ready(property, booking.id, &beds)
     }
 
     /// Ends stays today and releases unused nights. The booking ends with its last stay; then an open balance needs
@@ -169,7 +187,7 @@ impl Decider<'_> {
         if !ahead.is_empty() && ahead.len() < booking.stays.len() {
             booking.set_progress(&ahead, StayProgress::Expected);
         }
-        let when = |stay: &Stay| if date < stay.arrival { Err(RefusalCode::TooEarly) } else { Ok(()) };
+        let when = |stay: &Stay| if date < stay.arrival { Err(NotToday::before(None)) } else { Ok(()) };
         let leaving = self.select(&mut booking, &check_out.stays, StayProgress::CheckedIn, (today, when))?;
         let mut left = booking.clone();
         for index in &leaving {
@@ -233,7 +251,10 @@ impl Decider<'_> {
             return Err(NoRevision::conflict());
         }
         let today = self.today(&header.property_id);
-        let when = |stay: &Stay| if today <= stay.arrival { Err(RefusalCode::TooEarly) } else { Ok(()) };
+        let when = |stay: &Stay| match today <= stay.arrival {
+            true => Err(NotToday::before(stay.arrival.succ_opt())),
+            false => Ok(()),
+        };
         let absent = self.select(&mut booking, &no_show.stays, StayProgress::Expected, (today, when))?;
         let revision = Revision::of(Action::NoShow, command_id, header);
         if absent.len() < booking.stays.len() {

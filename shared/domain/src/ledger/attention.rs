@@ -2,6 +2,7 @@
 
 use super::Ledger;
 use super::facts::DisputeStage;
+use crate::money::{Currency, Money};
 use crate::stripe::IntentStatus;
 use crate::wire_enum;
 use std::collections::BTreeSet;
@@ -28,7 +29,7 @@ wire_enum! {
 }
 
 /// A reason for attention.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttentionItem {
     /// Reason.
     pub kind: Attention,
@@ -37,6 +38,8 @@ pub struct AttentionItem {
     pub subject: String,
     /// The payment that it is about; absent when it is about all of them.
     pub payment: Option<String>,
+    /// The amount that was paid, is to be refunded, or is disputed; absent for a currency that nobody knows.
+    pub amount: Option<Money>,
 }
 
 impl Ledger {
@@ -45,14 +48,17 @@ impl Ledger {
         self.attention_items().into_iter().map(|item| item.kind).collect()
     }
 
-    /// Reasons for attention, each with its subject.
-    pub fn attention_items(&self) -> BTreeSet<AttentionItem> {
-        let item = |kind, subject: &str, payment: &str| AttentionItem {
+    /// Reasons for attention, each with its subject, by kind and subject.
+    pub fn attention_items(&self) -> Vec<AttentionItem> {
+        let item = |kind, subject: &str, payment: &str, (amount, currency): (i64, &str)| AttentionItem {
             kind,
             subject: subject.to_owned(),
             payment: Some(payment.to_owned()),
+            amount: Currency::from_code(&currency.to_ascii_uppercase()).map(|currency| Money::new(amount, currency)),
         };
-        let mut found = BTreeSet::new();
+        let currency_of =
+            |payment: &str| self.intents.get(payment).map_or(self.currency.code(), |payment| &*payment.currency);
+        let mut found = Vec::new();
         for intent in self.intents.iter().filter(|intent| intent.status == IntentStatus::Succeeded) {
             let pays = intent.demand.is_some_and(|demand| self.paying(demand).any(|paying| paying.id == intent.id));
             // Once all of it was returned, there is nothing left to decide.
@@ -61,7 +67,7 @@ impl Ledger {
             }
             let is_ours = self.is_ours(&intent.currency);
             let kind = if is_ours { Attention::AmountMismatch } else { Attention::CurrencyMismatch };
-            found.insert(item(kind, &intent.id, &intent.id));
+            found.push(item(kind, &intent.id, &intent.id, (intent.received, &intent.currency)));
         }
         let due = self.refunds_due();
         let failed = self.failed_refunds().into_iter().filter(|failed| {
@@ -69,21 +75,30 @@ impl Ledger {
             // A booking that was reinstated, for example, is owed nothing any more.
             has_money && (!failed.owed || self.to_refund.is_none() || due.failed > 0)
         });
-        found.extend(failed.map(|failed| item(Attention::RefundFailed, failed.subject, failed.intent)));
+        found.extend(failed.map(|failed| {
+            let amount = (failed.amount, currency_of(failed.intent));
+            item(Attention::RefundFailed, failed.subject, failed.intent, amount)
+        }));
         if due.manual > due.failed {
             let subject = format!("{}", self.to_refund.unwrap_or(0));
-            found.insert(AttentionItem { kind: Attention::RefundManual, subject, payment: None });
+            let amount = Some(Money::new(due.manual - due.failed, self.currency));
+            found.push(AttentionItem { kind: Attention::RefundManual, subject, payment: None, amount });
         }
         let overdue = self.open_instructions().filter(|instruction| instruction.overdue);
-        found.extend(overdue.map(|instruction| item(Attention::RefundPending, &instruction.key, &instruction.intent)));
+        found.extend(overdue.map(|instruction| {
+            let amount = (instruction.amount, currency_of(&instruction.intent));
+            item(Attention::RefundPending, &instruction.key, &instruction.intent, amount)
+        }));
         for dispute in self.disputes.iter() {
             let kind = match dispute.stage {
                 DisputeStage::Closed if dispute.is_lost() => Attention::DisputeLost,
                 DisputeStage::Closed => continue,
                 DisputeStage::Open | DisputeStage::UnderReview => Attention::DisputeOpen,
             };
-            found.insert(item(kind, &dispute.id, &dispute.intent));
+            found.push(item(kind, &dispute.id, &dispute.intent, (dispute.amount, &dispute.currency)));
         }
+        found.sort_by(|one, other| (one.kind, &one.subject).cmp(&(other.kind, &other.subject)));
+        found.dedup_by(|one, other| (one.kind, &one.subject) == (other.kind, &other.subject));
         found
     }
 }

@@ -28,6 +28,20 @@ fn deadline(property: &Property, arrival: NaiveDate, hours_before: u32) -> DateT
     instant_of(property.time_zone, deadline)
 }
 
+/// The instants at which the fee of cancelling these stays changes, the earliest first.
+pub(crate) fn deadlines(
+    policy: Option<&CancellationPolicy>,
+    stays: &[Stay],
+    property: &Property,
+) -> Vec<DateTime<Utc>> {
+    let standard = CancellationPolicy::standard();
+    let tiers = &policy.unwrap_or(&standard).tiers;
+    let Some(arrival) = stays.iter().map(|stay| stay.arrival).min() else { return Vec::new() };
+    // The last fee has no end.
+    let ending = tiers.iter().take(tiers.len().saturating_sub(1));
+    ending.map(|tier| deadline(property, arrival, tier.hours_before)).collect()
+}
+
 /// Until when cancelling these stays costs nothing; `None` where it always costs something. Where it never does, until
 /// check-in opens.
 pub fn free_until(

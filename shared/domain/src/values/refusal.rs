@@ -2,7 +2,7 @@
 
 use super::restriction::RestrictionViolation;
 use super::stay::StayRequest;
-use crate::ids::{BookingId, RoomTypeId};
+use crate::ids::{BedId, BookingId, RoomTypeId};
 use crate::wire_enum;
 use chrono::NaiveDate;
 use schemars::JsonSchema;
@@ -61,7 +61,7 @@ refusals! {
         Age = "age",
     }
     refusals {
-        /// Too early: check-in opens on the day of arrival, a no-show can be marked after the cut-off.
+        /// Too early: check-in opens with the business day of arrival, a no-show can be marked after it.
         TooEarly = "too_early",
         /// Too late: only an administrator undoes what is older than a business day; check-in ends at departure.
         TooLate = "too_late",
@@ -123,6 +123,22 @@ pub struct RefusalCause {
     /// Nights without enough beds, by room type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shortages: Vec<Shortage>,
+    /// Beds that are not clean, each with those that could be assigned instead: the first ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dirty_beds: Vec<DirtyBed>,
+    /// The first business day on which it is not too early.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub possible_from: Option<NaiveDate>,
+}
+
+/// A bed into which guests cannot move before it is cleaned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DirtyBed {
+    /// Bed.
+    pub bed: BedId,
+    /// Clean beds of its room type that are free on all remaining nights of the stay, in private rooms all beds of such
+    /// a room: the first ten.
+    pub clean: Vec<BedId>,
 }
 
 /// Nights on which a room type has too few free beds for the stays.
@@ -138,11 +154,13 @@ pub struct Shortage {
 const MAX_NAMED_RESTRICTIONS: usize = 20;
 /// Most nights that a refusal names for one room type.
 const MAX_NAMED_NIGHTS: usize = 30;
+/// Most beds that are not clean that a refusal names, and most clean ones for each.
+const MAX_NAMED_BEDS: usize = 10;
 
 impl RefusalCause {
     /// Whether nothing is named.
     pub fn is_empty(&self) -> bool {
-        self.restrictions.is_empty() && self.shortages.is_empty()
+        *self == Self::default()
     }
 
     /// These restrictions, as many as are named.
@@ -155,6 +173,13 @@ impl RefusalCause {
     pub(crate) fn short_of(mut shortages: Vec<Shortage>) -> Self {
         shortages.iter_mut().for_each(|shortage| shortage.nights.truncate(MAX_NAMED_NIGHTS));
         Self { shortages, ..Self::default() }
+    }
+
+    /// These beds, as many as are named.
+    pub(crate) fn not_clean(mut dirty_beds: Vec<DirtyBed>) -> Self {
+        dirty_beds.truncate(MAX_NAMED_BEDS);
+        dirty_beds.iter_mut().for_each(|dirty| dirty.clean.truncate(MAX_NAMED_BEDS));
+        Self { dirty_beds, ..Self::default() }
     }
 }
 

@@ -9,6 +9,7 @@ use pvt_domain::accounts::{Email, Role, User, UserId};
 use pvt_domain::ids::BookingId;
 use pvt_domain::ledger::Attention;
 use pvt_domain::messages::{AccountMail, AccountMailKind, StaffAlert};
+use pvt_domain::money::{Currency, Money};
 use pvt_domain::timestamp::Timestamp;
 use uuid::Uuid;
 
@@ -135,7 +136,8 @@ fn staff_alert_links_the_payment_in_both_languages() {
     let mut seen = std::collections::BTreeSet::new();
     for (_, attention) in Attention::ALL {
         for locale in ["en", "fr"] {
-            let alert = StaffAlert { booking_id, property_id: property_id.clone(), attention };
+            let amount = Some(Money::new(123_450, Currency::CAD));
+            let alert = StaffAlert { booking_id, property_id: property_id.clone(), attention, amount };
             let parts = AccountMailParts {
                 kind: AccountMailKind::StaffAlert,
                 token: None,
@@ -151,6 +153,11 @@ fn staff_alert_links_the_payment_in_both_languages() {
                     && text.contains(&format!("/api/payments?booking_id={booking_id}")),
                 "{text}"
             );
+            let (label, shown) =
+                if locale == "en" { ("Amount", "1,234.50\u{a0}CAD") } else { ("Montant", "1\u{a0}234,50\u{a0}CAD") };
+            let html = parsed.body_html(0).unwrap();
+            assert!(text.lines().any(|line| line == label) && text.lines().any(|line| line == shown), "{text}");
+            assert!(html.contains(label) && html.contains(shown), "{html}");
             seen.insert(text);
         }
     }
@@ -163,6 +170,7 @@ fn former_staff_get_no_alert_and_alerts_are_deduplicated() {
         booking_id: BookingId::derive(None, "1", "f"),
         property_id: "pvt-montreal".into(),
         attention: Attention::RefundFailed,
+        amount: None,
     };
     let mut sam = user("Sam", None);
     (sam.role, sam.properties) = (Role::Staff, vec!["pvt-montreal".into()]);

@@ -69,10 +69,33 @@ fn deadline_of_free_cancellation_is_shown_in_the_local_time_of_the_property() {
     let line = text.lines().find(|line| line.starts_with(label)).unwrap_or_else(|| panic!("{text}"));
     assert!(line.ends_with("Friday 8 January 2027, 15:00 (UTC-05:00)"), "{line}");
     contains_all(&html, &[label, line.split_once(": ").unwrap().1]);
-    booking.updated_at = until.into();
+    for body in [&text, &html] {
+        contains_all(body, &["After that, cancelling costs 285.60 CAD."]);
+    }
+    booking.updated_at = (until + chrono::TimeDelta::seconds(1)).into();
+    let (_, text, _) = read(&composed(BookingModified, &booking, &inventory));
+    contains_all(&text, &["\nCancelling costs 285.60 CAD."]);
     for booking in [&booking, &cancelled()] {
         let (_, text, html) = read(&composed(BookingModified, booking, &inventory));
         assert!(!text.contains(label) && !html.contains(label), "it has passed, or nothing can be cancelled");
+    }
+    let (_, text, _) = read(&composed(BookingModified, &cancelled(), &inventory));
+    assert!(!text.contains("ancelling costs"), "{text}");
+}
+
+#[test]
+fn cancellation_terms_are_stated_in_words() {
+    let (mut booking, inventory) = (booking(), inventory());
+    let (_, text, html) = read(&composed(BookingConfirmed, &booking, &inventory));
+    let terms = "Cancelling costs 28.56 CAD until Sunday 3 January 2027, 15:00 (UTC-05:00), 71.40 CAD until Friday 8 \
+        January 2027, 15:00 (UTC-05:00), 142.80 CAD until Saturday 9 January 2027, 15:00 (UTC-05:00), and after that \
+        285.60 CAD.";
+    contains_all(&text, &[terms]);
+    contains_all(&html, &[terms]);
+    booking.guest.locale = Some("fr".to_owned());
+    let (_, text, html) = read(&composed(BookingConfirmed, &booking, &inventory));
+    for body in [&text, &html] {
+        contains_all(body, &["L’annulation coûte 28,56 CAD jusqu’au dimanche 3 janvier 2027", ", puis 285,60 CAD."]);
     }
 }
 
@@ -162,13 +185,15 @@ fn taxes_and_names_are_in_the_language_of_the_guest() {
 }
 
 #[test]
-fn cancellation_shows_fee_and_refund_but_no_price() {
+fn cancellation_shows_agreed_price_fee_refund_and_what_is_owed() {
     let (booking, inventory) = (cancelled(), inventory());
     let (subject, text, html) = read(&composed(BookingCancelled, &booking, &inventory));
     assert!(subject.starts_with("Your booking has been cancelled"));
     for body in [&text, &html] {
-        contains_all(body, &["Paid", "Cancellation fee", "28.56 CAD", "Refund", "0.00 CAD"]);
-        assert!(!body.contains("285.60") && !body.contains("due on arrival"));
+        let facts = ["Agreed price", "285.60 CAD", "Cancellation fee", "28.56 CAD", "Paid", "Refund", "0.00 CAD"];
+        contains_all(body, &facts);
+        contains_all(body, &["Still owed of the fee"]);
+        assert!(!body.contains("240.00") && !body.contains("due on arrival"));
     }
 }
 
@@ -224,10 +249,11 @@ fn reminder_shows_arrival_address_and_balance() {
 }
 
 #[test]
-fn no_show_mail_has_no_price() {
+fn no_show_mail_requests_nothing_on_arrival() {
     let (subject, text, _) = read(&composed(BookingNoShow, &booking(), &inventory()));
     assert!(subject.starts_with("We missed you"));
-    assert!(!text.contains("285.60") && !text.contains("due on arrival"));
+    contains_all(&text, &["Agreed price: 285.60 CAD"]);
+    assert!(!text.contains("240.00") && !text.contains("due on arrival"));
 }
 
 #[test]

@@ -4,9 +4,9 @@
 
 use super::rows::Row;
 use super::stays::{detail, title};
-use crate::mail::change::changes_address;
 use crate::mail::language::Reader;
 use pvt_domain::booking::history::RevisionState;
+use pvt_domain::booking::mails::changes_address;
 use pvt_domain::booking::{Booking, Stay, stay_id};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::money::Money;

@@ -2,11 +2,11 @@
 //! refund.
 
 use super::rows::{Link, Row};
-use crate::mail::change::increase;
 use crate::mail::kinds::{Movement, PaymentRows, Shows};
 use crate::mail::language::Language;
 use crate::mail::links::Links;
-use pvt_domain::booking::{Booking, HistoryEntry};
+use pvt_domain::booking::mails::increase;
+use pvt_domain::booking::{Booking, CancellationTerm, HistoryEntry, Status};
 use pvt_domain::inventory::Property;
 use pvt_domain::ledger::Summary;
 use pvt_domain::money::{Currency, Money};
@@ -54,16 +54,29 @@ impl<'a> PaymentSummary<'a> {
                 self.balance_rows(*movement)
             }
             PaymentRows::Balance(_) => Vec::new(),
-            PaymentRows::Fee(label) => {
-                let mut rows = vec![paid()];
+            PaymentRows::Fee => {
+                let agreed = self.booking.price.as_ref().map(|price| self.amount(phrases.agreed, price.total));
+                let mut rows: Vec<Row> = agreed.into_iter().chain(self.fee_of_end()).collect();
+                rows.push(paid());
                 rows.extend(self.other_currency_rows());
                 rows.extend(self.positive(phrases.charged_back, self.ledger.charged_back));
-                rows.push(self.amount(label(phrases), self.booking.cancellation_fee.unwrap_or(0)));
                 rows.extend(self.refund_rows());
+                rows.extend(self.positive(phrases.fee_open, self.booking.outstanding()));
                 rows
             }
             PaymentRows::FullRefund => std::iter::once(paid()).chain(self.refund_rows()).collect(),
         }
+    }
+
+    /// The fee for ending the booking, once it has ended.
+    fn fee_of_end(&self) -> Option<Row> {
+        let phrases = self.language.phrases();
+        let label = match self.booking.status {
+            Status::Cancelled => phrases.fee,
+            Status::NoShow => phrases.no_show_fee,
+            _ => return None,
+        };
+        Some(self.amount(label, self.booking.cancellation_fee.unwrap_or(0)))
     }
 
     /// Whether anything was paid, in whatever currency.
@@ -131,11 +144,13 @@ impl<'a> PaymentSummary<'a> {
         ];
         let moved = moved.and_then(|(label, amount)| self.positive(label, amount));
         let shown = parts.into_iter().filter_map(|(label, amount)| self.positive(label, amount));
-        let shown = moved.into_iter().chain(self.fee_rows(self.booking)).chain(shown);
+        let shown = moved.into_iter().chain(self.fee_of_end()).chain(self.fee_rows(self.booking)).chain(shown);
         let mut rows: Vec<Row> = shown.chain(self.delayed_refund_rows()).chain(self.other_currency_rows()).collect();
         if self.booking.status.holds_beds() {
             rows.push(self.amount(phrases.balance, self.booking.balance()));
         }
+        let is_over = matches!(self.booking.status, Status::Cancelled | Status::NoShow);
+        rows.extend(self.positive(phrases.fee_open, self.booking.outstanding()).filter(|_| is_over));
         rows
     }
 
@@ -195,6 +210,31 @@ impl<'a> PaymentSummary<'a> {
         let until = self.booking.free_cancellation_until(self.property).map(Timestamp::new);
         let until = until.filter(|until| *until > self.booking.updated_at);
         until.map_or_else(String::new, |until| self.local_moment(until))
+    }
+
+    /// What cancelling costs from now on, beyond what is free, as a sentence; empty where it is free or impossible.
+    pub(super) fn cancellation_note(&self) -> String {
+        let phrases = self.language.phrases();
+        let now = self.booking.updated_at.as_datetime();
+        let terms = self.booking.cancellation_terms(self.property);
+        let ahead: Vec<CancellationTerm> =
+            terms.into_iter().filter(|term| term.until.is_none_or(|until| until > now)).collect();
+        let fees: Vec<String> = ahead
+            .iter()
+            .skip_while(|term| term.fee == 0)
+            .map(|term| {
+                let fee = self.language.money(Money::new(term.fee, self.currency));
+                let until = term.until.map(|until| self.local_moment(Timestamp::new(until)));
+                until.map_or_else(|| fee.clone(), |until| format!("{fee} {} {until}", phrases.cancelling_until))
+            })
+            .collect();
+        let Some((last, earlier)) = fees.split_last() else { return String::new() };
+        let is_free_first = ahead.first().is_some_and(|term| term.fee == 0);
+        let costs = if is_free_first { phrases.cancelling_then_costs } else { phrases.cancelling_costs };
+        match earlier.is_empty() {
+            true => format!("{costs} {last}."),
+            false => format!("{costs} {}{} {last}.", earlier.join(", "), phrases.cancelling_later),
+        }
     }
 
     /// Date and time as clocks at the property show them, with the distance of its zone from UTC: guests may be in

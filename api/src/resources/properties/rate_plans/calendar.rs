@@ -26,7 +26,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::ops::Range;
 
 /// Most changes of one request.
@@ -303,7 +302,7 @@ pub(crate) async fn set_restrictions(
     .await
 }
 
-async fn set<T: Debug>(
+async fn set<T: Serialize>(
     app: &SharedApp,
     (plan, expected, StaffOfProperty { property, caller }): (RatePlanId, Revisions, StaffOfProperty),
     action: &'static str,
@@ -335,13 +334,13 @@ async fn set<T: Debug>(
     Ok(Tagged::at(inventory.rev, &Changed { rate_plan_id: plan, dates }))
 }
 
-/// What is set, for the audit.
-fn describe_changes<T: Debug>(changes: &[DatesChange<T>]) -> String {
+/// What is set, for the audit: dates in words, and what becomes of them as JSON.
+fn describe_changes<T: Serialize>(changes: &[DatesChange<T>]) -> String {
     let one = |change: &DatesChange<T>| {
         let types: Vec<&str> = change.room_types.iter().map(RoomTypeId::as_str).collect();
         let Nights { arrival, departure } = change.dates.range;
         let weekdays: String = change.dates.weekdays.iter().map(|day| format!(" {day}")).collect();
-        format!("{} from {arrival} until {departure}{weekdays}: {:?}", types.join(", "), change.becomes)
+        format!("{} from {arrival} until {departure}{weekdays}: {}", types.join(", "), json!(change.becomes))
     };
     changes.iter().map(one).collect::<Vec<_>>().join("; ")
 }
@@ -401,10 +400,12 @@ fn check_reach<T>(today: NaiveDate, changes: &[DatesChange<T>]) -> Result<(), Pr
 
 #[cfg(test)]
 mod tests {
-    use super::{DatesChange, put_all};
+    use super::{DatesChange, describe_changes, put_all};
     use chrono::{Days, Utc, Weekday};
     use pvt_domain::demo;
+    use pvt_domain::money::{Currency, Money};
     use pvt_domain::nights::Nights;
+    use pvt_domain::rates::restrictions::Restriction;
     use pvt_domain::rates::{DateSet, RateCalendar, Rates};
 
     fn change(days: (u64, u64), weekdays: Vec<Weekday>, price: i64) -> DatesChange<i64> {
@@ -438,5 +439,24 @@ mod tests {
     fn dates_beyond_the_horizon_are_refused() {
         assert!(put(&Rates::default(), &[change((900, 905), vec![], 5)]).is_ok());
         assert_eq!(put(&Rates::default(), &[change((900, 1_000), vec![], 5)]).unwrap_err(), Some("validation_failed"));
+    }
+
+    #[test]
+    fn audit_says_what_was_set_in_words_and_json() {
+        let dates = || "2027-06-24".parse().unwrap().."2027-09-06".parse().unwrap();
+        let price = |becomes| DatesChange::new(0, vec!["dorm-6".into()], dates(), Some(vec![Weekday::Fri]), becomes);
+        assert_eq!(
+            describe_changes(&[price(Some(Money::new(5_200, Currency::CAD))), price(None)]),
+            [
+                r#"dorm-6 from 2027-06-24 until 2027-09-06 Fri: {"amount":5200,"currency":"CAD"}"#,
+                "dorm-6 from 2027-06-24 until 2027-09-06 Fri: null"
+            ]
+            .join("; ")
+        );
+        let minimum = Restriction { min_stay_arrival: Some(2), ..Restriction::default() };
+        let change = DatesChange::new(0, vec!["dorm-6".into(), "dorm-8".into()], dates(), None, minimum);
+        let shown = describe_changes(&[change]);
+        assert!(shown.starts_with("dorm-6, dorm-8 from 2027-06-24 until 2027-09-06: {"), "{shown}");
+        assert!(shown.contains(r#""min_stay_arrival":2"#) && !shown.contains("Restriction"), "{shown}");
     }
 }

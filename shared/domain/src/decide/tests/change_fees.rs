@@ -278,3 +278,21 @@ proptest! {
         prop_assert!(kept <= most, "{kept} is kept of a booking that never cost more than {most}");
     }
 }
+
+#[test]
+fn terms_say_what_cancelling_costs_at_any_time() {
+    let mut property = booked();
+    guest_changes(&mut property, vec![stay(DORM, "2027-01-10", "2027-01-12", 2)]);
+    let (booking, inventory) = (property.booking("1").clone(), property.inventory());
+    let terms = booking.cancellation_terms(&inventory.property);
+    assert_eq!(terms.len(), 4, "the standard policy: {terms:?}");
+    assert!(terms.windows(2).all(|pair| pair[0].until < pair[1].until || pair[1].until.is_none()), "{terms:?}");
+    for hours in 0..40 * 24_i64 {
+        let now = at("2026-12-10T12:00:00Z").as_datetime() + TimeDelta::hours(hours);
+        let term = terms.iter().find(|term| term.until.is_none_or(|until| now <= until)).unwrap();
+        let fee = booking.cancellation_fee_at(&inventory.property, Timestamp::new(now));
+        assert_eq!(term.fee, fee, "at {now}: {terms:?}");
+    }
+    cancel(&mut property, false);
+    assert_eq!(property.booking("1").cancellation_terms(&inventory.property), []);
+}

@@ -1,7 +1,7 @@
 //! Checked-in guests keep their bed: others give way, later nights move, and tonight only staff name another bed.
 
 use super::property::{TestProperty, booking_request, code, id, status};
-use crate::booking::{Action, BedMove, Status, StayRequest};
+use crate::booking::{Action, BedMove, DirtyBed, Status, StayRequest};
 use crate::decide::Decision;
 use crate::events::BookingEvent;
 use crate::fixtures::{at, date, sample_inventory, stay};
@@ -244,13 +244,20 @@ fn bed_is_occupied_until_check_out() {
 }
 
 #[test]
-fn bed_is_occupied_after_midnight_too() {
-    let mut property = checked_in(2);
-    // One second after midnight in Montréal: the business day before goes on until four.
+fn guest_of_the_date_pays_for_the_night_that_goes_on_until_the_cutoff() {
+    let mut property = TestProperty::of(inventory(2));
+    book(&mut property, "x", 1, 2, "a-1");
+    book(&mut property, "y", 2, 4, "a-1");
+    // One second after midnight in Montréal: the night of the 1st goes on until four, and a-1 is still X's.
     property.now = at("2026-12-02T05:00:01Z");
-    let decision = property.check_in("y");
-    let Decision::Refused(_, Some(why)) = decision else { panic!("X is in bed: {decision:?}") };
-    assert_eq!((why.code, why.bookings), (RefusalCode::BedOccupied, vec![id("x")]));
+    let Decision::Refused(_, Some(why)) = property.check_in("y") else { panic!("it is the night before") };
+    assert_eq!((why.code, why.cause.possible_from), (RefusalCode::TooEarly, Some(date("2026-12-02"))));
+    let total = property.booking("y").price.as_ref().unwrap().total;
+    assert_eq!(status(&property.modify("y", nights(1, 4, 1))), Some(Status::Confirmed));
+    assert!(property.booking("y").price.as_ref().unwrap().total > total);
+    assert_eq!(status(&property.check_in("y")), Some(Status::CheckedIn));
+    assert_eq!(slept(&property, "y"), "a-2 a-2 a-2");
+    assert_eq!(status(&property.check_in("x")), Some(Status::CheckedIn), "late, into the bed that was kept");
 }
 
 #[test]
@@ -273,14 +280,41 @@ fn guest_moves_only_into_a_bed_that_its_guest_has_left() {
 }
 
 #[test]
-fn bed_of_an_early_guest_is_occupied_for_the_late_guest_of_the_night_before() {
-    let mut property = TestProperty::of(inventory(2));
-    book(&mut property, "x", 1, 2, "a-1");
-    book(&mut property, "y", 2, 4, "a-1");
-    property.now = at("2026-12-02T05:00:01Z");
-    assert_eq!(status(&property.check_in("y")), Some(Status::CheckedIn));
-    let Decision::Refused(_, Some(why)) = property.check_in("x") else { panic!("Y is in bed") };
-    assert_eq!((why.code, why.bookings), (RefusalCode::BedOccupied, vec![id("y")]));
+fn refusal_of_a_dirty_bed_names_the_clean_ones_that_are_free() {
+    let mut inventory = inventory(4);
+    for bed in ["a-1", "a-3"] {
+        inventory.rooms[0]
+            .bed_states
+            .insert(bed.into(), BedState { cleanliness: Cleanliness::Dirty, ..BedState::default() });
+    }
+    let mut property = TestProperty::of(inventory);
+    book(&mut property, "x", 1, 3, "a-1");
+    book(&mut property, "y", 2, 3, "a-2");
+    property.at_check_in("2026-12-01");
+    let Decision::Refused(_, Some(why)) = property.check_in("x") else { panic!("a-1 is dirty") };
+    // a-2 is taken on the second night, a-3 is dirty.
+    let dirty = DirtyBed { bed: "a-1".into(), clean: vec!["a-4".into()] };
+    assert_eq!((why.code, why.cause.dirty_beds), (RefusalCode::BedNotClean, vec![dirty]));
+    assert_eq!(status(&property.assign("x", Some(&["a-4"]), None)), Some(Status::Confirmed));
+    assert_eq!(status(&property.check_in("x")), Some(Status::CheckedIn));
+}
+
+#[test]
+fn walk_in_of_tonight_is_given_a_clean_bed() {
+    let mut inventory = inventory(3);
+    for bed in ["a-1", "a-2"] {
+        inventory.rooms[0]
+            .bed_states
+            .insert(bed.into(), BedState { cleanliness: Cleanliness::Dirty, ..BedState::default() });
+    }
+    let mut property = TestProperty::of(inventory);
+    property.at_check_in("2026-12-01");
+    property.book("tomorrow", nights(2, 4, 1));
+    assert_eq!(slept(&property, "tomorrow"), "a-1 a-1", "it will be clean by then");
+    property.book("tonight", nights(1, 4, 1));
+    assert_eq!(slept(&property, "tonight"), "a-3 a-3 a-3");
+    property.book("last", nights(1, 4, 1));
+    assert_eq!(slept(&property, "last"), "a-2 a-2 a-2", "a dirty bed before none");
 }
 
 #[test]

@@ -82,11 +82,12 @@ fn tokens_end_two_weeks_after_the_last_departure() {
 }
 
 #[test]
-fn check_in_opens_on_the_local_day_of_arrival() {
+fn check_in_opens_with_the_business_day_of_arrival() {
     let mut property = booked();
-    property.now = at("2027-03-13T04:59:59Z");
-    assert_eq!(code(&property.check_in("1")), Some(RefusalCode::TooEarly), "one second before midnight in Montréal");
-    property.now = at("2027-03-13T05:00:00Z");
+    property.now = at("2027-03-13T08:59:59Z");
+    let Decision::Refused(_, Some(why)) = property.check_in("1") else { panic!("one second before four in Montréal") };
+    assert_eq!((why.code, why.cause.possible_from), (RefusalCode::TooEarly, Some(date("2027-03-13"))));
+    property.now = at("2027-03-13T09:00:00Z");
     assert_eq!(status(&property.check_in("1")), Some(Status::CheckedIn));
     let mut late = booked();
     late.now = at("2027-03-16T07:59:59Z");
@@ -205,18 +206,18 @@ fn reinstated_check_in_is_in_the_history() {
 
 #[test]
 fn business_day_follows_the_property_time_zone() {
-    for (zone, midnight) in [
-        ("Asia/Tokyo", "2028-02-28T15:00:00Z"),
-        ("Pacific/Auckland", "2028-02-28T11:00:00Z"),
-        ("America/Toronto", "2028-02-29T05:00:00Z"),
+    for (zone, cutoff) in [
+        ("Asia/Tokyo", "2028-02-28T19:00:00Z"),
+        ("Pacific/Auckland", "2028-02-28T15:00:00Z"),
+        ("America/Toronto", "2028-02-29T09:00:00Z"),
     ] {
         let mut inventory = sample_inventory();
         inventory.property.time_zone = zone.parse().unwrap();
         let mut property = TestProperty::of(inventory);
         property.book("1", vec![stay("dorm-6-mixed", "2028-02-29", "2028-03-01", 1)]);
-        property.now = (at(midnight).as_datetime() - chrono::TimeDelta::milliseconds(1)).into();
+        property.now = (at(cutoff).as_datetime() - chrono::TimeDelta::milliseconds(1)).into();
         assert_eq!(code(&property.check_in("1")), Some(RefusalCode::TooEarly), "{zone}");
-        property.now = at(midnight);
+        property.now = at(cutoff);
         assert_eq!(status(&property.check_in("1")), Some(Status::CheckedIn), "{zone}, on the leap day");
     }
 }

@@ -222,13 +222,13 @@ fn undone_check_in_is_that_of_the_latest_arrivals() {
 }
 
 #[test]
-fn guests_checked_in_after_midnight_stay_so_when_others_leave() {
+fn guests_checked_in_at_the_cutoff_stay_so_when_others_leave() {
     let mut property = TestProperty::new();
     property.book("1", vec![stay(DORM, "2027-01-10", "2027-01-12", 1), stay(DORM, "2027-01-11", "2027-01-13", 1)]);
     property.at_check_in("2027-01-10");
     check_in(&mut property, Vec::new());
-    property.now = at("2027-01-11T06:30:00Z");
-    assert_eq!(status(&check_in(&mut property, Vec::new())), Some(Status::CheckedIn), "half past one in Montréal");
+    property.now = at("2027-01-11T09:00:00Z");
+    assert_eq!(status(&check_in(&mut property, Vec::new())), Some(Status::CheckedIn), "four in Montréal");
     check_out(&mut property, vec![whole(0)], false);
     assert_eq!(progress(property.booking("1")), [(1, StayProgress::CheckedOut), (1, StayProgress::CheckedIn)]);
 }

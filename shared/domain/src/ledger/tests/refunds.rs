@@ -3,6 +3,7 @@
 use super::{OWED, dispute, event, events, metadata, observed, refund, stories};
 use crate::fixtures::now;
 use crate::ledger::{Attention, Ledger};
+use crate::money::{Currency, Money};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -139,8 +140,12 @@ fn each_attention_item_names_its_subject() {
         ledger.apply(&event(number, "refund.failed", refund(id, "failed", 100)));
     }
     assert_eq!(
-        ledger.attention_items().into_iter().map(|item| (item.kind, item.subject)).collect::<Vec<_>>(),
-        [(Attention::RefundFailed, "re_1".to_owned()), (Attention::RefundFailed, "re_2".to_owned())]
+        ledger.attention_items().into_iter().map(|item| (item.kind, item.subject, item.amount)).collect::<Vec<_>>(),
+        ["re_1", "re_2"].map(|refund| (
+            Attention::RefundFailed,
+            refund.to_owned(),
+            Some(Money::new(100, Currency::CAD))
+        ))
     );
     assert_eq!(ledger.attention().len(), 1);
 }
