@@ -151,7 +151,7 @@ async fn agree(stack: &Stack, case: &Case, booked: &AcceptedBooking) -> Result<(
         let found = mail_row(&mail.text, label);
         ensure!(found == Some(shown(amount)), "{label}: {found:?} in the mail, {amount} in {answer:?}");
     }
-    let open = mail_row(&mail.text, "Still owed of the fee");
+    let open = mail_row(&mail.text, "Fee still to be paid");
     ensure!(open == (due > 0).then(|| shown(due)), "{open:?} in the mail, {due} in {answer:?}");
     // The mail tells the whole refund, made or not; staff return what was paid in cash.
     let refund = mail_row(&mail.text, "Refund");

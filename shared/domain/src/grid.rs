@@ -168,11 +168,18 @@ impl OccupancyGrid {
         self.inventory = Arc::new(marked);
     }
 
-    /// The beds that are to be cleaned, by number.
-    pub fn dirty_beds(&self) -> Vec<usize> {
+    /// The beds that may not be ready for guests who arrive on this day, by number: those that are to be cleaned, and
+    /// those of the night before, whose guests leave on this day.
+    pub fn unready_beds(&self, day: NaiveDate) -> Vec<usize> {
         let states = self.inventory.rooms.iter().flat_map(|room| &room.bed_states);
         let dirty = states.filter(|(_, state)| state.cleanliness == Cleanliness::Dirty);
-        dirty.filter_map(|(bed, _)| self.bed_number(bed)).collect()
+        let mut beds: Vec<usize> = dirty.filter_map(|(bed, _)| self.bed_number(bed)).collect();
+        let before = day.pred_opt().and_then(|before| self.clipped_span(Nights::new(before, day)));
+        if let Some(before) = before {
+            let taken = (0..self.layout.bed_count()).filter(|bed| !self.is_free(*bed, &before));
+            beds.extend(taken);
+        }
+        beds
     }
 
     /// Its prices and restrictions by date.

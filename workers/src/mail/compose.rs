@@ -59,7 +59,7 @@ pub fn compose(
     }
     let guest = &booking.guest;
     let recipient = recipient(full_name(&guest.full_name()), &guest.email)?;
-    let content = Content::of(parts, booking, inventory, context.links);
+    let content = Content::of(parts, booking, inventory, context.links, now);
     let organizer = Organizer::of_mailbox(context.sender.address().as_ref());
     let calendar = CalendarFile::of(booking, &inventory.property, &organizer, now);
     let headers = Headers {

@@ -16,6 +16,7 @@ use pvt_domain::booking::{Booking, Status};
 use pvt_domain::inventory::{Inventory, Property};
 use pvt_domain::money::Money;
 use pvt_domain::pricing::Price;
+use pvt_domain::timestamp::Timestamp;
 use rows::{Link, Row, StayRow};
 use stays::{absent_row, stay_row};
 
@@ -67,8 +68,14 @@ pub(super) struct TextBody<'a> {
 }
 
 impl Content {
-    /// The content of a mail about this booking, as the booking is now.
-    pub(super) fn of(parts: BookingMailParts<'_>, booking: &Booking, inventory: &Inventory, links: &Links) -> Self {
+    /// The content of a mail about this booking, as the booking is `now`.
+    pub(super) fn of(
+        parts: BookingMailParts<'_>,
+        booking: &Booking,
+        inventory: &Inventory,
+        links: &Links,
+        now: Timestamp,
+    ) -> Self {
         let (kind, property) = (kinds::of(parts.kind), &inventory.property);
         let language = Language::choose(booking.guest.locale.as_deref(), &property.locales);
         let reader = Reader { language, own: booking.guest.locale.as_deref() };
@@ -83,7 +90,7 @@ impl Content {
         let price = booking.price.as_ref().filter(|_| takes_place);
         let pending = kind.shows.pending(booking);
         let compared_with = parts.compared_with.filter(|_| kind.shows.changes);
-        let summary = PaymentSummary::of(&kind.shows, parts.rev, booking, property, language);
+        let summary = PaymentSummary::of(&kind.shows, parts.rev, booking, (property, now), language);
         Self {
             language,
             phrases,

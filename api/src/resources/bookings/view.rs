@@ -198,7 +198,7 @@ struct CancellationView<'a> {
     /// Until when it costs nothing, at the property's offset from UTC; missing where it always costs something.
     #[serde(skip_serializing_if = "Option::is_none")]
     free_until: Option<DateTime<FixedOffset>>,
-    /// What it costs, the earliest first.
+    /// What it costs, the earliest first; of a held booking once it is confirmed, as until then it costs nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     terms: Vec<TermView>,
 }

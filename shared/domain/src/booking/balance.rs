@@ -17,16 +17,16 @@ impl Booking {
     }
 
     /// What is still owed, in minor units of the price's currency: the balance, or of a booking that has ended the part
-    /// of its fee that no payment covers. That part is not collected by itself: it is never payable.
+    /// of its fee that no payment covered. That part is not collected by itself: it is never payable. What staff return
+    /// of a fee is not owed again; a surplus payment is refunded, and pays for no fee.
     pub fn outstanding(&self) -> i64 {
         match self.status {
-            Status::NoShow | Status::Cancelled => self.unpaid_of(self.owed()),
+            Status::NoShow | Status::Cancelled => {
+                let paid = self.payment.ledger.as_ref().map_or(0, |ledger| ledger.most_refundable() - ledger.surplus);
+                (self.owed() - paid.max(0)).max(0)
+            }
             _ => self.balance(),
         }
-    }
-
-    fn unpaid_of(&self, owed: i64) -> i64 {
-        (owed - self.payment.ledger.as_ref().map_or(0, Summary::kept)).max(0)
     }
 
     /// Open balance, in minor units of the price's currency. A cancellation fee is not collected by itself.
@@ -34,7 +34,7 @@ impl Booking {
         if !self.status.holds_beds() {
             return 0;
         }
-        self.unpaid_of(self.owed())
+        (self.owed() - self.payment.ledger.as_ref().map_or(0, Summary::kept)).max(0)
     }
 
     /// Amount that a guest can pay now: what confirms a held booking or a pending change, otherwise the balance, as far
@@ -99,6 +99,51 @@ impl Booking {
             _ if is_live && self.balance() > 0 => PaymentStatus::PayOnArrival,
             _ if self.outstanding() > 0 => PaymentStatus::FeeOwed,
             _ => PaymentStatus::NotDue,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::booking::{Booking, Payment, Status};
+    use crate::ledger::Summary;
+    use serde_json::json;
+
+    /// Cancelled at this fee, after these payments.
+    fn cancelled(fee: i64, ledger: Summary) -> Booking {
+        let mut booking: Booking = serde_json::from_value(json!({
+            "_id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "cancelled",
+            "rev": 2, "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct", "stays": [],
+            "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
+            "price": { "currency": "CAD", "nights": [[20_000]], "taxes": [], "total": 20_000 },
+            "fingerprint": "f", "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z",
+            "history": [],
+        }))
+        .unwrap();
+        booking.cancellation_fee = Some(fee);
+        booking.payment = Payment { ledger: Some(ledger), ..Payment::default() };
+        booking
+    }
+
+    #[test]
+    fn fee_is_owed_as_far_as_it_was_never_paid() {
+        let paid = |captured, refunded| Summary { captured, refunded, ..Summary::default() };
+        for (name, fee, ledger, owed, to_refund) in [
+            ("not paid", 5_000, paid(0, 0), 5_000, 0),
+            ("paid in part", 5_000, paid(2_000, 0), 3_000, 0),
+            ("all paid, the rest returned", 5_000, paid(20_000, 15_000), 0, 15_000),
+            ("the fee was returned, too", 5_000, paid(20_000, 20_000), 0, 15_000),
+            ("a deposit was paid twice", 20_000, Summary { surplus: 10_000, ..paid(20_000, 0) }, 10_000, 10_000),
+            ("and its surplus returned", 20_000, Summary { surplus: 10_000, ..paid(20_000, 10_000) }, 10_000, 10_000),
+            ("charged back", 5_000, Summary { charged_back: 20_000, ..paid(20_000, 0) }, 5_000, 0),
+        ] {
+            let booking = cancelled(fee, ledger);
+            assert_eq!((booking.outstanding(), booking.total_to_refund()), (owed, to_refund), "{name}");
+            assert_eq!(
+                (booking.payable(), booking.status),
+                (0, Status::Cancelled),
+                "{name}: never collected by itself"
+            );
         }
     }
 }

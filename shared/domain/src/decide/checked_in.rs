@@ -2,7 +2,7 @@
 
 use super::{Decider, NoRevision};
 use crate::booking::{BedMove, Booking, DirtyBed, RefusalCause, Status, Stay};
-use crate::grid::OccupancyGrid;
+use crate::grid::{OccupancyGrid, Span};
 use crate::ids::{BedId, BookingId, PropertyId};
 use crate::inventory::Cleanliness;
 use crate::messages::{RefusalCode, RefusalDetail};
@@ -73,32 +73,46 @@ impl Decider<'_> {
         own: BookingId,
         beds: &[(BedId, Nights)],
     ) -> Result<(), NoRevision> {
-        let today = self.today(property);
+        let (today, date) = (self.today(property), self.local_date(property, self.now));
         let Some(grid) = self.grid(property) else { return Ok(()) };
-        let dirty: Vec<DirtyBed> = beds
-            .iter()
-            .filter(|(bed, _)| is_dirty(grid, bed))
-            .map(|(bed, nights)| DirtyBed { bed: bed.clone(), clean: clean_instead_of(grid, bed, *nights) })
-            .collect();
-        if !dirty.is_empty() {
-            let refusal = RefusalDetail::of(RefusalCode::BedNotClean).caused_by(RefusalCause::not_clean(dirty));
-            return Err(self.refuse(property, NoRevision::with(refusal), NoRevision::Unread));
-        }
-        let nights = Nights::new(today.checked_sub_days(Days::new(1)).unwrap_or(today), today);
-        let Some(span) = grid.clipped_span(nights) else { return Ok(()) };
-        let slept_in = |bed: &BedId| grid.bed_number(bed).is_some_and(|bed| !grid.is_free(bed, &span));
-        let beds: Vec<BedId> = beds.iter().map(|(bed, _)| bed).filter(|bed| slept_in(bed)).cloned().collect();
-        if beds.is_empty() {
+        // Between midnight and the cut-off of the business day, guests of the calendar's day whom earlier versions
+        // checked in lie in their beds, too.
+        let until = if date > today { date.checked_add_days(Days::new(1)).unwrap_or(date) } else { today };
+        let nights = Nights::new(today.checked_sub_days(Days::new(1)).unwrap_or(today), until);
+        let dirty: Vec<(BedId, Nights)> = beds.iter().filter(|(bed, _)| is_dirty(grid, bed)).cloned().collect();
+        let is_taken = |bed: &BedId, span: &Span| grid.bed_number(bed).is_some_and(|bed| !grid.is_free(bed, span));
+        let slept_in = grid.clipped_span(nights).is_some_and(|span| beds.iter().any(|(bed, _)| is_taken(bed, &span)));
+        if dirty.is_empty() && !slept_in {
             return Ok(());
         }
-        let occupants = self.bookings_on(property, nights, |booking| {
-            let lies_in = |stay: &Stay| stay.occupied_beds(today).iter().any(|bed| beds.contains(bed));
-            booking.id != own && booking.status == Status::CheckedIn && booking.stays.iter().any(lies_in)
-        })?;
+        let lies_in = |stay: &Stay, bed: &BedId| {
+            let since = if today < stay.arrival { date } else { today };
+            stay.occupied_beds(since).contains(bed)
+        };
+        let in_house = self.bookings_on(property, nights, |booking| booking.status == Status::CheckedIn)?;
+        let in_house: Vec<&Booking> = in_house.iter().filter_map(|id| self.known_booking(*id)).collect();
+        let lie_in = |booking: &Booking, bed: &BedId| booking.stays.iter().any(|stay| lies_in(stay, bed));
+        let is_empty = |bed: &BedId| !in_house.iter().any(|booking| lie_in(booking, bed));
+        if !dirty.is_empty() {
+            let Some(grid) = self.grid(property) else { return Ok(()) };
+            let name = |(bed, nights): (BedId, Nights)| {
+                let clean = clean_instead_of(grid, &bed, nights, is_empty);
+                DirtyBed::new(bed, clean)
+            };
+            let dirty = RefusalCause::not_clean(dirty.into_iter().map(name).collect());
+            let refusal = RefusalDetail::of(RefusalCode::BedNotClean).caused_by(dirty);
+            return Err(self.refuse(property, NoRevision::with(refusal), NoRevision::Unread));
+        }
+        let is_occupant = |booking: &&&Booking| booking.id != own && beds.iter().any(|(bed, _)| lie_in(booking, bed));
+        let occupants: Vec<BookingId> = in_house.iter().filter(is_occupant).map(|booking| booking.id).collect();
         if occupants.is_empty() {
             return Ok(());
         }
         Err(NoRevision::with(RefusalDetail::of(RefusalCode::BedOccupied).naming(occupants)))
+    }
+
+    fn known_booking(&self, id: BookingId) -> Option<&Booking> {
+        self.bookings.get(&id).or_else(|| self.known.bookings.get(&id))
     }
 
     /// The bookings of a property on these nights for which `is_meant` holds. It waits until every booking on these
@@ -129,15 +143,24 @@ fn is_dirty(grid: &OccupancyGrid, bed: &BedId) -> bool {
     grid.inventory().cleanliness_of(bed) == Some(Cleanliness::Dirty)
 }
 
-/// Clean beds of the same room type that are free on these nights, in a private room all of its beds.
-fn clean_instead_of(grid: &OccupancyGrid, bed: &BedId, nights: Nights) -> Vec<BedId> {
+/// Clean beds of the same room type that are free on these nights and in which no guest lies, in a private room all of
+/// its beds.
+fn clean_instead_of(
+    grid: &OccupancyGrid,
+    bed: &BedId,
+    nights: Nights,
+    is_empty: impl Fn(&BedId) -> bool,
+) -> Vec<Vec<BedId>> {
     let room = grid.inventory().room_of(bed);
     let (Some(layout), Some(span)) = (room.and_then(|room| grid.beds_of(&room.room_type_id)), grid.span(nights)) else {
         return Vec::new();
     };
-    let is_ready = |bed: &usize| grid.is_free(*bed, &span) && !is_dirty(grid, grid.bed_id(*bed));
+    let is_ready = |bed: &usize| {
+        let id = grid.bed_id(*bed);
+        grid.is_free(*bed, &span) && !is_dirty(grid, id) && is_empty(id)
+    };
     let units = layout.units().into_iter().filter(|unit| unit.iter().all(is_ready));
-    units.flatten().map(|bed| grid.bed_id(bed).clone()).collect()
+    units.map(|unit| unit.into_iter().map(|bed| grid.bed_id(bed).clone()).collect()).collect()
 }
 
 /// The moves that a change adds to those that were ordered before.

@@ -169,8 +169,8 @@ impl Decider<'_> {
         for index in stays {
             let grid = self.grid(property).ok_or(AllocationError::UnknownType)?;
             let Wanted { requested, present, exact } = &wanted[*index];
-            // Guests of tonight are perhaps at the desk; by any other night the beds are cleaned.
-            let avoided = if requested.arrival == today { grid.dirty_beds() } else { Vec::new() };
+            // Guests of tonight are perhaps at the desk; by any other night the beds are empty and clean.
+            let avoided = if requested.arrival == today { grid.unready_beds(today) } else { Vec::new() };
             let beds = if *exact { present.clone() } else { allocate_keeping(grid, requested, present, &avoided)? };
             let span = grid.span(requested.nights()).ok_or(AllocationError::OutsideHorizon)?;
             if *exact && !beds.iter().all(|bed| grid.is_free(*bed, &span)) {

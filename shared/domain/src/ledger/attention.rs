@@ -4,6 +4,7 @@ use super::Ledger;
 use super::facts::DisputeStage;
 use crate::money::{Currency, Money};
 use crate::stripe::IntentStatus;
+use crate::stripe::amounts::limits;
 use crate::wire_enum;
 use std::collections::BTreeSet;
 
@@ -38,7 +39,8 @@ pub struct AttentionItem {
     pub subject: String,
     /// The payment that it is about; absent when it is about all of them.
     pub payment: Option<String>,
-    /// The amount that was paid, is to be refunded, or is disputed; absent for a currency that nobody knows.
+    /// The amount that was paid, is to be refunded, or is disputed; absent for an unknown
+    /// currency, and for one that Stripe counts in other units than ISO 4217.
     pub amount: Option<Money>,
 }
 
@@ -54,7 +56,10 @@ impl Ledger {
             kind,
             subject: subject.to_owned(),
             payment: Some(payment.to_owned()),
-            amount: Currency::from_code(&currency.to_ascii_uppercase()).map(|currency| Money::new(amount, currency)),
+            // In a currency that Stripe counts in other units than ISO 4217, the amount is not Stripe's number.
+            amount: Currency::from_code(&currency.to_ascii_uppercase())
+                .filter(|currency| limits(*currency).is_some())
+                .map(|currency| Money::new(amount, currency)),
         };
         let currency_of =
             |payment: &str| self.intents.get(payment).map_or(self.currency.code(), |payment| &*payment.currency);

@@ -137,8 +137,22 @@ pub struct DirtyBed {
     /// Bed.
     pub bed: BedId,
     /// Clean beds of its room type that are free on all remaining nights of the stay, in private rooms all beds of such
-    /// a room: the first ten.
+    /// a room: the first, at most ten.
     pub clean: Vec<BedId>,
+}
+
+impl DirtyBed {
+    /// A bed with the clean ones of whole `units`, as many as are named.
+    pub(crate) fn new(bed: BedId, units: Vec<Vec<BedId>>) -> Self {
+        let mut clean = Vec::new();
+        for unit in units {
+            if clean.len() + unit.len() > MAX_NAMED_BEDS {
+                break;
+            }
+            clean.extend(unit);
+        }
+        Self { bed, clean }
+    }
 }
 
 /// Nights on which a room type has too few free beds for the stays.
@@ -178,7 +192,6 @@ impl RefusalCause {
     /// These beds, as many as are named.
     pub(crate) fn not_clean(mut dirty_beds: Vec<DirtyBed>) -> Self {
         dirty_beds.truncate(MAX_NAMED_BEDS);
-        dirty_beds.iter_mut().for_each(|dirty| dirty.clean.truncate(MAX_NAMED_BEDS));
         Self { dirty_beds, ..Self::default() }
     }
 }

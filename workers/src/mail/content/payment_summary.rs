@@ -22,6 +22,8 @@ pub(super) struct PaymentSummary<'a> {
     language: Language,
     currency: Currency,
     property: &'a Property,
+    /// When the mail is written: what is over by then is not announced.
+    now: Timestamp,
 }
 
 impl<'a> PaymentSummary<'a> {
@@ -29,7 +31,7 @@ impl<'a> PaymentSummary<'a> {
         shows: &'a Shows,
         rev: u32,
         booking: &'a Booking,
-        property: &'a Property,
+        (property, now): (&'a Property, Timestamp),
         language: Language,
     ) -> Self {
         Self {
@@ -40,6 +42,7 @@ impl<'a> PaymentSummary<'a> {
             language,
             currency: booking.price.as_ref().map_or(property.currency, |price| price.currency),
             property,
+            now,
         }
     }
 
@@ -61,7 +64,7 @@ impl<'a> PaymentSummary<'a> {
                 rows.extend(self.other_currency_rows());
                 rows.extend(self.positive(phrases.charged_back, self.ledger.charged_back));
                 rows.extend(self.refund_rows());
-                rows.extend(self.positive(phrases.fee_open, self.booking.outstanding()));
+                rows.extend(self.positive(phrases.fee_open, self.open_fee()));
                 rows
             }
             PaymentRows::FullRefund => std::iter::once(paid()).chain(self.refund_rows()).collect(),
@@ -149,9 +152,14 @@ impl<'a> PaymentSummary<'a> {
         if self.booking.status.holds_beds() {
             rows.push(self.amount(phrases.balance, self.booking.balance()));
         }
-        let is_over = matches!(self.booking.status, Status::Cancelled | Status::NoShow);
-        rows.extend(self.positive(phrases.fee_open, self.booking.outstanding()).filter(|_| is_over));
+        rows.extend(self.positive(phrases.fee_open, self.open_fee()));
         rows
+    }
+
+    /// What is still owed of the fee for ending the booking.
+    fn open_fee(&self) -> i64 {
+        let is_over = matches!(self.booking.status, Status::Cancelled | Status::NoShow);
+        if is_over { self.booking.outstanding() } else { 0 }
     }
 
     /// How much this part of the ledger rose with the reported revision.
@@ -183,6 +191,7 @@ impl<'a> PaymentSummary<'a> {
             () if due.disputed > 0 => phrases.refund_disputed_note,
             () if self.shows.duplicate_payment && self.increase(|ledger| ledger.surplus) > 0 => phrases.paid_twice,
             () if !self.ledger.other_currencies.is_empty() => phrases.other_currency_note,
+            () if self.open_fee() > 0 => phrases.fee_open_note,
             () => "",
         }
     }
@@ -205,17 +214,17 @@ impl<'a> PaymentSummary<'a> {
         Row { label: label.to_owned(), value: self.language.money(Money::new(amount, self.currency)) }
     }
 
-    /// Until when cancelling costs nothing; empty where it costs something, or did already at the last revision.
+    /// Until when cancelling costs nothing; empty where it costs something.
     pub(super) fn free_until(&self) -> String {
         let until = self.booking.free_cancellation_until(self.property).map(Timestamp::new);
-        let until = until.filter(|until| *until > self.booking.updated_at);
+        let until = until.filter(|until| *until > self.now);
         until.map_or_else(String::new, |until| self.local_moment(until))
     }
 
     /// What cancelling costs from now on, beyond what is free, as a sentence; empty where it is free or impossible.
     pub(super) fn cancellation_note(&self) -> String {
         let phrases = self.language.phrases();
-        let now = self.booking.updated_at.as_datetime();
+        let now = self.now.as_datetime();
         let terms = self.booking.cancellation_terms(self.property);
         let ahead: Vec<CancellationTerm> =
             terms.into_iter().filter(|term| term.until.is_none_or(|until| until > now)).collect();
@@ -230,7 +239,12 @@ impl<'a> PaymentSummary<'a> {
             .collect();
         let Some((last, earlier)) = fees.split_last() else { return String::new() };
         let is_free_first = ahead.first().is_some_and(|term| term.fee == 0);
-        let costs = if is_free_first { phrases.cancelling_then_costs } else { phrases.cancelling_costs };
+        let costs = match self.booking.status {
+            _ if is_free_first => phrases.cancelling_then_costs,
+            // Until it is paid, cancelling costs nothing.
+            Status::Held => phrases.cancelling_once_confirmed_costs,
+            _ => phrases.cancelling_costs,
+        };
         match earlier.is_empty() {
             true => format!("{costs} {last}."),
             false => format!("{costs} {}{} {last}.", earlier.join(", "), phrases.cancelling_later),

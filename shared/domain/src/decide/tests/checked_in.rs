@@ -318,6 +318,50 @@ fn walk_in_of_tonight_is_given_a_clean_bed() {
 }
 
 #[test]
+fn walk_in_of_tonight_is_given_a_bed_that_was_empty_last_night() {
+    let mut property = TestProperty::of(inventory(3));
+    book(&mut property, "x", 1, 2, "a-1");
+    property.at_check_in("2026-12-01");
+    property.check_in("x");
+    property.at_check_in("2026-12-02");
+    property.book("tonight", nights(2, 4, 1));
+    assert_eq!(slept(&property, "tonight"), "a-2 a-2", "x has not left a-1");
+    property.book("tomorrow", nights(3, 5, 1));
+    assert_eq!(slept(&property, "tomorrow"), "a-1 a-1", "x will have left");
+}
+
+#[test]
+fn bed_in_which_a_guest_lies_is_not_offered_instead_of_a_dirty_one() {
+    let mut inventory = inventory(3);
+    let dirty = BedState { cleanliness: Cleanliness::Dirty, ..BedState::default() };
+    inventory.rooms[0].bed_states.insert("a-1".into(), dirty);
+    let mut property = TestProperty::of(inventory);
+    book(&mut property, "x", 1, 2, "a-2");
+    book(&mut property, "y", 2, 3, "a-1");
+    property.at_check_in("2026-12-01");
+    property.check_in("x");
+    property.at_check_in("2026-12-02");
+    let clean = |decision| match decision {
+        Decision::Refused(_, Some(why)) => why.cause.dirty_beds[0].clean.clone(),
+        other => panic!("a-1 is dirty: {other:?}"),
+    };
+    assert_eq!(clean(property.check_in("y")), ["a-3".into()]);
+    property.check_out("x");
+    assert_eq!(clean(property.check_in("y")), ["a-2".into(), "a-3".into()]);
+}
+
+#[test]
+fn bed_of_a_guest_whom_an_earlier_version_checked_in_before_the_cutoff_is_occupied() {
+    let mut property = TestProperty::of(inventory(2));
+    book(&mut property, "x", 1, 2, "a-1");
+    book(&mut property, "y", 2, 4, "a-1");
+    property.now = at("2026-12-02T05:00:01Z");
+    property.bookings.get_mut(&id("y")).unwrap().status = Status::CheckedIn;
+    let Decision::Refused(_, Some(why)) = property.check_in("x") else { panic!("Y is in bed") };
+    assert_eq!((why.code, why.bookings), (RefusalCode::BedOccupied, vec![id("y")]));
+}
+
+#[test]
 fn reinstated_no_show_claims_the_beds_that_it_shows() {
     let mut property = TestProperty::of(inventory(3));
     book(&mut property, "x", 1, 5, "a-1");
