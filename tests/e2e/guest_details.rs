@@ -103,7 +103,8 @@ async fn informed(stack: &Stack, key: &str, arrival: NaiveDate) -> Result<(Accep
     Ok((booked, old))
 }
 
-/// Each booking is corrected while another worker is killed: between decision and store, store and event, mail and record.
+/// Each booking is corrected while another worker is killed: between decision and store, store and event, mail and
+/// record, record and event.
 #[tokio::test]
 async fn both_addresses_of_a_confirmed_booking_are_informed_once_while_workers_are_killed() -> Result<()> {
     let (inventory, today) = at_noon(dormitory(PROPERTY, 6))?;

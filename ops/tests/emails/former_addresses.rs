@@ -113,7 +113,7 @@ async fn notice_is_sent_even_if_the_booking_was_cancelled_meanwhile() {
 }
 
 #[tokio::test]
-async fn removed_address_is_told_and_added_address_takes_none() {
+async fn removed_address_is_notified_and_added_address_takes_none() {
     let harness = MailHarness::open().await;
     let before = harness.informed("old@example.com").await;
     let without = readdressed(&before, "");
@@ -126,7 +126,7 @@ async fn removed_address_is_told_and_added_address_takes_none() {
 }
 
 #[tokio::test]
-async fn of_quick_changes_only_addresses_that_were_written_to_are_told() {
+async fn of_quick_changes_only_addresses_that_were_written_to_are_notified() {
     let harness = MailHarness::open().await;
     let first = harness.informed("old@example.com").await;
     let second = readdressed(&first, "typo@example.com");
@@ -140,7 +140,7 @@ async fn of_quick_changes_only_addresses_that_were_written_to_are_told() {
 }
 
 #[tokio::test]
-async fn address_that_came_back_is_not_told_and_one_that_left_again_is() {
+async fn address_that_came_back_is_not_notified_and_one_that_left_again_is() {
     let harness = MailHarness::open().await;
     let first = harness.informed("old@example.com").await;
     let second = readdressed(&first, NEW);

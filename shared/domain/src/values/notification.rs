@@ -69,7 +69,7 @@ mod tests {
     use super::NotificationKind;
 
     #[test]
-    fn staff_may_ask_for_every_mail_to_the_present_address() {
+    fn staff_may_request_every_mail_to_the_present_address() {
         let requestable = NotificationKind::REQUESTABLE;
         assert_eq!(requestable.len() + 1, NotificationKind::ALL.len());
         assert!(requestable.iter().all(|(_, kind)| *kind != NotificationKind::AddressChanged));

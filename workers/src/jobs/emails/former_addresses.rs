@@ -52,8 +52,8 @@ enum Standing {
     BeingInformed,
 }
 
-/// Takes out the mails to former addresses that are not concerned; messages whose mails depend on one that is being sent
-/// wait for its outcome.
+/// Takes out the mails to former addresses that are not concerned; messages whose mails depend on one that is being
+/// sent wait for its outcome.
 pub(super) async fn take_out_needless(
     mails: &mut Vec<PendingMail<'_>>,
     jobs: &mut [Job<EmailCommand>],

@@ -18,8 +18,8 @@ pub(super) static ENGLISH: Phrases = Phrases {
     updated: "updated",
     email: "Your email address",
     email_changed: "changed to this one",
-    address_removed: "The email address of your booking was removed. From now on, you will receive no more emails about \
-        your booking.",
+    address_removed: "The email address of your booking was removed. From now on, you will receive no more emails \
+        about your booking.",
     not_asked_for: "If you did not ask for this, please contact the property.",
     reference: "Booking reference",
     check_in: "Check-in",

@@ -20,8 +20,8 @@ pub(super) static FRENCH: Phrases = Phrases {
     updated: "mises à jour",
     email: "Votre adresse e-mail",
     email_changed: "remplacée par celle-ci",
-    address_removed: "L’adresse e-mail de votre réservation a été supprimée. Vous ne recevrez désormais plus d’e-mail à \
-        son sujet.",
+    address_removed: "L’adresse e-mail de votre réservation a été supprimée. Vous ne recevrez désormais plus d’e-mail \
+        à son sujet.",
     not_asked_for: "Si vous n’avez pas demandé ce changement, veuillez contacter l’établissement.",
     reference: "Référence de réservation",
     check_in: "Arrivée",

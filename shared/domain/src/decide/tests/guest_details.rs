@@ -126,7 +126,9 @@ proptest! {
     /// Whatever happens to a booking: what a revision takes while the booking is confirmed or checked in is kept, with
     /// that revision, and nothing else is.
     #[test]
-    fn every_address_taken_from_a_promised_booking_is_kept_once(steps in prop::collection::vec((0..7_u8, 0..4_u8), 1..12)) {
+    fn every_address_taken_from_a_promised_booking_is_kept_once(
+        steps in prop::collection::vec((0..7_u8, 0..4_u8), 1..12)
+    ) {
         let mut property = TestProperty::new();
         property.now = at("2027-03-13T20:00:00Z");
         property.book("1", vec![stay("dorm-6-mixed", "2027-03-13", "2027-03-16", 2)]);

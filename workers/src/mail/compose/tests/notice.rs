@@ -5,6 +5,7 @@ use crate::mail::compose::{BookingMailParts, compose};
 use crate::mail::fixtures::{at, booking, inventory, links};
 use crate::mail::layout::{assert_layout, buttons};
 use crate::mail::{MailError, OutgoingMail, Sender};
+use mail_parser::MimeHeaders as _;
 use pvt_domain::booking::{Booking, FormerAddress};
 use pvt_domain::messages::NotificationKind::AddressChanged;
 
