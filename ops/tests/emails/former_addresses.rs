@@ -87,7 +87,10 @@ async fn both_addresses_are_written_to_once() {
     assert!(parsed.subject().unwrap().starts_with("Your email address was changed"), "{notice}");
     assert!(!notice.contains("token") && !notice.contains(NEW) && !notice.contains("http"), "{notice}");
     let told = MessageParser::default().parse(text(NEW).as_bytes()).unwrap().body_text(0).unwrap().into_owned();
-    assert!(told.contains("Your email address: changed to this one") && !told.contains("old@example.com"), "{told}");
+    assert!(
+        told.contains("Your email address: changed; messages go to this one") && !told.contains("old@example.com"),
+        "{told}"
+    );
 
     // Whatever follows goes to the new address alone.
     let later = changed(&after, |booking| booking.price.as_mut().unwrap().total = 30_000);
@@ -151,8 +154,42 @@ async fn address_that_came_back_is_not_notified_and_one_that_left_again_is() {
     let again = readdressed(&back, NEW);
     harness.commit(&back, &again).await;
     let reported = harness.handle_each(&again, &[4, 2]).await;
-    assert_eq!(reported, [vec!["booking_modified", "address_changed"], vec![]], "told once");
+    assert_eq!(reported, [vec!["booking_modified", "address_changed"], vec!["address_changed"]]);
+    assert_eq!((harness.arrived("old@example.com"), harness.arrived(NEW)), (3, 1), "told once");
+}
+
+#[tokio::test]
+async fn corrections_there_and_back_in_one_batch_and_at_two_workers_make_one_notice() {
+    let harness = MailHarness::open().await;
+    let first = harness.informed("old@example.com").await;
+    let second = readdressed(&first, "typo@example.com");
+    harness.commit(&first, &second).await;
+    let back = readdressed(&second, "old@example.com");
+    harness.commit(&second, &back).await;
+    let again = readdressed(&back, NEW);
+    harness.commit(&back, &again).await;
+    let other = worker(&harness.mongo, harness.smtp);
+    let all = || [2, 3, 4].into_iter().map(|rev| job(booking_event(&again, rev), 1)).collect::<Vec<_>>();
+    tokio::join!(harness.handle(all()), super::handle(&other, all()));
+    assert_eq!((harness.arrived("old@example.com"), harness.arrived("typo@example.com")), (2, 0));
     assert_eq!(harness.arrived(NEW), 1);
+}
+
+#[tokio::test]
+async fn address_that_may_have_got_the_confirmation_is_notified() {
+    let harness = MailHarness::open().await;
+    let before = confirmed(1);
+    harness.store(std::slice::from_ref(&before)).await;
+    harness.fault(r#"{"mode":"451","next":1}"#).await;
+    let message = || vec![job(booking_event(&before, 1), 1)];
+    assert_eq!(class(&harness.handle(message()).await[0]), "smtp_refused_for_now");
+    // As after a sender that was killed when the server had accepted the mail, and another that was refused.
+    let database = harness.bookings.client().database(&harness.bookings.namespace().db);
+    let rows = database.collection::<Document>("notifications");
+    rows.update_many(doc! {}, doc! { "$set": { "maybe_duplicate": 1 } }).await.unwrap();
+    let after = readdressed(&before, NEW);
+    harness.commit(&before, &after).await;
+    assert_eq!(harness.handle_each(&after, &[2]).await, [["booking_modified", "address_changed"]]);
 }
 
 #[tokio::test]
@@ -200,7 +237,8 @@ async fn notice_waits_while_the_address_is_being_written_to() {
     let harness = MailHarness::open().await;
     let before = confirmed(1);
     harness.store(std::slice::from_ref(&before)).await;
-    let after = readdressed(&before, NEW);
+    // Without an address of the guest, only the notice can wait.
+    let after = readdressed(&before, "");
     harness.fault(r#"{"mode":"tarpit","delay_ms":3000,"next":1}"#).await;
     let other = worker(&harness.mongo, harness.smtp);
     let slow = harness.handle(vec![job(booking_event(&before, 1), 1)]);
@@ -214,8 +252,9 @@ async fn notice_waits_while_the_address_is_being_written_to() {
     };
     let (sent, waited) = tokio::join!(slow, meanwhile);
     assert_eq!((kinds(&sent[0]), waited), (vec!["booking_confirmed".to_owned()], "deferred"));
+    assert_eq!(harness.arrived(&before.guest.email), 1);
     let again = harness.handle(vec![job(booking_event(&after, 2), 2)]).await;
-    assert_eq!(kinds(&again[0]), ["booking_modified", "address_changed"]);
+    assert_eq!(kinds(&again[0]), ["address_changed"]);
 }
 
 #[tokio::test]

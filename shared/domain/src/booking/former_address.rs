@@ -3,7 +3,7 @@
 use super::Booking;
 use crate::ids::BookingId;
 use crate::timestamp::Timestamp;
-use crate::values::guest::Guest;
+use crate::values::guest::{Guest, is_same_address};
 use serde::{Deserialize, Serialize};
 
 // Personal data: never in an event, a header, a log or the mart.
@@ -44,7 +44,7 @@ impl FormerAddress {
 
     /// Whether it is this guest's address, perhaps again.
     pub fn is_of(&self, guest: &Guest) -> bool {
-        self.email.eq_ignore_ascii_case(&guest.email)
+        is_same_address(&self.email, &guest.email)
     }
 }
 

@@ -66,10 +66,15 @@ impl Guest {
         Some(self.email.as_str()).filter(|address| !address.is_empty())
     }
 
-    /// Whether both have the same address, or none: capitals make no difference.
+    /// Whether both have the same address, or none.
     pub fn has_address_of(&self, other: &Self) -> bool {
-        self.email.eq_ignore_ascii_case(&other.email)
+        is_same_address(&self.email, &other.email)
     }
+}
+
+/// Whether two addresses are the same recipient: capitals and outer space make no difference.
+pub fn is_same_address(one: &str, other: &str) -> bool {
+    one.trim().to_lowercase() == other.trim().to_lowercase()
 }
 
 /// Redacted, so that no log line can carry personal data.

@@ -5,6 +5,7 @@ use crate::records::Records;
 use pvt_domain::booking::{Booking, HistoryEntry, Status};
 use pvt_domain::messages::NotificationKind;
 use pvt_stores::mongo::notifications::{Notification, NotificationStatus};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 
 /// A mail about the booking, as it arrived and as the ledger has it.
@@ -13,14 +14,21 @@ type Arrived<'a> = (&'a Mail, &'a Notification);
 pub(super) fn notices_match(records: &Records, mails: &[Mail], wrong: &mut Vec<String>) {
     let rows: HashMap<&str, &Notification> =
         records.notifications.iter().map(|row| (row.message_id.trim_matches(['<', '>']), row)).collect();
-    for booking in records.bookings.iter().filter(|booking| booking.history.iter().any(changes_address)) {
+    for booking in &records.bookings {
+        let has_notice = records
+            .notifications
+            .iter()
+            .any(|row| row.booking_id == booking.id && row.kind == NotificationKind::AddressChanged);
+        if !has_notice && !booking.history.iter().any(changes_address) {
+            continue;
+        }
         let of_booking = mails.iter().filter_map(|mail| {
             let row = rows.get(mail.message_id.as_str()).filter(|row| row.booking_id == booking.id)?;
             Some((mail, *row))
         });
         let mut by_address: BTreeMap<String, Vec<Arrived<'_>>> = BTreeMap::new();
         for arrived in of_booking {
-            by_address.entry(arrived.0.to.to_ascii_lowercase()).or_default().push(arrived);
+            by_address.entry(arrived.0.to.to_lowercase()).or_default().push(arrived);
         }
         for (address, arrived) in by_address {
             check_address(records, booking, &address, arrived, wrong);
@@ -74,13 +82,22 @@ fn check_address(
     }
     let shown = arrived.iter().filter(|(_, row)| row.kind != NotificationKind::AddressChanged);
     let Some(shown) = shown.map(|(_, row)| row.shown_rev()).max() else { return };
-    let was_refused = records
-        .notifications
-        .iter()
-        .any(|row| row.booking_id == id && row.status == NotificationStatus::Failed && row.shown_rev() >= shown);
+    let was_refused = records.notifications.iter().any(|row| {
+        row.booking_id == id
+            && row.status == NotificationStatus::Failed
+            && row.shown_rev() >= shown
+            && is_to(row, address)
+    });
     if !is_present && told.is_none() && !was_refused && later_changes(shown).next().is_some_and(explains_notice) {
         wrong.push(format!("{id}: an address was not told that no more mails come"));
     }
+}
+
+/// Whether a row is about a mail to this address: its key ends with the first bytes of the address's hash.
+fn is_to(row: &Notification, address: &str) -> bool {
+    let hash = Sha256::digest(address.to_lowercase().as_bytes());
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    row.key.rsplit_once('|').is_some_and(|(_, recipient)| !recipient.is_empty() && hash.starts_with(recipient))
 }
 
 /// Whether this entry can cause a notice to the address before.

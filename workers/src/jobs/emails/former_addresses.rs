@@ -3,7 +3,7 @@
 use super::pending_mails::{PendingMail, abandoned_before};
 use super::{IN_FLIGHT_DELAY, MAILS};
 use crate::mail::decide::decide_for_former;
-use crate::mail::identity::LedgerKey;
+use crate::mail::identity::{LedgerKey, Version};
 use metrics::counter;
 use pvt_domain::booking::{Booking, FormerAddress};
 use pvt_domain::failure::Failure;
@@ -44,16 +44,17 @@ pub(super) fn revision_of(command: &EmailCommand) -> Option<(BookingId, u32)> {
 /// What the ledger says of the mails to a former address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// Its reader knows of the booking, and of no other address: write to it.
-    Informed,
-    /// Nothing was sent to it, it was refused, or it was told of the change already.
+    /// Its reader knows of the booking as it was at this revision: write to it, once.
+    Informed(u32),
+    /// Nothing was sent to it, or it was refused.
     NotConcerned,
     /// A living process is sending a mail to it.
     BeingInformed,
 }
 
 /// Takes out the mails to former addresses that are not concerned; messages whose mails depend on one that is being
-/// sent wait for its outcome.
+/// sent wait for its outcome. The others are named by what their reader knows, so that corrections there and back make
+/// one notice, in one batch as in several workers.
 pub(super) async fn take_out_needless(
     mails: &mut Vec<PendingMail<'_>>,
     jobs: &mut [Job<EmailCommand>],
@@ -64,45 +65,50 @@ pub(super) async fn take_out_needless(
         mails.iter().filter(|mail| mail.former.is_some()).map(|mail| mail.booking.id).collect();
     let rows = mongo.notifications().of_bookings(bookings).await?;
     let living = mongo.mail_senders().living(rows.iter().map(|row| row.attempt()), abandoned_before(now)).await?;
-    mails.retain(|mail| {
-        if mail.former.is_none() {
-            return true;
-        }
-        let standing = standing(mail.booking.id, &mail.plan.key, &rows, &living);
-        match standing {
-            Standing::Informed => return true,
+    let mut kept: Vec<PendingMail<'_>> = Vec::with_capacity(mails.len());
+    for mut mail in mails.drain(..) {
+        let Some(former) = mail.former else {
+            kept.push(mail);
+            continue;
+        };
+        match standing(mail.booking.id, &mail.plan.key, &rows, &living) {
+            Standing::Informed(rev) => {
+                mail.plan.key = LedgerKey::new(mail.booking.id, mail.plan.kind, Version::Rev(rev), &former.email);
+                match kept.iter_mut().find(|other| other.plan.key == mail.plan.key) {
+                    Some(same) => same.positions.extend(mail.positions),
+                    None => kept.push(mail),
+                }
+            }
             Standing::NotConcerned => {
                 counter!(MAILS, "kind" => "none", "outcome" => "not_concerned").increment(1);
             }
             Standing::BeingInformed => {
-                let waiting = mail.positions.iter();
-                waiting.for_each(|position| {
-                    if let Some(job) = jobs.get_mut(*position) {
+                for position in mail.positions {
+                    if let Some(job) = jobs.get_mut(position) {
                         job.fail(Failure::Defer(IN_FLIGHT_DELAY));
                     }
-                });
+                }
             }
         }
-        false
-    });
+    }
+    *mails = kept;
     Ok(())
 }
 
 fn standing(booking: BookingId, own: &LedgerKey, rows: &[Notification], living: &LivingSenders) -> Standing {
-    let keyed = || rows.iter().filter_map(|row| Some((row, LedgerKey::stored(booking, &row.key)?)));
-    if keyed().any(|(_, key)| key == *own) {
-        // An earlier delivery of the message decided so, and the mail may be sent.
-        return Standing::Informed;
-    }
-    let to_it = || keyed().filter(|(_, key)| key.has_same_recipient(own)).map(|(row, _)| row);
-    if to_it().any(|row| living.is_sending(row.attempt())) {
+    let keyed = rows.iter().filter_map(|row| Some((row, LedgerKey::stored(booking, &row.key)?)));
+    let to_it: Vec<&Notification> = keyed
+        .filter(|(row, key)| key.has_same_recipient(own) && row.kind != NotificationKind::AddressChanged)
+        .map(|(row, _)| row)
+        .collect();
+    if to_it.iter().any(|row| living.is_sending(row.attempt())) {
         return Standing::BeingInformed;
     }
-    // What was certainly not accepted yet goes to the present address.
-    let newest = to_it()
-        .filter(|row| row.status != NotificationStatus::Waiting)
-        .max_by_key(|row| (row.shown_rev(), row.updated_at));
-    let is_known =
-        |row: &Notification| row.status != NotificationStatus::Failed && row.kind != NotificationKind::AddressChanged;
-    if newest.is_some_and(is_known) { Standing::Informed } else { Standing::NotConcerned }
+    // What was certainly not accepted goes to the present address.
+    let may_have_arrived = |row: &&&Notification| row.status != NotificationStatus::Waiting || row.maybe_duplicate > 0;
+    let newest = to_it.iter().filter(may_have_arrived).max_by_key(|row| (row.shown_rev(), row.updated_at));
+    match newest {
+        Some(row) if row.status != NotificationStatus::Failed => Standing::Informed(row.shown_rev()),
+        _ => Standing::NotConcerned,
+    }
 }

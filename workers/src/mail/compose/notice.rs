@@ -4,7 +4,7 @@
 use super::{BookingMailParts, MailContext, html_part};
 use crate::mail::language::{Language, Phrases};
 use crate::mail::message::{Headers, recipient};
-use crate::mail::text::{MAX_NAME_CHARS, one_line};
+use crate::mail::text::{MAX_ADDRESS_CHARS, MAX_NAME_CHARS, one_line};
 use crate::mail::{MailError, OutgoingMail, kinds};
 use askama::Template;
 use lettre::message::{MultiPart, SinglePart};
@@ -21,6 +21,7 @@ struct Notice {
     hint: &'static str,
     greeting: String,
     property: String,
+    address: String,
     reference: String,
 }
 
@@ -55,6 +56,7 @@ pub(super) fn compose(
         hint: phrases.not_asked_for,
         greeting: language.greeting(&former.called),
         property: one_line(&property.name, MAX_NAME_CHARS),
+        address: one_line(&property.address, MAX_ADDRESS_CHARS),
         reference: booking.reference.clone(),
     };
     let headers = Headers {

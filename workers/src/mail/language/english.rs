@@ -17,7 +17,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     details: "Your details",
     updated: "updated",
     email: "Your email address",
-    email_changed: "changed to this one",
+    email_changed: "changed; messages go to this one",
     address_removed: "The email address of your booking was removed. From now on, you will receive no more emails \
         about your booking.",
     not_asked_for: "If you did not ask for this, please contact the property.",

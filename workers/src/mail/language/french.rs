@@ -19,7 +19,7 @@ pub(super) static FRENCH: Phrases = Phrases {
     details: "Vos coordonnées",
     updated: "mises à jour",
     email: "Votre adresse e-mail",
-    email_changed: "remplacée par celle-ci",
+    email_changed: "modifiée\u{a0}; les messages sont envoyés à celle-ci",
     address_removed: "L’adresse e-mail de votre réservation a été supprimée. Vous ne recevrez désormais plus d’e-mail \
         à son sujet.",
     not_asked_for: "Si vous n’avez pas demandé ce changement, veuillez contacter l’établissement.",
