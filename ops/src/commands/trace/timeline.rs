@@ -358,7 +358,7 @@ mod tests {
             shown,
             [
                 "cs_1 is paid",
-                "pi_1 is requires_payment_method, 0.00 CAD received",
+                "pi_1 is succeeded, 42.00 CAD received",
                 "re_1 refunds 1.00 CAD: requires_action"
             ]
         );
