@@ -356,11 +356,7 @@ mod tests {
             timeline.events().into_iter().filter(|event| event.place == "stripe").map(|event| event.what).collect();
         assert_eq!(
             shown,
-            [
-                "cs_1 is paid",
-                "pi_1 is succeeded, 42.00 CAD received",
-                "re_1 refunds 1.00 CAD: requires_action"
-            ]
+            ["cs_1 is paid", "pi_1 is succeeded, 42.00 CAD received", "re_1 refunds 1.00 CAD: requires_action"]
         );
     }
 

@@ -14,14 +14,18 @@ use pvt_domain::messages::NotificationKind::{
     self, ArrivalSoon, ArrivalToday, BookingCancelled, BookingConfirmed, BookingModified, BookingNoShow,
 };
 use pvt_domain::rates::cancellation::{CancellationPolicy, Fee, Tier};
+use pvt_domain::timestamp::Timestamp;
 use serde_json::json;
 
 fn composed(kind: NotificationKind, booking: &Booking, inventory: &Inventory) -> OutgoingMail {
+    composed_at(at("2026-12-01T12:00:00Z"), kind, booking, inventory)
+}
+
+fn composed_at(now: Timestamp, kind: NotificationKind, booking: &Booking, inventory: &Inventory) -> OutgoingMail {
     let sender = Sender::parse("PVT Booking <bookings@pvt.test>").unwrap();
     let compared_with = booking.rev.checked_sub(1);
     let parts = BookingMailParts { kind, rev: booking.rev, compared_with, former: None, message_id: "<abc@pvt.test>" };
-    compose(parts, booking, inventory, MailContext { sender: &sender, links: &links() }, at("2026-12-01T12:00:00Z"))
-        .unwrap()
+    compose(parts, booking, inventory, MailContext { sender: &sender, links: &links() }, now).unwrap()
 }
 
 /// Subject, text and HTML of a mail, read back as a mail program would.
@@ -72,11 +76,11 @@ fn deadline_of_free_cancellation_is_shown_in_the_local_time_of_the_property() {
     for body in [&text, &html] {
         contains_all(body, &["After that, cancelling costs 285.60 CAD."]);
     }
-    booking.updated_at = (until + chrono::TimeDelta::seconds(1)).into();
-    let (_, text, _) = read(&composed(BookingModified, &booking, &inventory));
+    let later = (until + chrono::TimeDelta::seconds(1)).into();
+    let (_, text, _) = read(&composed_at(later, ArrivalSoon, &booking, &inventory));
     contains_all(&text, &["\nCancelling costs 285.60 CAD."]);
     for booking in [&booking, &cancelled()] {
-        let (_, text, html) = read(&composed(BookingModified, booking, &inventory));
+        let (_, text, html) = read(&composed_at(later, BookingModified, booking, &inventory));
         assert!(!text.contains(label) && !html.contains(label), "it has passed, or nothing can be cancelled");
     }
     let (_, text, _) = read(&composed(BookingModified, &cancelled(), &inventory));

@@ -89,7 +89,6 @@ fn notice_has_no_link_no_file_and_nothing_of_the_guest_or_the_stay() {
         "2027",
         "dorm",
         "Lovelace",
-        "rue de la Paix",
     ];
     for part in [&subject, &text, &html, &mail.message] {
         for secret in secrets {
