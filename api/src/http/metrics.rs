@@ -86,6 +86,21 @@ impl HttpMetrics {
     }
 }
 
+/// Counts a webhook event.
+pub(crate) fn count_webhook(outcome: &'static str) {
+    metrics::counter!(WEBHOOKS, "outcome" => outcome).increment(1);
+}
+
+/// An alert compares with the scrape before, so counters begin at 0, not with their first event.
+pub(crate) fn begin_counters() {
+    for outcome in ["accepted", "refused", "refreshed", "reused", "ended"] {
+        metrics::counter!(LOGINS, "outcome" => outcome).increment(0);
+    }
+    for outcome in ["accepted", "refused", "other_mode", "unavailable"] {
+        metrics::counter!(WEBHOOKS, "outcome" => outcome).increment(0);
+    }
+}
+
 /// What became of booking requests.
 pub(crate) struct IntakeMetrics {
     pub(crate) accepted: Counter,

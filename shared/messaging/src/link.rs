@@ -172,6 +172,7 @@ struct Supervisor<E: OpenChannels> {
 
 impl<E: OpenChannels> Supervisor<E> {
     async fn run(self) {
+        // Counted, because a reader of a queue has the name of the connection that it assists, and ends before it.
         let connected = metrics::gauge!(CONNECTED, "connection" => self.name.clone());
         let mut delays = RECONNECT.build();
         let mut established = 0_u64;
@@ -199,7 +200,6 @@ impl<E: OpenChannels> Supervisor<E> {
                     reason
                 }
             };
-            connected.set(0.0);
             let wait = delays.next().unwrap_or(RECONNECT_MAX_DELAY);
             warn!(connection = %self.name, %reason, wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
                 "broker connection failed");
@@ -207,7 +207,6 @@ impl<E: OpenChannels> Supervisor<E> {
                 break;
             }
         }
-        connected.set(0.0);
         self.state.send_replace(State::Closed);
     }
 
@@ -231,7 +230,7 @@ impl<E: OpenChannels> Supervisor<E> {
     /// Publishes the session until it breaks; returns the reason, or `None` when the link was closed.
     async fn serve(&self, session: Arc<Session<E::Channels>>, connected: &metrics::Gauge) -> Option<Ended> {
         self.state.send_replace(State::Up { session: session.clone(), blocked_since: None });
-        connected.set(1.0);
+        connected.increment(1.0);
         let mut events = std::pin::pin!(session.connection.events_listener());
         let mut tick = interval(POLL_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -257,6 +256,9 @@ impl<E: OpenChannels> Supervisor<E> {
             }
             self.update_blocked(session.connection.status().blocked(), connected);
         };
+        if matches!(&*self.state.borrow(), State::Up { blocked_since: None, .. }) {
+            connected.decrement(1.0);
+        }
         session.broken.cancel();
         let close = session.connection.close(200, "closing".into());
         match timeout(CLOSE_TIMEOUT, close).await {
@@ -275,7 +277,7 @@ impl<E: OpenChannels> Supervisor<E> {
             }
             warn!(connection = %self.name, blocked, "broker resource alarm changed");
             *blocked_since = blocked.then(Instant::now);
-            connected.set(if blocked { 0.0 } else { 1.0 });
+            if blocked { connected.decrement(1.0) } else { connected.increment(1.0) }
             true
         });
     }

@@ -10,5 +10,11 @@ pub const RECONNECTS: &str = "pvt_broker_reconnects_total";
 pub const UNROUTABLE_MESSAGES: &str = "pvt_unroutable_messages";
 /// Counter: of these, messages that were moved to their queues once these existed again.
 pub const UNROUTABLE_RETURNED: &str = "pvt_unroutable_returned_total";
-/// Gauge: 1 while connected and not blocked by a resource alarm, else 0. Label `connection`.
+/// Gauge: messages ready for delivery in a queue of the topology, as last counted. Labels `queue` (its full name) and
+/// `role`: `work`, `dead`, `retry`, `unroutable`.
+pub const QUEUE_READY: &str = "pvt_queue_messages_ready";
+/// Gauge: consumers of a work queue, as last counted; 0 where the queue does not exist. Label `queue`.
+pub const QUEUE_CONSUMERS: &str = "pvt_queue_consumers";
+/// Gauge: connections of this name that are connected and not blocked by a resource alarm, usually 1. Label
+/// `connection`.
 pub const CONNECTED: &str = "pvt_broker_connected";

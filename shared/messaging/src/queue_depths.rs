@@ -2,8 +2,10 @@
 //!
 //! Read-only: queues are declared passively, never created, and no message is consumed.
 
-use crate::consumer::ConsumeError;
+use crate::consumer::{ConsumeError, Subscriber};
 use crate::link;
+use crate::metrics::{QUEUE_CONSUMERS, QUEUE_READY};
+use crate::topology::QueueRole;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Connection, ConnectionProperties};
@@ -46,6 +48,32 @@ pub async fn queue_depths(
         depths
     };
     timeout(TIMEOUT, Box::pin(reading)).await.unwrap_or(Err(ConsumeError::Timeout))
+}
+
+impl Subscriber {
+    /// As [`queue_depths()`], over the connection of this subscriber.
+    pub(crate) async fn queue_depths(&self, queues: &[String]) -> Result<Vec<Option<QueueDepth>>, ConsumeError> {
+        self.within_timeout(async { read_depths(&self.session().await?.connection, queues).await }).await
+    }
+
+    /// Counts every queue of the topology and sets the gauges of their depths and consumers. Until the next count they
+    /// keep what they say, also when this one fails.
+    ///
+    /// # Errors
+    /// As [`Subscriber::subscribe`].
+    pub async fn measure_queues(&self) -> Result<(), ConsumeError> {
+        let queues = self.topology.queues();
+        let names: Vec<String> = queues.iter().map(|queue| queue.name.clone()).collect();
+        for (queue, depth) in queues.into_iter().zip(self.queue_depths(&names).await?) {
+            let QueueDepth { ready, consumers } = depth.unwrap_or(QueueDepth { ready: 0, consumers: 0 });
+            if matches!(queue.role, QueueRole::Work { .. }) {
+                metrics::gauge!(QUEUE_CONSUMERS, "queue" => queue.name.clone()).set(f64::from(consumers));
+            }
+            let role = queue.role.as_str();
+            metrics::gauge!(QUEUE_READY, "queue" => queue.name, "role" => role).set(f64::from(ready));
+        }
+        Ok(())
+    }
 }
 
 pub(crate) async fn read_depths(

@@ -93,9 +93,8 @@ impl Subscriber {
     }
 
     async fn unroutable_ready(&self) -> Result<u32, ConsumeError> {
-        let names = [self.topology.unroutable_queue()];
-        let counting = async { read_depths(&self.session().await?.connection, &names).await };
-        Ok(self.within_timeout(counting).await?.first().copied().flatten().map_or(0, |depth| depth.ready))
+        let depths = self.queue_depths(&[self.topology.unroutable_queue()]).await?;
+        Ok(depths.first().copied().flatten().map_or(0, |depth| depth.ready))
     }
 }
 

@@ -52,6 +52,9 @@ const GROUP_ATTEMPTS: u32 = 3;
 /// properties of a batch.
 const MAX_READ_ROUNDS: u32 = 32;
 
+/// Histogram, seconds: from the acceptance of a booking request to the decision on it.
+const DECISION_SECONDS: &str = "pvt_booking_decision_duration_seconds";
+
 /// A command with its message id.
 type ReceivedCommand = (Uuid, Arc<BookingCommand>);
 
@@ -317,6 +320,10 @@ fn emit_outcome(job: &mut Job<Arc<BookingCommand>>, decision: Decision) -> Resul
     let (outcome, detail) = match decision {
         Decision::Decided(event) => {
             metrics::counter!("pvt_bookings_decided_total", "status" => event.status.as_str()).increment(1);
+            if event.action == Some(Action::Request) {
+                let waited = event.occurred_at.as_datetime() - event.created_at.as_datetime();
+                metrics::histogram!(DECISION_SECONDS).record(waited.as_seconds_f64().max(0.0));
+            }
             job.emit(Outgoing::event(event.event_id, event.as_ref())?.with_correlation_id(subject));
             follow_up_commands(&event)?.into_iter().for_each(|command| job.emit(command));
             (ReplyOutcome::Decided, None)

@@ -30,6 +30,23 @@ const LISTED_MAX: usize = 500;
 /// Prefix of the audit log's action of a repair; the kind of the finding follows.
 const REPAIR: &str = "repair.";
 
+/// Counter, labels `kind`, `outcome`: findings, each once per run.
+const FINDINGS: &str = "pvt_reconciliation_findings_total";
+const REPAIRED: &str = "repaired";
+const LEFT: &str = "left";
+
+fn count_findings(kind: FindingKind, outcome: &'static str, findings: u64) {
+    metrics::counter!(FINDINGS, "kind" => kind.as_str(), "outcome" => outcome).increment(findings);
+}
+
+/// An alert compares with the scrape before, so counters begin at 0, not with their first event.
+pub(super) fn begin_counters() {
+    for (_, kind) in FindingKind::ALL {
+        count_findings(kind, REPAIRED, 0);
+        count_findings(kind, LEFT, 0);
+    }
+}
+
 /// A run under way.
 pub(super) struct Run<'a> {
     worker: &'a Reconciliation,
@@ -179,10 +196,7 @@ impl<'a> Run<'a> {
 
     async fn report(&mut self) -> Result<(), StoreError> {
         for finding in &self.findings {
-            let outcome = if finding.repaired { "repaired" } else { "left" };
-            metrics::counter!("pvt_reconciliation_findings_total", "kind" => finding.kind.as_str(),
-                "outcome" => outcome)
-            .increment(1);
+            count_findings(finding.kind, if finding.repaired { REPAIRED } else { LEFT }, 1);
         }
         let found = count(self.findings.len());
         let repaired = count(self.findings.iter().filter(|finding| finding.repaired).count());
