@@ -277,7 +277,11 @@ impl<E: OpenChannels> Supervisor<E> {
             }
             warn!(connection = %self.name, blocked, "broker resource alarm changed");
             *blocked_since = blocked.then(Instant::now);
-            if blocked { connected.decrement(1.0) } else { connected.increment(1.0) }
+            if blocked {
+                connected.decrement(1.0)
+            } else {
+                connected.increment(1.0)
+            }
             true
         });
     }
