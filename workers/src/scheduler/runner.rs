@@ -174,6 +174,7 @@ impl<'a> Runner<'a> {
         let from_now = Progress { token, settled_until: now, under_way: None, behind: BTreeMap::new() };
         let Some(stored) = schedules.find(name).await? else {
             schedules.record_fire(name, now.into(), false, token).await?;
+            self.count_behind(0);
             return Ok(from_now);
         };
         let behind = stored.behind.into_iter().map(|it| (it.property_id, it.settled_until.as_datetime().min(now)));
