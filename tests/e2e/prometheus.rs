@@ -242,10 +242,17 @@ async fn rules_and_dashboard_find_what_the_product_shows() -> Result<()> {
     for rule in &rules {
         expressions.push(rule["query"].as_str().context("a query")?.to_owned());
     }
-    let mut raised = prometheus.alerts("pending").await?;
-    raised.extend(prometheus.alerts("firing").await?);
-    raised.retain(|alert| !PENDING_AT_FIRST.contains(&alert.as_str()));
-    ensure!(raised.is_empty(), "nothing is wrong, but {raised:?}");
+    // The last of what alerts look at is counted by the scheduler, every 15 s.
+    let counted = || async { Ok(prometheus.has_series("pvt_queue_consumers").await?.then_some(())) };
+    eventually("the queues are counted", SHORT_TIMEOUT, counted).await?;
+    let silent = || async {
+        let mut raised = prometheus.alerts("pending").await?;
+        raised.extend(prometheus.alerts("firing").await?);
+        raised.retain(|alert| !PENDING_AT_FIRST.contains(&alert.as_str()));
+        ensure!(raised.is_empty(), "nothing is wrong, but {raised:?}");
+        Ok(Some(()))
+    };
+    eventually("no alert is raised", SHORT_TIMEOUT, silent).await?;
 
     faults(&stack, &prometheus).await?;
     check_selectors(&prometheus, &expressions).await?;
