@@ -25,7 +25,7 @@ const PENDING_AT_FIRST: [&str; 1] = ["SchedulesDoNotFire"];
 /// Metrics that this journey does not make, because they exist only after a fault or a race, with the reason. A
 /// selector is excused when it begins like this.
 const AFTER_A_FAULT: [(&str, &str); 9] = [
-    (r#"pvt_http_requests_total{route="/api/bookings",method="POST",status=~"5.."}"#, "intake never failed"),
+    (r#"pvt_http_requests_total{method="POST",route="/api/bookings",status=~"5.."}"#, "intake never failed"),
     ("pvt_broker_reconnects_total", "the broker was never restarted"),
     ("pvt_claim_conflicts_total", "no batch contradicted another writer"),
     ("pvt_publish_failures_total", "the broker confirmed everything"),
@@ -146,7 +146,11 @@ fn selectors(expression: &str) -> Vec<String> {
         // No label's value contains a brace.
         let labels = after.strip_prefix('{').and_then(|labels| labels.find('}')).map_or(0, |end| end + 2);
         if name == "up" || name.starts_with("pvt_") || name.starts_with("pvt:") {
-            found.push(format!("{name}{}", &after[..labels]));
+            // Prometheus sorts them. No label's value contains a comma.
+            let mut sorted: Vec<&str> = after[..labels].trim_matches(['{', '}']).split(',').collect();
+            sorted.sort_unstable();
+            let sorted = sorted.join(",");
+            found.push(if labels == 0 { name.to_owned() } else { format!("{name}{{{sorted}}}") });
         }
         rest = &after[labels..];
     }
@@ -206,14 +210,21 @@ async fn check_selectors(prometheus: &Prometheus, expressions: &[String]) -> Res
     let excuse = |selector: &str| AFTER_A_FAULT.iter().find(|(metric, _)| selector.starts_with(metric));
     let mut uses: BTreeMap<&str, usize> = AFTER_A_FAULT.iter().map(|(metric, _)| (*metric, 0)).collect();
     ensure!(all.len() > 60, "only {all:?} are found");
-    for selector in &all {
-        if let Some((metric, _)) = excuse(selector) {
-            *uses.entry(metric).or_default() += 1;
-            continue;
-        }
-        let found = || async { Ok(prometheus.has_series(selector).await?.then_some(())) };
-        eventually(&format!("{selector} has series"), SHORT_TIMEOUT, found).await?;
+    let (excused, asked): (Vec<_>, Vec<_>) = all.iter().partition(|selector| excuse(selector).is_some());
+    for (metric, _) in excused.into_iter().filter_map(|selector| excuse(selector)) {
+        *uses.entry(metric).or_default() += 1;
     }
+    let found = || async {
+        let mut absent = Vec::new();
+        for selector in &asked {
+            if !prometheus.has_series(selector).await? {
+                absent.push(selector);
+            }
+        }
+        ensure!(absent.is_empty(), "no series: {absent:#?}");
+        Ok(Some(()))
+    };
+    eventually("every selector has series", SHORT_TIMEOUT, found).await?;
     let unused: Vec<_> = uses.iter().filter(|(_, uses)| **uses == 0).collect();
     ensure!(unused.is_empty(), "nothing asks for {unused:?}");
     Ok(())
