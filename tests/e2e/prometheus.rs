@@ -7,6 +7,7 @@ use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuil
 use crate::payments::{paid, wait_until_refunded};
 use anyhow::{Context, Result, ensure};
 use lapin::options::BasicPublishOptions;
+use pvt_domain::demo;
 use pvt_testkit::{DORM, booking_body, days_from_now, eventually, properties};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -168,7 +169,7 @@ fn alternatives(selector: &str) -> Vec<String> {
     }
 }
 
-/// Bookings, a payment, a refund, a mail that is put off, and a reconciliation.
+/// Bookings, a payment, a refund, a mail that is put off, a look at availability, and a reconciliation.
 async fn business(stack: &Stack) -> Result<()> {
     stack.mailbox.inject_fault(&json!({ "mode": "451", "next": 1 })).await?;
     for day in 0..3 {
@@ -176,9 +177,14 @@ async fn business(stack: &Stack) -> Result<()> {
         stack.client.wait_for_decision(&booked).await?;
     }
     let (booked, ..) = paid(stack, "paid", days_from_now(60)).await?;
-    stack.client.cancel(&booked).await?;
+    let cancelled = stack.client.cancel(&booked).await?;
+    ensure!(cancelled.status.is_success(), "{cancelled:?}");
     wait_until_refunded(stack, &booked, SHORT_TIMEOUT).await?;
     stack.wait_until_quiet(&Expectations::clean()).await?;
+    let (from, until) = (days_from_now(10), days_from_now(12));
+    let path = format!("/api/rooms/d6a/availability?property_id={}&from={from}&until={until}", demo::PROPERTY_ID);
+    let free = stack.client.get(&path).await?;
+    ensure!(free.status.is_success(), "{free:?}");
     stack.pvt_json(&["reconcile", "run", "--json"]).await?;
     Ok(())
 }
