@@ -108,15 +108,15 @@ impl<'a> Runner<'a> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            let Ok(lease) = self.lease() else {
+                self.progress = None;
+                // Also while a fire waits to be repeated: what is left behind is for the next leader to show.
+                self.count_behind(0);
+                continue;
+            };
             if !self.fires.is_due() {
                 continue;
             }
-            let Ok(lease) = self.lease() else {
-                if self.progress.take().is_some() {
-                    self.count_behind(0);
-                }
-                continue;
-            };
             match self.advance(lease).await {
                 Ok(()) => self.fires.succeeded(),
                 Err(FireError::Stopped) => {}
