@@ -30,7 +30,7 @@ const LISTED_MAX: usize = 500;
 /// Prefix of the audit log's action of a repair; the kind of the finding follows.
 const REPAIR: &str = "repair.";
 
-/// Counter, labels `kind`, `outcome`: findings, each once per run.
+/// Counter, labels `kind`, `outcome`: findings of runs that may repair, each once its report is saved.
 const FINDINGS: &str = "pvt_reconciliation_findings_total";
 const REPAIRED: &str = "repaired";
 const LEFT: &str = "left";
@@ -195,9 +195,8 @@ impl<'a> Run<'a> {
     }
 
     async fn report(&mut self) -> Result<(), StoreError> {
-        for finding in &self.findings {
-            count_findings(finding.kind, if finding.repaired { REPAIRED } else { LEFT }, 1);
-        }
+        let outcome = |finding: &Finding| (finding.kind, if finding.repaired { REPAIRED } else { LEFT });
+        let outcomes: Vec<(FindingKind, &'static str)> = self.findings.iter().map(outcome).collect();
         let found = count(self.findings.len());
         let repaired = count(self.findings.iter().filter(|finding| finding.repaired).count());
         // Findings left to staff come first, the most severe at the top.
@@ -222,7 +221,12 @@ impl<'a> Run<'a> {
             finished_at: (self.worker.clock)(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         };
-        self.worker.mongo.reconciliations().save(&report).await
+        self.worker.mongo.reconciliations().save(&report).await?;
+        // A run that is interrupted before here is repeated as a whole. A dry run only looks.
+        for (kind, outcome) in outcomes.into_iter().filter(|_| !report.dry_run) {
+            count_findings(kind, outcome, 1);
+        }
+        Ok(())
     }
 
     fn find(&mut self, kind: FindingKind, subject: String, detail: String) {
