@@ -119,7 +119,8 @@ impl UnroutableMessages {
     /// When the broker is unreachable or refuses.
     pub async fn route(&self, pass: &mut UnroutablePass) -> Result<(), ConsumeError> {
         pass.returned = 0;
-        pass.left = self.subscriber.unroutable_ready().await?;
+        let counted = self.subscriber.unroutable_ready().await;
+        pass.left = counted.inspect_err(|_| metrics::gauge!(UNROUTABLE_MESSAGES).set(f64::NAN))?;
         let mut kept = Vec::new();
         let routed = self.route_all(pass, &mut kept).await;
         for held in kept {

@@ -76,7 +76,7 @@ pub(super) async fn webhook(
     body: SignedBody,
 ) -> Result<Shown<ReceivedView>, Problem> {
     let now = Utc::now();
-    verify(&app, &body, now.timestamp()).inspect_err(|_| count_webhook("refused"))?;
+    verify(&app, &body, now.timestamp())?;
     let (event_id, event_type, payload) = read_event(&body.bytes).inspect_err(|_| count_webhook("refused"))?;
     if app.stripe_livemode.zip(payload["livemode"].as_bool()).is_some_and(|(ours, theirs)| ours != theirs) {
         count_webhook("other_mode");
@@ -107,6 +107,8 @@ fn verify(app: &App, body: &SignedBody, now: i64) -> Result<(), Problem> {
     let header = body.signature.as_ref().and_then(|value| value.to_str().ok()).ok_or(SignatureError::Malformed);
     header.and_then(|header| app.webhook_secrets.verify(header, &body.bytes, now)).map_err(|error| {
         debug!(reason = error.as_str(), "webhook call refused");
+        // Anybody may call without a signature; one that is wrong is more likely Stripe's.
+        count_webhook(if error == SignatureError::Malformed { "unsigned" } else { "bad_signature" });
         Problem::new(problem::INVALID_SIGNATURE, error.as_str())
     })
 }
