@@ -10,8 +10,8 @@ pub const RECONNECTS: &str = "pvt_broker_reconnects_total";
 pub const UNROUTABLE_MESSAGES: &str = "pvt_unroutable_messages";
 /// Counter: of these, messages that were moved to their queues once these existed again.
 pub const UNROUTABLE_RETURNED: &str = "pvt_unroutable_returned_total";
-/// Gauge: messages ready for delivery in a queue of the topology, as last counted; NaN when the last count failed. Labels
-/// `queue` (its full name) and `role`: `work`, `dead`, `retry`, `unroutable`.
+/// Gauge: messages ready for delivery in a queue of the topology, as last counted; NaN when the last count failed.
+/// Labels `queue` (its full name) and `role`: `work`, `dead`, `retry`, `unroutable`.
 pub const QUEUE_READY: &str = "pvt_queue_messages_ready";
 /// Gauge: consumers of a work queue, as last counted; 0 where the queue does not exist, NaN when the last count failed.
 /// Label `queue`.
