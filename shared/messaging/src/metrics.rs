@@ -18,6 +18,6 @@ pub const QUEUE_READY: &str = "pvt_queue_messages_ready";
 pub const QUEUE_CONSUMERS: &str = "pvt_queue_consumers";
 /// Gauge, seconds since 1970: when all queues were last counted; at first, when the counting began.
 pub const QUEUES_COUNTED: &str = "pvt_queues_counted_timestamp_seconds";
-/// Gauge: connections of this name that are connected and not blocked by a resource alarm, usually 1. Label
-/// `connection`.
+/// Gauge: 1 while the connection of this name is connected and not blocked by a resource alarm, 0 otherwise. Connections
+/// that end with a look at a queue have none. Label `connection`.
 pub const CONNECTED: &str = "pvt_broker_connected";

@@ -105,11 +105,12 @@ pub struct UnroutableMessages {
 }
 
 impl UnroutableMessages {
-    /// Starts connecting and returns at once. The broker lists the connections as `name`. Must be called within a tokio
+    /// Starts connecting and returns at once. The broker lists the connections as `name` and, while
+    /// messages are read, `name reader`. Must be called within a tokio
     /// runtime.
     pub fn start(amqp_url: &str, topology: Topology, name: &str) -> Self {
         let subscriber = Subscriber::start(amqp_url, topology.clone(), name);
-        Self { subscriber, reader: QueueReader::new(amqp_url, topology, name) }
+        Self { subscriber, reader: QueueReader::new(amqp_url, topology, &format!("{name} reader")) }
     }
 
     /// Moves the messages whose queues exist again to them. Safe to repeat and to run in several processes. `pass` says
