@@ -9,7 +9,7 @@ use crate::commands::booking_watch::BookingWatch;
 use crate::commands::idempotency_cache::IdempotencyCache;
 use crate::commands::pending_replies::PendingReplies;
 use crate::commands::reply_queue::{ReplyListeners, ReplyQueue};
-use crate::http::metrics::IntakeMetrics;
+use crate::http::metrics::{IntakeMetrics, begin_counters};
 use crate::http::problem::{self, Problem};
 use crate::read_models::inventory::InventoryCache;
 use crate::read_models::occupancy::OccupancyCache;
@@ -114,6 +114,7 @@ impl App {
         };
         let reply_queue = ReplyQueue::start(amqp_url, topology.clone(), listeners, stop.clone());
         let occupancy = OccupancyCache::start(mongo.clone(), inventory_cache.clone(), amqp_url, topology.clone(), stop);
+        begin_counters();
         let rate_limits = RateLimits::new(config);
         let previous = config.jwt_previous_secret.as_ref();
         tokio::spawn(rate_limits.clone().evict_idle(stop.clone()));

@@ -35,6 +35,7 @@ mod payment_races;
 mod payments;
 mod people;
 mod poison;
+mod prometheus;
 mod reconciliation;
 mod refunds;
 mod refusals;

@@ -10,6 +10,7 @@ pub mod mail;
 mod payment_replies;
 mod probes;
 mod process;
+mod queue_gauges;
 pub mod scheduler;
 mod unroutable;
 

@@ -13,7 +13,8 @@ pub(crate) const HTTP_REQUESTS: &str = "pvt_http_requests_total";
 pub(crate) const HTTP_REQUEST_SECONDS: &str = "pvt_http_request_duration_seconds";
 /// Counter: booking requests. Label `outcome`: `accepted`, `replayed`, `invalid`, `key_reused`, `unavailable`.
 pub(crate) const INTAKE: &str = "pvt_intake_requests_total";
-/// Counter: webhook events. Label `outcome`: `accepted`, `refused`, `other_mode`, `unavailable`.
+/// Counter: webhook events. Label `outcome`: `accepted`, `unsigned`, `bad_signature`, `refused` (a body too large,
+/// or no event of ours), `other_mode`, `unavailable`.
 pub(crate) const WEBHOOKS: &str = "pvt_webhook_events_total";
 /// Counter: reads of the store on behalf of requests that failed. Label `class`: `unavailable`, `timeout`, `broken`.
 pub(crate) const STORE_FAILURES: &str = "pvt_store_read_failures_total";
@@ -30,6 +31,8 @@ pub(crate) const OCCUPANCY_READS: &str = "pvt_occupancy_reads_total";
 
 /// The label of what matched no route: callers choose paths, and labels must be bounded.
 const NO_ROUTE: &str = "none";
+/// The route of booking requests, whose failures raise alerts.
+const INTAKE_ROUTE: &str = "/api/bookings";
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OTHER"];
 const STATUSES: [u16; 23] =
     [200, 201, 202, 204, 303, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 422, 428, 429, 500, 502, 503, 504];
@@ -57,15 +60,19 @@ impl RouteMetrics {
             .seconds
             .get_or_init(|| metrics::histogram!(HTTP_REQUEST_SECONDS, "route" => self.route, "method" => self.method));
         seconds.record(elapsed.as_secs_f64());
+        self.count(status, 1);
+    }
+
+    fn count(&self, status: StatusCode, answers: u64) {
         let known = STATUSES.iter().position(|known| *known == status.as_u16());
-        if let Some(answers) = self.answers.get(known.unwrap_or(STATUSES.len())) {
+        if let Some(counter) = self.answers.get(known.unwrap_or(STATUSES.len())) {
             let label = || known.map_or_else(|| "other".to_owned(), |_| status.as_str().to_owned());
-            answers
+            counter
                 .get_or_init(|| {
                     metrics::counter!(HTTP_REQUESTS, "route" => self.route, "method" => self.method,
                 "status" => label())
                 })
-                .increment(1);
+                .increment(answers);
         }
     }
 }
@@ -74,7 +81,16 @@ impl HttpMetrics {
     /// For these routes, as they are written in the router.
     pub(crate) fn new(routes: impl IntoIterator<Item = &'static str>) -> Self {
         let routes = routes.into_iter().chain([NO_ROUTE]);
-        Self { routes: routes.map(|route| (route, METHODS.map(|method| RouteMetrics::new(route, method)))).collect() }
+        let made = Self {
+            routes: routes.map(|route| (route, METHODS.map(|method| RouteMetrics::new(route, method)))).collect(),
+        };
+        // An alert compares with the scrape before, so the failures of intake begin at 0, not with their first.
+        for metrics in made.routes.get(INTAKE_ROUTE).into_iter().flatten().filter(|it| it.method == Method::POST) {
+            for failure in [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE] {
+                metrics.count(failure, 0);
+            }
+        }
+        made
     }
 
     pub(crate) fn record(&self, route: Option<&str>, method: &Method, status: StatusCode, elapsed: Duration) {
@@ -83,6 +99,24 @@ impl HttpMetrics {
         if let Some(metrics) = by_method.and_then(|by_method| by_method.get(place)) {
             metrics.record(status, elapsed);
         }
+    }
+}
+
+/// Counts a webhook event.
+pub(crate) fn count_webhook(outcome: &'static str) {
+    metrics::counter!(WEBHOOKS, "outcome" => outcome).increment(1);
+}
+
+/// An alert compares with the scrape before, so counters begin at 0, not with their first event.
+pub(crate) fn begin_counters() {
+    for outcome in ["accepted", "refused", "refreshed", "reused", "ended"] {
+        metrics::counter!(LOGINS, "outcome" => outcome).increment(0);
+    }
+    for outcome in ["accepted", "unsigned", "bad_signature", "refused", "other_mode", "unavailable"] {
+        metrics::counter!(WEBHOOKS, "outcome" => outcome).increment(0);
+    }
+    for class in ["unavailable", "timeout", "broken"] {
+        metrics::counter!(STORE_FAILURES, "class" => class).increment(0);
     }
 }
 

@@ -80,12 +80,6 @@ async fn unacknowledged(config: &Config, prefix: &str) -> HashMap<String, u64> {
 }
 
 fn row(name: String, role: &QueueRole, count: Option<QueueDepth>, unacknowledged: Option<u64>) -> QueueRow {
-    let role = match role {
-        QueueRole::Work { .. } => "work",
-        QueueRole::Dead { .. } => "dead",
-        QueueRole::Retry(_) => "retry",
-        QueueRole::Unroutable => "unroutable",
-    };
     let QueueDepth { ready, consumers } = count.unwrap_or(QueueDepth { ready: 0, consumers: 0 });
-    QueueRow { name, role, missing: count.is_none(), ready, unacknowledged, consumers }
+    QueueRow { name, role: role.as_str(), missing: count.is_none(), ready, unacknowledged, consumers }
 }

@@ -94,7 +94,15 @@ impl Subscriber {
     /// Starts connecting and returns at once. The broker lists the connection as `name`. Must be called within a tokio
     /// runtime.
     pub fn start(amqp_url: &str, topology: Topology, name: &str) -> Self {
-        let link = Link::start(amqp_url, &format!("{name} consumer"), NoChannels);
+        Self::over(Link::start(amqp_url, &format!("{name} consumer"), NoChannels), topology)
+    }
+
+    /// As [`Subscriber::start`], for a look at a queue after which it is closed.
+    pub(crate) fn start_short_lived(amqp_url: &str, topology: Topology, name: &str) -> Self {
+        Self::over(Link::start_short_lived(amqp_url, &format!("{name} consumer"), NoChannels), topology)
+    }
+
+    fn over(link: Link<()>, topology: Topology) -> Self {
         let retry_queues = RetryDelay::ALL.iter().map(|delay| topology.retry_exchange(*delay)).collect();
         Self { link: Arc::new(link), topology, retry_queues }
     }

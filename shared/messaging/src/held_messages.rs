@@ -53,7 +53,7 @@ impl QueueReader {
     pub async fn read(&self, queue: &str, limit: u16) -> Result<ReadMessages, ConsumeError> {
         let (mut limit, mut met_unreadable) = (limit, false);
         loop {
-            let subscriber = Subscriber::start(&self.amqp_url, self.topology.clone(), &self.connection);
+            let subscriber = Subscriber::start_short_lived(&self.amqp_url, self.topology.clone(), &self.connection);
             let (read, failure) = match subscriber.subscribe(queue, limit).await {
                 Err(error) => (None, Some(error)),
                 Ok(mut subscription) => {

@@ -27,7 +27,7 @@ pub use envelope::{Envelope, FIRST_ATTEMPT, HEADER_ACTOR, HEADER_ATTEMPT, HEADER
 pub use held_messages::{HeldMessages, QueueReader, ReadMessages};
 pub use outgoing::{EncodeError, Outgoing, Target, encode};
 pub use publisher::{CONFIRM_TIMEOUT, PublishError, Publisher};
-pub use queue_depths::{QueueDepth, queue_depths};
+pub use queue_depths::{QueueDepth, begin_counting_queues, queue_depths};
 pub use topology::{Queue, QueueRole, QueueSpec, RetryDelay, Topology, definitions_json, unversioned};
 pub use trace_context::TraceParent;
 pub use unroutable::{UnroutableMessages, UnroutablePass, UnroutableRouter};

@@ -109,10 +109,25 @@ pub(crate) struct Link<C> {
 impl<C: Send + Sync + 'static> Link<C> {
     /// Starts the supervisor and returns at once, whether or not the broker is reachable.
     pub(crate) fn start<E: OpenChannels<Channels = C>>(url: &str, name: &str, opener: E) -> Self {
+        Self::supervise(url, name, opener, metrics::gauge!(CONNECTED, "connection" => name.to_owned()))
+    }
+
+    /// As [`Link::start`], for a connection that is closed after use: it has no gauge, because its end is no loss.
+    pub(crate) fn start_short_lived<E: OpenChannels<Channels = C>>(url: &str, name: &str, opener: E) -> Self {
+        Self::supervise(url, name, opener, metrics::Gauge::noop())
+    }
+
+    fn supervise<E: OpenChannels<Channels = C>>(url: &str, name: &str, opener: E, connected: metrics::Gauge) -> Self {
         let (sender, state) = watch::channel(State::Down { since: Instant::now(), failure: None });
         let link = Self { state, closing: CancellationToken::new() };
-        let supervisor =
-            Supervisor { uri: parse(url), name: name.to_owned(), opener, state: sender, closing: link.closing.clone() };
+        let supervisor = Supervisor {
+            uri: parse(url),
+            name: name.to_owned(),
+            opener,
+            connected,
+            state: sender,
+            closing: link.closing.clone(),
+        };
         tokio::spawn(supervisor.run());
         link
     }
@@ -166,13 +181,13 @@ struct Supervisor<E: OpenChannels> {
     uri: Result<AMQPUri, String>,
     name: String,
     opener: E,
+    connected: metrics::Gauge,
     state: watch::Sender<State<E::Channels>>,
     closing: CancellationToken,
 }
 
 impl<E: OpenChannels> Supervisor<E> {
     async fn run(self) {
-        let connected = metrics::gauge!(CONNECTED, "connection" => self.name.clone());
         let mut delays = RECONNECT.build();
         let mut established = 0_u64;
         let closing = self.closing.clone();
@@ -186,7 +201,7 @@ impl<E: OpenChannels> Supervisor<E> {
                     established += 1;
                     info!(connection = %self.name, "connected to broker");
                     let begun = Instant::now();
-                    let Some(ended) = self.serve(Arc::new(session), &connected).await else { break };
+                    let Some(ended) = self.serve(Arc::new(session)).await else { break };
                     // The broker is well where a message ended the session, and waiting would only delay its isolation.
                     if begun.elapsed() >= STABLE_AFTER || ended.unreadable {
                         delays = RECONNECT.build();
@@ -199,7 +214,7 @@ impl<E: OpenChannels> Supervisor<E> {
                     reason
                 }
             };
-            connected.set(0.0);
+            self.connected.set(0.0);
             let wait = delays.next().unwrap_or(RECONNECT_MAX_DELAY);
             warn!(connection = %self.name, %reason, wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
                 "broker connection failed");
@@ -207,7 +222,7 @@ impl<E: OpenChannels> Supervisor<E> {
                 break;
             }
         }
-        connected.set(0.0);
+        self.connected.set(0.0);
         self.state.send_replace(State::Closed);
     }
 
@@ -229,9 +244,9 @@ impl<E: OpenChannels> Supervisor<E> {
     }
 
     /// Publishes the session until it breaks; returns the reason, or `None` when the link was closed.
-    async fn serve(&self, session: Arc<Session<E::Channels>>, connected: &metrics::Gauge) -> Option<Ended> {
+    async fn serve(&self, session: Arc<Session<E::Channels>>) -> Option<Ended> {
         self.state.send_replace(State::Up { session: session.clone(), blocked_since: None });
-        connected.set(1.0);
+        self.connected.set(1.0);
         let mut events = std::pin::pin!(session.connection.events_listener());
         let mut tick = interval(POLL_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -255,7 +270,7 @@ impl<E: OpenChannels> Supervisor<E> {
             if !session.connection.status().connected() {
                 break Some(Ended::from("connection closed"));
             }
-            self.update_blocked(session.connection.status().blocked(), connected);
+            self.update_blocked(session.connection.status().blocked());
         };
         session.broken.cancel();
         let close = session.connection.close(200, "closing".into());
@@ -267,7 +282,7 @@ impl<E: OpenChannels> Supervisor<E> {
         ended
     }
 
-    fn update_blocked(&self, blocked: bool, connected: &metrics::Gauge) {
+    fn update_blocked(&self, blocked: bool) {
         self.state.send_if_modified(|state| {
             let State::Up { blocked_since, .. } = state else { return false };
             if blocked == blocked_since.is_some() {
@@ -275,7 +290,7 @@ impl<E: OpenChannels> Supervisor<E> {
             }
             warn!(connection = %self.name, blocked, "broker resource alarm changed");
             *blocked_since = blocked.then(Instant::now);
-            connected.set(if blocked { 0.0 } else { 1.0 });
+            self.connected.set(if blocked { 0.0 } else { 1.0 });
             true
         });
     }

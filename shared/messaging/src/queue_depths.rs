@@ -2,12 +2,14 @@
 //!
 //! Read-only: queues are declared passively, never created, and no message is consumed.
 
-use crate::consumer::ConsumeError;
+use crate::consumer::{ConsumeError, Subscriber};
 use crate::link;
+use crate::metrics::{QUEUE_CONSUMERS, QUEUE_READY, QUEUES_COUNTED};
+use crate::topology::{QueueRole, QueueSpec};
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Connection, ConnectionProperties};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::timeout;
 
 /// AMQP's reply code for a queue that does not exist.
@@ -46,6 +48,51 @@ pub async fn queue_depths(
         depths
     };
     timeout(TIMEOUT, Box::pin(reading)).await.unwrap_or(Err(ConsumeError::Timeout))
+}
+
+impl Subscriber {
+    /// As [`queue_depths()`], over the connection of this subscriber.
+    pub(crate) async fn queue_depths(&self, queues: &[String]) -> Result<Vec<Option<QueueDepth>>, ConsumeError> {
+        self.within_timeout(async { read_depths(&self.session().await?.connection, queues).await }).await
+    }
+
+    /// Counts every queue of the topology and sets the gauges of their depths and consumers, to NaN when it fails: an
+    /// old number would look like a queue that stands still.
+    ///
+    /// # Errors
+    /// As [`Subscriber::subscribe`].
+    pub async fn measure_queues(&self) -> Result<(), ConsumeError> {
+        let queues = self.topology.queues();
+        let names: Vec<String> = queues.iter().map(|queue| queue.name.clone()).collect();
+        let counted = self.queue_depths(&names).await;
+        let depths = counted.as_ref().ok().into_iter().flatten().map(Some).chain(std::iter::repeat(None));
+        for (queue, depth) in queues.iter().zip(depths) {
+            match depth {
+                Some(depth) => {
+                    let QueueDepth { ready, consumers } = depth.unwrap_or(QueueDepth { ready: 0, consumers: 0 });
+                    show(queue, f64::from(ready), f64::from(consumers));
+                }
+                None => show(queue, f64::NAN, f64::NAN),
+            }
+        }
+        counted.map(|_| metrics::gauge!(QUEUES_COUNTED).set(unix_seconds()))
+    }
+}
+
+/// The gauge of the last count begins with the start of the counting, so that a process that never counts is noticed.
+pub fn begin_counting_queues() {
+    metrics::gauge!(QUEUES_COUNTED).set(unix_seconds());
+}
+
+fn show(queue: &QueueSpec, ready: f64, consumers: f64) {
+    metrics::gauge!(QUEUE_READY, "queue" => queue.name.clone(), "role" => queue.role.as_str()).set(ready);
+    if matches!(queue.role, QueueRole::Work { .. }) {
+        metrics::gauge!(QUEUE_CONSUMERS, "queue" => queue.name.clone()).set(consumers);
+    }
+}
+
+fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 pub(crate) async fn read_depths(

@@ -69,6 +69,18 @@ pub enum QueueRole {
     Unroutable,
 }
 
+impl QueueRole {
+    /// Stable name, for metrics and listings.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Work { .. } => "work",
+            Self::Dead { .. } => "dead",
+            Self::Retry(_) => "retry",
+            Self::Unroutable => "unroutable",
+        }
+    }
+}
+
 /// A binding of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {

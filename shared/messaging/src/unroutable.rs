@@ -93,9 +93,8 @@ impl Subscriber {
     }
 
     async fn unroutable_ready(&self) -> Result<u32, ConsumeError> {
-        let names = [self.topology.unroutable_queue()];
-        let counting = async { read_depths(&self.session().await?.connection, &names).await };
-        Ok(self.within_timeout(counting).await?.first().copied().flatten().map_or(0, |depth| depth.ready))
+        let depths = self.queue_depths(&[self.topology.unroutable_queue()]).await?;
+        Ok(depths.first().copied().flatten().map_or(0, |depth| depth.ready))
     }
 }
 
@@ -106,11 +105,12 @@ pub struct UnroutableMessages {
 }
 
 impl UnroutableMessages {
-    /// Starts connecting and returns at once. The broker lists the connections as `name`. Must be called within a tokio
+    /// Starts connecting and returns at once. The broker lists the connections as `name` and, while
+    /// messages are read, `name reader`. Must be called within a tokio
     /// runtime.
     pub fn start(amqp_url: &str, topology: Topology, name: &str) -> Self {
         let subscriber = Subscriber::start(amqp_url, topology.clone(), name);
-        Self { subscriber, reader: QueueReader::new(amqp_url, topology, name) }
+        Self { subscriber, reader: QueueReader::new(amqp_url, topology, &format!("{name} reader")) }
     }
 
     /// Moves the messages whose queues exist again to them. Safe to repeat and to run in several processes. `pass` says
@@ -120,7 +120,8 @@ impl UnroutableMessages {
     /// When the broker is unreachable or refuses.
     pub async fn route(&self, pass: &mut UnroutablePass) -> Result<(), ConsumeError> {
         pass.returned = 0;
-        pass.left = self.subscriber.unroutable_ready().await?;
+        let counted = self.subscriber.unroutable_ready().await;
+        pass.left = counted.inspect_err(|_| metrics::gauge!(UNROUTABLE_MESSAGES).set(f64::NAN))?;
         let mut kept = Vec::new();
         let routed = self.route_all(pass, &mut kept).await;
         for held in kept {

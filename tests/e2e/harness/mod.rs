@@ -6,7 +6,7 @@ mod expectations;
 mod front_desk;
 mod in_process_workers;
 mod mailbox;
-mod ports;
+pub(crate) mod ports;
 mod program;
 mod rival_writer;
 mod stack;

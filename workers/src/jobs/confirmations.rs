@@ -15,7 +15,7 @@ use grid_cache::GridCache;
 use group_commit::{CommitQueue, PendingBatch};
 use pvt_domain::actor::Actor;
 use pvt_domain::block::Block;
-use pvt_domain::booking::{Action, Booking};
+use pvt_domain::booking::{Action, Booking, Status};
 use pvt_domain::decide::{BatchOutcome, Decision, KnownState, decide};
 use pvt_domain::events::BookingEvent;
 use pvt_domain::failure::Failure;
@@ -51,6 +51,11 @@ const GROUP_ATTEMPTS: u32 = 3;
 /// Most rounds of reads for one decision: grids, the stays around a night, those further off and all others, for a few
 /// properties of a batch.
 const MAX_READ_ROUNDS: u32 = 32;
+
+/// Counter, label `status`: bookings by the status that was decided.
+const DECIDED: &str = "pvt_bookings_decided_total";
+/// Histogram, seconds: from the acceptance of a booking request to the decision on it.
+const DECISION_SECONDS: &str = "pvt_booking_decision_duration_seconds";
 
 /// A command with its message id.
 type ReceivedCommand = (Uuid, Arc<BookingCommand>);
@@ -266,9 +271,17 @@ pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
     health_port: 8081,
     queues: &[Confirmations::SPEC.queue],
     start: Start::Consumers(|engine, dependencies| {
+        begin_counters();
         Ok(engine.register_batch(Confirmations::new(dependencies.mongo.clone(), clock::system))?)
     }),
 };
+
+/// An alert compares with the scrape before, so counters begin at 0, not with their first event.
+fn begin_counters() {
+    for (_, status) in Status::ALL.into_iter().filter(|(_, status)| *status != Status::Requested) {
+        metrics::counter!(DECIDED, "status" => status.as_str()).increment(0);
+    }
+}
 
 impl BatchWorker for Confirmations {
     const SPEC: Spec = Spec {
@@ -316,7 +329,11 @@ fn emit_outcome(job: &mut Job<Arc<BookingCommand>>, decision: Decision) -> Resul
     let subject = job.message.subject();
     let (outcome, detail) = match decision {
         Decision::Decided(event) => {
-            metrics::counter!("pvt_bookings_decided_total", "status" => event.status.as_str()).increment(1);
+            metrics::counter!(DECIDED, "status" => event.status.as_str()).increment(1);
+            if event.action == Some(Action::Request) {
+                let waited = event.occurred_at.as_datetime() - event.created_at.as_datetime();
+                metrics::histogram!(DECISION_SECONDS).record(waited.as_seconds_f64().max(0.0));
+            }
             job.emit(Outgoing::event(event.event_id, event.as_ref())?.with_correlation_id(subject));
             follow_up_commands(&event)?.into_iter().for_each(|command| job.emit(command));
             (ReplyOutcome::Decided, None)

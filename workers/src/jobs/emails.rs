@@ -41,6 +41,9 @@ use std::time::Duration;
 /// Counter, labels `kind` and `outcome`: mails accepted, refused, deferred and skipped.
 pub const MAILS: &str = "pvt_mails_total";
 
+/// Outcome of a mail that cannot be composed.
+const UNWRITABLE: &str = "unwritable";
+
 /// Delay of a message whose mail waits until another attempt, or an earlier mail about the booking, is over.
 const IN_FLIGHT_DELAY: Duration = Duration::from_secs(5);
 
@@ -91,6 +94,7 @@ impl Emails {
         let sender = Sender::parse(mail_from)?;
         let url: SmtpUrl = smtp_url.parse()?;
         let smtp = SmtpClient::new(url, sender.domain(), limits)?;
+        delivery::begin_counters();
         Ok(Self {
             mongo,
             smtp,

@@ -37,6 +37,7 @@ pub struct Reconciliation {
 impl Reconciliation {
     /// A worker on these stores that repairs the mart through its queue in this topology.
     pub fn new(mongo: Mongo, mart: Mart, topology: &Topology, clock: Clock) -> Self {
+        run::begin_counters();
         Self { mongo, mart, clock, grace: GRACE, mart_queue: topology.name(queues::ANALYTICS) }
     }
 

@@ -1,6 +1,8 @@
-//! The worker `scheduler`: publishes the commands of due schedules and returns unroutable messages to their queues.
+//! The worker `scheduler`: publishes the commands of due schedules, returns unroutable messages to their queues, and
+//! counts what is in the queues.
 
 use crate::declaration::{Dependencies, Start, WorkerDeclaration};
+use crate::queue_gauges::measure_periodically;
 use crate::scheduler::Scheduler;
 use crate::unroutable::route_periodically;
 use secrecy::ExposeSecret;
@@ -8,7 +10,7 @@ use secrecy::ExposeSecret;
 /// The worker `scheduler`.
 pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
     name: "scheduler",
-    about: "publishes the commands of due schedules, returns unroutable messages to their queues",
+    about: "publishes the commands of due schedules, returns unroutable messages to their queues, counts queues",
     health_port: 8086,
     queues: &[],
     start: Start::Task(|dependencies, shutdown| {
@@ -16,9 +18,10 @@ pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
         let scheduler = Scheduler::new(mongo.clone(), publisher.clone(), topology.clone());
         let scheduler = scheduler.with_schedules(schedules.clone());
         let amqp_url = config.amqp_url.expose_secret().to_owned();
+        let measuring = measure_periodically(amqp_url.clone(), topology.clone(), shutdown.clone());
         let routing = route_periodically(amqp_url, topology.clone(), unroutable.clone(), shutdown.clone());
         Box::pin(async move {
-            let ((), scheduled) = tokio::join!(routing, scheduler.run(shutdown));
+            let ((), (), scheduled) = tokio::join!(measuring, routing, scheduler.run(shutdown));
             Ok(scheduled?)
         })
     }),

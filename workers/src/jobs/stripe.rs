@@ -46,6 +46,7 @@ impl StripeCalls {
     /// A worker with this client. Without one there is nothing to reconcile, and what else needs Stripe waits or is
     /// refused.
     pub fn new(mongo: Mongo, topology: Topology, client: Option<StripeClient>, clock: Clock) -> Self {
+        sweep::begin_counters();
         Self { ledgers: Ledgers::new(mongo, topology, clock), client, grace: GRACE }
     }
 

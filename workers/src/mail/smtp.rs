@@ -28,6 +28,9 @@ pub enum DeliveryOutcome {
 }
 
 impl DeliveryOutcome {
+    /// The stable names of all outcomes.
+    pub const NAMES: [&str; 5] = ["accepted", "refused", "later", "unsent", "unknown"];
+
     /// Stable name, for metrics.
     pub fn as_str(&self) -> &'static str {
         match self {

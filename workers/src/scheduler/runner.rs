@@ -21,6 +21,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
+/// Counter, label `schedule`: fires that are over.
+const FIRES: &str = "pvt_schedule_fires_total";
+/// Counter, label `schedule`: failures of fires, and of single properties in fires.
+const FAILURES: &str = "pvt_schedule_failures_total";
 /// Interval between checks for due fires.
 const TICK: Duration = Duration::from_millis(500);
 /// Pauses after a failed fire, which then continues where it stopped.
@@ -100,30 +104,38 @@ impl<'a> Runner<'a> {
 
     /// Fires what is due while this process leads, until `stop`.
     pub(super) async fn run(mut self) {
+        self.begin_counters();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            let Ok(lease) = self.lease() else {
+                self.progress = None;
+                // Also while a fire waits to be repeated: what is left behind is for the next leader to show.
+                self.count_behind(0);
+                continue;
+            };
             if !self.fires.is_due() {
                 continue;
             }
-            let Ok(lease) = self.lease() else {
-                if self.progress.take().is_some() {
-                    self.count_behind(0);
-                }
-                continue;
-            };
             match self.advance(lease).await {
                 Ok(()) => self.fires.succeeded(),
                 Err(FireError::Stopped) => {}
                 Err(error) => {
                     let schedule = &self.schedule.name;
-                    metrics::counter!("pvt_schedule_failures_total", "schedule" => schedule.clone()).increment(1);
+                    metrics::counter!(FAILURES, "schedule" => schedule.clone()).increment(1);
                     tracing::warn!(schedule, %error, "schedule failed to fire, retrying");
                     // What is stored counts: the failed step may have been recorded.
                     self.progress = None;
                     self.fires.failed();
                 }
             }
+        }
+    }
+
+    /// An alert compares with the scrape before, so counters begin at 0, not with their first event.
+    fn begin_counters(&self) {
+        for counter in [FIRES, FAILURES] {
+            metrics::counter!(counter, "schedule" => self.schedule.name.clone()).increment(0);
         }
     }
 
@@ -162,6 +174,7 @@ impl<'a> Runner<'a> {
         let from_now = Progress { token, settled_until: now, under_way: None, behind: BTreeMap::new() };
         let Some(stored) = schedules.find(name).await? else {
             schedules.record_fire(name, now.into(), false, token).await?;
+            self.count_behind(0);
             return Ok(from_now);
         };
         let behind = stored.behind.into_iter().map(|it| (it.property_id, it.settled_until.as_datetime().min(now)));
@@ -208,7 +221,7 @@ impl<'a> Runner<'a> {
         let name = &self.schedule.name;
         self.scheduler.mongo.schedules().record_fire(name, fire.into(), true, progress.token).await?;
         progress.settled_until = fire;
-        metrics::counter!("pvt_schedule_fires_total", "schedule" => name.clone()).increment(1);
+        metrics::counter!(FIRES, "schedule" => name.clone()).increment(1);
         Ok(())
     }
 
@@ -340,7 +353,7 @@ impl<'a> Runner<'a> {
 
     fn leave_behind(&self, property: &PropertyId, error: &FireError) {
         let schedule = &self.schedule.name;
-        metrics::counter!("pvt_schedule_failures_total", "schedule" => schedule.clone()).increment(1);
+        metrics::counter!(FAILURES, "schedule" => schedule.clone()).increment(1);
         tracing::warn!(schedule, %property, %error, "schedule failed at a property, retrying it apart");
     }
 

@@ -1,7 +1,7 @@
 //! Stripe's webhook: verified over the raw bytes, published, answered 200. Workers interpret the events.
 
 use crate::http::body;
-use crate::http::metrics::WEBHOOKS;
+use crate::http::metrics::count_webhook;
 use crate::http::middleware::RequestContext;
 use crate::http::problem::{self, Problem};
 use crate::http::response::Shown;
@@ -45,7 +45,7 @@ impl<S: Send + Sync> FromRequest<S> for SignedBody {
         let bytes = body::read(&parts.headers, body, MAX_EVENT_BYTES)
             .await
             .map_err(too_large)
-            .inspect_err(|_| count("refused"))?;
+            .inspect_err(|_| count_webhook("refused"))?;
         Ok(Self { bytes, signature: parts.headers.get(STRIPE_SIGNATURE).cloned() })
     }
 }
@@ -76,10 +76,10 @@ pub(super) async fn webhook(
     body: SignedBody,
 ) -> Result<Shown<ReceivedView>, Problem> {
     let now = Utc::now();
-    verify(&app, &body, now.timestamp()).inspect_err(|_| count("refused"))?;
-    let (event_id, event_type, payload) = read_event(&body.bytes).inspect_err(|_| count("refused"))?;
+    verify(&app, &body, now.timestamp())?;
+    let (event_id, event_type, payload) = read_event(&body.bytes).inspect_err(|_| count_webhook("refused"))?;
     if app.stripe_livemode.zip(payload["livemode"].as_bool()).is_some_and(|(ours, theirs)| ours != theirs) {
-        count("other_mode");
+        count_webhook("other_mode");
         let livemode = &payload["livemode"];
         error!(event = event_id, kind = event_type, %livemode, "event of Stripe's other mode refused");
         return Err(Problem::new(problem::EVENT_REFUSED, OTHER_MODE));
@@ -89,7 +89,7 @@ pub(super) async fn webhook(
     let key = app.topology.command_key(STRIPE_EVENT, "");
     let message = Outgoing::command(key, message_id, &event)
         .map(|message| message.with_traceparent(context.child_traceparent()).with_actor(ACTOR));
-    app.publish(message, |confirmed| count(if confirmed { "accepted" } else { "unavailable" }))
+    app.publish(message, |confirmed| count_webhook(if confirmed { "accepted" } else { "unavailable" }))
         .await
         .map_err(too_large)?;
     Ok(Shown::new(&ReceivedView { received: true }))
@@ -103,14 +103,12 @@ fn too_large(problem: Problem) -> Problem {
     if problem.code() == problem::PAYLOAD_TOO_LARGE.code { refused() } else { problem }
 }
 
-fn count(outcome: &'static str) {
-    metrics::counter!(WEBHOOKS, "outcome" => outcome).increment(1);
-}
-
 fn verify(app: &App, body: &SignedBody, now: i64) -> Result<(), Problem> {
     let header = body.signature.as_ref().and_then(|value| value.to_str().ok()).ok_or(SignatureError::Malformed);
     header.and_then(|header| app.webhook_secrets.verify(header, &body.bytes, now)).map_err(|error| {
         debug!(reason = error.as_str(), "webhook call refused");
+        // Anybody may call without a signature; one that is wrong is more likely Stripe's.
+        count_webhook(if error == SignatureError::Malformed { "unsigned" } else { "bad_signature" });
         Problem::new(problem::INVALID_SIGNATURE, error.as_str())
     })
 }

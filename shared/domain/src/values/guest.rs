@@ -73,7 +73,7 @@ impl Guest {
 }
 
 /// Whether two addresses are the same recipient: capitals and outer space make no difference.
-pub fn is_same_address(one: &str, other: &str) -> bool {
+pub(crate) fn is_same_address(one: &str, other: &str) -> bool {
     one.trim().to_lowercase() == other.trim().to_lowercase()
 }
 

@@ -4,7 +4,7 @@
 //! and the token itself must never leave the mail.
 
 use super::pending_mails::{abandoned_before, is_first_delivery};
-use super::{Emails, IN_FLIGHT_DELAY, MAILS};
+use super::{Emails, IN_FLIGHT_DELAY, MAILS, UNWRITABLE};
 use crate::mail::account::{self, AccountDecision, AccountMailParts};
 use crate::mail::smtp::DeliveryOutcome;
 use crate::mail::{MailError, OutgoingMail};
@@ -124,7 +124,7 @@ async fn plan(
     match account::compose_account_mail(parts, user, &worker.sender, now) {
         Ok(outgoing) => Ok(Some(PendingAccountMail { position, key, kind: mail.kind, user_id: user.id, outgoing })),
         Err(error) => {
-            counter!(MAILS, "kind" => mail.kind.as_str(), "outcome" => "unwritable").increment(1);
+            counter!(MAILS, "kind" => mail.kind.as_str(), "outcome" => UNWRITABLE).increment(1);
             worker
                 .mongo
                 .account_mails()

@@ -2,12 +2,13 @@
 //! messages.
 
 use super::pending_mails::{PendingMail, SendState};
-use super::{MAILS, MailOutcome};
+use super::{MAILS, MailOutcome, UNWRITABLE};
 use crate::mail::smtp::{DeliveryOutcome, SmtpClient};
 use crate::mail::{BookingMailParts, MailContext, MailError, OutgoingMail, compose};
 use crate::probes;
 use metrics::counter;
 use pvt_domain::failure::Failure;
+use pvt_domain::messages::{AccountMailKind, NotificationKind};
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::mongo::notifications::{NotificationOutcome, NotificationStatus};
 use tracing::warn;
@@ -108,6 +109,16 @@ pub(super) async fn send(
     mails.iter().zip(composed).map(result).collect()
 }
 
+/// An alert compares with the scrape before, so counters begin at 0, not with their first event.
+pub(super) fn begin_counters() {
+    let kinds = NotificationKind::ALL.into_iter().map(|(kind, _)| kind);
+    for kind in kinds.chain(AccountMailKind::ALL.into_iter().map(|(kind, _)| kind)) {
+        for outcome in DeliveryOutcome::NAMES.into_iter().chain([UNWRITABLE]) {
+            counter!(MAILS, "kind" => kind, "outcome" => outcome).increment(0);
+        }
+    }
+}
+
 fn report(pending: &PendingMail<'_>, result: &SendAttempt) {
     let (outcome, reason) = match result {
         SendAttempt::Tried(outcome @ DeliveryOutcome::Accepted) => (outcome.as_str(), None),
@@ -117,7 +128,7 @@ fn report(pending: &PendingMail<'_>, result: &SendAttempt) {
             | DeliveryOutcome::Unsent(why)
             | DeliveryOutcome::Unknown(why)),
         ) => (outcome.as_str(), Some(why.clone())),
-        SendAttempt::Unwritable(error) => ("unwritable", Some(error.to_string())),
+        SendAttempt::Unwritable(error) => (UNWRITABLE, Some(error.to_string())),
     };
     counter!(MAILS, "kind" => pending.plan.kind.as_str(), "outcome" => outcome).increment(1);
     if let Some(reason) = reason {

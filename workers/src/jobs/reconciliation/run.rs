@@ -30,6 +30,23 @@ const LISTED_MAX: usize = 500;
 /// Prefix of the audit log's action of a repair; the kind of the finding follows.
 const REPAIR: &str = "repair.";
 
+/// Counter, labels `kind`, `outcome`: findings of runs that may repair, each once its report is saved.
+const FINDINGS: &str = "pvt_reconciliation_findings_total";
+const REPAIRED: &str = "repaired";
+const LEFT: &str = "left";
+
+fn count_findings(kind: FindingKind, outcome: &'static str, findings: u64) {
+    metrics::counter!(FINDINGS, "kind" => kind.as_str(), "outcome" => outcome).increment(findings);
+}
+
+/// An alert compares with the scrape before, so counters begin at 0, not with their first event.
+pub(super) fn begin_counters() {
+    for (_, kind) in FindingKind::ALL {
+        count_findings(kind, REPAIRED, 0);
+        count_findings(kind, LEFT, 0);
+    }
+}
+
 /// A run under way.
 pub(super) struct Run<'a> {
     worker: &'a Reconciliation,
@@ -178,12 +195,8 @@ impl<'a> Run<'a> {
     }
 
     async fn report(&mut self) -> Result<(), StoreError> {
-        for finding in &self.findings {
-            let outcome = if finding.repaired { "repaired" } else { "left" };
-            metrics::counter!("pvt_reconciliation_findings_total", "kind" => finding.kind.as_str(),
-                "outcome" => outcome)
-            .increment(1);
-        }
+        let outcome = |finding: &Finding| (finding.kind, if finding.repaired { REPAIRED } else { LEFT });
+        let outcomes: Vec<(FindingKind, &'static str)> = self.findings.iter().map(outcome).collect();
         let found = count(self.findings.len());
         let repaired = count(self.findings.iter().filter(|finding| finding.repaired).count());
         // Findings left to staff come first, the most severe at the top.
@@ -208,7 +221,12 @@ impl<'a> Run<'a> {
             finished_at: (self.worker.clock)(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         };
-        self.worker.mongo.reconciliations().save(&report).await
+        self.worker.mongo.reconciliations().save(&report).await?;
+        // A run that is interrupted before here is repeated as a whole. A dry run only looks.
+        for (kind, outcome) in outcomes.into_iter().filter(|_| !report.dry_run) {
+            count_findings(kind, outcome, 1);
+        }
+        Ok(())
     }
 
     fn find(&mut self, kind: FindingKind, subject: String, detail: String) {

@@ -54,6 +54,13 @@ struct SpanEvents {
     missing: Vec<Value>,
 }
 
+/// An alert compares with the scrape before, so counters begin at 0, not with their first event.
+pub(super) fn begin_counters() {
+    for counter in [MISSED, SKIPPED] {
+        metrics::counter!(counter).increment(0);
+    }
+}
+
 impl StripeCalls {
     pub(super) async fn sweep(&self, job: &mut Job<StripeCommand>, command: &ReconcilePayments) -> Result<(), Failure> {
         let Some(client) = &self.client else { return Ok(()) };
