@@ -176,6 +176,21 @@ async fn corrections_there_and_back_in_one_batch_and_at_two_workers_make_one_not
 }
 
 #[tokio::test]
+async fn notice_that_was_sent_is_reported_though_its_address_came_back() {
+    let harness = MailHarness::open().await;
+    let first = harness.informed("old@example.com").await;
+    let second = readdressed(&first, NEW);
+    harness.commit(&first, &second).await;
+    // As before a crash: the mail is sent, its event is not published.
+    assert_eq!(harness.handle_each(&second, &[2]).await, [["booking_modified", "address_changed"]]);
+    let back = readdressed(&second, "old@example.com");
+    harness.commit(&second, &back).await;
+    let again = harness.handle_each(&back, &[2]).await;
+    assert!(again[0].contains(&"address_changed".to_owned()), "{again:?}");
+    assert_eq!(harness.arrived("old@example.com"), 2);
+}
+
+#[tokio::test]
 async fn address_that_may_have_got_the_confirmation_is_notified() {
     let harness = MailHarness::open().await;
     let before = confirmed(1);

@@ -1,7 +1,6 @@
 //! Allocation of beds to a stay.
 //!
-//! A stay keeps its beds on all its nights. Preferences: a group in one room, then beds that need not be avoided, then
-//! the smallest leftover gaps, then the fewest rooms; among private rooms the one with the smallest gaps, so that free
+//! A stay keeps its beds on all its nights. Preferences: a group in one room, then beds that are ready, then the smallest leftover gaps, then the fewest rooms; among private rooms the one with the smallest gaps, so that free
 //! runs stay whole.
 
 pub mod eligibility;
@@ -13,6 +12,7 @@ mod sweep;
 use crate::booking::{Rejection, StayRequest};
 use crate::grid::{OccupancyGrid, Span};
 use crate::inventory::RoomKind;
+use std::collections::BTreeMap;
 
 /// Reason for which no beds can be allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,14 +44,15 @@ impl From<AllocationError> for Rejection {
 /// # Errors
 /// [`AllocationError`] says why there are none.
 pub fn allocate(grid: &OccupancyGrid, stay: &StayRequest) -> Result<Vec<usize>, AllocationError> {
-    allocate_keeping(grid, stay, &[], &[])
+    allocate_keeping(grid, stay, &[], &BTreeMap::new())
 }
 
-/// Cost of a bed to avoid, more than all nights of leftover gaps of a stay: guests at the desk cannot move in.
-const AVOIDED: usize = 1 << 24;
+/// Cost of a step that a bed is from ready, more than all nights of leftover gaps of a stay: guests at the desk cannot
+/// move in.
+const UNREADY: usize = 1 << 24;
 
-/// As [`allocate`], keeping as many of the stay's `present` beds as possible. Those that are `avoided` come last: beds
-/// that are not ready, for guests who arrive now.
+/// As [`allocate`], keeping as many of the stay's `present` beds as possible. Those that are `unready`
+/// come last, the further from ready the later, for guests who arrive now.
 ///
 /// # Errors
 /// [`AllocationError`] says why there are none.
@@ -59,7 +60,7 @@ pub fn allocate_keeping(
     grid: &OccupancyGrid,
     stay: &StayRequest,
     present: &[usize],
-    avoided: &[usize],
+    unready: &BTreeMap<usize, usize>,
 ) -> Result<Vec<usize>, AllocationError> {
     let layout = grid.beds_of(&stay.room_type_id).ok_or(AllocationError::UnknownType)?;
     let guests = usize::try_from(stay.guests).map_err(|_| AllocationError::OverCapacity)?;
@@ -67,7 +68,7 @@ pub fn allocate_keeping(
         return Err(AllocationError::OverCapacity);
     }
     let span = grid.span(stay.nights()).ok_or(AllocationError::OutsideHorizon)?;
-    let cost = |bed: usize| grid.leftover_gap(bed, &span) + if avoided.contains(&bed) { AVOIDED } else { 0 };
+    let cost = |bed: usize| grid.leftover_gap(bed, &span) + UNREADY * unready.get(&bed).copied().unwrap_or(0);
     let found = match layout.kind {
         RoomKind::Private => whole_room(grid, &layout.rooms, (&span, &cost), guests, present),
         RoomKind::Dorm => beds_in_dorms(grid, &layout.rooms, (&span, &cost), guests, present),
@@ -247,7 +248,8 @@ mod tests {
             let span = grid.span(requested.nights()).unwrap();
             let avoided: Vec<usize> = avoided.into_iter().collect();
             let all = allocate(&grid, &requested);
-            let chosen = allocate_keeping(&grid, &requested, &[], &avoided);
+            let unready = avoided.iter().map(|bed| (*bed, 1)).collect();
+            let chosen = allocate_keeping(&grid, &requested, &[], &unready);
             // It never decides whether there are beds.
             prop_assert_eq!(all.is_ok(), chosen.is_ok());
             let (Ok(all), Ok(chosen)) = (all, chosen) else { return Ok(()) };

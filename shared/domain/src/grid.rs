@@ -13,6 +13,7 @@ use crate::nights::Nights;
 use crate::rates::Rates;
 use chrono::{Days, NaiveDate};
 use layout::Layout;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const WORD_BITS: usize = 64;
@@ -168,18 +169,21 @@ impl OccupancyGrid {
         self.inventory = Arc::new(marked);
     }
 
-    /// The beds that may not be ready for guests who arrive on this day, by number: those that are to be cleaned, and
-    /// those of the night before, whose guests leave on this day.
-    pub fn unready_beds(&self, day: NaiveDate) -> Vec<usize> {
-        let states = self.inventory.rooms.iter().flat_map(|room| &room.bed_states);
-        let dirty = states.filter(|(_, state)| state.cleanliness == Cleanliness::Dirty);
-        let mut beds: Vec<usize> = dirty.filter_map(|(bed, _)| self.bed_number(bed)).collect();
+    /// The beds that may not be ready for guests who arrive on this day, by number, and how far from ready they are:
+    /// more those that are to be cleaned than those of the night before, whose guests leave on this day.
+    pub fn unready_beds(&self, day: NaiveDate) -> BTreeMap<usize, usize> {
+        let mut unready = BTreeMap::new();
         let before = day.pred_opt().and_then(|before| self.clipped_span(Nights::new(before, day)));
         if let Some(before) = before {
             let taken = (0..self.layout.bed_count()).filter(|bed| !self.is_free(*bed, &before));
-            beds.extend(taken);
+            unready.extend(taken.map(|bed| (bed, 1)));
         }
-        beds
+        let states = self.inventory.rooms.iter().flat_map(|room| &room.bed_states);
+        let dirty = states.filter(|(_, state)| state.cleanliness == Cleanliness::Dirty);
+        for bed in dirty.filter_map(|(bed, _)| self.bed_number(bed)) {
+            *unready.entry(bed).or_default() += 2;
+        }
+        unready
     }
 
     /// Its prices and restrictions by date.

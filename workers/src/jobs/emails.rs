@@ -211,9 +211,10 @@ impl Emails {
         let former_addresses = former_addresses::load(&batch.items, &bookings, &self.mongo).await?;
         let now = (self.clock)();
         let known = Known { bookings: &bookings, properties: &properties, former_addresses: &former_addresses };
-        let Collected { mut mails, outdated } = pending_mails::collect(&mut batch.items, known, now);
+        let Collected { mut mails, mut outdated } = pending_mails::collect(&mut batch.items, known, now);
+        let needless = former_addresses::take_out_needless(&mut mails, &mut batch.items, &self.mongo, now).await?;
+        outdated.extend(needless);
         outdated_mails::report(&mut batch.items, &outdated, &self.mongo, now).await?;
-        former_addresses::take_out_needless(&mut mails, &mut batch.items, &self.mongo, now).await?;
         // While one group waits for the database another talks to the mail server.
         let groups = join_all(mails.chunks_mut(MAILS_PER_GROUP).map(|group| self.send(group))).await;
         // A group that failed as a whole fails the batch: then each message is handled alone, and the ledger knows what

@@ -178,7 +178,7 @@ impl SearchQuery {
 fn guest_ages(fields: &mut QueryFields, text: Option<&str>, guests: u32) -> Vec<u8> {
     let Some(text) = text else { return Vec::new() };
     let age = |digits: &str| {
-        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number = digits.len() <= 3 && digits.bytes().all(|byte| byte.is_ascii_digit());
         digits.parse().ok().filter(|years| is_number && *years <= MAX_AGE_YEARS)
     };
     match text.split(',').map(age).collect::<Option<Vec<u8>>>() {
@@ -237,6 +237,7 @@ mod tests {
             ("4,,7", "at most 120 years, such as 4,7"),
             ("+4", "at most 120 years"),
             ("121", "at most 120 years"),
+            ("0004", "at most 120 years"),
             ("", "at most 120 years"),
             ("4,7,30", "at most one age for each guest"),
             ("9,30&youngest_age=8", "`youngest_age` takes the lowest"),

@@ -1,6 +1,7 @@
 //! Balance of a booking: what is owed, payable and to be refunded in its present status.
 
-use super::{Booking, PaymentStatus, Status};
+use super::mails::increase;
+use super::{Booking, HistoryEntry, PaymentStatus, Status};
 use crate::ledger::Summary;
 use crate::stripe::amounts;
 
@@ -17,16 +18,25 @@ impl Booking {
     }
 
     /// What is still owed, in minor units of the price's currency: the balance, or of a booking that has ended the part
-    /// of its fee that no payment covered. That part is not collected by itself: it is never payable. What staff return
-    /// of a fee is not owed again; a surplus payment is refunded, and pays for no fee.
+    /// of its fee that no payment covered. That part is not collected by itself: it is never payable. What is returned
+    /// after the end is not owed again; a surplus payment is refunded, and pays for no fee.
     pub fn outstanding(&self) -> i64 {
         match self.status {
             Status::NoShow | Status::Cancelled => {
-                let paid = self.payment.ledger.as_ref().map_or(0, |ledger| ledger.most_refundable() - ledger.surplus);
-                (self.owed() - paid.max(0)).max(0)
+                let ledger = self.payment.ledger();
+                let returned = ledger.surplus.max(ledger.refunded - self.refunded_since_end());
+                (self.owed() - (ledger.most_refundable() - returned).max(0)).max(0)
             }
             _ => self.balance(),
         }
+    }
+
+    /// What was refunded since the booking ended.
+    fn refunded_since_end(&self) -> i64 {
+        let is_end = |entry: &&HistoryEntry| entry.from != entry.to && entry.to == self.status;
+        let end = self.history.iter().rfind(is_end).map_or(0, |entry| entry.rev);
+        let since = self.history.iter().filter(|entry| entry.rev > end);
+        since.map(|entry| increase(entry, |ledger| ledger.refunded)).sum()
     }
 
     /// Open balance, in minor units of the price's currency. A cancellation fee is not collected by itself.
@@ -109,15 +119,24 @@ mod tests {
     use crate::ledger::Summary;
     use serde_json::json;
 
-    /// Cancelled at this fee, after these payments.
-    fn cancelled(fee: i64, ledger: Summary) -> Booking {
+    /// Cancelled at this fee with these payments, of which so much was refunded by then.
+    fn cancelled(fee: i64, ledger: Summary, refunded: i64) -> Booking {
+        let payment = |ledger: &Summary| json!({ "ledger": serde_json::to_value(ledger).unwrap() });
+        let before = Summary { refunded, ..ledger.clone() };
+        let entry = |rev: u32, action, from, changes| {
+            json!({ "rev": rev, "at": "2026-12-01T12:00:01.000Z", "action": action, "from": from, "to": "cancelled",
+                "command_id": "11111111-2222-5333-8444-555555555556", "actor": "guest",
+                "event_id": "11111111-2222-5333-8444-555555555557", "changes": changes })
+        };
+        let refunds = json!({ "payment": { "before": payment(&before), "after": payment(&ledger) } });
         let mut booking: Booking = serde_json::from_value(json!({
             "_id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "cancelled",
-            "rev": 2, "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct", "stays": [],
+            "rev": 3, "property_id": "pvt-montreal", "rate_plan_id": "standard", "source": "direct", "stays": [],
             "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
             "price": { "currency": "CAD", "nights": [[20_000]], "taxes": [], "total": 20_000 },
             "fingerprint": "f", "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:01.000Z",
-            "history": [],
+            "history": [entry(2, "cancel", "confirmed", json!(null)),
+                entry(3, "record_payment", "cancelled", refunds)],
         }))
         .unwrap();
         booking.cancellation_fee = Some(fee);
@@ -128,16 +147,20 @@ mod tests {
     #[test]
     fn fee_is_owed_as_far_as_it_was_never_paid() {
         let paid = |captured, refunded| Summary { captured, refunded, ..Summary::default() };
-        for (name, fee, ledger, owed, to_refund) in [
-            ("not paid", 5_000, paid(0, 0), 5_000, 0),
-            ("paid in part", 5_000, paid(2_000, 0), 3_000, 0),
-            ("all paid, the rest returned", 5_000, paid(20_000, 15_000), 0, 15_000),
-            ("the fee was returned, too", 5_000, paid(20_000, 20_000), 0, 15_000),
-            ("a deposit was paid twice", 20_000, Summary { surplus: 10_000, ..paid(20_000, 0) }, 10_000, 10_000),
-            ("and its surplus returned", 20_000, Summary { surplus: 10_000, ..paid(20_000, 10_000) }, 10_000, 10_000),
-            ("charged back", 5_000, Summary { charged_back: 20_000, ..paid(20_000, 0) }, 5_000, 0),
+        let twice = |refunded| Summary { surplus: 10_000, ..paid(20_000, refunded) };
+        for (name, fee, ledger, by_then, owed, to_refund) in [
+            ("not paid", 5_000, paid(0, 0), 0, 5_000, 0),
+            ("paid in part", 5_000, paid(2_000, 0), 0, 3_000, 0),
+            ("all paid, the rest returned", 5_000, paid(20_000, 15_000), 0, 0, 15_000),
+            ("the fee was returned, too", 5_000, paid(20_000, 20_000), 0, 0, 15_000),
+            ("all was returned before", 5_000, paid(20_000, 20_000), 20_000, 5_000, 15_000),
+            ("a record was corrected", 5_000, paid(5_000, 5_000), 5_000, 5_000, 0),
+            ("a deposit was paid twice", 20_000, twice(0), 0, 10_000, 10_000),
+            ("its surplus was returned", 20_000, twice(10_000), 0, 10_000, 10_000),
+            ("its surplus was returned before", 20_000, twice(10_000), 10_000, 10_000, 10_000),
+            ("charged back", 5_000, Summary { charged_back: 20_000, ..paid(20_000, 0) }, 0, 5_000, 0),
         ] {
-            let booking = cancelled(fee, ledger);
+            let booking = cancelled(fee, ledger, by_then);
             assert_eq!((booking.outstanding(), booking.total_to_refund()), (owed, to_refund), "{name}");
             assert_eq!(
                 (booking.payable(), booking.status),

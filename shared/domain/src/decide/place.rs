@@ -170,8 +170,8 @@ impl Decider<'_> {
             let grid = self.grid(property).ok_or(AllocationError::UnknownType)?;
             let Wanted { requested, present, exact } = &wanted[*index];
             // Guests of tonight are perhaps at the desk; by any other night the beds are empty and clean.
-            let avoided = if requested.arrival == today { grid.unready_beds(today) } else { Vec::new() };
-            let beds = if *exact { present.clone() } else { allocate_keeping(grid, requested, present, &avoided)? };
+            let unready = if requested.arrival == today { grid.unready_beds(today) } else { BTreeMap::new() };
+            let beds = if *exact { present.clone() } else { allocate_keeping(grid, requested, present, &unready)? };
             let span = grid.span(requested.nights()).ok_or(AllocationError::OutsideHorizon)?;
             if *exact && !beds.iter().all(|bed| grid.is_free(*bed, &span)) {
                 return Err(AllocationError::Taken);

@@ -1,6 +1,6 @@
 //! Mails to addresses that bookings no longer have: only to those that were written to about the booking before.
 
-use super::pending_mails::{PendingMail, abandoned_before};
+use super::pending_mails::{OutdatedMail, PendingMail, abandoned_before};
 use super::{IN_FLIGHT_DELAY, MAILS};
 use crate::mail::decide::decide_for_former;
 use crate::mail::identity::{LedgerKey, Version};
@@ -52,7 +52,8 @@ enum Standing {
     BeingInformed,
 }
 
-/// Takes out the mails to former addresses that are not concerned; messages whose mails depend on one that is being
+/// Takes out the mails to former addresses that are not concerned, and returns them: an earlier delivery may have sent
+/// one. Messages whose mails depend on one that is being
 /// sent wait for its outcome. The others are named by what their reader knows, so that corrections there and back make
 /// one notice, in one batch as in several workers.
 pub(super) async fn take_out_needless(
@@ -60,7 +61,8 @@ pub(super) async fn take_out_needless(
     jobs: &mut [Job<EmailCommand>],
     mongo: &Mongo,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Vec<OutdatedMail>, StoreError> {
+    let mut needless = Vec::new();
     let bookings: HashSet<BookingId> =
         mails.iter().filter(|mail| mail.former.is_some()).map(|mail| mail.booking.id).collect();
     let rows = mongo.notifications().of_bookings(bookings).await?;
@@ -75,12 +77,18 @@ pub(super) async fn take_out_needless(
             Standing::Informed(rev) => {
                 mail.plan.key = LedgerKey::new(mail.booking.id, mail.plan.kind, Version::Rev(rev), &former.email);
                 match kept.iter_mut().find(|other| other.plan.key == mail.plan.key) {
-                    Some(same) => same.positions.extend(mail.positions),
+                    Some(same) => same.merge(mail),
                     None => kept.push(mail),
                 }
             }
             Standing::NotConcerned => {
                 counter!(MAILS, "kind" => "none", "outcome" => "not_concerned").increment(1);
+                let (booking_id, key) = (mail.booking.id, mail.plan.key);
+                needless.extend(mail.positions.into_iter().map(|position| OutdatedMail {
+                    booking_id,
+                    key: key.clone(),
+                    position,
+                }));
             }
             Standing::BeingInformed => {
                 for position in mail.positions {
@@ -92,7 +100,7 @@ pub(super) async fn take_out_needless(
         }
     }
     *mails = kept;
-    Ok(())
+    Ok(needless)
 }
 
 fn standing(booking: BookingId, own: &LedgerKey, rows: &[Notification], living: &LivingSenders) -> Standing {

@@ -3,10 +3,10 @@
 
 use super::IN_FLIGHT_DELAY;
 use super::pending_mails::{OutdatedMail, abandoned_before};
-use crate::mail::identity::LedgerKey;
+use crate::mail::identity::{LedgerKey, Version};
 use pvt_domain::events::NotificationEvent;
 use pvt_domain::failure::Failure;
-use pvt_domain::messages::EmailCommand;
+use pvt_domain::messages::{EmailCommand, NotificationKind};
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::mail_senders::MailRow as _;
@@ -28,8 +28,8 @@ pub(super) async fn report(
     for mail in outdated {
         let Some(job) = jobs.get_mut(mail.position) else { continue };
         // Whatever the address that it was sent to.
-        let same = rows.iter().filter_map(|row| Some((row, LedgerKey::stored(mail.booking_id, &row.key)?)));
-        for (row, key) in same.filter(|(_, key)| key.is_same_mail(&mail.key)) {
+        let keyed = rows.iter().filter_map(|row| Some((row, LedgerKey::stored(mail.booking_id, &row.key)?)));
+        for (row, key) in keyed.filter(|(row, key)| is_same_mail(row, key, &mail.key)) {
             if row.status.is_final() {
                 super::report(job, &event(row, &key))?;
             } else if living.is_sending(row.attempt()) {
@@ -38,6 +38,17 @@ pub(super) async fn report(
         }
     }
     Ok(())
+}
+
+/// Whether a row is about the mail that an outdated message asked for. Notices are named by what their reader knew; the
+/// row has the revision that asked for it.
+fn is_same_mail(row: &Notification, key: &LedgerKey, outdated: &LedgerKey) -> bool {
+    match row.kind {
+        NotificationKind::AddressChanged => {
+            LedgerKey::new(row.booking_id, row.kind, Version::Rev(row.version), "").is_same_mail(outdated)
+        }
+        _ => key.is_same_mail(outdated),
+    }
 }
 
 fn event(row: &Notification, key: &LedgerKey) -> NotificationEvent {

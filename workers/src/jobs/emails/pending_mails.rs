@@ -52,6 +52,12 @@ pub(super) struct PendingMail<'a> {
 }
 
 impl PendingMail<'_> {
+    /// Takes over the messages of another that asks for the same mail.
+    pub(super) fn merge(&mut self, same: Self) {
+        self.positions.extend(same.positions);
+        self.first_delivery &= same.first_delivery;
+    }
+
     /// The event that reports its outcome; the same on every delivery.
     pub(super) fn event(&self, delivered: bool, at: Timestamp) -> NotificationEvent {
         NotificationEvent {

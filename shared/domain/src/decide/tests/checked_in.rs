@@ -331,6 +331,21 @@ fn walk_in_of_tonight_is_given_a_bed_that_was_empty_last_night() {
 }
 
 #[test]
+fn walk_in_of_tonight_is_given_a_bed_that_was_cleaned_since_last_night_before_a_dirty_one() {
+    let mut inventory = inventory(2);
+    let dirty = BedState { cleanliness: Cleanliness::Dirty, ..BedState::default() };
+    inventory.rooms[0].bed_states.insert("a-1".into(), dirty);
+    let mut property = TestProperty::of(inventory);
+    book(&mut property, "x", 1, 2, "a-2");
+    property.at_check_in("2026-12-01");
+    property.check_in("x");
+    property.at_check_in("2026-12-02");
+    property.check_out("x");
+    property.book("tonight", nights(2, 4, 1));
+    assert_eq!(slept(&property, "tonight"), "a-2 a-2");
+}
+
+#[test]
 fn bed_in_which_a_guest_lies_is_not_offered_instead_of_a_dirty_one() {
     let mut inventory = inventory(3);
     let dirty = BedState { cleanliness: Cleanliness::Dirty, ..BedState::default() };
