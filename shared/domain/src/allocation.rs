@@ -1,7 +1,8 @@
 //! Allocation of beds to a stay.
 //!
-//! A stay keeps its beds on all its nights. Preferences: a group in one room, then beds that are ready, then the smallest leftover gaps, then the fewest rooms; among private rooms the one with the smallest gaps, so that free
-//! runs stay whole.
+//! A stay keeps its beds on all its nights. Preferences: a group in one room, then beds that are ready, then the
+//! smallest leftover gaps, then the fewest rooms; among private rooms the one with the smallest gaps, so that free runs
+//! stay whole.
 
 pub mod eligibility;
 pub(crate) mod neighbourhood;

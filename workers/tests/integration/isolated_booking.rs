@@ -86,7 +86,6 @@ async fn booking_that_the_server_refuses_stops_no_other_of_its_partition() -> Re
     let bad = request("bad", 200, Some("+1 514 555 0100"))?;
     let id: Uuid = bad.envelope.id;
     let took = decide(Some(bad), "beside", 100).await?;
-    ensure!(took < USUAL * usual + ISOLATION, "{took:?} instead of {usual:?}");
 
     let subscriber = Subscriber::start(url, own.clone(), "tests");
     let mut letters = subscriber.subscribe(&own.dead_queue(&own.name("bookings.0")), 1).await?;
@@ -96,6 +95,9 @@ async fn booking_that_the_server_refuses_stops_no_other_of_its_partition() -> Re
     assert_eq!(health.state, WorkerState::Running);
     assert!(health.last_error.as_deref().is_some_and(|error| error.contains("mongodb_unavailable")), "{health:?}");
     subscriber.close(LIMIT).await;
+    // The slower of both, because other tests begin and end meanwhile.
+    let usual = usual.max(decide(None, "after", 210).await?);
+    ensure!(took < USUAL * usual + ISOLATION, "{took:?} instead of {usual:?}");
     stop.cancel();
     running.await??;
     publisher.close(LIMIT).await;

@@ -50,7 +50,8 @@ pub(super) static FRENCH: Phrases = Phrases {
     cancelling_later: ", puis",
     agreed: "Prix convenu",
     fee_open: "Frais restant à payer",
-    fee_open_note: "Le reste des frais n’est pas prélevé automatiquement\u{a0}: contactez l’établissement pour le régler.",
+    fee_open_note: "Le reste des frais n’est pas prélevé automatiquement\u{a0}: contactez l’établissement pour le \
+        régler.",
     due_now: "À régler maintenant",
     deadline: "À régler avant le",
     due_on_arrival: "À régler à l’arrivée",
