@@ -1,6 +1,7 @@
 //! Failures of Stripe for one message, or for one operation, beside a thousand healthy messages: those finish at their
 //! usual speed, and the failure is shown.
 
+use crate::harness::MEASURED;
 use crate::payments::{StripeHarness, opens_payment};
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, Utc};
@@ -131,6 +132,7 @@ impl Trial {
 
 /// One payment whose reading always fails ends in the dead letters, whatever others wait for the same operation.
 async fn one_bad_payment(kind: RequestFaultKind, class: &str) -> Result<()> {
+    let _measured = MEASURED.lock().await;
     let trial = Trial::start().await?;
     let usual = trial.healthy_beside(Vec::new()).await?;
     let fault = RequestFault::new(kind).at(&format!("/v1/payment_intents/{BAD}"));
@@ -171,6 +173,7 @@ async fn payment_that_the_key_may_not_read_is_isolated() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_that_cannot_be_expired_hold_up_nothing_else() -> Result<()> {
+    let _measured = MEASURED.lock().await;
     let trial = Trial::start().await?;
     let mut expires = Vec::new();
     for number in 0..18 {
