@@ -146,7 +146,7 @@ async fn record_is_answered_once_the_booking_counts_it() -> Result<()> {
             "amount": { "amount": amount, "currency": "CAD" } })
     };
     for (key, amount, balance) in [("in", total, 0), ("out", -1_000, 1_000)] {
-        // The ledger has the record, and nobody tells the booking.
+        // The ledger has the record, and the booking does not count it yet.
         stack.program("confirmations")?.kill9()?;
         let headers = [("authorization", staff.as_str()), ("idempotency-key", key), ("prefer", "wait=1")];
         let early = stack.client.post("/api/payments/record", &headers, &cash(amount)).await?;

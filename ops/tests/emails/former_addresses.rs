@@ -110,7 +110,7 @@ async fn notice_is_sent_even_if_the_booking_was_cancelled_meanwhile() {
     harness.commit(&before, &after).await;
     let ended = cancel(after.clone());
     harness.commit(&after, &ended).await;
-    // Whoever changed the address may have cancelled the booking, too.
+    // The person who changed the address may have cancelled the booking, too.
     assert_eq!(harness.handle_each(&ended, &[2, 3]).await, [["address_changed"], ["booking_cancelled"]]);
     assert_eq!((harness.arrived("old@example.com"), harness.arrived(NEW)), (2, 1));
 }
@@ -155,7 +155,7 @@ async fn address_that_came_back_is_not_notified_and_one_that_left_again_is() {
     harness.commit(&back, &again).await;
     let reported = harness.handle_each(&again, &[4, 2]).await;
     assert_eq!(reported, [vec!["booking_modified", "address_changed"], vec!["address_changed"]]);
-    assert_eq!((harness.arrived("old@example.com"), harness.arrived(NEW)), (3, 1), "told once");
+    assert_eq!((harness.arrived("old@example.com"), harness.arrived(NEW)), (3, 1), "informed once");
 }
 
 #[tokio::test]

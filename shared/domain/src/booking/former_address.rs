@@ -28,7 +28,7 @@ pub struct FormerAddress {
 
 impl FormerAddress {
     /// The address that `after`, the next revision of `before`, no longer has. None while the booking is only held, or
-    /// is over: whoever reads mails at that address was promised nothing that still matters.
+    /// is over: the reader at that address was promised nothing that still matters.
     pub fn left_by(before: &Booking, after: &Booking) -> Option<Self> {
         let address = before.guest.mail_address().filter(|_| !before.guest.has_address_of(&after.guest))?;
         let is_promised = before.status.is_changeable() && after.status.is_changeable();

@@ -32,7 +32,7 @@ impl From<NotToday> for NoRevision {
 
 impl Decider<'_> {
     /// Checks in from the business day of arrival on, into assigned and clean beds. Stays of other days stay expected.
-    /// In the night before, the beds are not theirs, and nobody has paid for it.
+    /// In the night before, the beds are not theirs, and it is not paid for.
     pub(super) fn check_in(&mut self, command_id: Uuid, check_in: &CheckInBooking) -> Result<Decision, NoRevision> {
         let header = &check_in.header;
         let mut booking = self.target_of(command_id, header)?;

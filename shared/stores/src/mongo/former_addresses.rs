@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub(crate) const COLLECTION: &str = "former_addresses";
 
-/// An address is removed this long after the change: staff replay a dead letter within days, and nobody else needs it.
+/// An address is removed this long after the change: staff replay a dead letter within days, and nothing else needs it.
 pub const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// An address as stored. Other times are text, but the server removes documents by a date only.

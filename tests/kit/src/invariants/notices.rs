@@ -1,4 +1,4 @@
-//! 9: an address that a confirmed booking no longer has is told so once, and nothing else from then on.
+//! 9: an address that a confirmed booking no longer has is informed of it once, and nothing else from then on.
 
 use crate::mails::Mail;
 use crate::records::Records;

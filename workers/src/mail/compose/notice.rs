@@ -1,5 +1,5 @@
-//! The last mail to an address that a booking no longer has: who is written to, and of which booking. Whoever reads
-//! mail there may be a stranger, so it has no link, no price, no dates, no other address and no calendar file.
+//! The last mail to an address that a booking no longer has. Its reader may be a stranger, so it has no link, no price,
+//! no dates, no other address and no calendar file.
 
 use super::{BookingMailParts, MailContext, html_part};
 use crate::mail::language::{Language, Phrases};
