@@ -297,21 +297,22 @@ impl Decider<'_> {
     /// Gives the booking its next revision, with status `to` and the changes from the one before.
     fn advance(&mut self, booking: Booking, to: Status, revision: Revision) -> BookingEvent {
         let id = booking.id;
-        let before = self.booking(id).cloned();
+        let changed_before = self.bookings.remove(&id);
+        let before = changed_before.as_ref().or_else(|| self.known.bookings.get(&id));
         let (from, rev, mut booking) = (booking.status, booking.rev + 1, booking);
         debug_assert!(from == to || from.may_become(to), "{from:?} → {to:?}");
         booking.status = to;
-        booking.settle_stay_ids(before.as_ref());
-        if let Some(before) = &before {
+        booking.settle_stay_ids(before);
+        if let Some(before) = before {
             booking.carry_names(before, self.today(&booking.property_id));
         }
         // Links that were sent to another address are the other guest's no longer.
-        if before.as_ref().is_some_and(|before| !before.guest.has_address_of(&booking.guest)) {
+        if before.is_some_and(|before| !before.guest.has_address_of(&booking.guest)) {
             booking.token_epoch = booking.token_epoch.saturating_add(1);
         }
         self.mark_left_beds(&booking, &revision.bed_moves);
         booking.payment.to_refund = booking.total_to_refund();
-        let changes = before.as_ref().and_then(|before| booking.changes_since(before));
+        let changes = before.and_then(|before| booking.changes_since(before));
         let entry = HistoryEntry {
             rev,
             at: self.now,
@@ -327,12 +328,13 @@ impl Decider<'_> {
             bed_moves: revision.bed_moves,
         };
         (booking.rev, booking.updated_at) = (rev, self.now);
-        self.former_addresses.extend(before.and_then(|before| FormerAddress::left_by(&before, &booking)));
+        self.former_addresses.extend(before.and_then(|before| FormerAddress::left_by(before, &booking)));
         let event = BookingEvent::of(&booking, &entry);
         booking.history.push(entry);
-        if self.bookings.insert(id, booking).is_none() {
+        if changed_before.is_none() {
             self.changed.push(id);
         }
+        self.bookings.insert(id, booking);
         event
     }
 

@@ -4,7 +4,7 @@
 //! at any moment without losing a message.
 
 use crate::disposition;
-use crate::erased_worker::{BatchOutcome, ErasedWorker, Outcome, QueueId, TIMEOUT, cause};
+use crate::erased_worker::{BatchOutcome, ErasedWorker, Outcome, QueueId, SharedFailure, TIMEOUT, cause};
 use crate::health::Status;
 use crate::metrics::WorkerMetrics;
 use crate::quarantine::GIVE_UP_DELIVERIES;
@@ -36,6 +36,9 @@ const ANSWERED_PAUSE: Duration = Duration::from_secs(1);
 
 /// After this many unavailable messages in a row the rest is attempted in a later round.
 const ISOLATED_UNAVAILABLE_MAX: u32 = 2;
+
+/// A call that fails sooner costs little.
+const QUICK_FAILURE: Duration = Duration::from_millis(300);
 
 /// A registered worker and what it shares with its sessions.
 #[derive(Clone)]
@@ -95,6 +98,8 @@ struct Suspicion {
     answered: u32,
     /// Messages that were attempted beside them in those rounds succeeded.
     others_succeeded: bool,
+    /// They failed together and quickly, so that further calls that fail cost little.
+    in_a_quick_batch: bool,
 }
 
 impl Suspicion {
@@ -175,7 +180,7 @@ impl ConsumerSession {
         }
     }
 
-    /// Attempts all deliveries once: those that are suspected, one by one. `None` when the session ends first.
+    /// Attempts all deliveries once: those that are suspected, isolated. `None` when the session ends first.
     async fn attempt_all(&self, deliveries: Vec<Delivery>, suspicion: Suspicion) -> Option<Round> {
         let breaker = &self.context.status.breaker;
         let pass = tokio::select! {
@@ -184,10 +189,14 @@ impl ConsumerSession {
             () = self.lost.cancelled() => return None,
             () = self.context.drain.cancelled() => return None,
         };
-        let outcomes = match suspicion.answered {
+        let BatchOutcome { outcomes, shared_failure } = match suspicion.answered {
             0 => self.handle(&deliveries).await,
-            _ => self.isolate(&deliveries).await,
+            _ if suspicion.in_a_quick_batch => self.isolate(halves(&deliveries)).await,
+            _ => self.isolate(singles(&deliveries)).await,
         };
+        let in_a_quick_batch =
+            suspicion.in_a_quick_batch || shared_failure.as_ref().is_some_and(SharedFailure::is_quick);
+        let suspicion = Suspicion { in_a_quick_batch, ..suspicion };
         let (mut handled, mut failed) = (Vec::with_capacity(deliveries.len()), Vec::new());
         let mut outcomes = outcomes.into_iter();
         let mut not_attempted = Vec::new();
@@ -268,8 +277,8 @@ impl ConsumerSession {
         before: Suspicion,
     ) -> Round {
         let others_succeeded = handled.iter().any(|(_, outcome)| matches!(outcome, Outcome::Done(_)));
-        let suspicion =
-            Suspicion { answered: before.answered + 1, others_succeeded: before.others_succeeded || others_succeeded };
+        let others_succeeded = before.others_succeeded || others_succeeded;
+        let suspicion = Suspicion { answered: before.answered + 1, others_succeeded, ..before };
         if !suspicion.suffices() {
             let again = failed.into_iter().map(|(delivery, _)| delivery).collect();
             return Round { handled, again, suspicion };
@@ -285,46 +294,49 @@ impl ConsumerSession {
     }
 
     /// The outcomes of the deliveries, as far as they were attempted. The messages of a batch that failed as a whole
-    /// are handled one by one, so that only the poison message fails.
-    async fn handle(&self, deliveries: &[Delivery]) -> Vec<Outcome> {
+    /// are isolated, so that only the poison message fails; if a dependency was unavailable, once it answers.
+    async fn handle(&self, deliveries: &[Delivery]) -> BatchOutcome {
         let batch = self.attempt(deliveries).await;
-        if !batch.failed_as_a_whole {
-            return batch.outcomes;
-        }
-        let failure = batch
-            .outcomes
-            .iter()
-            .find_map(|outcome| if let Outcome::Failed(failure) = outcome { Some(failure) } else { None });
-        let class = failure.and_then(cause).map_or("", |cause| cause.class);
+        let shared = match &batch.shared_failure {
+            None => return batch,
+            Some(shared) if is_unavailable(&shared.failure) => return batch,
+            Some(shared) => shared,
+        };
+        let class = cause(&shared.failure).map_or("", |cause| cause.class);
         warn!(worker = self.context.worker.spec.name, queue = %self.queue.name, size = deliveries.len(), class,
             "batch failed as a whole, isolating its messages");
-        self.isolate(deliveries).await
+        self.isolate(smaller_groups(deliveries, shared)).await
     }
 
-    /// Handles messages one by one and returns the outcomes of those it attempted: it stops when the session ends, and
-    /// after several that were unavailable in a row, which may be an outage.
-    async fn isolate(&self, deliveries: &[Delivery]) -> Vec<Outcome> {
-        let mut outcomes = Vec::with_capacity(deliveries.len());
-        let (mut timeouts, mut unavailable) = (0, 0);
-        for delivery in deliveries {
+    /// Handles groups of messages in turn, in ever smaller ones where a group fails as a whole: one poison message
+    /// costs a few calls, and not one for each message beside it. Returns the outcomes of those it attempted: it stops
+    /// when the session ends, and after several that were unavailable in a row, which may be an outage.
+    async fn isolate(&self, mut groups: Vec<&[Delivery]>) -> BatchOutcome {
+        groups.reverse();
+        let (mut outcomes, mut timeouts, mut unavailable) = (Vec::new(), 0, 0);
+        while let Some(group) = groups.pop() {
             let ends = self.lost.is_cancelled() || self.context.drain.is_cancelled();
             if ends || unavailable >= ISOLATED_UNAVAILABLE_MAX {
                 break;
             }
             if timeouts >= ISOLATED_TIMEOUTS_MAX {
-                outcomes.push(Outcome::Failed(Failure::retry(
-                    TIMEOUT,
-                    "not attempted: other messages of its batch timed out on their own",
-                )));
+                let text = "not attempted: other messages of its batch timed out on their own";
+                outcomes.extend(group.iter().map(|_| Outcome::Failed(Failure::retry(TIMEOUT, text))));
                 continue;
             }
-            let single = self.attempt(slice::from_ref(delivery)).await.outcomes;
-            timeouts += u32::from(single.iter().any(is_timeout));
-            let is_unavailable = |outcome: &Outcome| matches!(outcome, Outcome::Failed(Failure::Unavailable(_)));
-            unavailable = if single.iter().any(is_unavailable) { unavailable + 1 } else { 0 };
-            outcomes.extend(single);
+            let batch = self.attempt(group).await;
+            if let Some(shared) = &batch.shared_failure {
+                groups.extend(smaller_groups(group, shared).into_iter().rev());
+                continue;
+            }
+            let failed = |is_so: fn(&Failure) -> bool| {
+                batch.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Failed(failure) if is_so(failure)))
+            };
+            timeouts += u32::from(failed(is_timeout));
+            unavailable = if failed(is_unavailable) { unavailable + 1 } else { 0 };
+            outcomes.extend(batch.outcomes);
         }
-        outcomes
+        BatchOutcome { outcomes, shared_failure: None }
     }
 
     /// One call of the handler. A message during which the process crashed too often loses an attempt without a call:
@@ -336,7 +348,7 @@ impl ConsumerSession {
             let text = format!("delivered {} times without an outcome", single.delivery_count);
             return BatchOutcome {
                 outcomes: vec![Outcome::Failed(Failure::retry("crash_loop", text))],
-                failed_as_a_whole: false,
+                shared_failure: None,
             };
         }
         let metrics = &self.context.metrics;
@@ -363,8 +375,33 @@ impl ConsumerSession {
     }
 }
 
-fn is_timeout(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Failed(Failure::Retry(cause)) if cause.class == TIMEOUT)
+/// The groups in which the messages of a group that failed as a whole are attempted.
+fn smaller_groups<'a>(group: &'a [Delivery], shared: &SharedFailure) -> Vec<&'a [Delivery]> {
+    if shared.is_quick() { halves(group) } else { singles(group) }
+}
+
+impl SharedFailure {
+    /// Whether its cause is best found by halves: with few calls, several of which fail. Where each call that fails
+    /// takes long, a timeout or a wait for a lock, one by one is sooner.
+    fn is_quick(&self) -> bool {
+        self.took < QUICK_FAILURE
+    }
+}
+
+fn singles(deliveries: &[Delivery]) -> Vec<&[Delivery]> {
+    deliveries.iter().map(slice::from_ref).collect()
+}
+
+fn halves(deliveries: &[Delivery]) -> Vec<&[Delivery]> {
+    deliveries.chunks(deliveries.len().div_ceil(2).max(1)).collect()
+}
+
+fn is_unavailable(failure: &Failure) -> bool {
+    matches!(failure, Failure::Unavailable(_))
+}
+
+fn is_timeout(failure: &Failure) -> bool {
+    matches!(failure, Failure::Retry(cause) if cause.class == TIMEOUT)
 }
 
 /// Counts are far below 2^52.

@@ -13,7 +13,7 @@ use pvt_domain::messages::Inbox;
 use pvt_messaging::{Delivery, Outgoing};
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tracing::{Instrument as _, Span, error};
@@ -48,8 +48,16 @@ pub(crate) enum Outcome {
 pub(crate) struct BatchOutcome {
     /// One outcome per delivery, in their order.
     pub(crate) outcomes: Vec<Outcome>,
-    /// Several messages share one failure, which a single poison message may have caused.
-    pub(crate) failed_as_a_whole: bool,
+    /// The failure that several messages share, which a single poison message may have caused.
+    pub(crate) shared_failure: Option<SharedFailure>,
+}
+
+/// A failure of several messages at once.
+#[derive(Debug)]
+pub(crate) struct SharedFailure {
+    pub(crate) failure: Failure,
+    /// Duration of the call that failed.
+    pub(crate) took: Duration,
 }
 
 type Run = Box<dyn Fn(QueueId, Vec<Delivery>) -> BoxFuture<'static, BatchOutcome> + Send + Sync>;
@@ -139,9 +147,9 @@ where
 {
     let (jobs, mut outcomes) = decode(deliveries);
     if jobs.is_empty() {
-        return BatchOutcome { outcomes: outcomes.into_iter().flatten().collect(), failed_as_a_whole: false };
+        return BatchOutcome { outcomes: outcomes.into_iter().flatten().collect(), shared_failure: None };
     }
-    let handled = jobs.len();
+    let (handled, begun) = (jobs.len(), Instant::now());
     let task = tokio::spawn(handle(jobs).instrument(Span::current()));
     let common = match join(task, limit).await {
         Ok((jobs, result)) => {
@@ -155,11 +163,14 @@ where
         }
         Err(failure) => failure,
     };
-    let is_shared = matches!(common, Failure::Retry(_) | Failure::RetryAfter(..) | Failure::Reject(_));
     let undecided = outcomes.iter().filter(|outcome| outcome.is_none()).count();
     let outcomes =
         outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::Failed(common.clone()))).collect();
-    BatchOutcome { outcomes, failed_as_a_whole: is_shared && undecided > 0 && handled > 1 }
+    let is_shared = undecided > 0 && handled > 1 && !matches!(common, Failure::Defer(_));
+    BatchOutcome {
+        outcomes,
+        shared_failure: is_shared.then(|| SharedFailure { failure: common, took: begun.elapsed() }),
+    }
 }
 
 /// The outcome of a message that the handler returned; `None` when the failure of the whole batch decides.

@@ -11,7 +11,7 @@ use crate::ids::{BedId, BookingId, PropertyId, RoomTypeId};
 use crate::inventory::RoomKind;
 use crate::nights::Nights;
 use chrono::NaiveDate;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
 /// A stay to place.
@@ -59,7 +59,7 @@ struct Demand {
 impl Demand {
     /// `None` when a stay must be in beds that are not whole units of this type.
     fn of(grid: &OccupancyGrid, kind: RoomKind, units: &[Vec<usize>], stays: &[usize], all: &[Wanted]) -> Option<Self> {
-        let unit_of = unit_of(units);
+        let unit_of = if stays.iter().any(|index| all[*index].exact) { unit_of(units) } else { HashMap::new() };
         let mut demand = Self { kind, open: Vec::new(), exact: Vec::new() };
         for index in stays {
             let Wanted { requested, present, exact } = all.get(*index)?;
@@ -198,12 +198,13 @@ impl Decider<'_> {
         }
         let full = NotSellable::from(Rejection::NoAvailability);
         let Some(grid) = self.grid(property) else { return Err(full) };
+        // Whichever bookings would have to move: a full property is found full before anything is prepared.
+        if !short_nights(grid, room_type, stays.iter().map(|index| &wanted[*index])).is_empty() {
+            return Err(full);
+        }
         let Some(pool) = UnitPool::empty(grid, room_type) else { return Err(full) };
         let kind = grid.beds_of(room_type).map_or(RoomKind::Dorm, |layout| layout.kind);
         let Some(demand) = Demand::of(grid, kind, &pool.units, stays, wanted) else { return Err(full) };
-        if !pool.has_room_for(&demand) {
-            return Err(full);
-        }
         let mut solved = None;
         for nights in reach(grid, &pool.problem.fixed, &demand.spans()) {
             let known = self.known.occupied.get(property);
@@ -264,18 +265,19 @@ impl Decider<'_> {
         let Some(grid) = self.grid(property) else { return pool };
         let kind = grid.beds_of(room_type).map_or(RoomKind::Dorm, |layout| layout.kind);
         let unit_of = unit_of(&pool.units);
+        // What excludes most at the lowest cost comes first: a property has thousands of bookings.
         let meets = |stay: &Stay| {
-            stay.room_type_id == *room_type
-                && stay.arrival < nights.departure
+            stay.arrival < nights.departure
                 && nights.arrival < stay.departure
                 && is_movable(stay)
+                && stay.room_type_id == *room_type
         };
         let candidate = |booking: &&Booking| {
             booking.status.allows_reassignment()
+                && booking.stays.iter().any(meets)
                 && booking.pending_change.is_none()
                 && booking.id != own
                 && booking.property_id == *property
-                && booking.stays.iter().any(meets)
         };
         let stored =
             self.known.bookings.values().filter(candidate).filter(|booking| !self.bookings.contains_key(&booking.id));
@@ -356,32 +358,48 @@ impl Decider<'_> {
 /// The nights on which the free units of a room type are fewer than these stays need. When no night is short, no units
 /// are free throughout: then every night is named.
 fn shortages(grid: &OccupancyGrid, wanted: &[Wanted]) -> Vec<Shortage> {
-    let mut nights_of: BTreeMap<&RoomTypeId, BTreeMap<NaiveDate, usize>> = BTreeMap::new();
-    for Wanted { requested, .. } in wanted {
-        let kind = grid.beds_of(&requested.room_type_id).map_or(RoomKind::Dorm, |layout| layout.kind);
-        let guests = usize::try_from(requested.guests).unwrap_or(usize::MAX);
-        let units = if kind == RoomKind::Private { 1 } else { guests };
-        let nights = nights_of.entry(&requested.room_type_id).or_default();
-        requested.nights().iter().for_each(|night| *nights.entry(night).or_default() += units);
+    let mut by_type: BTreeMap<&RoomTypeId, Vec<&Wanted>> = BTreeMap::new();
+    for one in wanted {
+        by_type.entry(&one.requested.room_type_id).or_default().push(one);
     }
-    let free = |room_type: &RoomTypeId, night: NaiveDate| {
-        let span = night.succ_opt().and_then(|next| grid.span(Nights::new(night, next)));
-        let (Some(layout), Some(span)) = (grid.beds_of(room_type), span) else { return 0 };
-        layout.units().iter().filter(|unit| unit.iter().all(|bed| grid.is_free(*bed, &span))).count()
-    };
-    let named = |only_short: bool| {
-        let of_types = nights_of.iter().map(|(room_type, nights)| Shortage {
+    let named = |nights_of: &dyn Fn(&RoomTypeId, &[&Wanted]) -> Vec<NaiveDate>| {
+        let of_types = by_type.iter().map(|(room_type, stays)| Shortage {
             room_type_id: (*room_type).clone(),
-            nights: nights
-                .iter()
-                .filter(|(night, needed)| !only_short || free(room_type, **night) < **needed)
-                .map(|(night, _)| *night)
-                .collect(),
+            nights: nights_of(room_type, stays),
         });
         of_types.filter(|shortage| !shortage.nights.is_empty()).collect::<Vec<_>>()
     };
-    let short = named(true);
-    if short.is_empty() { named(false) } else { short }
+    let short = named(&|room_type, stays| short_nights(grid, room_type, stays.iter().copied()));
+    if short.is_empty() {
+        let all =
+            |stays: &[&Wanted]| stays.iter().flat_map(|one| one.requested.nights().iter()).collect::<BTreeSet<_>>();
+        return named(&|_, stays| all(stays).into_iter().collect());
+    }
+    short
+}
+
+/// The nights on which fewer units of the room type are free than these stays of it need together.
+fn short_nights<'a>(
+    grid: &OccupancyGrid,
+    room_type: &RoomTypeId,
+    stays: impl Iterator<Item = &'a Wanted>,
+) -> Vec<NaiveDate> {
+    let layout = grid.beds_of(room_type);
+    let mut needed: BTreeMap<NaiveDate, usize> = BTreeMap::new();
+    for Wanted { requested, present, exact } in stays {
+        let units = match layout.map(|layout| layout.kind) {
+            Some(RoomKind::Private) => 1,
+            _ if *exact => present.len(),
+            _ => usize::try_from(requested.guests).unwrap_or(usize::MAX),
+        };
+        requested.nights().iter().for_each(|night| *needed.entry(night).or_default() += units);
+    }
+    let free_on = |night: NaiveDate| {
+        let span = night.succ_opt().and_then(|next| grid.span(Nights::new(night, next)));
+        let (Some(layout), Some(span)) = (layout, span) else { return 0 };
+        layout.count_units(|bed| grid.is_free(bed, &span))
+    };
+    needed.into_iter().filter(|(night, units)| free_on(*night) < *units).map(|(night, _)| night).collect()
 }
 
 /// Whether the stay may be reassigned: not pinned, and in the same beds on every night.
@@ -425,19 +443,6 @@ impl UnitPool {
             all.push((first..self.problem.items.len()).collect());
         }
         Some(all)
-    }
-
-    /// Whether every night has a unit for all of these stays, whichever bookings would have to move.
-    fn has_room_for(&self, demand: &Demand) -> bool {
-        let mut problem = self.problem.clone();
-        for (_, span, guests) in &demand.open {
-            let count = if demand.kind == RoomKind::Private { 1 } else { *guests };
-            problem.items.extend(std::iter::repeat_n(Item { span: *span, beds: 0, home: None }, count));
-        }
-        for (_, span, units) in &demand.exact {
-            problem.items.extend(std::iter::repeat_n(Item { span: *span, beds: 0, home: None }, units.len()));
-        }
-        problem.has_room()
     }
 }
 

@@ -22,6 +22,14 @@ impl RoomTypeLayout {
         }
     }
 
+    /// How many units have only beds for which `is_free` holds.
+    pub fn count_units(&self, is_free: impl Fn(usize) -> bool) -> usize {
+        match self.kind {
+            RoomKind::Private => self.rooms.iter().filter(|room| room.iter().all(|bed| is_free(*bed))).count(),
+            RoomKind::Dorm => self.rooms.iter().flatten().filter(|bed| is_free(**bed)).count(),
+        }
+    }
+
     /// The most guests of one stay.
     pub fn capacity(&self) -> usize {
         let beds = self.rooms.iter().map(Vec::len);

@@ -126,22 +126,27 @@ fn stays_taxed(rule: &TaxRule, stays: &[StayRequest]) -> impl Iterator<Item = us
 /// The nights of the stays by the percentages that tax them. The fixed taxes that a night includes are at most its
 /// price; what a tax per stay leaves of the first night is in the next one.
 fn periods(rules: &[TaxRule], stays: &[StayRequest], amounts: &[Vec<i64>], unused_nights: i64) -> Option<Vec<Period>> {
-    let taxed_by = |night: NaiveDate| -> Vec<bool> {
-        let taxes = |rule: &TaxRule| matches!(rule.amount, TaxAmount::Percent { .. }) && rule.applies_to(night);
-        rules.iter().map(taxes).collect()
-    };
-    let mut periods: BTreeMap<Vec<bool>, Period> = BTreeMap::new();
+    let mut periods: Vec<Period> = Vec::new();
     let mut period_of = |night: NaiveDate, room: i64, fixed: &[i128], added: &[i128]| {
-        let taxed_by = taxed_by(night);
-        let none = || vec![0; rules.len()];
-        let empty = Period { taxed_by: taxed_by.clone(), room: 0, fixed: none(), added: none() };
-        let period = periods.entry(taxed_by).or_insert(empty);
+        let taxes = |rule: &TaxRule| !is_fixed(rule) && rule.applies_to(night);
+        let is_same = |period: &Period| period.taxed_by.iter().copied().eq(rules.iter().map(taxes));
+        let found = periods.iter().position(is_same).unwrap_or_else(|| {
+            let (taxed_by, none) = (rules.iter().map(taxes).collect(), || vec![0; rules.len()]);
+            periods.push(Period { taxed_by, room: 0, fixed: none(), added: none() });
+            periods.len() - 1
+        });
+        let period = &mut periods[found];
         period.room += i128::from(room);
         period.fixed.iter_mut().zip(fixed).for_each(|(sum, part)| *sum += part);
         period.added.iter_mut().zip(added).for_each(|(sum, part)| *sum += part);
     };
     let per_stay: Vec<Vec<usize>> = rules.iter().map(|rule| stays_taxed(rule, stays).collect()).collect();
+    let has_fixed = rules.iter().any(is_fixed);
     for (stay_index, (stay, amounts)) in stays.iter().zip(amounts).enumerate() {
+        if !has_fixed {
+            stay.nights().iter().zip(amounts).for_each(|(night, room)| period_of(night, *room, &[], &[]));
+            continue;
+        }
         // What the nights of this stay still include of each fixed tax: of one per stay all of it from the beginning.
         let mut open: Vec<i128> = vec![0; rules.len()];
         let mut persons: Vec<_> = rules.iter().map(|rule| person_nights(rule, stay)).collect();
@@ -158,10 +163,10 @@ fn periods(rules: &[TaxRule], stays: &[StayRequest], amounts: &[Vec<i64>], unuse
         if added.iter().any(|amount| *amount != 0) {
             period_of(stay.arrival, 0, &[], &added);
         }
+        let mut fixed = vec![0; rules.len()];
         for (night, room) in stay.nights().iter().zip(amounts) {
             let mut left = i128::from(*room).max(0);
-            let mut fixed = vec![0; rules.len()];
-            let mut added = vec![0; rules.len()];
+            added.fill(0);
             for (index, rule) in rules.iter().enumerate() {
                 let taxed = i128::from(persons[index].next().unwrap_or(0));
                 if let TaxAmount::PersonNight { amount, .. } = rule.amount {
@@ -179,7 +184,7 @@ fn periods(rules: &[TaxRule], stays: &[StayRequest], amounts: &[Vec<i64>], unuse
     if let Some(night) = first {
         period_of(night, unused_nights, &[], &[]);
     }
-    Some(periods.into_values().collect())
+    Some(periods)
 }
 
 /// The included taxes by rule, and of each period the room amount without them, in parts of [`ONE`].

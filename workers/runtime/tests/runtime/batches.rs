@@ -69,20 +69,37 @@ async fn panic_dead_letters_only_its_message() {
 }
 
 #[tokio::test]
-async fn rejected_batch_is_handled_message_by_message() {
-    let broker = TestBroker::new().await;
-    for n in 0..6 {
-        broker.send(BATCHED, if n == 0 { "bad" } else { "fine" }).await;
+async fn one_bad_message_costs_its_batch_few_calls() {
+    let cause = "one of them";
+    let failures = [Failure::reject("bad_batch", cause), Failure::unavailable("bad_batch", cause)];
+    for (failure, position) in failures.iter().flat_map(|failure| [0, 7, 19].map(|position| (failure, position))) {
+        let broker = TestBroker::new().await;
+        for n in 0..20 {
+            broker.send(BATCHED, &if n == position { "bad".to_owned() } else { n.to_string() }).await;
+        }
+        let own = failure.clone();
+        let worker =
+            ScriptedBatchWorker::new(move |batch| match batch.items.iter().any(|job| job.message.text == "bad") {
+                true => Action::Fail(own.clone()),
+                false => Action::Emit,
+            })
+            .with_probe(true);
+        let log = worker.log.clone();
+        let running = broker.run(broker.engine().register_batch(worker).unwrap());
+        assert_eq!(broker.take_all("payments", 19).await.len(), 19);
+        assert_eq!(broker.take_all(DEAD, 1).await.len(), 1);
+        running.stop().await.unwrap();
+        let calls = log.calls();
+        assert!(calls.len() <= 12, "{} calls for 20 messages: {calls:?}", calls.len());
+        let healthy: Vec<usize> = calls
+            .iter()
+            .filter(|call| call.texts.iter().all(|text| text != "bad"))
+            .flat_map(|call| call.texts.iter().map(|text| text.parse().unwrap()))
+            .collect();
+        let expected: Vec<usize> = (0..20).filter(|n| *n != position).collect();
+        assert_eq!(healthy, expected, "each once, in the order of sending");
+        broker.close().await;
     }
-    let worker = ScriptedBatchWorker::new(|batch| match batch.items.iter().any(|job| job.message.text == "bad") {
-        true => Action::Fail(Failure::reject("bad_batch", "one of them")),
-        false => Action::Emit,
-    });
-    let running = broker.run(broker.engine().register_batch(worker).unwrap());
-    assert_eq!(broker.take_all("payments", 5).await.len(), 5);
-    assert_eq!(broker.take_all(DEAD, 1).await.len(), 1);
-    running.stop().await.unwrap();
-    broker.close().await;
 }
 
 #[tokio::test]
