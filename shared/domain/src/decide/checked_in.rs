@@ -20,11 +20,45 @@ pub(super) struct ChangedStay<'a> {
     pub(super) named: bool,
 }
 
+impl ChangedStay<'_> {
+    /// The beds in which its guests lay before the change.
+    fn lay_in(&self, today: NaiveDate) -> &[BedId] {
+        self.before.map_or(&[], |before| before.occupied_beds(today))
+    }
+
+    /// Whether guests leave a bed in which they lay.
+    fn leaves_a_bed(&self, today: NaiveDate) -> bool {
+        self.lay_in(today).iter().any(|bed| !self.after.occupied_beds(today).contains(bed))
+    }
+
+    /// The beds that guests enter. Those who join a stay, or are a new one, in beds in which others of their booking
+    /// lie are these others, and enter none.
+    fn entered_beds(&self, lying: &HashSet<&BedId>, today: NaiveDate) -> impl Iterator<Item = &BedId> {
+        let moves = self.leaves_a_bed(today);
+        let is_own = move |bed: &BedId| self.lay_in(today).contains(bed) || !moves && lying.contains(bed);
+        self.after.occupied_beds(today).iter().filter(move |bed| !is_own(bed))
+    }
+}
+
+/// Whether guests move into a bed that others of their booking, who depart today, have not left. Guests of a stay that
+/// the change ends today, and of one that it continues with a new one, go on in their own bed.
+fn shares_a_bed(stays: &[ChangedStay<'_>], today: NaiveDate) -> bool {
+    stays.iter().enumerate().filter(|(_, stay)| stay.before.is_some()).any(|(index, stay)| {
+        let moves = stay.leaves_a_bed(today);
+        let own = stay.lay_in(today);
+        let others = stays.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, other)| other);
+        let staying = others.filter(|other| moves || other.before.is_some_and(|before| before.departure == today));
+        let occupied: HashSet<&BedId> = staying.flat_map(|other| other.after.occupied_beds(today)).collect();
+        stay.after.occupied_beds(today).iter().any(|bed| !own.contains(bed) && occupied.contains(bed))
+    })
+}
+
 impl Decider<'_> {
     /// The moves that a change of a booking orders; none unless its guests have checked in.
     ///
     /// # Errors
-    /// Refused when guests would change beds tonight without staff naming them, or when tonight's bed is not ready.
+    /// Refused when guests would change beds tonight without staff naming them, when others of the booking have not
+    /// left such a bed, or when it is not ready.
     pub(super) fn bed_moves(
         &mut self,
         booking: &Booking,
@@ -36,19 +70,23 @@ impl Decider<'_> {
         let property = &booking.property_id;
         let today = self.today(property);
         let lying: HashSet<&BedId> = booking.stays.iter().flat_map(|stay| stay.occupied_beds(today)).collect();
-        let mut kept: HashSet<&BedId> = HashSet::new();
-        let (mut entered, mut unnamed) = (Vec::new(), false);
-        for stay in stays {
-            let (old, new): (Vec<&BedId>, Vec<&BedId>) =
-                stay.after.occupied_beds(today).iter().partition(|bed| lying.contains(bed));
-            kept.extend(old);
-            unnamed |= !new.is_empty() && !stay.named;
-            let rest = Nights::new(today, stay.after.departure);
-            entered.extend(new.into_iter().map(|bed| (bed.clone(), rest)));
-        }
-        if unnamed && lying.iter().any(|bed| !kept.contains(bed)) {
+        let kept: HashSet<&BedId> = stays.iter().flat_map(|stay| stay.after.occupied_beds(today)).collect();
+        let is_unnamed = |stay: &ChangedStay<'_>| {
+            !stay.named && stay.after.occupied_beds(today).iter().any(|bed| !lying.contains(bed))
+        };
+        if stays.iter().any(is_unnamed) && lying.iter().any(|bed| !kept.contains(bed)) {
             return Err(self.refuse(property, NoRevision::because(RefusalCode::BedsUnnamed), NoRevision::Unread));
         }
+        if shares_a_bed(stays, today) {
+            return Err(NoRevision::with(RefusalDetail::of(RefusalCode::BedOccupied).naming(vec![booking.id])));
+        }
+        let entered: Vec<(BedId, Nights)> = stays
+            .iter()
+            .flat_map(|stay| {
+                let rest = Nights::new(today, stay.after.departure);
+                stay.entered_beds(&lying, today).map(move |bed| (bed.clone(), rest))
+            })
+            .collect();
         self.check_ready(property, booking.id, &entered)?;
         Ok(stays.iter().enumerate().flat_map(|(index, stay)| new_moves(index, stay, today)).collect())
     }

@@ -3,7 +3,7 @@
 //! An instruction has a key, which is Stripe's idempotency key and is written on the refund: executing it twice, or
 //! checking whether it was executed, finds the same refund.
 
-use super::facts::{DisputeFact, IntentFact};
+use super::facts::{DisputeFact, IntentFact, RefundFact};
 use super::{IntentStatus, Ledger, RefundsDue};
 use crate::actor::Actor;
 use crate::ids::optional_uuid;
@@ -134,17 +134,21 @@ impl Ledger {
         }
     }
 
+    /// Amount of a payment that was charged back, in its own currency.
+    pub(super) fn charged_back_of(&self, payment: &IntentFact) -> i64 {
+        let disputes = self.disputes.iter().filter(|dispute| dispute.intent == payment.id);
+        disputes.map(|dispute| self.charged_back(dispute)).sum()
+    }
+
+    /// Amount of a payment that was refunded through Stripe, in its own currency; pending refunds included.
+    pub(super) fn refunded_of(&self, payment: &IntentFact) -> i64 {
+        let effective = |refund: &&RefundFact| refund.intent == payment.id && refund.status.is_effective();
+        self.refunds.iter().filter(effective).map(|refund| refund.amount).sum()
+    }
+
     /// Amount of a payment that was neither refunded through Stripe nor charged back, in its own currency.
     pub(super) fn unreturned(&self, payment: &IntentFact) -> i64 {
-        let given: i64 = self
-            .refunds
-            .iter()
-            .filter(|refund| refund.intent == payment.id && refund.status.is_effective())
-            .map(|refund| refund.amount)
-            .sum();
-        let disputes = self.disputes.iter().filter(|dispute| dispute.intent == payment.id);
-        let taken: i64 = disputes.map(|dispute| self.charged_back(dispute)).sum();
-        (payment.received - given - taken).max(0)
+        (payment.received - self.refunded_of(payment) - self.charged_back_of(payment)).max(0)
     }
 
     /// Amount of a payment that staff can still have refunded through Stripe, in its own currency: never more than the

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Version of the rules of [`Ledger::summary`]. Raised when the same ledger gets other totals by them, so that bookings
 /// whose ledgers were stored before learn these.
-pub const TOTALS_VERSION: i32 = 2;
+pub const TOTALS_VERSION: i32 = 3;
 
 /// Totals of a ledger, as its booking knows them. Amounts are minor units of its currency and never negative.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,7 +30,7 @@ pub struct Summary {
     pub charged_back: i64,
     /// The part of `captured` that pays a demand exactly, each demand once.
     pub cleared: i64,
-    /// Payments for demands that had been paid already.
+    /// The total to refund of payments for demands that had been paid already: all of them but what was charged back.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub surplus: i64,
     /// Whether a payment is processing, which may take days.
@@ -117,9 +117,8 @@ impl Ledger {
         let demands: BTreeSet<u32> = self.attempts.iter().map(|attempt| attempt.demand).collect();
         let (mut cleared, mut surplus) = (0, 0);
         for demand in demands {
-            let mut paid = self.paying(demand).map(|intent| intent.received);
-            cleared += paid.next().unwrap_or(0);
-            surplus += paid.sum::<i64>();
+            cleared += self.paying(demand).next().map_or(0, |intent| intent.received);
+            surplus += self.surplus_of(demand);
         }
         let mut summary = Summary {
             ledger_rev: self.totals_rev,
@@ -135,6 +134,15 @@ impl Ledger {
         };
         self.add_ways_back(&mut summary);
         summary
+    }
+
+    /// The total to refund of what was paid for a demand beyond its amount. What was charged back is not: whichever
+    /// payment it was, the others pay the demand first. What was refunded before a chargeback remains refunded.
+    fn surplus_of(&self, demand: u32) -> i64 {
+        let beyond: i64 = self.paying(demand).skip(1).map(|payment| payment.received).sum();
+        let charged_back: i64 = self.paying(demand).map(|payment| self.charged_back_of(payment)).sum();
+        let refunded: i64 = self.paying(demand).map(|payment| self.refunded_of(payment)).sum();
+        (beyond - charged_back).max(refunded).clamp(0, beyond)
     }
 
     /// Splits the net amount by the way in which it can be returned.

@@ -1,5 +1,6 @@
 //! Observations in any order and number yield the same ledger with the right totals.
 
+mod duplicates;
 mod refunds;
 mod states;
 mod totals;

@@ -189,11 +189,16 @@ impl<'a> PaymentSummary<'a> {
             () if !shows_money => "",
             () if due.manual > 0 => phrases.refund_manual_note,
             () if due.disputed > 0 => phrases.refund_disputed_note,
-            () if self.shows.duplicate_payment && self.increase(|ledger| ledger.surplus) > 0 => phrases.paid_twice,
+            () if self.announces_duplicate() => phrases.paid_twice,
             () if !self.ledger.other_currencies.is_empty() => phrases.other_currency_note,
             () if self.open_fee() > 0 => phrases.fee_open_note,
             () => "",
         }
+    }
+
+    /// Whether this payment was a duplicate of another one, and still is: it may have been charged back since.
+    fn announces_duplicate(&self) -> bool {
+        self.shows.duplicate_payment && self.ledger.surplus > 0 && self.increase(|ledger| ledger.surplus) > 0
     }
 
     /// The button: pay, or see the receipt.

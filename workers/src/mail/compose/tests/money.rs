@@ -163,6 +163,11 @@ fn duplicate_payment_mail_announces_refund() {
         &["You had already paid for your booking. We are refunding", "Refund in progress", "285.60 CAD"],
         &["Vous aviez déjà réglé", "Remboursement en cours", "285,60 CAD"],
     );
+    // Sent again after the duplicate was charged back.
+    let ledger = twice.payment.ledger.as_mut().unwrap();
+    (ledger.charged_back, ledger.surplus) = (28_560, 0);
+    twice.payment.to_refund = twice.total_to_refund();
+    lacks(PaymentReceived, &twice, &["already paid", "Refund in progress", "déjà réglé", "Remboursement en cours"]);
 }
 
 #[test]

@@ -1,0 +1,98 @@
+//! Guests of one booking who move to beds of companions.
+
+use super::parts_of_bookings::{DORM, check_in, check_out, whole};
+use super::property::{TestProperty, code, status};
+use crate::booking::{Status, Stay, StayRequest};
+use crate::decide::Decision;
+use crate::fixtures::{date, sample_inventory, stay};
+use crate::ids::BedId;
+use crate::inventory::{BedState, Cleanliness, Inventory};
+use crate::messages::*;
+use crate::rates::Rates;
+use std::collections::HashSet;
+
+/// One guest until today in one bed, and one until tomorrow in another; both are in house.
+fn companions() -> (TestProperty, BedId, BedId) {
+    let mut property = TestProperty::of(sample_inventory());
+    property.book("1", vec![stay(DORM, "2027-01-10", "2027-01-11", 1), stay(DORM, "2027-01-10", "2027-01-12", 1)]);
+    property.at_check_in("2027-01-10");
+    check_in(&mut property, Vec::new());
+    property.at_check_in("2027-01-11");
+    let [leaving, other] = [0, 1].map(|stay| property.booking("1").stays[stay].assigned_beds[0].clone());
+    (property, leaving, other)
+}
+
+fn assign(property: &mut TestProperty, stay: usize, bed: &BedId) -> Decision {
+    let beds = Some(vec![bed.clone()]);
+    let assignments = vec![Assignment { stay: Some(stay), id: None, beds, from: None, locked: None }];
+    let header = property.header("1");
+    property.one(BookingCommand::Assign(AssignBeds { header, assignments }))
+}
+
+/// A modification with beds for the second stay, which ends tomorrow.
+fn with_beds(property: &mut TestProperty, guests: u32, beds: Vec<BedId>) -> Decision {
+    let mut stays: Vec<StayRequest> = property.booking("1").stays.iter().map(Stay::as_request).collect();
+    stays[1].guests = guests;
+    let mut change = property.modification("1", stays);
+    change.stays.as_mut().unwrap()[1].beds = Some(beds);
+    property.one(BookingCommand::Modify(Box::new(change)))
+}
+
+#[test]
+fn companions_leave_a_bed_before_others_of_their_booking_move_to_it() {
+    type Move = fn(&mut TestProperty, BedId, BedId) -> Decision;
+    let ways: [(&str, Move); 3] = [
+        ("assigned", |property, leaving, _| assign(property, 1, &leaving)),
+        ("changed", |property, leaving, _| with_beds(property, 1, vec![leaving])),
+        ("joined", |property, leaving, other| with_beds(property, 2, vec![other, leaving])),
+    ];
+    for (name, moved) in ways {
+        let (mut property, leaving, other) = companions();
+        let refused = moved(&mut property, leaving.clone(), other.clone());
+        let Decision::Refused(_, Some(why)) = refused else { panic!("{name}: they lie in it: {refused:?}") };
+        assert_eq!((why.code, why.bookings), (RefusalCode::BedOccupied, vec![property.booking("1").id]), "{name}");
+        check_out(&mut property, vec![whole(0)], false);
+        assert_eq!(status(&moved(&mut property, leaving, other)), Some(Status::CheckedIn), "{name}");
+    }
+}
+
+#[test]
+fn companions_swap_beds_that_are_clean() {
+    let (mut property, leaving, other) = companions();
+    let stays = property.booking("1").stays.iter().map(Stay::as_request);
+    let longer: Vec<StayRequest> = stays.map(|stay| StayRequest { departure: date("2027-01-13"), ..stay }).collect();
+    assert_eq!(status(&property.modify("1", longer)), Some(Status::CheckedIn));
+    let swap = |property: &mut TestProperty| {
+        let beds = [(0, &other), (1, &leaving)];
+        let one = |(stay, bed): (usize, &BedId)| Assignment {
+            stay: Some(stay),
+            id: None,
+            beds: Some(vec![bed.clone()]),
+            from: None,
+            locked: None,
+        };
+        let header = property.header("1");
+        property.one(BookingCommand::Assign(AssignBeds { header, assignments: beds.map(one).to_vec() }))
+    };
+    let mut soiled = Inventory::clone(&property.inventory());
+    let dirty = BedState { cleanliness: Cleanliness::Dirty, ..BedState::default() };
+    soiled.rooms[0].bed_states.insert(leaving.clone(), dirty);
+    property.rebuild(soiled, Rates::default());
+    assert_eq!(code(&swap(&mut property)), Some(RefusalCode::BedNotClean));
+    property.clean();
+    assert_eq!(status(&swap(&mut property)), Some(Status::CheckedIn));
+    assert_eq!(property.booking("1").stays[1].assigned_beds, [leaving]);
+}
+
+#[test]
+fn two_stays_become_one_in_the_beds_in_which_their_guests_lie() {
+    let (mut property, leaving, other) = companions();
+    let stays = property.booking("1").stays.iter().map(Stay::as_request);
+    let longer: Vec<StayRequest> = stays.map(|stay| StayRequest { departure: date("2027-01-13"), ..stay }).collect();
+    property.modify("1", longer.clone());
+    let ended = StayRequest { departure: date("2027-01-11"), ..longer[0].clone() };
+    let both = StayRequest { guests: 2, ..longer[1].clone() };
+    assert_eq!(status(&property.modify("1", vec![ended, both])), Some(Status::CheckedIn));
+    let beds: HashSet<BedId> = property.booking("1").stays[1].assigned_beds.iter().cloned().collect();
+    assert_eq!(beds, [leaving, other].into());
+}
