@@ -80,7 +80,7 @@ pub fn recipient(address: &str) -> String {
 
 /// Whether two addresses are the same recipient.
 pub(crate) fn is_same_address(one: &str, other: &str) -> bool {
-    recipient(one) == recipient(other)
+    one == other || recipient(one) == recipient(other)
 }
 
 /// Redacted, so that no log line can carry personal data.
