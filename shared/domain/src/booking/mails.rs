@@ -36,8 +36,8 @@ pub fn applies(kind: NotificationKind, booking: &Booking) -> bool {
     }
 }
 
-/// The newest revision that a mail of this kind, sent on request, can be about; `None` if there is none, or if what it
-/// did was undone since.
+/// The newest revision that a mail of this kind, sent on request, can be about; `None` if there is none, if what it did
+/// was undone since, or if no one may ask for such a mail.
 pub fn reported(kind: NotificationKind, booking: &Booking) -> Option<&HistoryEntry> {
     use NotificationKind as Kind;
     let is_undone = match kind {
@@ -45,7 +45,7 @@ pub fn reported(kind: NotificationKind, booking: &Booking) -> Option<&HistoryEnt
         Kind::PaymentRefunded => is_refund_failed(booking),
         _ => false,
     };
-    if is_undone {
+    if is_undone || !kind.is_requestable() {
         return None;
     }
     let reports = |entry: &&HistoryEntry| match kind {
@@ -57,9 +57,6 @@ pub fn reported(kind: NotificationKind, booking: &Booking) -> Option<&HistoryEnt
         Kind::PaymentRefunded => refunded_more(entry),
         Kind::PaymentReturned => captured_more(entry) && entry.to == Status::Expired,
         Kind::RefundFailed => refund_failed(entry),
-        // Not sent on request. The notice would go to the present address; a failed attempt is no revision, and the
-        // link to pay says what to do.
-        Kind::AddressChanged | Kind::PaymentFailed => false,
         _ => entry.to == booking.status,
     };
     booking.history.iter().rev().find(reports)
@@ -85,7 +82,7 @@ pub fn sendable(booking: &Booking, today: NaiveDate) -> Vec<NotificationKind> {
     let is_sendable = |kind: &NotificationKind| {
         applies(*kind, booking) && reported(*kind, booking).is_some() && is_timely(*kind, booking, today)
     };
-    NotificationKind::ALL.into_iter().map(|(_, kind)| kind).filter(is_sendable).collect()
+    NotificationKind::REQUESTABLE.iter().map(|(_, kind)| *kind).filter(is_sendable).collect()
 }
 
 /// Whether beds are held from this revision on.
@@ -170,10 +167,11 @@ pub fn increase(entry: &HistoryEntry, part: impl Fn(&Summary) -> i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::sendable;
-    use crate::booking::Booking;
+    use crate::booking::{Booking, Changes};
     use crate::fixtures::date;
     use crate::values::notification::NotificationKind as Kind;
-    use serde_json::json;
+    use serde_json::{Value, json};
+    use std::collections::HashSet;
 
     /// Confirmed for the 10th, by this step from another status.
     fn booking(status: &str, action: &str, from: &str) -> Booking {
@@ -208,5 +206,52 @@ mod tests {
             let booking = booking(status, action, from);
             assert_eq!(sendable(&booking, date(today)), expected, "{status} on {today}");
         }
+    }
+
+    /// The same with these changes of its newest revision, and the totals that follow from them.
+    fn changed(status: &str, action: &str, changes: Value) -> Booking {
+        let mut booking = booking(status, action, status);
+        let changes: Changes = serde_json::from_value(changes).unwrap();
+        if let Some(payment) = &changes.payment {
+            booking.payment = payment.after.clone();
+        }
+        booking.history[0].changes = Some(Box::new(changes));
+        booking
+    }
+
+    /// A booking of which so much was captured and refunded, before its newest revision and after.
+    fn paid(status: &str, [before, after]: [(i64, i64); 2]) -> Booking {
+        let ledger = |(captured, refunded): (i64, i64)| {
+            let ledger = json!({ "ledger_rev": 1, "captured": captured, "refunded": refunded, "cleared": captured });
+            json!({ "ledger": ledger })
+        };
+        let payment = json!({ "payment": { "before": ledger(before), "after": ledger(after) } });
+        changed(status, "record_payment", payment)
+    }
+
+    #[test]
+    fn every_mail_that_may_be_requested_can_be_sent_of_some_booking() {
+        let mut held = booking("confirmed", "hold_change", "confirmed");
+        let pending = json!({ "stays": [], "rate_plan_id": "standard", "required": 100,
+            "expires_at": "2027-01-08T12:00:00.000Z" });
+        held.pending_change = serde_json::from_value(pending).unwrap();
+        let bookings = [
+            booking("confirmed", "request", "requested"),
+            booking("cancelled", "cancel", "confirmed"),
+            booking("no_show", "no_show", "confirmed"),
+            booking("held", "request", "requested"),
+            booking("expired", "expire", "held"),
+            changed("confirmed", "modify", json!({ "guest": true })),
+            changed("confirmed", "release_change", json!({ "change_released": true })),
+            held,
+            paid("confirmed", [(0, 0), (8_400, 0)]),
+            paid("confirmed", [(8_400, 0), (8_400, 8_400)]),
+            paid("confirmed", [(8_400, 8_400), (8_400, 0)]),
+            paid("expired", [(0, 0), (8_400, 0)]),
+        ];
+        let days = ["2027-01-07", "2027-01-10"].map(date);
+        let sent = bookings.iter().flat_map(|booking| days.into_iter().flat_map(|day| sendable(booking, day)));
+        let sent: HashSet<Kind> = sent.collect();
+        assert_eq!(sent, Kind::REQUESTABLE.iter().map(|(_, kind)| *kind).collect());
     }
 }

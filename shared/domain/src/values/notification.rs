@@ -42,11 +42,34 @@ wire_enum! {
 }
 
 impl NotificationKind {
-    /// The kinds that staff may ask for, by name: those of mails to the guest's present address.
-    pub const REQUESTABLE: &'static [(&'static str, Self)] = match Self::ALL.split_last() {
-        Some((_address_changed, others)) => others,
-        None => &[],
+    /// The kinds that staff may ask for, by name.
+    pub const REQUESTABLE: &'static [(&'static str, Self)] = &{
+        let mut kinds = [Self::ALL[0]; Self::requestable_count()];
+        let (mut index, mut count) = (0, 0);
+        while index < Self::ALL.len() {
+            if Self::ALL[index].1.is_requestable() {
+                kinds[count] = Self::ALL[index];
+                count += 1;
+            }
+            index += 1;
+        }
+        kinds
     };
+
+    /// Whether staff may ask for it. A notice to a former address would go to the present one; a failed attempt to pay
+    /// is no revision of the booking, and the link to pay says what to do.
+    pub const fn is_requestable(self) -> bool {
+        !matches!(self, Self::AddressChanged | Self::PaymentFailed)
+    }
+
+    const fn requestable_count() -> usize {
+        let (mut index, mut count) = (0, 0);
+        while index < Self::ALL.len() {
+            count += Self::ALL[index].1.is_requestable() as usize;
+            index += 1;
+        }
+        count
+    }
 }
 
 wire_enum! {
@@ -69,9 +92,10 @@ mod tests {
     use super::NotificationKind;
 
     #[test]
-    fn staff_may_request_every_mail_to_the_present_address() {
-        let requestable = NotificationKind::REQUESTABLE;
-        assert_eq!(requestable.len() + 1, NotificationKind::ALL.len());
-        assert!(requestable.iter().all(|(_, kind)| *kind != NotificationKind::AddressChanged));
+    fn kinds_that_staff_may_request_are_listed_in_order() {
+        let requestable = NotificationKind::ALL.into_iter().filter(|(_, kind)| kind.is_requestable());
+        assert_eq!(requestable.collect::<Vec<_>>(), NotificationKind::REQUESTABLE);
+        let others = NotificationKind::ALL.into_iter().filter(|one| !NotificationKind::REQUESTABLE.contains(one));
+        assert_eq!(others.map(|(name, _)| name).collect::<Vec<_>>(), ["payment_failed", "address_changed"]);
     }
 }
