@@ -153,6 +153,41 @@ async fn booking_requires_its_access_token() -> Result<()> {
 }
 
 #[tokio::test]
+async fn repeated_request_for_a_mail_is_answered_as_the_first_by_another_instance() -> Result<()> {
+    let mut stack = StackBuilder::new().start().await?;
+    let key = stack.pvt_json(&["keys", "create", "--role", "staff", "--json"]).await?;
+    let bearer = format!("Bearer {}", key["key"].as_str().context("a key")?);
+    let ours = stack.book("one", &booking_body(DORM, days_from_now(10), 1, 1)).await?;
+    mails_to(&stack, "ada@example.com", 1).await?;
+    let client = stack.client.clone();
+    let ask = async |key: &str| {
+        let headers = [("authorization", bearer.as_str()), ("idempotency-key", key)];
+        client
+            .post("/api/notifications", &headers, &json!({ "booking_id": ours.id, "kind": "booking_confirmed" }))
+            .await
+    };
+    let first = ask("again").await?;
+    assert_eq!(first.status, StatusCode::ACCEPTED, "{first:?}");
+    mails_to(&stack, "ada@example.com", 2).await?;
+    assert_eq!(stack.client.cancel(&ours).await?.status, StatusCode::OK);
+    // It remembers no request of the instance before.
+    stack.program("api")?.stop().await?;
+    stack.restart("api").await?;
+    let other = ask("another").await?;
+    assert_eq!((other.status, other.problem()?), (StatusCode::CONFLICT, "not_sendable"), "{other:?}");
+    for _ in 0..2 {
+        let again = ask("again").await?;
+        assert_eq!((again.status, again.header("idempotency-replayed")), (StatusCode::ACCEPTED, "true"), "{again:?}");
+        assert_eq!(again.body, first.body);
+    }
+    mails_to(&stack, "ada@example.com", 3).await?;
+    let count = stack.mailbox.all().await?.len();
+    stack.end(Expectations::clean()).await?;
+    assert_eq!(count, 3, "two of the confirmation, and one of the cancellation");
+    Ok(())
+}
+
+#[tokio::test]
 async fn staff_can_resend_a_mail() -> Result<()> {
     let stack = StackBuilder::new().start().await?;
     let key = stack.pvt_json(&["keys", "create", "--role", "staff", "--json"]).await?;

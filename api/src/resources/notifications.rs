@@ -81,17 +81,24 @@ async fn create(
     let booking = store_call::read(async move { mongo.bookings().find(booking_id).await })
         .await?
         .filter(|booking| caller.is_staff_of(&booking.property_id));
-    let refused = |code, message| Problem::fields(vec![FieldError::new("/booking_id", code, message)]);
     let booking = booking.ok_or_else(|| {
         refused("unknown_booking", "there is no such booking at a property of yours, or it is not decided yet")
     })?;
-    if booking.guest.mail_address().is_none() {
-        return Err(refused("no_address", "the guest has no mail address; add one to the booking first"));
-    }
     let id = idempotency::notification_id(&caller, &key);
     let (seen, reserved) = app.idempotency.take(id, fingerprint)?;
-    if seen != KeyState::Replayed {
-        check_kind(&booking, kind, local_date(&app, &booking))?;
+    let queued =
+        |replayed| JsonResponse::new(&QueuedView { id, booking_id, kind, status: "queued" }).replayed(replayed);
+    if seen != KeyState::Replayed
+        && let Err(refusal) = check_mail(&booking, kind, local_date(&app, &booking))
+    {
+        // Another instance may have accepted it while it was right.
+        let mongo = app.mongo.clone();
+        if !store_call::read(async move { mongo.notifications().has_requested(booking_id, kind, id).await }).await? {
+            return Err(refusal);
+        }
+        reserved.keep();
+        app.idempotency.confirm(id, fingerprint);
+        return Ok(queued(true));
     }
     // Repeated, it is sent again: the mail has the id of the first one, so the worker recognises it.
     let command = SendNotification {
@@ -112,8 +119,7 @@ async fn create(
     };
     reserved.keep();
     submission.send(&app, None).await?;
-    let replayed = seen == KeyState::Replayed;
-    Ok(JsonResponse::new(&QueuedView { id, booking_id, kind, status: "queued" }).replayed(replayed))
+    Ok(queued(seen == KeyState::Replayed))
 }
 
 /// The calendar's date at the booking's property; of UTC while the property is not cached.
@@ -124,9 +130,17 @@ fn local_date(app: &SharedApp, booking: &Booking) -> NaiveDate {
         .map_or(now.date_naive(), |inventory| now.with_timezone(&inventory.property.time_zone).date_naive())
 }
 
+fn refused(code: &'static str, message: &'static str) -> Problem {
+    Problem::fields(vec![FieldError::new("/booking_id", code, message)])
+}
+
 /// # Errors
-/// 409 for a kind that the worker would not send on `today`, with those that it would.
-fn check_kind(booking: &Booking, kind: NotificationKind, today: NaiveDate) -> Result<(), Problem> {
+/// 422 for a guest without a mail address; 409 for a kind that the worker would not send on `today`, with those that it
+/// would.
+fn check_mail(booking: &Booking, kind: NotificationKind, today: NaiveDate) -> Result<(), Problem> {
+    if booking.guest.mail_address().is_none() {
+        return Err(refused("no_address", "the guest has no mail address; add one to the booking first"));
+    }
     let sendable = sendable(booking, today);
     if sendable.contains(&kind) {
         return Ok(());
@@ -145,7 +159,7 @@ fn check_kind(booking: &Booking, kind: NotificationKind, today: NaiveDate) -> Re
 
 #[cfg(test)]
 mod tests {
-    use super::{NotificationForm, check_kind};
+    use super::{NotificationForm, check_mail};
     use crate::form::parse_form;
     use pvt_domain::booking::Booking;
     use pvt_domain::messages::NotificationKind;
@@ -166,8 +180,8 @@ mod tests {
         }))
         .unwrap();
         let today = "2026-12-02".parse().unwrap();
-        assert!(check_kind(&booking, NotificationKind::BookingCancelled, today).is_ok());
-        let refused = check_kind(&booking, NotificationKind::BookingConfirmed, today).unwrap_err();
+        assert!(check_mail(&booking, NotificationKind::BookingCancelled, today).is_ok());
+        let refused = check_mail(&booking, NotificationKind::BookingConfirmed, today).unwrap_err();
         let problem: Value = serde_json::from_slice(&refused.document("1")).unwrap();
         assert_eq!(
             (&problem["code"], &problem["booking_status"], &problem["sendable"]),

@@ -235,6 +235,21 @@ impl Notifications<'_> {
         Ok(self.rows().find(doc! { "$or": ranges }).await?.try_collect().await?)
     }
 
+    /// Whether a mail of this kind was begun for this request of staff.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn has_requested(
+        self,
+        booking: BookingId,
+        kind: NotificationKind,
+        request: Uuid,
+    ) -> Result<bool, StoreError> {
+        let mail = format!("{booking}|{kind}|{request}");
+        let range = doc! { "_id": { "$gte": format!("{mail}|"), "$lt": format!("{mail}}}") } };
+        Ok(self.rows().find_one(range).await?.is_some())
+    }
+
     fn rows(self) -> mongodb::Collection<Notification> {
         self.0.collection(COLLECTION)
     }
