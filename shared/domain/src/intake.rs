@@ -30,6 +30,8 @@ pub const MAX_GROUP_STAYS: usize = 40;
 pub const MAX_EXEMPTIONS: usize = 8;
 /// Most nights of all stays of one booking together: its event must fit a message.
 pub const MAX_STAY_NIGHTS: i64 = 2_920;
+/// Highest age of a guest, in years.
+pub const MAX_AGE_YEARS: u8 = 120;
 /// Longest name, in characters.
 pub const MAX_NAME_CHARS: usize = 100;
 

@@ -2,11 +2,10 @@
 
 use crate::form::query::QueryFields;
 use crate::http::problem::Problem;
-use crate::resources::bookings::form::MAX_AGE_YEARS;
 use chrono::NaiveDate;
 use pvt_domain::booking::{PartyGender, StayRequest};
 use pvt_domain::ids::{PropertyId, RatePlanId, RoomTypeId};
-use pvt_domain::intake::{MAX_GROUP_GUESTS, MAX_NIGHTS};
+use pvt_domain::intake::{MAX_AGE_YEARS, MAX_GROUP_GUESTS, MAX_NIGHTS};
 use pvt_domain::inventory::{Inventory, RoomKind, RoomType};
 use pvt_domain::nights::Nights;
 use schemars::JsonSchema;
@@ -36,10 +35,10 @@ pub(super) struct SearchParameters {
     #[schemars(with = "Option<PartyGender>")]
     gender: Option<String>,
     /// Age of the youngest guest in years.
-    #[schemars(with = "Option<u8>")]
+    #[schemars(with = "Option<u8>", range(max = MAX_AGE_YEARS))]
     youngest_age: Option<String>,
     /// Ages in years of the guests whose age matters, such as children, separated by commas; the others are adults.
-    #[schemars(with = "Option<String>", extend("pattern" = "^[0-9]{1,3}(,[0-9]{1,3})*$", "examples" = ["4,7"]))]
+    #[schemars(with = "Option<String>", extend("pattern" = ages_pattern(), "examples" = ["4,7"]))]
     guest_ages: Option<String>,
     /// Only this room type.
     room_type_id: Option<String>,
@@ -102,8 +101,7 @@ impl SearchQuery {
         if !(1..=MAX_GROUP_GUESTS).contains(&guests) {
             fields.violation(format!("`guests` takes 1 to {MAX_GROUP_GUESTS}"));
         }
-        let youngest_age: Option<u8> =
-            fields.optional("youngest_age", parameters.youngest_age.as_deref(), "an age in years");
+        let youngest_age = youngest_age(&mut fields, parameters.youngest_age.as_deref());
         let guest_ages = guest_ages(&mut fields, parameters.guest_ages.as_deref(), guests);
         if youngest_age.is_some() && youngest_age != guest_ages.iter().min().copied().or(youngest_age) {
             fields.violation("`youngest_age` takes the lowest of `guest_ages`, or is left out");
@@ -174,6 +172,23 @@ impl SearchQuery {
     }
 }
 
+/// What every list of ages matches that [`guest_ages`] reads.
+fn ages_pattern() -> String {
+    const { assert!(MAX_AGE_YEARS >= 110 && MAX_AGE_YEARS < 200, "the pattern has these digits") };
+    let (tens, ones) = (MAX_AGE_YEARS % 100 / 10, MAX_AGE_YEARS % 10);
+    let age = format!("(0?[0-9]{{1,2}}|1[0-{}][0-9]|1{tens}[0-{ones}])", tens - 1);
+    format!("^{age}(,{age})*$")
+}
+
+fn youngest_age(fields: &mut QueryFields, text: Option<&str>) -> Option<u8> {
+    let expects = format!("an age of at most {MAX_AGE_YEARS} years");
+    let age: u8 = fields.optional("youngest_age", text, &expects)?;
+    if age > MAX_AGE_YEARS {
+        fields.violation(format!("`youngest_age` takes {expects}"));
+    }
+    Some(age)
+}
+
 /// The ages that are listed; none if one of them cannot be read.
 fn guest_ages(fields: &mut QueryFields, text: Option<&str>, guests: u32) -> Vec<u8> {
     let Some(text) = text else { return Vec::new() };
@@ -206,9 +221,11 @@ fn nights(fields: &mut QueryFields, arrival: Option<&str>, departure: Option<&st
 
 #[cfg(test)]
 mod tests {
-    use super::SearchQuery;
+    use super::{SearchParameters, SearchQuery};
     use crate::http::headers;
     use pvt_domain::demo;
+    use pvt_domain::intake::MAX_AGE_YEARS;
+    use serde_json::json;
 
     fn read(query: &str) -> Result<SearchQuery, String> {
         headers::query(&format!("/api/rooms/search?{query}").parse().unwrap())
@@ -245,7 +262,27 @@ mod tests {
             let violations = read(&format!("arrival=2027-01-10&departure=2027-01-12&guests=2&guest_ages={ages}"));
             assert!(violations.as_ref().is_err_and(|named| named.contains(text)), "{ages}: {violations:?}");
         }
+        for (query, is_read) in [
+            ("youngest_age=120", true),
+            ("youngest_age=121", false),
+            ("youngest_age=255", false),
+            ("youngest_age=-1", false),
+            ("guest_ages=120", true),
+            ("guest_ages=007,99", true),
+        ] {
+            let read = read(&format!("arrival=2027-01-10&departure=2027-01-12&guests=2&{query}"));
+            assert_eq!(read.is_ok(), is_read, "{query}: {:?}", read.err());
+        }
         assert!(read("arrival=2027-01-10&departure=2027-01-12&colour=red").unwrap_err().contains("invalid_query"));
+    }
+
+    #[test]
+    fn schema_bounds_ages_as_they_are_read() {
+        let schema = schemars::schema_for!(SearchParameters).to_value();
+        let properties = &schema["properties"];
+        let age = "(0?[0-9]{1,2}|1[0-1][0-9]|12[0-0])";
+        assert_eq!(properties["guest_ages"]["pattern"], json!(format!("^{age}(,{age})*$")));
+        assert_eq!(properties["youngest_age"]["maximum"], json!(MAX_AGE_YEARS));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use pvt_domain::booking::{Guest, PartyGender, Source, StayRequest, TaxExemption};
 use pvt_domain::ids::{RatePlanId, RoomTypeId};
 use pvt_domain::intake::{
-    FieldError, MAX_EXEMPTIONS, MAX_GROUP_GUESTS, MAX_GROUP_STAYS, MAX_STAYS, PartyLimits, check_request,
+    FieldError, MAX_AGE_YEARS, MAX_EXEMPTIONS, MAX_GROUP_GUESTS, MAX_GROUP_STAYS, MAX_STAYS, PartyLimits, check_request,
 };
 use pvt_domain::inventory::Inventory;
 use serde_json::json;
@@ -29,9 +29,6 @@ const PROPERTY_CODES: &[&str] = &[
     "unknown_exemption",
     "staff_only",
 ];
-
-/// Oldest age that is accepted, in years.
-pub(crate) const MAX_AGE_YEARS: u8 = 120;
 
 form! {
     /// A request for beds.

@@ -17,14 +17,11 @@ use crate::resources::properties::change::{self, EditOutcome, PropertyChange};
 use crate::state::SharedApp;
 use axum::extract::State;
 use pvt_domain::ids::{PropertyId, RoomTypeId};
-use pvt_domain::intake::{MAX_GROUP_GUESTS, MAX_NAME_CHARS};
+use pvt_domain::intake::{MAX_AGE_YEARS, MAX_GROUP_GUESTS, MAX_NAME_CHARS};
 use pvt_domain::inventory::{DormGender, Inventory, Names, Room, RoomKind, RoomType};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
-
-/// Highest minimum age, in years.
-const MAX_AGE: i64 = 120;
 
 /// Room types of a property.
 #[derive(Serialize, JsonSchema)]
@@ -129,7 +126,7 @@ form! {
         /// A dorm is sold by the bed, a private room as a whole.
         kind: RoomKind = required(one_of(&RoomKind::ALL)),
         gender: Option<DormGender> = optional(one_of(&DormGender::ALL)),
-        minimum_age: Option<u8> = optional(integer(0..=MAX_AGE)),
+        minimum_age: Option<u8> = optional(integer(0..=MAX_AGE_YEARS.into())),
         max_group: Option<u32> = optional(integer(1..=MAX_GROUP_GUESTS.into())),
     }
     example json!({ "property_id": "pvt-quebec", "id": "dorm-6", "name": "Bed in 6-bed dorm",
@@ -143,7 +140,7 @@ form! {
         /// All of them, by language tag.
         names: Option<Names> = optional(names()).not_null(),
         gender: Option<DormGender> = optional(one_of(&DormGender::ALL)).not_null(),
-        minimum_age: Option<Option<u8>> = patch(integer(0..=MAX_AGE)),
+        minimum_age: Option<Option<u8>> = patch(integer(0..=MAX_AGE_YEARS.into())),
         max_group: Option<Option<u32>> = patch(integer(1..=MAX_GROUP_GUESTS.into())),
     }
     example json!({ "max_group": 12, "minimum_age": null });

@@ -1,13 +1,14 @@
 //! Validation of tax rules.
 
 use super::{MAX_NIGHTLY, PPM, check_id, check_name, check_names};
+use crate::intake::MAX_AGE_YEARS;
 use crate::inventory::{ExemptionReason, TaxAmount, TaxRule};
 use crate::values::field_error::FieldError;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 /// Ages below which guests may be exempt, in years.
-pub const EXEMPT_UNDER: RangeInclusive<u8> = 1..=120;
+pub const EXEMPT_UNDER: RangeInclusive<u8> = 1..=MAX_AGE_YEARS;
 /// Limits of taxed nights.
 pub const MAX_TAXED_NIGHTS: RangeInclusive<u16> = 1..=365;
 
@@ -34,7 +35,8 @@ pub(super) fn check_taxes(rules: &[TaxRule], violations: &mut Vec<FieldError>) {
                     violations.push(FieldError::new(at("max_nights"), "out_of_range", "1 to 365 nights"));
                 }
                 if exempt_under.is_some_and(|age| !EXEMPT_UNDER.contains(&age)) {
-                    violations.push(FieldError::new(at("exempt_under"), "out_of_range", "1 to 120 years"));
+                    let message = format!("1 to {MAX_AGE_YEARS} years");
+                    violations.push(FieldError::new(at("exempt_under"), "out_of_range", message));
                 }
                 check_exemptions(&at("exemptions"), exemptions, violations);
             }
