@@ -15,7 +15,7 @@ mod revisions;
 mod rooming_list;
 pub(crate) mod stay_ids;
 
-pub use crate::values::guest::{Guest, Source};
+pub use crate::values::guest::{Guest, Source, recipient};
 pub use crate::values::place_guest::PlaceGuest;
 pub use crate::values::refusal::{Alternative, DirtyBed, RefusalCause, Rejection, Shortage};
 pub use crate::values::stay::{BedMove, EarlierBeds, PartyGender, Stay, StayProgress, StayRequest};

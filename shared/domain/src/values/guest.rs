@@ -72,9 +72,15 @@ impl Guest {
     }
 }
 
-/// Whether two addresses are the same recipient: capitals and outer space make no difference.
+/// The form in which mail addresses are compared: those that differ only in capitals or outer space are the same
+/// recipient. Keys of stored mails are derived from it, so it never changes.
+pub fn recipient(address: &str) -> String {
+    address.trim().to_lowercase()
+}
+
+/// Whether two addresses are the same recipient.
 pub(crate) fn is_same_address(one: &str, other: &str) -> bool {
-    one.trim().to_lowercase() == other.trim().to_lowercase()
+    recipient(one) == recipient(other)
 }
 
 /// Redacted, so that no log line can carry personal data.
