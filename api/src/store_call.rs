@@ -1,6 +1,6 @@
 //! Calls of MongoDB on behalf of a request: reads, and writes of accounts and inventories.
 
-use crate::http::metrics::STORE_FAILURES;
+use crate::http::metrics::{StoreFailure, count_store_failure};
 use crate::http::problem::{self, Problem};
 use pvt_stores::StoreError;
 use std::time::Duration;
@@ -39,19 +39,19 @@ async fn run<T: Send + 'static>(
         Ok(Ok(Ok(value))) => return Ok(value),
         Ok(Ok(Err(failure))) => failure,
         Ok(Err(panic)) => return Err(Problem::internal(panic)),
-        Err(_) => return Err(unavailable("timeout")),
+        Err(_) => return Err(unavailable(StoreFailure::Timeout)),
     };
     if let StoreError::Broken { .. } = failure {
-        metrics::counter!(STORE_FAILURES, "class" => "broken").increment(1);
+        count_store_failure(StoreFailure::Broken);
         error!(%failure, "a stored document cannot be read");
         return Err(problem::INTERNAL.into());
     }
     // A line for each request of an outage would only hide its cause, which the catalogue reports as it goes.
     debug!(%failure, "the store cannot be read");
-    Err(unavailable("unavailable"))
+    Err(unavailable(StoreFailure::Unavailable))
 }
 
-fn unavailable(class: &'static str) -> Problem {
-    metrics::counter!(STORE_FAILURES, "class" => class).increment(1);
+fn unavailable(class: StoreFailure) -> Problem {
+    count_store_failure(class);
     Problem::from(problem::STORE_UNAVAILABLE).retry_after(RETRY_AFTER_SECS)
 }

@@ -3,6 +3,7 @@
 
 use axum::http::{Method, StatusCode};
 use metrics::{Counter, Histogram};
+use pvt_domain::wire_enum;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -13,15 +14,14 @@ pub(crate) const HTTP_REQUESTS: &str = "pvt_http_requests_total";
 pub(crate) const HTTP_REQUEST_SECONDS: &str = "pvt_http_request_duration_seconds";
 /// Counter: booking requests. Label `outcome`: `accepted`, `replayed`, `invalid`, `key_reused`, `unavailable`.
 pub(crate) const INTAKE: &str = "pvt_intake_requests_total";
-/// Counter: webhook events. Label `outcome`: `accepted`, `unsigned`, `bad_signature`, `refused` (a body too large,
-/// or no event of ours), `other_mode`, `unavailable`.
-pub(crate) const WEBHOOKS: &str = "pvt_webhook_events_total";
-/// Counter: reads of the store on behalf of requests that failed. Label `class`: `unavailable`, `timeout`, `broken`.
-pub(crate) const STORE_FAILURES: &str = "pvt_store_read_failures_total";
+/// Counter: webhook events. Label `outcome`: [`WebhookOutcome`].
+const WEBHOOKS: &str = "pvt_webhook_events_total";
+/// Counter: reads of the store on behalf of requests that failed. Label `class`: [`StoreFailure`].
+const STORE_FAILURES: &str = "pvt_store_read_failures_total";
 /// Counter: requests that were one too many. Label `limit`: `general`, `auth`, `booking`, `client`.
 pub(crate) const RATE_LIMITED: &str = "pvt_rate_limited_total";
-/// Counter: what became of attempts to log in. Label `outcome`: `accepted`, `refused`, `refreshed`, `reused`, `ended`.
-pub(crate) const LOGINS: &str = "pvt_logins_total";
+/// Counter: what became of attempts to log in. Label `outcome`: [`LoginOutcome`].
+const LOGINS: &str = "pvt_logins_total";
 /// Gauge: requests that wait for a booking's decision.
 pub(crate) const DECISION_WAITERS: &str = "pvt_decision_waiters";
 /// Gauge: properties that can be booked, as this instance knows them.
@@ -102,22 +102,84 @@ impl HttpMetrics {
     }
 }
 
+wire_enum! {
+    /// What became of a webhook event.
+    pub(crate) enum WebhookOutcome {
+        /// The broker has it.
+        Accepted = "accepted",
+        /// It has no signature.
+        Unsigned = "unsigned",
+        /// Its signature is not valid.
+        BadSignature = "bad_signature",
+        /// The body is too large, or no event of ours.
+        Refused = "refused",
+        /// It is of Stripe's other mode.
+        OtherMode = "other_mode",
+        /// The broker did not take it.
+        Unavailable = "unavailable",
+    }
+}
+
+wire_enum! {
+    /// Why a read of the store failed.
+    pub(crate) enum StoreFailure {
+        /// The store is unreachable.
+        Unavailable = "unavailable",
+        /// It did not answer in time.
+        Timeout = "timeout",
+        /// A document cannot be read.
+        Broken = "broken",
+    }
+}
+
+wire_enum! {
+    /// What became of an attempt to log in, or to go on with a session.
+    pub(crate) enum LoginOutcome {
+        /// A session began.
+        Accepted = "accepted",
+        /// The address or the password is wrong.
+        Refused = "refused",
+        /// A session goes on.
+        Refreshed = "refreshed",
+        /// A refresh token was used twice, which ends its session.
+        Reused = "reused",
+        /// The session is over.
+        Ended = "ended",
+    }
+}
+
 /// Counts a webhook event.
-pub(crate) fn count_webhook(outcome: &'static str) {
-    metrics::counter!(WEBHOOKS, "outcome" => outcome).increment(1);
+pub(crate) fn count_webhook(outcome: WebhookOutcome) {
+    webhooks(outcome.as_str()).increment(1);
+}
+
+/// Counts a failed read of the store.
+pub(crate) fn count_store_failure(class: StoreFailure) {
+    store_failures(class.as_str()).increment(1);
+}
+
+/// Counts an attempt to log in.
+pub(crate) fn count_login(outcome: LoginOutcome) {
+    logins(outcome.as_str()).increment(1);
+}
+
+fn webhooks(outcome: &'static str) -> Counter {
+    metrics::counter!(WEBHOOKS, "outcome" => outcome)
+}
+
+fn store_failures(class: &'static str) -> Counter {
+    metrics::counter!(STORE_FAILURES, "class" => class)
+}
+
+fn logins(outcome: &'static str) -> Counter {
+    metrics::counter!(LOGINS, "outcome" => outcome)
 }
 
 /// An alert compares with the scrape before, so counters begin at 0, not with their first event.
 pub(crate) fn begin_counters() {
-    for outcome in ["accepted", "refused", "refreshed", "reused", "ended"] {
-        metrics::counter!(LOGINS, "outcome" => outcome).increment(0);
-    }
-    for outcome in ["accepted", "unsigned", "bad_signature", "refused", "other_mode", "unavailable"] {
-        metrics::counter!(WEBHOOKS, "outcome" => outcome).increment(0);
-    }
-    for class in ["unavailable", "timeout", "broken"] {
-        metrics::counter!(STORE_FAILURES, "class" => class).increment(0);
-    }
+    WebhookOutcome::ALL.into_iter().for_each(|(outcome, _)| webhooks(outcome).increment(0));
+    StoreFailure::ALL.into_iter().for_each(|(class, _)| store_failures(class).increment(0));
+    LoginOutcome::ALL.into_iter().for_each(|(outcome, _)| logins(outcome).increment(0));
 }
 
 /// What became of booking requests.

@@ -12,6 +12,8 @@ mod url;
 pub use pool::{SmtpClient, SmtpLimits};
 pub use url::{Security, SmtpUrl};
 
+use pvt_domain::wire_enum;
+
 /// What is known of a mail after the attempt to deliver it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryOutcome {
@@ -27,18 +29,40 @@ pub enum DeliveryOutcome {
     Unknown(String),
 }
 
-impl DeliveryOutcome {
-    /// The stable names of all outcomes.
-    pub const NAMES: [&str; 5] = ["accepted", "refused", "later", "unsent", "unknown"];
+wire_enum! {
+    /// Name of a [`DeliveryOutcome`] in metrics and logs.
+    pub enum OutcomeName {
+        /// [`DeliveryOutcome::Accepted`].
+        Accepted = "accepted",
+        /// [`DeliveryOutcome::Refused`].
+        Refused = "refused",
+        /// [`DeliveryOutcome::Deferred`].
+        Deferred = "later",
+        /// [`DeliveryOutcome::Unsent`].
+        Unsent = "unsent",
+        /// [`DeliveryOutcome::Unknown`].
+        Unknown = "unknown",
+    }
+}
 
+impl DeliveryOutcome {
     /// Stable name, for metrics.
     pub fn as_str(&self) -> &'static str {
+        let name = match self {
+            Self::Accepted => OutcomeName::Accepted,
+            Self::Refused(_) => OutcomeName::Refused,
+            Self::Deferred(_) => OutcomeName::Deferred,
+            Self::Unsent(_) => OutcomeName::Unsent,
+            Self::Unknown(_) => OutcomeName::Unknown,
+        };
+        name.as_str()
+    }
+
+    /// Why it was not accepted.
+    pub fn reason(&self) -> Option<&str> {
         match self {
-            Self::Accepted => "accepted",
-            Self::Refused(_) => "refused",
-            Self::Deferred(_) => "later",
-            Self::Unsent(_) => "unsent",
-            Self::Unknown(_) => "unknown",
+            Self::Accepted => None,
+            Self::Refused(why) | Self::Deferred(why) | Self::Unsent(why) | Self::Unknown(why) => Some(why),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::pad_answer_time;
 use super::profile::{UserView, account_example};
 use crate::auth::access_tokens::ACCESS_TOKEN_AGE;
 use crate::http::extract::Form;
-use crate::http::metrics::LOGINS;
+use crate::http::metrics::{LoginOutcome, count_login};
 use crate::http::problem::{self, Problem};
 use crate::http::response::{NoContent, Shown};
 use crate::state::{App, SharedApp};
@@ -38,10 +38,6 @@ pub(super) struct Tokens {
     user: UserView,
 }
 
-fn count(outcome: &'static str) {
-    metrics::counter!(LOGINS, "outcome" => outcome).increment(1);
-}
-
 /// `POST /api/auth/login`: tokens, or one answer for every reason why not.
 pub(super) async fn login(State(app): State<SharedApp>, form: Form<LoginForm>) -> Result<Shown<Tokens>, Problem> {
     let (started, form) = (Instant::now(), form.value);
@@ -55,11 +51,11 @@ pub(super) async fn login(State(app): State<SharedApp>, form: Form<LoginForm>) -
     match user.filter(|user| right && user.disabled_at.is_none()) {
         Some(user) => {
             let answer = begin(&app, &user).await?;
-            count("accepted");
+            count_login(LoginOutcome::Accepted);
             Ok(answer)
         }
         None => {
-            count("refused");
+            count_login(LoginOutcome::Refused);
             pad_answer_time(started).await;
             Err(problem::INVALID_LOGIN.into())
         }
@@ -97,12 +93,12 @@ pub(super) async fn refresh(State(app): State<SharedApp>, form: Form<RefreshForm
     let (user_id, next) = match rotation {
         Rotation::Rotated { user_id, token } => (user_id, token),
         Rotation::Reused { user_id } => {
-            count("reused");
+            count_login(LoginOutcome::Reused);
             warn!(%user_id, "refresh token reused, session ended");
             return Err(problem::SESSION_ENDED.into());
         }
         Rotation::Unknown => {
-            count("ended");
+            count_login(LoginOutcome::Ended);
             return Err(problem::SESSION_ENDED.into());
         }
     };
@@ -111,7 +107,7 @@ pub(super) async fn refresh(State(app): State<SharedApp>, form: Form<RefreshForm
         .await?
         .filter(|user| user.disabled_at.is_none());
     let user = user.ok_or_else(|| Problem::from(problem::SESSION_ENDED))?;
-    count("refreshed");
+    count_login(LoginOutcome::Refreshed);
     tokens(&app, &user, next)
 }
 

@@ -1,7 +1,7 @@
 //! Stripe's webhook: verified over the raw bytes, published, answered 200. Workers interpret the events.
 
 use crate::http::body;
-use crate::http::metrics::count_webhook;
+use crate::http::metrics::{WebhookOutcome, count_webhook};
 use crate::http::middleware::RequestContext;
 use crate::http::problem::{self, Problem};
 use crate::http::response::Shown;
@@ -45,7 +45,7 @@ impl<S: Send + Sync> FromRequest<S> for SignedBody {
         let bytes = body::read(&parts.headers, body, MAX_EVENT_BYTES)
             .await
             .map_err(too_large)
-            .inspect_err(|_| count_webhook("refused"))?;
+            .inspect_err(|_| count_webhook(WebhookOutcome::Refused))?;
         Ok(Self { bytes, signature: parts.headers.get(STRIPE_SIGNATURE).cloned() })
     }
 }
@@ -77,9 +77,10 @@ pub(super) async fn webhook(
 ) -> Result<Shown<ReceivedView>, Problem> {
     let now = Utc::now();
     verify(&app, &body, now.timestamp())?;
-    let (event_id, event_type, payload) = read_event(&body.bytes).inspect_err(|_| count_webhook("refused"))?;
+    let (event_id, event_type, payload) =
+        read_event(&body.bytes).inspect_err(|_| count_webhook(WebhookOutcome::Refused))?;
     if app.stripe_livemode.zip(payload["livemode"].as_bool()).is_some_and(|(ours, theirs)| ours != theirs) {
-        count_webhook("other_mode");
+        count_webhook(WebhookOutcome::OtherMode);
         let livemode = &payload["livemode"];
         error!(event = event_id, kind = event_type, %livemode, "event of Stripe's other mode refused");
         return Err(Problem::new(problem::EVENT_REFUSED, OTHER_MODE));
@@ -89,9 +90,8 @@ pub(super) async fn webhook(
     let key = app.topology.command_key(STRIPE_EVENT, "");
     let message = Outgoing::command(key, message_id, &event)
         .map(|message| message.with_traceparent(context.child_traceparent()).with_actor(ACTOR));
-    app.publish(message, |confirmed| count_webhook(if confirmed { "accepted" } else { "unavailable" }))
-        .await
-        .map_err(too_large)?;
+    let outcome = |confirmed| if confirmed { WebhookOutcome::Accepted } else { WebhookOutcome::Unavailable };
+    app.publish(message, move |confirmed| count_webhook(outcome(confirmed))).await.map_err(too_large)?;
     Ok(Shown::new(&ReceivedView { received: true }))
 }
 
@@ -108,7 +108,8 @@ fn verify(app: &App, body: &SignedBody, now: i64) -> Result<(), Problem> {
     header.and_then(|header| app.webhook_secrets.verify(header, &body.bytes, now)).map_err(|error| {
         debug!(reason = error.as_str(), "webhook call refused");
         // Anybody may call without a signature; one that is wrong is more likely Stripe's.
-        count_webhook(if error == SignatureError::Malformed { "unsigned" } else { "bad_signature" });
+        let is_unsigned = error == SignatureError::Malformed;
+        count_webhook(if is_unsigned { WebhookOutcome::Unsigned } else { WebhookOutcome::BadSignature });
         Problem::new(problem::INVALID_SIGNATURE, error.as_str())
     })
 }

@@ -55,14 +55,14 @@ pub(super) async fn handle(worker: &Emails, jobs: &mut [Job<EmailCommand>]) -> R
     for (pending, outcome) in pending.iter().zip(outcomes) {
         let (row, failure) = meaning(&outcome);
         counter!(MAILS, "kind" => pending.kind.as_str(), "outcome" => outcome.as_str()).increment(1);
-        if let Some(reason) = reason(&outcome) {
+        if let Some(reason) = outcome.reason() {
             warn!(user_id = %pending.user_id, kind = pending.kind.as_str(), outcome = outcome.as_str(), reason,
                 "mail not accepted");
         }
         match row {
             Some(status) => {
                 let ledger = worker.mongo.account_mails();
-                ledger.record(&pending.key, status, reason(&outcome), (worker.clock)()).await?
+                ledger.record(&pending.key, status, outcome.reason(), (worker.clock)()).await?
             }
             None => {
                 let senders = worker.mongo.mail_senders();
@@ -150,15 +150,5 @@ fn meaning(outcome: &DeliveryOutcome) -> (Option<NotificationStatus>, Option<Fai
             (Some(NotificationStatus::Waiting), Some(Failure::unavailable(probes::SMTP, reason)))
         }
         DeliveryOutcome::Unknown(reason) => (None, Some(Failure::retry("smtp_outcome_unknown", reason))),
-    }
-}
-
-fn reason(outcome: &DeliveryOutcome) -> Option<&str> {
-    match outcome {
-        DeliveryOutcome::Accepted => None,
-        DeliveryOutcome::Refused(why)
-        | DeliveryOutcome::Deferred(why)
-        | DeliveryOutcome::Unsent(why)
-        | DeliveryOutcome::Unknown(why) => Some(why),
     }
 }

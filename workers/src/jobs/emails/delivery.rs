@@ -3,7 +3,7 @@
 
 use super::pending_mails::{PendingMail, SendState};
 use super::{MAILS, MailOutcome, UNWRITABLE};
-use crate::mail::smtp::{DeliveryOutcome, SmtpClient};
+use crate::mail::smtp::{DeliveryOutcome, OutcomeName, SmtpClient};
 use crate::mail::{BookingMailParts, MailContext, MailError, OutgoingMail, compose};
 use crate::probes;
 use metrics::counter;
@@ -113,7 +113,7 @@ pub(super) async fn send(
 pub(super) fn begin_counters() {
     let kinds = NotificationKind::ALL.into_iter().map(|(kind, _)| kind);
     for kind in kinds.chain(AccountMailKind::ALL.into_iter().map(|(kind, _)| kind)) {
-        for outcome in DeliveryOutcome::NAMES.into_iter().chain([UNWRITABLE]) {
+        for outcome in OutcomeName::ALL.map(|(outcome, _)| outcome).into_iter().chain([UNWRITABLE]) {
             counter!(MAILS, "kind" => kind, "outcome" => outcome).increment(0);
         }
     }
@@ -121,13 +121,7 @@ pub(super) fn begin_counters() {
 
 fn report(pending: &PendingMail<'_>, result: &SendAttempt) {
     let (outcome, reason) = match result {
-        SendAttempt::Tried(outcome @ DeliveryOutcome::Accepted) => (outcome.as_str(), None),
-        SendAttempt::Tried(
-            outcome @ (DeliveryOutcome::Refused(why)
-            | DeliveryOutcome::Deferred(why)
-            | DeliveryOutcome::Unsent(why)
-            | DeliveryOutcome::Unknown(why)),
-        ) => (outcome.as_str(), Some(why.clone())),
+        SendAttempt::Tried(outcome) => (outcome.as_str(), outcome.reason().map(str::to_owned)),
         SendAttempt::Unwritable(error) => (UNWRITABLE, Some(error.to_string())),
     };
     counter!(MAILS, "kind" => pending.plan.kind.as_str(), "outcome" => outcome).increment(1);
