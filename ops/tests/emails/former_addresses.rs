@@ -7,8 +7,10 @@ use mongodb::bson::{Document, doc};
 use pvt_domain::booking::{Booking, FormerAddress};
 use pvt_domain::decide::{BatchOutcome, Change};
 use pvt_domain::events::NotificationEvent;
+use pvt_domain::messages::{EmailCommand, NotificationKind};
 use pvt_stores::mongo::notifications::NotificationStatus;
 use pvt_worker_runtime::Job;
+use uuid::Uuid;
 
 const NEW: &str = "new@example.com";
 
@@ -55,7 +57,7 @@ impl MailHarness {
 }
 
 /// The kinds of mail whose outcomes a message reported.
-fn kinds(job: &Job<pvt_domain::messages::EmailCommand>) -> Vec<String> {
+fn kinds(job: &Job<EmailCommand>) -> Vec<String> {
     assert!(job.failed().is_none(), "{:?}", job.failed());
     let event = |sent: &pvt_messaging::Outgoing| NotificationEvent::decode(&sent.envelope.kind, &sent.body).unwrap();
     job.emitted().iter().map(|sent| event(sent).kind).collect()
@@ -173,6 +175,37 @@ async fn corrections_there_and_back_in_one_batch_and_at_two_workers_make_one_not
     tokio::join!(harness.handle(all()), super::handle(&other, all()));
     assert_eq!((harness.arrived("old@example.com"), harness.arrived("typo@example.com")), (2, 0));
     assert_eq!(harness.arrived(NEW), 1);
+}
+
+/// The event of the notice that a message reported: its id, and its revision.
+fn notice(job: &Job<EmailCommand>) -> Option<(Uuid, u32)> {
+    let event = |sent: &pvt_messaging::Outgoing| NotificationEvent::decode(&sent.envelope.kind, &sent.body).unwrap();
+    let mut events = job.emitted().iter().map(event).filter(|event| event.kind == "address_changed");
+    events.next().map(|event| (event.event_id, event.version))
+}
+
+#[tokio::test]
+async fn one_notice_of_several_corrections_is_about_the_newest_in_any_order() {
+    for order in [[2, 3, 4], [4, 3, 2]] {
+        let harness = MailHarness::open().await;
+        let first = harness.informed("old@example.com").await;
+        let second = readdressed(&first, "typo@example.com");
+        harness.commit(&first, &second).await;
+        let back = readdressed(&second, "old@example.com");
+        harness.commit(&second, &back).await;
+        let again = readdressed(&back, NEW);
+        harness.commit(&back, &again).await;
+        let jobs = order.map(|rev| job(booking_event(&again, rev), 1));
+        let mut reported: Vec<_> = harness.handle(jobs.into()).await.iter().filter_map(notice).collect();
+        // Delivered again, alone.
+        for rev in [2, 4] {
+            reported.extend(harness.handle(vec![job(booking_event(&again, rev), 2)]).await.iter().filter_map(notice));
+        }
+        assert_eq!(reported, [(reported[0].0, 4); 4], "{order:?}");
+        let rows = harness.rows(&again).await;
+        assert!(rows.iter().any(|row| row.kind == NotificationKind::AddressChanged && row.version == 4), "{rows:?}");
+        assert_eq!(harness.arrived("old@example.com"), 2);
+    }
 }
 
 #[tokio::test]

@@ -52,10 +52,14 @@ pub(super) struct PendingMail<'a> {
 }
 
 impl PendingMail<'_> {
-    /// Takes over the messages of another that asks for the same mail.
+    /// Takes over the messages of another that asks for the same mail. It is about the newest of their revisions,
+    /// whichever message came first.
     pub(super) fn merge(&mut self, same: Self) {
         self.positions.extend(same.positions);
         self.first_delivery &= same.first_delivery;
+        if self.plan.rev < same.plan.rev {
+            (self.plan, self.former) = (same.plan, same.former);
+        }
     }
 
     /// The event that reports its outcome; the same on every delivery.
@@ -191,7 +195,14 @@ pub(super) async fn reserve(
     let mut take_overs = mongo.mail_senders().take_over(&attempts, abandoned_before(now)).await?.into_iter();
     let mut claims = Vec::new();
     for ((mail, row), found) in mails.iter_mut().zip(&rows).zip(found) {
-        mail.state = match (found, found.and_then(|_| take_overs.next())) {
+        let take_over = found.and_then(|_| take_overs.next());
+        if let Some(found) = found
+            && (mail.former.is_some() || take_over == Some(TakeOver::Completed))
+        {
+            // What is reported of it is what the first delivery wrote, whichever message asks for it again.
+            mail.plan.rev = found.version;
+        }
+        mail.state = match (found, take_over) {
             (None, _) => SendState::Claimed { message_id: row.message_id.clone() },
             (Some(found), Some(TakeOver::Claim { maybe_duplicate })) => {
                 let (key, shown) = (found.key.clone(), mail.booking.rev);
