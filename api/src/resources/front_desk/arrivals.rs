@@ -16,6 +16,7 @@ use pvt_domain::inventory::{Cleanliness, Inventory};
 use pvt_domain::money::{Currency, Money};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -83,14 +84,16 @@ struct NameView<'a> {
 }
 
 impl<'a> NameView<'a> {
-    /// Those of a stay.
-    fn of_stay(booking: &'a Booking, stay_id: u32, date: NaiveDate) -> Vec<Self> {
-        let of_stay = booking.places(date).into_iter().filter(|place| place.stay_id == stay_id);
-        let named = of_stay.filter_map(|place| {
-            let (bed, name) = (place.bed.map(BedId::as_str), place.guest?.full_name());
-            Some(Self { position: place.position, bed, name })
-        });
-        named.collect()
+    /// Those of a booking, by stay.
+    fn of_booking(booking: &'a Booking, date: NaiveDate) -> HashMap<u32, Vec<Self>> {
+        let mut names: HashMap<u32, Vec<Self>> = HashMap::new();
+        for place in booking.places(date) {
+            if let Some(guest) = place.guest {
+                let (bed, name) = (place.bed.map(BedId::as_str), guest.full_name());
+                names.entry(place.stay_id).or_default().push(Self { position: place.position, bed, name });
+            }
+        }
+        names
     }
 }
 
@@ -158,6 +161,7 @@ impl<'a> Item<'a> {
         currency: Currency,
         made: impl Fn(&BedId) -> bool,
     ) -> Self {
+        let mut names = NameView::of_booking(booking, date);
         let shown = booking.stays.iter().enumerate().filter(|(index, _)| stays.contains(index));
         let stays = shown.map(|(index, stay)| {
             let beds = stay.beds_on(stay.night_nearest(date));
@@ -171,7 +175,7 @@ impl<'a> Item<'a> {
                 guests: stay.guests,
                 progress: booking.progress_of(stay),
                 assigned_beds: beds,
-                names: NameView::of_stay(booking, id, date),
+                names: names.remove(&id).unwrap_or_default(),
                 ready: beds.iter().all(&made),
             }
         });

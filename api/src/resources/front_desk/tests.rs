@@ -61,6 +61,31 @@ fn block() -> Block {
     .unwrap()
 }
 
+async fn body(answer: Shown<Listing<'static>>) -> Value {
+    serde_json::from_slice(&to_bytes(answer.into_response().into_body(), usize::MAX).await.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn guests_of_the_rooming_list_are_named_in_their_stays() {
+    let mut booking = booking("11111111-2222-5333-8444-555555555555", "Lovelace");
+    let guest = |stay_id: u32, position: u32, first_name: &str| {
+        let last_name = "Byron";
+        json!({ "stay_id": stay_id, "position": position, "first_name": first_name, "last_name": last_name })
+    };
+    booking.rooming_list =
+        serde_json::from_value(json!([guest(0, 1, "Grace"), guest(1, 0, "Ada"), guest(0, 0, "Mary")])).unwrap();
+    let shown = body(listing(&inventory(), date("2027-01-11"), vec![booking], |_| true)).await;
+    let names = |stay: usize| {
+        let names = shown["items"][0]["stays"][stay]["names"].as_array().unwrap();
+        names.iter().map(|one| (one["position"].clone(), one["bed"].clone(), one["name"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names(0),
+        [(json!(0), json!("d6a-1"), json!("Mary Byron")), (json!(1), json!("d6a-2"), json!("Grace Byron"))]
+    );
+    assert_eq!(names(1), [(json!(0), json!("d6a-1"), json!("Ada Byron"))]);
+}
+
 #[tokio::test]
 async fn arrivals_are_sorted_by_name_with_stays_and_bed_status() {
     let bookings = vec![
@@ -70,9 +95,6 @@ async fn arrivals_are_sorted_by_name_with_stays_and_bed_status() {
     let arrivals =
         listing(&inventory(), date("2027-01-10"), bookings.clone(), |stay| stay.arrival == date("2027-01-10"));
     let departures = listing(&inventory(), date("2027-01-13"), bookings, |stay| stay.departure == date("2027-01-13"));
-    let body = async |answer: Shown<Listing<'static>>| -> Value {
-        serde_json::from_slice(&to_bytes(answer.into_response().into_body(), usize::MAX).await.unwrap()).unwrap()
-    };
     let (arrivals, departures) = (body(arrivals).await, body(departures).await);
     let names: Vec<&str> =
         arrivals["items"].as_array().unwrap().iter().filter_map(|item| item["guest"]["last_name"].as_str()).collect();
