@@ -68,7 +68,10 @@ async fn body(answer: Shown<Listing<'static>>) -> Value {
 #[tokio::test]
 async fn guests_of_the_rooming_list_are_named_in_their_stays() {
     let mut booking = booking("11111111-2222-5333-8444-555555555555", "Lovelace");
-    let guest = |stay_id: u32, position: u32, first_name: &str| json!({ "stay_id": stay_id, "position": position, "first_name": first_name, "last_name": "Byron" });
+    let guest = |stay_id: u32, position: u32, first_name: &str| {
+        let last_name = "Byron";
+        json!({ "stay_id": stay_id, "position": position, "first_name": first_name, "last_name": last_name })
+    };
     booking.rooming_list =
         serde_json::from_value(json!([guest(0, 1, "Grace"), guest(1, 0, "Ada"), guest(0, 0, "Mary")])).unwrap();
     let shown = body(listing(&inventory(), date("2027-01-11"), vec![booking], |_| true)).await;

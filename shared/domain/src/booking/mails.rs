@@ -221,7 +221,10 @@ mod tests {
 
     /// A booking of which so much was captured and refunded, before its newest revision and after.
     fn paid(status: &str, [before, after]: [(i64, i64); 2]) -> Booking {
-        let ledger = |(captured, refunded)| json!({ "ledger": { "ledger_rev": 1, "captured": captured, "refunded": refunded, "cleared": captured } });
+        let ledger = |(captured, refunded): (i64, i64)| {
+            let ledger = json!({ "ledger_rev": 1, "captured": captured, "refunded": refunded, "cleared": captured });
+            json!({ "ledger": ledger })
+        };
         let payment = json!({ "payment": { "before": ledger(before), "after": ledger(after) } });
         changed(status, "record_payment", payment)
     }
