@@ -26,6 +26,11 @@ impl ChangedStay<'_> {
         self.before.map_or(&[], |before| before.occupied_beds(today))
     }
 
+    /// Whether its guests were to depart today before the change.
+    fn was_to_depart(&self, today: NaiveDate) -> bool {
+        self.before.is_some_and(|before| before.departure == today)
+    }
+
     /// Whether guests leave a bed in which they lay.
     fn leaves_a_bed(&self, today: NaiveDate) -> bool {
         self.lay_in(today).iter().any(|bed| !self.after.occupied_beds(today).contains(bed))
@@ -41,13 +46,17 @@ impl ChangedStay<'_> {
 }
 
 /// Whether guests move into a bed that others of their booking, who depart today, have not left. Guests of a stay that
-/// the change ends today, and of one that it continues with a new one, go on in their own bed.
+/// the change ends today go on in their own bed, and a new stay is theirs as long as one of their beds is left unused.
 fn shares_a_bed(stays: &[ChangedStay<'_>], today: NaiveDate) -> bool {
-    stays.iter().enumerate().filter(|(_, stay)| stay.before.is_some()).any(|(index, stay)| {
+    let tonight = stays.iter().map(|stay| stay.after).filter(|after| today < after.departure);
+    let used: HashSet<&BedId> = tonight.flat_map(|after| after.occupied_beds(today)).collect();
+    let ended = stays.iter().filter(|stay| stay.after.departure <= today && !stay.was_to_depart(today));
+    let is_left = ended.flat_map(|stay| stay.lay_in(today)).any(|bed| !used.contains(bed));
+    stays.iter().enumerate().filter(|(_, stay)| stay.before.is_some() || is_left).any(|(index, stay)| {
         let moves = stay.leaves_a_bed(today);
         let own = stay.lay_in(today);
         let others = stays.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, other)| other);
-        let staying = others.filter(|other| moves || other.before.is_some_and(|before| before.departure == today));
+        let staying = others.filter(|other| moves || other.was_to_depart(today));
         let occupied: HashSet<&BedId> = staying.flat_map(|other| other.after.occupied_beds(today)).collect();
         stay.after.occupied_beds(today).iter().any(|bed| !own.contains(bed) && occupied.contains(bed))
     })

@@ -215,15 +215,20 @@ impl Waiting {
         let guests = count(modification.stay.guests);
         let is_new = modification.continues.is_none();
         let open = |bed: &usize| given_up.has(*bed, is_new);
+        // Guests who were to leave today leave: those whose stay the change ends go on.
+        let is_left = |bed: &usize| !given_up.has(*bed, false);
         let more: Vec<usize> = match (layout.kind, &self.keeps) {
             (_, Keeps::Locked(_)) | (RoomKind::Private, Keeps::CheckedIn { .. }) => Vec::new(),
             (RoomKind::Private, Keeps::Preferred(_)) => {
-                let room = layout.rooms.iter().find(|room| room.len() >= guests && room.iter().all(open));
-                room.cloned().unwrap_or_default()
+                let rooms = layout.rooms.iter().filter(|room| room.len() >= guests && room.iter().all(open));
+                rooms.min_by_key(|room| room.iter().any(is_left)).cloned().unwrap_or_default()
             }
             (RoomKind::Dorm, keeps) => {
                 let lying = if let Keeps::CheckedIn { lying, .. } = keeps { lying.len() } else { 0 };
-                layout.rooms.iter().flatten().copied().filter(open).take(guests.saturating_sub(lying)).collect()
+                let mut beds: Vec<usize> = layout.rooms.iter().flatten().copied().filter(open).collect();
+                beds.sort_by_key(is_left);
+                beds.truncate(guests.saturating_sub(lying));
+                beds
             }
         };
         if more.is_empty() {

@@ -96,3 +96,26 @@ fn two_stays_become_one_in_the_beds_in_which_their_guests_lie() {
     let beds: HashSet<BedId> = property.booking("1").stays[1].assigned_beds.iter().cloned().collect();
     assert_eq!(beds, [leaving, other].into());
 }
+
+/// Ends the second stay today and adds one until tomorrow, in these beds if there are any.
+fn split(property: &mut TestProperty, guests: u32, beds: Option<Vec<BedId>>) -> Decision {
+    let mut stays: Vec<StayRequest> = property.booking("1").stays.iter().map(Stay::as_request).collect();
+    stays[1].departure = date("2027-01-11");
+    stays.push(stay(DORM, "2027-01-11", "2027-01-12", guests));
+    let mut change = property.modification("1", stays);
+    change.stays.as_mut().unwrap()[2].beds = beds;
+    property.one(BookingCommand::Modify(Box::new(change)))
+}
+
+#[test]
+fn guests_whose_stay_is_split_do_not_take_the_bed_of_companions_who_depart_today() {
+    let (mut property, leaving, other) = companions();
+    assert_eq!(code(&split(&mut property, 1, Some(vec![leaving.clone()]))), Some(RefusalCode::BedOccupied));
+    assert_eq!(status(&split(&mut property, 1, None)), Some(Status::CheckedIn));
+    let beds: Vec<&[BedId]> = property.booking("1").stays.iter().map(|stay| stay.assigned_beds.as_slice()).collect();
+    assert_eq!(beds, [&[leaving][..], &[other.clone()], &[other]]);
+    let (mut property, leaving, other) = companions();
+    assert_eq!(status(&split(&mut property, 2, None)), Some(Status::CheckedIn), "all of them go on");
+    let beds: HashSet<BedId> = property.booking("1").stays[2].assigned_beds.iter().cloned().collect();
+    assert_eq!(beds, [leaving, other].into());
+}

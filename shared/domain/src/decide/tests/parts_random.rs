@@ -33,6 +33,12 @@ enum Step {
         other: prop::sample::Index,
         is_assigned: bool,
     },
+    /// Ends a stay today and adds one for its guests, perhaps in the beds of another stay.
+    Split {
+        stay: prop::sample::Index,
+        other: Option<prop::sample::Index>,
+        guests: u32,
+    },
     Extend {
         stay: prop::sample::Index,
         nights: u64,
@@ -60,6 +66,8 @@ fn histories() -> impl Strategy<Value = Vec<Step>> {
         2 => (index(), index()).prop_map(|(stay, bed)| Step::Move { stay, bed }),
         3 => (index(), index(), any::<bool>()).prop_map(|(stay, other, is_assigned)|
             Step::Follow { stay, other, is_assigned }),
+        2 => (index(), prop::option::of(index()), 1_u32..3).prop_map(|(stay, other, guests)|
+            Step::Split { stay, other, guests }),
         1 => (index(), 1_u64..4).prop_map(|(stay, nights)| Step::Extend { stay, nights }),
         1 => (index(), 1_u32..5).prop_map(|(stay, guests)| Step::Resize { stay, guests }),
         1 => index().prop_map(Step::Drop),
@@ -81,16 +89,26 @@ fn slept(booking: &Booking, today: NaiveDate) -> BTreeMap<NaiveDate, Vec<BedId>>
     beds
 }
 
-/// Pairs of stays, by id, whose guests are in house and lie in the same bed. Guests of a stay that was split lie in
+/// Pairs of stays, by id, whose guests have checked in and lie in the same bed. Guests of a stay that was split lie in
 /// theirs with both parts until they check out of the first.
 fn sharing_a_bed(booking: &Booking, today: NaiveDate) -> BTreeSet<(BedId, u32, u32)> {
     let stays = booking.numbered_stays();
-    let in_house = stays.iter().filter(|stay| booking.progress_of(stay) == StayProgress::CheckedIn);
+    let checked_in = stays.iter().filter(|stay| booking.progress_of(stay) == StayProgress::CheckedIn);
     let lying: Vec<(&BedId, u32)> =
-        in_house.flat_map(|stay| stay.occupied_beds(today).iter().map(|bed| (bed, stay.id.unwrap()))).collect();
+        checked_in.flat_map(|stay| stay.occupied_beds(today).iter().map(|bed| (bed, stay.id.unwrap()))).collect();
     let pairs = lying.iter().flat_map(|one| lying.iter().map(move |other| (one, other)));
     let shared = pairs.filter(|((bed, one), (other_bed, other))| bed == other_bed && one < other);
     shared.map(|((bed, one), (_, other))| ((*bed).clone(), *one, *other)).collect()
+}
+
+/// Whether a bed is left unused of guests who were to stay longer and whose stay the change ended today.
+fn leave_a_bed(before: &Booking, after: &Booking, today: NaiveDate) -> bool {
+    let (before, after) = (before.numbered_stays(), after.numbered_stays());
+    let tonight = after.iter().filter(|stay| today < stay.departure);
+    let used: HashSet<&BedId> = tonight.flat_map(|stay| stay.occupied_beds(today)).collect();
+    let is_over = |stay: &&Stay| after.iter().any(|other| other.id == stay.id && other.departure <= today);
+    let ended = before.iter().filter(|stay| today < stay.departure).filter(is_over);
+    ended.flat_map(|stay| stay.occupied_beds(today)).any(|bed| !used.contains(bed))
 }
 
 fn ids(booking: &Booking) -> Vec<u32> {
@@ -141,8 +159,21 @@ proptest! {
             };
             let is_change = matches!(
                 step,
-                Step::Extend { .. } | Step::Resize { .. } | Step::Drop(_) | Step::Add { .. } | Step::Follow { .. }
+                Step::Extend { .. }
+                    | Step::Resize { .. }
+                    | Step::Drop(_)
+                    | Step::Add { .. }
+                    | Step::Follow { .. }
+                    | Step::Split { .. }
             );
+            let is_split = matches!(step, Step::Split { .. });
+            // Beds of a stay, and as many others as it takes.
+            let beds_like = |property: &TestProperty, other: usize, guests: u32| -> Vec<BedId> {
+                let beds = property.inventory().rooms[0].beds.clone();
+                let theirs = before.stays[other].beds_on(before.stays[other].night_nearest(today));
+                let rest = beds.iter().filter(|bed| !theirs.contains(bed));
+                theirs.iter().chain(rest).take(guests as usize).cloned().collect()
+            };
             let is_reversal = matches!(step, Step::Reinstate);
             let decision = match step {
                 Step::CheckIn(parts) => check_in(&mut property, select(parts)),
@@ -166,11 +197,7 @@ proptest! {
                 }
                 Step::Follow { stay, other, is_assigned } => {
                     let (index, other) = (stay.index(before.stays.len()), other.index(before.stays.len()));
-                    let beds = property.inventory().rooms[0].beds.clone();
-                    let theirs = before.stays[other].beds_on(before.stays[other].night_nearest(today));
-                    let rest = beds.iter().filter(|bed| !theirs.contains(bed));
-                    let beds: Vec<BedId> =
-                        theirs.iter().chain(rest).take(before.stays[index].guests as usize).cloned().collect();
+                    let beds = beds_like(&property, other, before.stays[index].guests);
                     if is_assigned {
                         let (stay, beds) = (Some(index), Some(beds));
                         let assignment = Assignment { stay, id: None, beds, from: None, locked: None };
@@ -182,6 +209,20 @@ proptest! {
                         change.stays.as_mut().unwrap()[index].beds = Some(beds);
                         property.one(BookingCommand::Modify(Box::new(change)))
                     }
+                }
+                Step::Split { stay, other, guests } => {
+                    let mut stays: Vec<StayRequest> = before.stays.iter().map(Stay::as_request).collect();
+                    let (index, added) = (stay.index(stays.len()), stays.len());
+                    if today <= stays[index].arrival || stays[index].departure <= today {
+                        continue;
+                    }
+                    stays[index].departure = today;
+                    stays.push(asked(today, 2, guests));
+                    let mut change = property.modification("1", stays);
+                    let other = other.map(|other| other.index(added));
+                    change.stays.as_mut().unwrap()[added].beds =
+                        other.map(|other| beds_like(&property, other, guests));
+                    property.one(BookingCommand::Modify(Box::new(change)))
                 }
                 Step::Extend { stay, nights } => {
                     let mut stays: Vec<StayRequest> = before.stays.iter().map(Stay::as_request).collect();
@@ -237,6 +278,13 @@ proptest! {
             let is_known = |one: &&(BedId, u32, u32)| known.contains(&one.1) && known.contains(&one.2);
             let mut new = shared.difference(&lay_together).filter(is_known);
             prop_assert!(new.next().is_none(), "guests move into a bed that others have not left");
+            if is_split && leave_a_bed(&before, booking, today) {
+                let departed = |id: u32| {
+                    before.numbered_stays().iter().any(|stay| stay.id == Some(id) && stay.departure == today)
+                };
+                let mut taken = shared.difference(&lay_together).filter(|(_, one, _)| departed(*one));
+                prop_assert!(taken.next().is_none(), "guests of a split stay take a bed that others have not left");
+            }
             let mut derived = booking.clone();
             let follows = derived.set_progress(&[], StayProgress::Expected);
             prop_assert_eq!((follows, &derived.stays), (booking.status, &booking.stays), "the status follows");
