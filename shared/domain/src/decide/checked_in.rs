@@ -87,7 +87,8 @@ impl Decider<'_> {
             return Err(self.refuse(property, NoRevision::because(RefusalCode::BedsUnnamed), NoRevision::Unread));
         }
         if shares_a_bed(stays, today) {
-            return Err(NoRevision::with(RefusalDetail::of(RefusalCode::BedOccupied).naming(vec![booking.id])));
+            let refusal = RefusalDetail::of(RefusalCode::BedOccupied).naming(vec![booking.id]);
+            return Err(self.refuse(property, NoRevision::with(refusal), NoRevision::Unread));
         }
         let entered: Vec<(BedId, Nights)> = stays
             .iter()

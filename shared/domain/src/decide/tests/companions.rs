@@ -10,6 +10,7 @@ use crate::inventory::{BedState, Cleanliness, Inventory};
 use crate::messages::*;
 use crate::rates::Rates;
 use std::collections::HashSet;
+use uuid::Uuid;
 
 /// One guest until today in one bed, and one until tomorrow in another; both are in house.
 fn companions() -> (TestProperty, BedId, BedId) {
@@ -54,6 +55,20 @@ fn companions_leave_a_bed_before_others_of_their_booking_move_to_it() {
         check_out(&mut property, vec![whole(0)], false);
         assert_eq!(status(&moved(&mut property, leaving, other)), Some(Status::CheckedIn), "{name}");
     }
+}
+
+#[test]
+fn bed_of_companions_is_refused_on_a_fresh_grid_only() {
+    let (property, leaving, other) = companions();
+    let stays = property.booking("1").stays.iter().map(Stay::as_request).collect();
+    let mut change = property.modification("1", stays);
+    let after = &mut change.stays.as_mut().unwrap()[1];
+    (after.stay.guests, after.beds) = (2, Some(vec![other, leaving]));
+    let commands = [(Uuid::from_u128(99), BookingCommand::Modify(Box::new(change)))];
+    let missing = property.decide(false, &commands).unwrap_err();
+    assert!(!missing.grids.is_empty(), "other beds may be free by now");
+    let outcome = property.decide(true, &commands).unwrap();
+    assert_eq!(code(&outcome.decisions[0]), Some(RefusalCode::BedOccupied));
 }
 
 #[test]
