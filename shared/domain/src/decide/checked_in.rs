@@ -8,7 +8,10 @@ use crate::inventory::Cleanliness;
 use crate::messages::{RefusalCode, RefusalDetail};
 use crate::nights::Nights;
 use chrono::{Days, NaiveDate};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+
+/// How far a bed in which guests lie is from ready: further than one that is only to be cleaned.
+const OCCUPIED: usize = 4;
 
 /// A stay after a change.
 pub(super) struct ChangedStay<'a> {
@@ -157,6 +160,21 @@ impl Decider<'_> {
             return Ok(());
         }
         Err(NoRevision::with(RefusalDetail::of(RefusalCode::BedOccupied).naming(occupants)))
+    }
+
+    /// The beds that may not be ready for guests who enter them today, by number, with how far from ready they are:
+    /// furthest those in which guests of the same booking lie, perhaps with companions of these guests.
+    pub(super) fn unready_beds(&self, property: &PropertyId, own: BookingId) -> BTreeMap<usize, usize> {
+        let today = self.today(property);
+        let Some(grid) = self.grid(property) else { return BTreeMap::new() };
+        let mut unready = grid.unready_beds(today);
+        let stays = self.booking(own).filter(|booking| booking.status == Status::CheckedIn).map(|own| &own.stays);
+        for bed in stays.into_iter().flatten().flat_map(|stay| stay.occupied_beds(today)) {
+            if let Some(bed) = grid.bed_number(bed) {
+                *unready.entry(bed).or_default() += OCCUPIED;
+            }
+        }
+        unready
     }
 
     fn known_booking(&self, id: BookingId) -> Option<&Booking> {

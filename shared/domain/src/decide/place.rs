@@ -146,7 +146,7 @@ impl Decider<'_> {
             // Certain beds are taken before others are chosen.
             stays.sort_by_key(|index| !wanted[*index].exact);
             let mark = self.journal.mark();
-            match self.place_in_turn(property, wanted, &stays, &mut placement) {
+            match self.place_in_turn(property, own, wanted, &stays, &mut placement) {
                 Ok(()) => {}
                 Err(AllocationError::Taken) => {
                     self.journal.undo_to(mark);
@@ -161,6 +161,7 @@ impl Decider<'_> {
     fn place_in_turn(
         &mut self,
         property: &PropertyId,
+        own: BookingId,
         wanted: &[Wanted],
         stays: &[usize],
         placement: &mut Placement,
@@ -170,7 +171,7 @@ impl Decider<'_> {
             let grid = self.grid(property).ok_or(AllocationError::UnknownType)?;
             let Wanted { requested, present, exact } = &wanted[*index];
             // Guests of tonight are perhaps at the desk; by any other night the beds are empty and clean.
-            let unready = if requested.arrival == today { grid.unready_beds(today) } else { BTreeMap::new() };
+            let unready = if requested.arrival == today { self.unready_beds(property, own) } else { BTreeMap::new() };
             let beds = if *exact { present.clone() } else { allocate_keeping(grid, requested, present, &unready)? };
             let span = grid.span(requested.nights()).ok_or(AllocationError::OutsideHorizon)?;
             if *exact && !beds.iter().all(|bed| grid.is_free(*bed, &span)) {

@@ -72,6 +72,25 @@ fn bed_of_companions_is_refused_on_a_fresh_grid_only() {
 }
 
 #[test]
+fn joining_guests_get_a_ready_bed_before_one_in_which_companions_lie() {
+    let mut property = TestProperty::of(sample_inventory());
+    property.book("1", vec![stay(DORM, "2027-01-10", "2027-01-11", 1), stay(DORM, "2027-01-10", "2027-01-12", 1)]);
+    property.book("2", vec![stay(DORM, "2027-01-10", "2027-01-11", 10)]);
+    property.at_check_in("2027-01-10");
+    check_in(&mut property, Vec::new());
+    property.check_in("2");
+    property.at_check_in("2027-01-11");
+    property.check_out("2");
+    property.clean();
+    let leaving = property.booking("1").stays[0].assigned_beds.clone();
+    let mut stays: Vec<StayRequest> = property.booking("1").stays.iter().map(Stay::as_request).collect();
+    stays[1].guests = 2;
+    assert_eq!(status(&property.modify("1", stays)), Some(Status::CheckedIn));
+    let beds = &property.booking("1").stays[1].assigned_beds;
+    assert!(beds.len() == 2 && !beds.contains(&leaving[0]), "{leaving:?} is not left: {beds:?}");
+}
+
+#[test]
 fn companions_swap_beds_that_are_clean() {
     let (mut property, leaving, other) = companions();
     let stays = property.booking("1").stays.iter().map(Stay::as_request);
