@@ -80,8 +80,9 @@ impl Booking {
         let Some(pending) = &self.pending_change else { return self.total_to_refund_if_owed(self.owed()) };
         // What is paid towards a pending change is kept until the change is applied or released.
         let total = pending.price.as_ref().map_or(0, |price| price.total);
-        let left = self.payment.ledger.as_ref().map_or(0, Summary::most_refundable);
-        self.total_to_refund_if_owed(self.owed().max(total)).max(pending.to_refund.min(left)).max(0)
+        // A chargeback since then has perhaps returned what was to be refunded before it.
+        let decided = pending.to_refund.min(self.total_to_refund_if_owed(self.owed()));
+        self.total_to_refund_if_owed(self.owed().max(total)).max(decided)
     }
 
     /// The same, if the property may keep `owed`: a cancellation fee, for example.
