@@ -115,11 +115,8 @@ impl Ledger {
             .sum();
         let disputes = self.disputes.iter().filter(|dispute| self.is_ours(self.currency_of(dispute)));
         let demands: BTreeSet<u32> = self.attempts.iter().map(|attempt| attempt.demand).collect();
-        let (mut cleared, mut surplus) = (0, 0);
-        for demand in demands {
-            cleared += self.paying(demand).next().map_or(0, |intent| intent.received);
-            surplus += self.surplus_of(demand);
-        }
+        let cleared: i64 =
+            demands.iter().filter_map(|demand| self.paying(*demand).next()).map(|intent| intent.received).sum();
         let mut summary = Summary {
             ledger_rev: self.totals_rev,
             captured: self.succeeded().map(|intent| intent.received).sum::<i64>() + recorded(1),
@@ -127,7 +124,7 @@ impl Ledger {
             charged_back: disputes.map(|dispute| self.charged_back(dispute)).sum(),
             // A negative record corrects a positive one.
             cleared: cleared + (recorded(1) - recorded(-1)).max(0),
-            surplus,
+            surplus: self.surplus(&demands, recorded(-1)),
             processing: self.is_processing(),
             other_currencies: self.other_currencies(),
             ..Summary::default()
@@ -136,13 +133,20 @@ impl Ledger {
         summary
     }
 
-    /// The total to refund of what was paid for a demand beyond its amount. What was charged back is not: whichever
-    /// payment it was, the others pay the demand first. What was refunded before a chargeback remains refunded.
-    fn surplus_of(&self, demand: u32) -> i64 {
-        let beyond: i64 = self.paying(demand).skip(1).map(|payment| payment.received).sum();
-        let charged_back: i64 = self.paying(demand).map(|payment| self.charged_back_of(payment)).sum();
-        let refunded: i64 = self.paying(demand).map(|payment| self.refunded_of(payment)).sum();
-        (beyond - charged_back).max(refunded).clamp(0, beyond)
+    /// The total to refund of what was paid for demands beyond their amounts. What was charged back is not: whichever
+    /// payment it was, the others pay the demand first. What was refunded before a chargeback remains refunded, also
+    /// when staff returned it otherwise than through Stripe.
+    fn surplus(&self, demands: &BTreeSet<u32>, returned_otherwise: i64) -> i64 {
+        let (mut all, mut refunded, mut due) = (0, 0, 0);
+        for demand in demands {
+            let beyond: i64 = self.paying(*demand).skip(1).map(|payment| payment.received).sum();
+            let charged_back: i64 = self.paying(*demand).map(|payment| self.charged_back_of(payment)).sum();
+            let refunded_of_it = self.paying(*demand).map(|payment| self.refunded_of(payment)).sum::<i64>().min(beyond);
+            all += beyond;
+            refunded += refunded_of_it;
+            due += (beyond - charged_back - refunded_of_it).max(0);
+        }
+        (refunded + due.max(returned_otherwise)).min(all)
     }
 
     /// Splits the net amount by the way in which it can be returned.

@@ -1,11 +1,13 @@
 //! Duplicate payments that are disputed: what was charged back is not refunded once more, and pays for no fee twice.
 
 use super::{OWED, dispute, event, ledger, metadata};
+use crate::actor::Actor;
 use crate::booking::{Booking, Status};
 use crate::fixtures::now;
-use crate::ledger::{Ledger, Summary};
+use crate::ledger::{Ledger, Record, RecordMethod, Summary};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 /// A confirmed booking and its ledger. Refunds are instructed as the booking decides, and made at once.
 struct Simulation {
@@ -72,6 +74,23 @@ impl Simulation {
         let failed = json!({ "id": last.id, "status": "failed", "payment_intent": last.intent, "amount": last.amount,
             "currency": "cad", "created": last.created, "metadata": { "refund_key": last.key } });
         self.observe("refund.failed", failed);
+        self.settle();
+    }
+
+    /// Staff return in cash what Stripe failed to refund, and record it.
+    fn record(&mut self) {
+        let amount = self.booking.payment.refunds_due().failed;
+        if amount == 0 {
+            return;
+        }
+        self.ledger.record(Record {
+            id: Uuid::from_u128(self.ledger.records.len() as u128),
+            method: RecordMethod::Cash,
+            amount: -amount,
+            actor: Actor::SYSTEM,
+            note: None,
+            at: now(),
+        });
         self.settle();
     }
 
@@ -147,6 +166,8 @@ enum Step {
     },
     /// A refund fails.
     Fail,
+    /// What failed is returned in cash.
+    Record,
     /// A dearer change is held until it is paid, or is not held any more.
     HoldChange(bool),
     /// At this fee, in percent of the total.
@@ -164,6 +185,7 @@ fn run(simulation: &mut Simulation, step: Step) {
         Step::Pay(payment) => simulation.pay(payment),
         Step::Dispute { payment, percent, status } => simulation.dispute(payment, percent, status),
         Step::Fail => simulation.fail(),
+        Step::Record => simulation.record(),
         Step::HoldChange(held) => simulation.hold_change(held),
         Step::Cancel(percent) if simulation.booking.status == Status::Confirmed => {
             simulation.cancel(simulation.owed() * percent / 100);
@@ -174,7 +196,7 @@ fn run(simulation: &mut Simulation, step: Step) {
 
 #[test]
 fn charged_back_duplicate_is_not_refunded_and_pays_no_fee_twice() {
-    use Step::{Cancel, Fail, HoldChange, Pay};
+    use Step::{Cancel, Fail, HoldChange, Pay, Record};
     let (withdrawn, won, lost) = ("needs_response", "won", "lost");
     // In order, a duplicate is refunded at once: so these are disputed before the second payment is made.
     for (name, steps, refunded, kept, outstanding) in [
@@ -230,6 +252,13 @@ fn charged_back_duplicate_is_not_refunded_and_pays_no_fee_twice() {
             OWED,
             0,
         ),
+        (
+            "returned in cash after the end, and then the other is lost",
+            vec![Pay(1), Cancel(100), Pay(2), Fail, Record, Step::whole(1, lost)],
+            OWED,
+            0,
+            OWED,
+        ),
         ("both are lost", vec![Pay(1), Step::whole(1, lost), Pay(2), Step::whole(2, lost), Cancel(100)], 0, 0, OWED),
     ] {
         let mut simulation = Simulation::of(OWED);
@@ -249,6 +278,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (1_u8..4, percent, status).prop_map(|(payment, percent, status)|
             Step::Dispute { payment, percent, status }),
         2 => Just(Step::Fail),
+        1 => Just(Step::Record),
         1 => any::<bool>().prop_map(Step::HoldChange),
         1 => (0_i64..=100).prop_map(Step::Cancel),
     ];
