@@ -5,7 +5,7 @@ use super::{MailHarness, booking_event, class, emitted, handle, job, send_reques
 use mail_parser::{MessageParser, MimeHeaders};
 use mongodb::bson::doc;
 use pvt_domain::booking::Booking;
-use pvt_domain::messages::{EmailCommand, NotificationKind};
+use pvt_domain::messages::{EmailCommand, NotificationKind, SendNotification};
 use pvt_stores::mongo::notifications::NotificationStatus;
 use pvt_testkit::GuestCalendar;
 use pvt_worker_runtime::{HEADER_DEFERRALS, Job, Meta};
@@ -119,6 +119,25 @@ async fn lost_reply_leaves_the_comparison_with_what_surely_arrived() {
     let text = harness.newest(&third);
     assert!(text.contains("264.60 CAD → 400.00 CAD"), "{text}");
     assert_eq!(harness.calendar(&third).shown().len(), 1);
+}
+
+#[tokio::test]
+async fn mail_that_was_deferred_is_reported_about_the_revision_that_was_sent() {
+    let harness = MailHarness::open().await;
+    let Story { second, third, .. } = story();
+    let request = |booking: &Booking| {
+        let EmailCommand::Send(request) = send_request(booking, 1) else { panic!("not a request") };
+        EmailCommand::Send(SendNotification { kind: NotificationKind::BookingModified, ..request })
+    };
+    harness.store_now(&second).await;
+    harness.fault(r#"{"mode":"451","next":1}"#).await;
+    let refused = harness.handle(vec![job(request(&second), 1)]).await;
+    assert_eq!(class(&refused[0]), "smtp_refused_for_now");
+    harness.store_now(&third).await;
+    let sent = emitted(&harness.handle(vec![job(request(&third), 2)]).await[0]);
+    // As after a crash before the acknowledgement.
+    let repeated = emitted(&harness.handle(vec![job(request(&third), 3)]).await[0]);
+    assert_eq!([(sent.event_id, sent.version), (repeated.event_id, repeated.version)], [(sent.event_id, 3); 2]);
 }
 
 #[tokio::test]

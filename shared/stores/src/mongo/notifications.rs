@@ -105,6 +105,8 @@ impl MailRow for Notification {
 pub struct NotificationClaim {
     /// The row.
     pub key: String,
+    /// The booking's revision that this attempt reports.
+    pub version: u32,
     /// The booking's revision that this attempt shows.
     pub shown: u32,
     /// Its attempts as read; the claim fails if another sender has begun one since.
@@ -167,8 +169,8 @@ impl Notifications<'_> {
             doc! {
                 "q": { "_id": &claim.key, "attempts": claim.attempts, "status": { "$in": ["sending", "waiting"] } },
                 "u": {
-                    "$set": { "status": "sending", "shown": claim.shown, "sender": &sender, "process": process,
-                    "updated_at": &now },
+                    "$set": { "status": "sending", "version": claim.version, "shown": claim.shown,
+                    "sender": &sender, "process": process, "updated_at": &now },
                     "$inc": { "attempts": 1, "maybe_duplicate": i32::from(claim.maybe_duplicate) },
                 },
             }

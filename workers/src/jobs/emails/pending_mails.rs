@@ -199,14 +199,20 @@ pub(super) async fn reserve(
         if let Some(found) = found
             && (mail.former.is_some() || take_over == Some(TakeOver::Completed))
         {
-            // What is reported of it is what the first delivery wrote, whichever message asks for it again.
+            // It is reported as its row says, whichever message asks for it again. A mail to the present address that
+            // is still to be sent is about the booking as it is now, and its row will say so.
             mail.plan.rev = found.version;
         }
         mail.state = match (found, take_over) {
             (None, _) => SendState::Claimed { message_id: row.message_id.clone() },
             (Some(found), Some(TakeOver::Claim { maybe_duplicate })) => {
-                let (key, shown) = (found.key.clone(), mail.booking.rev);
-                claims.push(NotificationClaim { key, shown, attempts: found.attempts, maybe_duplicate });
+                claims.push(NotificationClaim {
+                    key: found.key.clone(),
+                    version: mail.plan.rev,
+                    shown: mail.booking.rev,
+                    attempts: found.attempts,
+                    maybe_duplicate,
+                });
                 SendState::Claimed { message_id: found.message_id.clone() }
             }
             (Some(found), Some(TakeOver::Completed)) => {
