@@ -268,8 +268,8 @@ impl ConsumerSession {
         true
     }
 
-    /// These messages failed once more although their dependency answers: they are attempted alone, and in the end
-    /// follow their retry schedule like any other poison message, sooner if others succeeded beside them.
+    /// These messages failed once more although their dependency answers: they are isolated, and in the end follow
+    /// their retry schedule like any other poison message, sooner if others succeeded beside them.
     fn blame_messages(
         &self,
         mut handled: Vec<HandledDelivery>,

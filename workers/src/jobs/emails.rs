@@ -217,8 +217,8 @@ impl Emails {
         outdated_mails::report(&mut batch.items, &outdated, &self.mongo, now).await?;
         // While one group waits for the database another talks to the mail server.
         let groups = join_all(mails.chunks_mut(MAILS_PER_GROUP).map(|group| self.send(group))).await;
-        // A group that failed as a whole fails the batch: then each message is handled alone, and the ledger knows what
-        // was sent.
+        // A group that failed as a whole fails the batch: then its messages are handled again in smaller groups, and
+        // the ledger knows what was sent.
         let groups = groups.into_iter().collect::<Result<Vec<Vec<MailOutcome>>, Failure>>()?;
         for (mail, outcome) in mails.iter().zip(groups.into_iter().flatten()) {
             for position in &mail.positions {

@@ -1,7 +1,7 @@
 //! Payment attempts: what was demanded, so that payments can be compared with it.
 //!
 //! A demand is the amount due at one moment. A guest may make several attempts at it (another session, another card);
-//! what is paid more than once for one demand is surplus and refunded.
+//! what is paid more than once for one demand is surplus, and refunded unless it was charged back.
 
 use super::facts::SessionState;
 use super::{IntentFact, Ledger};

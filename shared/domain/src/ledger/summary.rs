@@ -30,7 +30,8 @@ pub struct Summary {
     pub charged_back: i64,
     /// The part of `captured` that pays a demand exactly, each demand once.
     pub cleared: i64,
-    /// The total to refund of payments for demands that had been paid already: all of them but what was charged back.
+    /// The total to refund of payments for demands that had been paid already: all of them but what was charged back
+    /// before it was returned.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub surplus: i64,
     /// Whether a payment is processing, which may take days.

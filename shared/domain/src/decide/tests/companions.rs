@@ -12,7 +12,7 @@ use crate::rates::Rates;
 use std::collections::HashSet;
 use uuid::Uuid;
 
-/// One guest until today in one bed, and one until tomorrow in another; both are in house.
+/// One guest until today in one bed, and one until tomorrow in another; both have checked in.
 fn companions() -> (TestProperty, BedId, BedId) {
     let mut property = TestProperty::of(sample_inventory());
     property.book("1", vec![stay(DORM, "2027-01-10", "2027-01-11", 1), stay(DORM, "2027-01-10", "2027-01-12", 1)]);
