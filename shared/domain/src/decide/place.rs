@@ -387,10 +387,9 @@ fn short_nights<'a>(
 ) -> Vec<NaiveDate> {
     let layout = grid.beds_of(room_type);
     let mut needed: BTreeMap<NaiveDate, usize> = BTreeMap::new();
-    for Wanted { requested, present, exact } in stays {
+    for Wanted { requested, .. } in stays {
         let units = match layout.map(|layout| layout.kind) {
             Some(RoomKind::Private) => 1,
-            _ if *exact => present.len(),
             _ => usize::try_from(requested.guests).unwrap_or(usize::MAX),
         };
         requested.nights().iter().for_each(|night| *needed.entry(night).or_default() += units);
