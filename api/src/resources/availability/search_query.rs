@@ -14,6 +14,9 @@ use serde::Deserialize;
 /// Most properties that one search names.
 const MAX_NAMED: usize = 200;
 
+/// What every list of ages matches that [`guest_ages`] reads.
+const AGES_PATTERN: &str = "^(0?[0-9]{1,2}|1[01][0-9]|120)(,(0?[0-9]{1,2}|1[01][0-9]|120))*$";
+
 const YES_OR_NO: [(&str, bool); 2] = [("true", true), ("false", false)];
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -38,7 +41,7 @@ pub(super) struct SearchParameters {
     #[schemars(with = "Option<u8>", range(max = MAX_AGE_YEARS))]
     youngest_age: Option<String>,
     /// Ages in years of the guests whose age matters, such as children, separated by commas; the others are adults.
-    #[schemars(with = "Option<String>", extend("pattern" = ages_pattern(), "examples" = ["4,7"]))]
+    #[schemars(with = "Option<String>", extend("pattern" = AGES_PATTERN, "examples" = ["4,7"]))]
     guest_ages: Option<String>,
     /// Only this room type.
     room_type_id: Option<String>,
@@ -172,14 +175,6 @@ impl SearchQuery {
     }
 }
 
-/// What every list of ages matches that [`guest_ages`] reads.
-fn ages_pattern() -> String {
-    const { assert!(MAX_AGE_YEARS >= 110 && MAX_AGE_YEARS < 200, "the pattern has these digits") };
-    let (tens, ones) = (MAX_AGE_YEARS % 100 / 10, MAX_AGE_YEARS % 10);
-    let age = format!("(0?[0-9]{{1,2}}|1[0-{}][0-9]|1{tens}[0-{ones}])", tens - 1);
-    format!("^{age}(,{age})*$")
-}
-
 fn youngest_age(fields: &mut QueryFields, text: Option<&str>) -> Option<u8> {
     let expects = format!("an age of at most {MAX_AGE_YEARS} years");
     let age: u8 = fields.optional("youngest_age", text, &expects)?;
@@ -280,7 +275,7 @@ mod tests {
     fn schema_bounds_ages_as_they_are_read() {
         let schema = schemars::schema_for!(SearchParameters).to_value();
         let properties = &schema["properties"];
-        let age = "(0?[0-9]{1,2}|1[0-1][0-9]|12[0-0])";
+        let age = format!("(0?[0-9]{{1,2}}|1[01][0-9]|{MAX_AGE_YEARS})");
         assert_eq!(properties["guest_ages"]["pattern"], json!(format!("^{age}(,{age})*$")));
         assert_eq!(properties["youngest_age"]["maximum"], json!(MAX_AGE_YEARS));
     }
