@@ -311,10 +311,11 @@ impl ConsumerSession {
     /// Handles groups of messages in turn, in ever smaller ones where a group fails as a whole: one poison message
     /// costs a few calls, and not one for each message beside it. Returns the outcomes of those it attempted: it stops
     /// when the session ends, and after several that were unavailable in a row, which may be an outage.
-    async fn isolate(&self, mut groups: Vec<&[Delivery]>) -> BatchOutcome {
-        groups.reverse();
+    async fn isolate(&self, groups: Vec<&[Delivery]>) -> BatchOutcome {
+        // Each with whether the other half, before it, failed as a whole.
+        let mut groups: Vec<(&[Delivery], bool)> = groups.into_iter().rev().map(|group| (group, false)).collect();
         let (mut outcomes, mut timeouts, mut unavailable) = (Vec::new(), 0, 0);
-        while let Some(group) = groups.pop() {
+        while let Some((group, other_failed)) = groups.pop() {
             let ends = self.lost.is_cancelled() || self.context.drain.is_cancelled();
             if ends || unavailable >= ISOLATED_UNAVAILABLE_MAX {
                 break;
@@ -326,7 +327,12 @@ impl ConsumerSession {
             }
             let batch = self.attempt(group).await;
             if let Some(shared) = &batch.shared_failure {
-                groups.extend(smaller_groups(group, shared).into_iter().rev());
+                if let Some((_, other_failed)) = groups.last_mut() {
+                    *other_failed = true;
+                }
+                // Where several messages are poison, halves of halves would be as many calls again.
+                let smaller = if other_failed { singles(group) } else { smaller_groups(group, shared) };
+                groups.extend(smaller.into_iter().rev().map(|group| (group, false)));
                 continue;
             }
             let failed = |is_so: fn(&Failure) -> bool| {

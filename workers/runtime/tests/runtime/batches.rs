@@ -103,6 +103,22 @@ async fn one_bad_message_costs_its_batch_few_calls() {
 }
 
 #[tokio::test]
+async fn batch_of_bad_messages_costs_few_calls_more_than_one_for_each() {
+    let broker = TestBroker::new().await;
+    for _ in 0..20 {
+        broker.send(BATCHED, "bad").await;
+    }
+    let worker = ScriptedBatchWorker::new(|_| Action::Fail(Failure::reject("bad_batch", "all of them")));
+    let log = worker.log.clone();
+    let running = broker.run(broker.engine().register_batch(worker).unwrap());
+    assert_eq!(broker.take_all(DEAD, 20).await.len(), 20);
+    running.stop().await.unwrap();
+    let calls = log.calls();
+    assert!(calls.len() <= 28, "{} calls for 20 messages: {calls:?}", calls.len());
+    broker.close().await;
+}
+
+#[tokio::test]
 async fn item_failure_does_not_fail_the_batch() {
     let broker = TestBroker::new().await;
     for n in 0..6 {
