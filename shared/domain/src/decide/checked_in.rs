@@ -141,7 +141,7 @@ impl Decider<'_> {
             stay.occupied_beds(since).contains(bed)
         };
         let in_house = self.bookings_on(property, nights, |booking| booking.status == Status::CheckedIn)?;
-        let in_house: Vec<&Booking> = in_house.iter().filter_map(|id| self.known_booking(*id)).collect();
+        let in_house: Vec<&Booking> = in_house.iter().filter_map(|id| self.booking(*id)).collect();
         let lie_in = |booking: &Booking, bed: &BedId| booking.stays.iter().any(|stay| lies_in(stay, bed));
         let is_empty = |bed: &BedId| !in_house.iter().any(|booking| lie_in(booking, bed));
         if !dirty.is_empty() {
@@ -175,10 +175,6 @@ impl Decider<'_> {
             }
         }
         unready
-    }
-
-    fn known_booking(&self, id: BookingId) -> Option<&Booking> {
-        self.bookings.get(&id).or_else(|| self.known.bookings.get(&id))
     }
 
     /// The bookings of a property on these nights for which `is_meant` holds. It waits until every booking on these
