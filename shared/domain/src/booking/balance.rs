@@ -24,7 +24,9 @@ impl Booking {
         match self.status {
             Status::NoShow | Status::Cancelled => {
                 let ledger = self.payment.ledger();
-                let returned = ledger.surplus.max(ledger.refunded - self.refunded_since_end());
+                // A refund that has failed since then returned nothing.
+                let by_then = ledger.refunded - self.refunded_since_end().max(0);
+                let returned = ledger.surplus.max(by_then);
                 (self.owed() - (ledger.most_refundable() - returned).max(0)).max(0)
             }
             _ => self.balance(),
