@@ -1,15 +1,19 @@
-//! The consumer loop of one queue: subscribes, fills batches, hands them to the worker, resubscribes after a loss.
+//! The consumer loop of one queue: subscribes, fills batches, hands them to the worker, resubscribes after a loss or a
+//! pause.
 
 use crate::consumer_session::{ConsumerSession, WorkerContext};
 use crate::erased_worker::QueueId;
 use crate::quarantine;
+use crate::queue_pauses::PauseWatch;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use pvt_messaging::{ConsumeError, Delivery, Subscriber, Subscription};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
@@ -32,11 +36,13 @@ pub(crate) struct Runner {
     pub(crate) context: WorkerContext,
     pub(crate) queue: QueueId,
     pub(crate) subscriber: Subscriber,
+    pub(crate) pauses: PauseWatch,
 }
 
 /// The end of a subscription.
 enum End {
-    Drained,
+    /// The engine drains, or the queue is paused.
+    Stopped,
     Lost(ConsumeError),
     /// A suspect was handled alone; a fresh subscription continues.
     Quarantined,
@@ -46,13 +52,16 @@ enum End {
 
 impl Runner {
     /// Runs until the engine drains.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(mut self) {
         let mut delays = RESUBSCRIBE.build();
         let worker = self.context.worker.spec.name;
         // After a message that ended the connection, one is fetched at a time: only its own deliveries are counted
         // until the broker's limit makes it a dead letter.
         let mut isolated = false;
         loop {
+            if !self.wait_until_consumable().await {
+                return;
+            }
             let prefetch = if isolated { 1 } else { self.context.worker.spec.prefetch() };
             let subscribing = self.subscriber.subscribe(&self.queue.name, prefetch);
             let Some(subscribed) = self.context.drain.run_until_cancelled(subscribing).await else { return };
@@ -61,14 +70,16 @@ impl Runner {
                     info!(worker, queue = %self.queue.name, prefetch, "consuming");
                     let begun = Instant::now();
                     self.context.status.consuming.fetch_add(1, Ordering::Relaxed);
-                    let end = self.consume(subscription, isolated).await;
+                    self.context.status.clear_queue_pause(&self.queue.name);
+                    let end = self.consume_until_paused(subscription, isolated).await;
+                    // Before it counts as not consumed, so that a pause does not look like a lost connection.
+                    self.note_pause();
                     self.context.status.consuming.fetch_sub(1, Ordering::Relaxed);
                     if begun.elapsed() >= STABLE_AFTER {
                         delays = RESUBSCRIBE.build();
                     }
                     match end {
-                        End::Drained => return,
-                        End::Quarantined => continue,
+                        End::Stopped | End::Quarantined => continue,
                         End::Readable => {
                             isolated = false;
                             continue;
@@ -76,7 +87,10 @@ impl Runner {
                         End::Lost(error) => error,
                     }
                 }
-                Err(error) => error,
+                Err(error) => {
+                    self.context.status.clear_queue_pause(&self.queue.name);
+                    error
+                }
             };
             warn!(worker, queue = %self.queue.name, %error, "consumer lost, resubscribing");
             self.context.status.record_error(error.to_string());
@@ -92,8 +106,48 @@ impl Runner {
         }
     }
 
-    async fn consume(&self, mut subscription: Subscription, isolated: bool) -> End {
-        let session = Arc::new(ConsumerSession::new(self.context.clone(), self.queue.clone(), subscription.acker()));
+    /// Waits while the queue is paused, or while it is not known whether it is. `false` when the engine drains.
+    async fn wait_until_consumable(&mut self) -> bool {
+        let (worker, drain) = (self.context.worker.spec.name, self.context.drain.clone());
+        let was_paused = self.pauses.of(&self.queue.name).inspect(|pause| {
+            info!(worker, queue = %self.queue.name, actor = pause.actor, reason = pause.reason, "queue is paused");
+        });
+        while !self.pauses.may_consume(&self.queue.name) {
+            self.note_pause();
+            if drain.run_until_cancelled(self.pauses.changed()).await.is_none() {
+                return false;
+            }
+        }
+        if was_paused.is_some() {
+            info!(worker, queue = %self.queue.name, "queue is resumed");
+        }
+        !drain.is_cancelled()
+    }
+
+    /// Shows in health that the queue is paused, if it is.
+    fn note_pause(&self) {
+        if let Some(pause) = self.pauses.of(&self.queue.name) {
+            self.context.status.set_queue_pause(&self.queue.name, pause);
+        }
+    }
+
+    /// Consumes until the queue is paused or the engine drains. Either way the messages in hand are finished first.
+    async fn consume_until_paused(&self, subscription: Subscription, isolated: bool) -> End {
+        let (stop, mut pauses) = (self.context.drain.child_token(), self.pauses.clone());
+        let stopping = async {
+            pauses.until_paused(&self.queue.name).await;
+            stop.cancel();
+            std::future::pending::<Infallible>().await
+        };
+        tokio::select! {
+            end = self.consume(subscription, isolated, &stop) => end,
+            never = stopping => match never {},
+        }
+    }
+
+    async fn consume(&self, mut subscription: Subscription, isolated: bool, stop: &CancellationToken) -> End {
+        let (context, acker) = (self.context.clone(), subscription.acker());
+        let session = Arc::new(ConsumerSession::new(context, self.queue.clone(), acker, stop.clone()));
         let tasks = TaskTracker::new();
         let slots = Arc::new(Semaphore::new(self.context.worker.spec.slots()));
         let mut left = self.context.worker.spec.prefetch();
@@ -102,8 +156,8 @@ impl Runner {
                 break End::Readable;
             }
             left = left.saturating_sub(1);
-            let Some(Ok(slot)) = self.context.drain.run_until_cancelled(slots.clone().acquire_owned()).await else {
-                break End::Drained;
+            let Some(Ok(slot)) = stop.run_until_cancelled(slots.clone().acquire_owned()).await else {
+                break End::Stopped;
             };
             let batch = self.next_batch(&mut subscription, &session);
             let batch = match isolated {
@@ -115,7 +169,7 @@ impl Runner {
                 false => batch.await,
             };
             let deliveries = match batch {
-                Ok(deliveries) if deliveries.is_empty() => break End::Drained,
+                Ok(deliveries) if deliveries.is_empty() => break End::Stopped,
                 Ok(deliveries) => deliveries,
                 Err(error) => break End::Lost(error),
             };
@@ -148,7 +202,7 @@ impl Runner {
     }
 
     /// Waits for a message and adds what has arrived, up to the batch size. A batch that is not full lingers for more.
-    /// Empty when the engine drains.
+    /// Empty when the session is to stop.
     async fn next_batch(
         &self,
         subscription: &mut Subscription,
@@ -156,7 +210,7 @@ impl Runner {
     ) -> Result<Vec<Delivery>, ConsumeError> {
         let spec = &self.context.worker.spec;
         let max = spec.batch_max();
-        let Some(first) = self.context.drain.run_until_cancelled(subscription.next()).await else {
+        let Some(first) = session.stop.run_until_cancelled(subscription.next()).await else {
             return Ok(Vec::new());
         };
         let mut batch = Vec::with_capacity(max);
@@ -170,7 +224,7 @@ impl Runner {
             next = subscription.try_next()?;
             if next.is_none() && !spec.linger().is_zero() {
                 let waited = timeout_at(linger_until, subscription.next());
-                next = match self.context.drain.run_until_cancelled(waited).await {
+                next = match session.stop.run_until_cancelled(waited).await {
                     Some(Ok(delivery)) => Some(delivery?),
                     Some(Err(_)) | None => None,
                 };
