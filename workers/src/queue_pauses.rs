@@ -3,7 +3,7 @@
 use pvt_messaging::Topology;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::queue_pauses::QueuePause as StoredPause;
-use pvt_worker_runtime::{QueuePause, QueuePauses};
+use pvt_worker_runtime::{PAUSES_READ_EVERY, QueuePause, QueuePauses};
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -11,8 +11,6 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// From one reading to the next: a pause takes effect within this time.
-const INTERVAL: Duration = Duration::from_secs(1);
 /// For one reading. One that takes longer is left to its end.
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
@@ -24,7 +22,7 @@ pub(crate) async fn read_periodically(
     shutdown: CancellationToken,
 ) {
     let readings = async {
-        let mut turns = interval(INTERVAL);
+        let mut turns = interval(PAUSES_READ_EVERY);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut was_readable = true;
         loop {

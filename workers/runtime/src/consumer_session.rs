@@ -160,6 +160,11 @@ impl ConsumerSession {
         disposition::recounted(delivery, self.context.worker.spec.name)
     }
 
+    /// Whether deliveries are not acknowledged yet.
+    pub(crate) fn holds_deliveries(&self) -> bool {
+        !self.unacked.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Handles these deliveries; frees the slot for the next batch while their events are being confirmed.
     pub(crate) async fn process(self: Arc<Self>, deliveries: Vec<Delivery>, slot: OwnedSemaphorePermit) {
         let _in_flight = InFlight::of(&self.context, deliveries.len());

@@ -168,7 +168,8 @@ impl Engine {
                 subscribers.push(subscriber.clone());
                 let queue = QueueId { name: name.into(), partition };
                 let pauses = self.pauses.clone();
-                runners.spawn(Runner { context: context.clone(), queue, subscriber, pauses }.run());
+                let after_pause = false.into();
+                runners.spawn(Runner { context: context.clone(), queue, subscriber, pauses, after_pause }.run());
             }
         }
         // Ends when it is dropped.

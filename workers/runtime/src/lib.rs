@@ -34,7 +34,7 @@ pub use engine::{DRAIN_DEADLINE, Engine, EngineError};
 pub use health::{Health, UnavailableOperation, WorkerHealth, WorkerState};
 pub use job::{Batch, Job, Meta};
 pub use pvt_messaging::{Outgoing, Queue, RetryDelay};
-pub use queue_pauses::{QueuePause, QueuePauses};
+pub use queue_pauses::{PAUSES_READ_EVERY, QueuePause, QueuePauses};
 pub use spec::{PREFETCH_CAP, Shape, Spec, TIMEOUT_CAP};
 pub use waiting::{HEADER_UNAVAILABLE_OPERATION, HEADER_UNAVAILABLE_SINCE};
 pub use worker::{BatchWorker, Worker};

@@ -6,7 +6,11 @@
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::future::pending;
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// How often every process must read the pauses: after twice this time all have noticed a change.
+pub const PAUSES_READ_EVERY: Duration = Duration::from_secs(1);
 
 /// The pause of one queue.
 #[derive(Debug, Clone, PartialEq, Eq)]

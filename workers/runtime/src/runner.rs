@@ -4,12 +4,12 @@
 use crate::consumer_session::{ConsumerSession, WorkerContext};
 use crate::erased_worker::QueueId;
 use crate::quarantine;
-use crate::queue_pauses::PauseWatch;
+use crate::queue_pauses::{PAUSES_READ_EVERY, PauseWatch, QueuePause};
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use pvt_messaging::{ConsumeError, Delivery, Subscriber, Subscription};
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{timeout, timeout_at};
@@ -28,6 +28,8 @@ const RESUBSCRIBE: ExponentialBuilder = ExponentialBuilder::new()
 const STABLE_AFTER: Duration = Duration::from_secs(5);
 /// Without a message for this long, a queue that is consumed one message at a time holds none that cannot be read.
 const ISOLATION_QUIET: Duration = Duration::from_secs(5);
+/// When a queue is paused, what was fetched is kept this long: then all other processes have noticed the pause too.
+const KEPT_WHEN_PAUSED: Duration = PAUSES_READ_EVERY.saturating_mul(2);
 /// For deliveries that were already sent when the consumer is cancelled.
 const GATHER_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -37,6 +39,9 @@ pub(crate) struct Runner {
     pub(crate) queue: QueueId,
     pub(crate) subscriber: Subscriber,
     pub(crate) pauses: PauseWatch,
+    /// Since a pause, until a message comes that was not fetched before: the broker counts what a pause has returned
+    /// like what a crash has returned, so its count says nothing of these messages.
+    pub(crate) after_pause: AtomicBool,
 }
 
 /// The end of a subscription.
@@ -79,7 +84,12 @@ impl Runner {
                         delays = RESUBSCRIBE.build();
                     }
                     match end {
-                        End::Stopped | End::Quarantined => continue,
+                        End::Quarantined => continue,
+                        // Also when the pause is already over.
+                        End::Stopped => {
+                            self.after_pause.store(true, Ordering::Relaxed);
+                            continue;
+                        }
                         End::Readable => {
                             isolated = false;
                             continue;
@@ -109,26 +119,38 @@ impl Runner {
     /// Waits while the queue is paused, or while it is not known whether it is. `false` when the engine drains.
     async fn wait_until_consumable(&mut self) -> bool {
         let (worker, drain) = (self.context.worker.spec.name, self.context.drain.clone());
-        let was_paused = self.pauses.of(&self.queue.name).inspect(|pause| {
-            info!(worker, queue = %self.queue.name, actor = pause.actor, reason = pause.reason, "queue is paused");
-        });
+        let mut was_paused = false;
         while !self.pauses.may_consume(&self.queue.name) {
-            self.note_pause();
+            if let Some(pause) = self.note_pause().filter(|_| !was_paused) {
+                was_paused = true;
+                self.after_pause.store(true, Ordering::Relaxed);
+                info!(worker, queue = %self.queue.name, actor = pause.actor, reason = pause.reason, "queue is paused");
+            }
             if drain.run_until_cancelled(self.pauses.changed()).await.is_none() {
                 return false;
             }
         }
-        if was_paused.is_some() {
+        if was_paused {
             info!(worker, queue = %self.queue.name, "queue is resumed");
         }
         !drain.is_cancelled()
     }
 
-    /// Shows in health that the queue is paused, if it is.
-    fn note_pause(&self) {
-        if let Some(pause) = self.pauses.of(&self.queue.name) {
-            self.context.status.set_queue_pause(&self.queue.name, pause);
+    /// The pause of the queue, which health shows from now on.
+    fn note_pause(&self) -> Option<QueuePause> {
+        let pause = self.pauses.of(&self.queue.name)?;
+        self.context.status.set_queue_pause(&self.queue.name, pause.clone());
+        Some(pause)
+    }
+
+    /// Notes a delivery, whose count is disregarded if it may come from a pause.
+    fn track(&self, session: &ConsumerSession, mut delivery: Delivery) -> Delivery {
+        if self.after_pause.load(Ordering::Relaxed) {
+            // What was returned is delivered before what was never fetched.
+            self.after_pause.store(delivery.delivery_count > 0, Ordering::Relaxed);
+            delivery.delivery_count = 0;
         }
+        session.track(delivery)
     }
 
     /// Consumes until the queue is paused or the engine drains. Either way the messages in hand are finished first.
@@ -186,10 +208,33 @@ impl Runner {
         // the next consumer as soon as this one is cancelled, whatever it still holds. Their timeout bounds this wait.
         // Deliveries not started return to the queue when the channel closes.
         tasks.wait().await;
+        let end = if stop.is_cancelled() && !matches!(end, End::Lost(_)) { End::Stopped } else { end };
+        if matches!(end, End::Stopped) {
+            self.keep_from_others(&mut subscription, &session).await;
+        }
         if let Err(error) = subscription.close().await {
             debug!(queue = %self.queue.name, %error, "closing the channel");
         }
         end
+    }
+
+    /// Keeps what was fetched and not begun until the other processes have noticed the pause as well: returned sooner,
+    /// each of them would fetch it and return it again, with one more delivery every time. A consumer that holds
+    /// nothing ends at once, so that it does not become the active one of a partition. A drain waits for nothing.
+    async fn keep_from_others(&self, subscription: &mut Subscription, session: &ConsumerSession) {
+        if self.context.drain.is_cancelled() {
+            return;
+        }
+        // What others return must not come to this consumer. That of a partition stays, else the next one would become
+        // the active one.
+        if self.queue.partition.is_none()
+            && let Err(error) = subscription.cancel().await
+        {
+            debug!(queue = %self.queue.name, %error, "cancelling the consumer of a paused queue");
+        }
+        if session.holds_deliveries() || matches!(subscription.try_next(), Ok(Some(_))) {
+            self.context.drain.run_until_cancelled(tokio::time::sleep(KEPT_WHEN_PAUSED)).await;
+        }
     }
 
     /// Ends when no message is handled any more and none has come for a while. With a prefetch of one the broker sends
@@ -217,7 +262,7 @@ impl Runner {
         let mut next = Some(first?);
         let linger_until = tokio::time::Instant::now() + spec.linger();
         while let Some(delivery) = next.take() {
-            batch.push(session.track(delivery));
+            batch.push(self.track(session, delivery));
             if batch.len() == max {
                 break;
             }
@@ -251,7 +296,7 @@ impl Runner {
         let gather = async {
             // The stream of a cancelled consumer ends after the deliveries that were already sent.
             while let Ok(delivery) = subscription.next().await {
-                held.push(session.track(delivery));
+                held.push(self.track(session, delivery));
             }
         };
         if timeout(GATHER_TIMEOUT, gather).await.is_err() {

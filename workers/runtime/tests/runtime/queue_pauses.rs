@@ -1,12 +1,14 @@
 //! Pauses of queues: what is in hand is finished, nothing more is taken, and nothing is lost or handled twice.
 
 use crate::scripted::{Action, BATCHED, SINGLE, ScriptedBatchWorker, ScriptedWorker};
-use crate::test_broker::{Running, TestBroker, eventually};
+use crate::test_broker::{Running, SOON, TestBroker, eventually};
 use chrono::Utc;
 use pvt_domain::failure::Failure;
-use pvt_worker_runtime::{QueuePause, QueuePauses, WorkerState};
+use pvt_messaging::{Subscriber, Topology};
+use pvt_worker_runtime::{PAUSES_READ_EVERY, QueuePause, QueuePauses, WorkerHealth, WorkerState};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 type Pauses = watch::Sender<Option<QueuePauses>>;
@@ -23,8 +25,12 @@ fn resume(pauses: &Pauses) {
 
 async fn wait_until_paused(running: &Running, queue: &str) {
     eventually("health shows the pause", || async {
-        let worker = running.health.snapshot().into_iter().find(|worker| worker.name == "mailer").unwrap();
-        let pause = worker.paused_queues.iter().find(|(name, _)| name.ends_with(queue))?.1.clone();
+        let workers = running.health.snapshot().into_iter();
+        let found = |worker: WorkerHealth| {
+            let pause = worker.paused_queues.iter().find(|(name, _)| name.ends_with(queue))?.1.clone();
+            Some((worker, pause))
+        };
+        let (worker, pause) = workers.filter_map(found).next()?;
         assert_eq!((worker.state, pause.reason.as_str()), (WorkerState::Running, "a test"));
         Some(())
     })
@@ -130,5 +136,112 @@ async fn queue_can_be_paused_while_its_messages_wait_for_a_dependency() {
     wait_until_paused(&running, SINGLE).await;
     assert_eq!(broker.ready(SINGLE).await, 3);
     running.stop().await.unwrap();
+    broker.close().await;
+}
+
+/// A backlog of a partition, in the order of its numbers.
+async fn send_backlog(broker: &TestBroker, count: usize) {
+    for number in 0..count {
+        broker.send(BATCHED, &number.to_string()).await;
+    }
+}
+
+/// The messages that several engines have begun, in their order.
+#[derive(Clone, Default)]
+struct Begun(Arc<Mutex<Vec<String>>>);
+
+impl Begun {
+    fn texts(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    async fn wait_for_more_than(&self, count: usize) {
+        eventually("more messages are begun", || async { (self.texts().len() > count).then_some(()) }).await;
+    }
+
+    /// An engine for the partition, which takes its time.
+    fn engine(&self, broker: &TestBroker, pauses: watch::Receiver<Option<QueuePauses>>) -> Running {
+        let begun = self.clone();
+        let worker = ScriptedBatchWorker::new(move |batch| {
+            begun.0.lock().unwrap().extend(batch.items.iter().map(|job| job.message.text.clone()));
+            Action::Stall(Duration::from_millis(100))
+        });
+        broker.run(broker.engine().register_batch(worker).unwrap().with_queue_pauses(pauses))
+    }
+}
+
+/// Each process reads the pauses at its own time.
+#[tokio::test]
+async fn one_pause_returns_a_message_once_however_many_processes_notice_it_in_turn() {
+    let broker = TestBroker::new().await;
+    send_backlog(&broker, 400).await;
+    let (of_active, of_standby) = (Begun::default(), Begun::default());
+    let (pauses, known): (Vec<Pauses>, Vec<_>) = (0..4).map(|_| watch::channel(Some(QueuePauses::new()))).unzip();
+    let mut running = vec![of_active.engine(&broker, known[0].clone())];
+    of_active.wait_for_more_than(0).await;
+    running.extend(known[1..].iter().map(|known| of_standby.engine(&broker, known.clone())));
+    let is_running = |running: &Running| running.health.snapshot()[0].state == WorkerState::Running;
+    eventually("all compete", || async { running.iter().all(is_running).then_some(()) }).await;
+    for pauses in &pauses {
+        pauses.send_replace(pause_of(&broker, BATCHED));
+        tokio::time::sleep(PAUSES_READ_EVERY / 4).await;
+    }
+    for running in &running {
+        wait_until_paused(running, BATCHED).await;
+    }
+    assert_eq!(of_standby.texts(), Vec::<String>::new(), "the pause began before they became active");
+    let subscriber = Subscriber::start(&broker.url, Topology::clone(&broker.topology), "left");
+    let mut left = subscriber.subscribe(&broker.topology.name(BATCHED), 400).await.unwrap();
+    let mut deliveries = BTreeSet::new();
+    for _ in of_active.texts().len()..400 {
+        deliveries.insert(left.next().await.unwrap().delivery_count);
+    }
+    assert_eq!(deliveries, BTreeSet::from([0, 1]), "what was fetched is returned once");
+    subscriber.close(SOON).await;
+    for running in running {
+        running.stop().await.unwrap();
+    }
+    broker.close().await;
+}
+
+#[tokio::test]
+async fn order_of_a_partition_outlasts_pauses_in_a_row() {
+    let broker = TestBroker::new().await;
+    send_backlog(&broker, 300).await;
+    let begun = Begun::default();
+    let (pauses, known) = watch::channel(Some(QueuePauses::new()));
+    let running = [0; 3].map(|_| begun.engine(&broker, known.clone()));
+    // More often than a message is delivered before it is a suspect.
+    for _ in 0..4 {
+        begun.wait_for_more_than(begun.texts().len()).await;
+        pauses.send_replace(pause_of(&broker, BATCHED));
+        for running in &running {
+            wait_until_paused(running, BATCHED).await;
+        }
+        resume(&pauses);
+    }
+    begun.wait_for_more_than(299).await;
+    let sent: Vec<String> = (0..300).map(|number| number.to_string()).collect();
+    assert_eq!(begun.texts(), sent, "each once, in order");
+    for running in running {
+        running.stop().await.unwrap();
+    }
+    broker.close().await;
+}
+
+#[tokio::test]
+async fn returned_messages_are_not_suspected_after_a_pause() {
+    let broker = TestBroker::new().await;
+    broker.send(BATCHED, "returned by many pauses").await;
+    broker.bounce(BATCHED, 12).await;
+    let begun = Begun::default();
+    let (pauses, known) = watch::channel(pause_of(&broker, BATCHED));
+    let running = begun.engine(&broker, known);
+    wait_until_paused(&running, BATCHED).await;
+    resume(&pauses);
+    begun.wait_for_more_than(0).await;
+    eventually("it is acknowledged", || async { (running.health.snapshot()[0].in_flight == 0).then_some(()) }).await;
+    running.stop().await.unwrap();
+    assert_eq!((broker.ready(BATCHED).await, broker.ready("bookings.0.dead").await), (0, 0));
     broker.close().await;
 }
