@@ -162,8 +162,10 @@ impl Runner {
             std::future::pending::<Infallible>().await
         };
         tokio::select! {
-            end = self.consume(subscription, isolated, &stop) => end,
+            // First, so that no batch begins when the pause was stored while the queue was being subscribed to.
+            biased;
             never = stopping => match never {},
+            end = self.consume(subscription, isolated, &stop) => end,
         }
     }
 
