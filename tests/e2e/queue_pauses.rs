@@ -3,6 +3,8 @@
 use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
+use lapin::options::BasicConsumeOptions;
+use lapin::types::FieldTable;
 use pvt_testkit::{booking_body, days_from_now, eventually};
 use serde_json::Value;
 
@@ -78,8 +80,12 @@ async fn paused_queues_outlast_kills_and_lose_nothing() -> Result<()> {
         async move { stack.book(&key, &booking_body("dorm-8-mixed", days_from_now(20 + number), 1, 1)).await }
     });
     let during = try_join_all(requests).await?;
-    pause(&stack, "bookings", "an index is built").await?;
+    let pausing = stack.spawn_pvt(&["queues", "pause", "bookings", "--reason", "an index is built"]);
+    let stored = || async { Ok((row(&stack, &partition).await?["paused"]["reason"].is_string()).then_some(())) };
+    eventually("the pause is stored", SHORT_TIMEOUT, stored).await?;
     stack.program("first")?.kill9()?;
+    let paused = pausing.await??;
+    ensure!(paused.status.success(), "{paused:?}");
     wait_until_unconsumed(&stack, &partition, "an index is built").await?;
     let mut waiting = Vec::new();
     for number in 0..5 {
@@ -137,6 +143,28 @@ async fn paused_queues_outlast_kills_and_lose_nothing() -> Result<()> {
             == ["operator queue.pause: the mail provider is moving", "operator queue.resume: the test goes on"]
     );
     stack.end(Expectations::clean()).await
+}
+
+/// Processes of the version before know no pauses: a consumer without an end stands for one.
+#[tokio::test]
+async fn pause_waits_for_consumers_and_names_those_that_go_on() -> Result<()> {
+    let stack = StackBuilder::new().workers(&[]).prepare().await?;
+    let channel = stack.broker.channel().await?;
+    let queue = stack.topology.name("emails");
+    let options = BasicConsumeOptions::default();
+    channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default()).await?;
+    let paused = stack.pvt(&["queues", "pause", "emails", "--reason", "an upgrade"]).await?;
+    let said = String::from_utf8_lossy(&paused.stderr).into_owned();
+    ensure!(paused.status.code() == Some(75) && said.contains(&format!("still has consumers: {queue} (1)")), "{said}");
+    ensure!(row(&stack, "emails").await?["paused"]["reason"] == "an upgrade", "it is stored all the same");
+    // It ends while the command waits.
+    let waiting = stack.spawn_pvt(&["queues", "pause", "emails", "--reason", "again"]);
+    channel.close(200, "done".into()).await?;
+    let paused = waiting.await??;
+    ensure!(paused.status.success(), "{paused:?}");
+    wait_until_unconsumed(&stack, "emails", "an upgrade").await?;
+    resume(&stack, "emails").await?;
+    stack.end(Expectations::clean().without_mails().without_mart()).await
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ pub enum OperationError {
     Different(String),
     /// The present state does not allow it.
     Conflict(String),
-    /// A dependency is down; the same operation may succeed later.
+    /// A dependency is down, or has not followed yet; the same operation may succeed later.
     TryLater(String),
 }
 

@@ -7,15 +7,21 @@ use crate::settings;
 use anyhow::Result;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
-use pvt_messaging::{QueueDepth, QueueRole, queue_depths};
+use pvt_messaging::{ConsumeError, QueueDepth, QueueRole, Topology, queue_depths};
 use pvt_operations::queue_pauses::{self, PauseOutcome};
-use pvt_operations::{OPERATOR, broker, terminal};
+use pvt_operations::{OPERATOR, OperationError, broker, terminal};
 use pvt_service::config::Config;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::queue_pauses::QueuePause;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+/// For workers to stop after a pause: to notice it, and to finish what they have in hand.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+const STOP_POLL: Duration = Duration::from_millis(500);
 
 /// Shows how many messages wait in each queue, pauses and resumes queues
 #[derive(Debug, Args)]
@@ -39,7 +45,8 @@ enum QueuesCommand {
     Resume(Resume),
 }
 
-/// Workers finish what they have in hand and take no further message within two seconds; what arrives waits.
+/// Workers take no further message within two seconds and finish what they have in hand; what arrives waits. Exits when
+/// nothing consumes the queue any more, or with 75 when something still does after a while: the pause is stored then.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   pvt queues pause emails --reason 'the mail provider is moving'
@@ -81,19 +88,59 @@ impl Pause {
         let Self { queue, reason } = self;
         let config = settings::ready(&[MongoDb]).await?;
         let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt queues").await?;
-        let outcome = queue_pauses::pause(&mongo, &broker::topology(&config), &queue, OPERATOR, &reason).await;
+        let topology = broker::topology(&config);
+        let outcome = queue_pauses::pause(&mongo, &topology, &queue, OPERATOR, &reason).await;
         mongo.shutdown().await;
         match outcome? {
             PauseOutcome::Paused(_) => terminal::note(format_args!(
-                "{queue} is paused: within two seconds workers take no further message of it. `pvt queues resume \
-                {queue}` ends the pause; nothing else does."
+                "{queue} is paused: the pause is stored. `pvt queues resume {queue}` ends it; nothing else does."
             )),
             PauseOutcome::PausedBefore(QueuePause { since, actor, reason, .. }) => {
                 terminal::note(format_args!("{queue} has been paused by {actor} since {since}, which stands: {reason}"))
             }
         }
-        Ok(())
+        wait_until_unconsumed(&config, &topology, &queue).await
     }
+}
+
+/// Waits until the workers have finished what they have in hand.
+async fn wait_until_unconsumed(config: &Config, topology: &Topology, queue: &str) -> Result<()> {
+    let names = topology.work_queues_named(queue);
+    let begun = Instant::now();
+    let mut shown = String::new();
+    loop {
+        let consumed = consumed(config, &names).await.map_err(|error| {
+            let text = format!("{queue} is paused, but whether workers still take its messages is unknown: {error}");
+            OperationError::TryLater(text)
+        })?;
+        if consumed.is_empty() {
+            terminal::note(format_args!("nothing consumes {queue} any more"));
+            return Ok(());
+        }
+        if begun.elapsed() >= STOP_LIMIT {
+            let text = format!(
+                "{queue} is paused, but after {} s still has consumers: {consumed}. A worker of a version that knows \
+                no pauses goes on until it is stopped; one that is busy stops after the messages in hand. The same \
+                command waits again.",
+                STOP_LIMIT.as_secs()
+            );
+            return Err(OperationError::TryLater(text).into());
+        }
+        if consumed != shown {
+            terminal::note(format_args!("waiting for consumers to stop: {consumed}"));
+            shown = consumed;
+        }
+        sleep(STOP_POLL).await;
+    }
+}
+
+/// Those of the queues that are consumed, with the numbers of their consumers; empty when none is.
+async fn consumed(config: &Config, names: &[String]) -> Result<String, ConsumeError> {
+    let counts = queue_depths(config.amqp_url.expose_secret(), "pvt queues", names).await?;
+    let consumers = counts.into_iter().map(|count| count.map_or(0, |count| count.consumers));
+    let consumed = names.iter().zip(consumers).filter(|(_, consumers)| *consumers > 0);
+    let words: Vec<String> = consumed.map(|(name, consumers)| format!("{name} ({consumers})")).collect();
+    Ok(words.join(", "))
 }
 
 impl Resume {
