@@ -186,10 +186,17 @@ async fn pausing_twice_keeps_the_first_reason_and_unknown_queues_are_refused() -
     }
     let without_reason = stack.pvt(&["queues", "pause", "emails"]).await?;
     ensure!(without_reason.status.code() == Some(2), "{without_reason:?}");
-    // A family ends the pauses of its partitions as well.
-    resume(&stack, "bookings").await?;
+    // A family ends the pauses of its partitions as well, and names them.
+    let resumed = stack.pvt(&["queues", "resume", "bookings", "--reason", "the test goes on"]).await?;
+    let said = String::from_utf8_lossy(&resumed.stderr).into_owned();
+    let expected = format!("{partition} is resumed with bookings; it was paused since");
+    ensure!(resumed.status.success() && said.contains(&expected), "{said}");
     ensure!(row(&stack, &partition).await?["paused"].is_null());
     resume(&stack, "bookings").await?;
-    ensure!(actions(&stack, "bookings").await?.len() == 1, "nothing was paused the second time");
+    ensure!(actions(&stack, "bookings").await?.is_empty(), "it was not paused itself");
+    ensure!(
+        actions(&stack, &partition).await?
+            == ["operator queue.pause: first", "operator queue.resume: with bookings: the test goes on"]
+    );
     stack.end(Expectations::clean().without_mails().without_mart()).await
 }

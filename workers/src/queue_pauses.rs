@@ -83,6 +83,7 @@ mod tests {
     use super::*;
     use anyhow::Result;
     use pvt_domain::actor::Actor;
+    use pvt_domain::timestamp::Timestamp;
     use pvt_stores::mongo::audit::AuditEntry;
     use pvt_testkit::{Namespace, eventually};
     use uuid::Uuid;
@@ -105,7 +106,7 @@ mod tests {
             }
         };
         eventually("the pauses are read", SOON, || reads(Some(false))).await?;
-        let since = chrono::Utc::now().into();
+        let since = Timestamp::from(chrono::Utc::now());
         let actor = Actor::from("operator");
         let entry = AuditEntry::new(Uuid::now_v7(), since, &actor, "queue.pause".to_owned(), "emails", "a test");
         let pause = StoredPause { queue: "emails".to_owned(), since, actor, reason: "a test".to_owned() };
@@ -114,9 +115,11 @@ mod tests {
         eventually("the pause is read", SOON, || reads(Some(true))).await?;
 
         drop(link);
-        let ended = ["emails".to_owned()];
         let entry = AuditEntry::new(Uuid::now_v7(), since, "operator", "queue.resume".to_owned(), "emails", "a test");
-        assert!(mongo.queue_pauses().remove(&ended, &entry).await?);
+        let of_before =
+            StoredPause { since: (since.as_datetime() - chrono::TimeDelta::seconds(1)).into(), ..pause.clone() };
+        assert!(!mongo.queue_pauses().remove(&[(of_before, entry.clone())]).await?, "another pause of the same queue");
+        assert!(mongo.queue_pauses().remove(&[(pause, entry)]).await?);
         eventually("MongoDB is unreachable", SOON, || async { Ok(slow.ping().await.is_err().then_some(())) }).await?;
         assert_eq!(reads(Some(true)).await?, Some(()), "what was read last stands");
         shutdown.cancel();

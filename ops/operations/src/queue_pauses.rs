@@ -56,8 +56,9 @@ pub async fn pause(
 /// was none.
 ///
 /// # Errors
-/// [`OperationError::NotFound`] when there is no such queue; [`OperationError::Conflict`] for a partition whose whole
-/// family is paused; when MongoDB fails.
+/// [`OperationError::NotFound`] when there is no such queue; [`OperationError::Conflict`] for a
+/// partition whose whole family is paused; [`OperationError::TryLater`] when the pauses change at the same time; when
+/// MongoDB fails.
 pub async fn resume(
     mongo: &Mongo,
     topology: &Topology,
@@ -65,13 +66,9 @@ pub async fn resume(
     actor: impl Into<Actor>,
     reason: &str,
 ) -> Result<Vec<QueuePause>> {
-    let meant = queues_of(topology, queue)?;
-    let within = |pause: &QueuePause| {
-        let paused = topology.work_queues_named(&pause.queue);
-        pause.queue == queue || !paused.is_empty() && paused.iter().all(|name| meant.contains(name))
-    };
     let stored = mongo.queue_pauses().list().await?;
-    let (ended, others): (Vec<_>, Vec<_>) = stored.into_iter().partition(within);
+    let (ended, others): (Vec<_>, Vec<_>) = stored.into_iter().partition(|pause| is_within(queue, &pause.queue));
+    let meant = queues_of(topology, queue)?;
     let family = meant.iter().find_map(|name| concerning(topology, &others, name).first().copied());
     if let Some(QueuePause { queue: family, .. }) = family {
         let text = format!("{queue} is paused together with {family}: `pvt queues resume {family}` ends that");
@@ -80,10 +77,20 @@ pub async fn resume(
     if ended.is_empty() {
         return Ok(ended);
     }
-    let names: Vec<String> = ended.iter().map(|pause| pause.queue.clone()).collect();
-    let (now, reason) = (Utc::now().into(), one_line(reason));
-    let entry = AuditEntry::new(Uuid::now_v7(), now, actor, "queue.resume".to_owned(), queue, &reason);
-    if mongo.queue_pauses().remove(&names, &entry).await? { Ok(ended) } else { Err(changed_meanwhile().into()) }
+    let (cause, now, reason) = (Uuid::now_v7(), Utc::now().into(), one_line(reason));
+    let actor: Actor = actor.into();
+    let with_entry = |pause: &QueuePause| {
+        let detail = if pause.queue == queue { reason.clone() } else { format!("with {queue}: {reason}") };
+        let entry = AuditEntry::new(cause, now, &actor, "queue.resume".to_owned(), &pause.queue, &detail);
+        (pause.clone(), entry)
+    };
+    let entries: Vec<_> = ended.iter().map(with_entry).collect();
+    if mongo.queue_pauses().remove(&entries).await? { Ok(ended) } else { Err(changed_meanwhile().into()) }
+}
+
+/// Whether this name of a pause is the queue itself, or a partition of it.
+fn is_within(queue: &str, paused: &str) -> bool {
+    paused.strip_prefix(queue).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The full names of the queues that operators mean by this name.
@@ -109,6 +116,14 @@ fn one_line(reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pauses_within_a_family_are_its_own_and_those_of_its_partitions() {
+        let within = |paused| is_within("bookings", paused);
+        assert!(within("bookings") && within("bookings.7"));
+        assert!(!within("bookings2") && !within("emails") && !is_within("bookings.1", "bookings"));
+        assert!(!is_within("bookings.1", "bookings.12"));
+    }
 
     #[test]
     fn reasons_are_one_line() {

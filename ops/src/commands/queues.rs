@@ -66,7 +66,7 @@ struct Pause {
   pvt queues resume emails
   pvt queues resume bookings --reason 'the index is built'")]
 struct Resume {
-    /// The queue as it was paused; `bookings` also ends the pauses of single partitions
+    /// The queue as it was paused; `bookings` also ends the pauses of single partitions, and names them
     queue: String,
     /// Why; recorded in the audit
     #[arg(long, default_value = "resumed")]
@@ -151,8 +151,11 @@ impl Resume {
         let ended = queue_pauses::resume(&mongo, &broker::topology(&config), &queue, OPERATOR, &reason).await;
         mongo.shutdown().await;
         let ended = ended?;
-        for QueuePause { queue, since, .. } in &ended {
-            terminal::note(format_args!("{queue} is resumed; it was paused since {since}"));
+        for QueuePause { queue: ended, since, actor, reason } in &ended {
+            let with = if *ended == queue { String::new() } else { format!(" with {queue}") };
+            terminal::note(format_args!(
+                "{ended} is resumed{with}; it was paused since {since} by {actor}: {reason}"
+            ));
         }
         if ended.is_empty() {
             terminal::note(format_args!("{queue} was not paused"));

@@ -66,29 +66,30 @@ impl QueuePauses<'_> {
         Ok(true)
     }
 
-    /// Removes the pauses of these names with an audit entry; `false` when there are none, or a concurrent change was
-    /// faster.
+    /// Removes these pauses, each with its audit entry; `false`, and none is removed, when one of them is not in force
+    /// any more: another pause of the same queue is not the one that was meant.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn remove(self, names: &[String], entry: &AuditEntry) -> Result<bool, StoreError> {
+    pub async fn remove(self, ended: &[(QueuePause, AuditEntry)]) -> Result<bool, StoreError> {
         let mut session = self.0.client().start_session().await?;
         session.start_transaction().await?;
-        let removed = self.remove_in(&mut session, names, entry).await;
+        let removed = self.remove_in(&mut session, ended).await;
         end(&mut session, removed).await
     }
 
     async fn remove_in(
         self,
         session: &mut ClientSession,
-        names: &[String],
-        entry: &AuditEntry,
+        ended: &[(QueuePause, AuditEntry)],
     ) -> Result<bool, StoreError> {
-        let removed = self.rows().delete_many(doc! { "_id": { "$in": names } }).session(&mut *session).await?;
-        if removed.deleted_count == 0 {
-            return Ok(false);
+        for (pause, entry) in ended {
+            let meant = doc! { "_id": &pause.queue, "since": pause.since.to_string() };
+            if self.rows().delete_one(meant).session(&mut *session).await?.deleted_count == 0 {
+                return Ok(false);
+            }
+            self.0.audit_log().append_in(session, entry).await?;
         }
-        self.0.audit_log().append_in(session, entry).await?;
         Ok(true)
     }
 
