@@ -5,8 +5,12 @@ use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use lapin::options::BasicConsumeOptions;
 use lapin::types::FieldTable;
+use pvt_domain::actor::Actor;
+use pvt_stores::mongo::audit::AuditEntry;
+use pvt_stores::mongo::queue_pauses::QueuePause;
 use pvt_testkit::{booking_body, days_from_now, eventually};
 use serde_json::Value;
+use uuid::Uuid;
 
 /// Both processes compete for each queue, except for the scheduler's tasks.
 const WORKERS: [(&str, &[&str]); 3] = [
@@ -198,5 +202,15 @@ async fn pausing_twice_keeps_the_first_reason_and_unknown_queues_are_refused() -
         actions(&stack, &partition).await?
             == ["operator queue.pause: first", "operator queue.resume: with bookings: the test goes on"]
     );
+    // A partition that was paused when there were more of them.
+    let since = chrono::Utc::now().into();
+    let actor = Actor::from("operator");
+    let entry = AuditEntry::new(Uuid::now_v7(), since, &actor, "queue.pause".to_owned(), "bookings.250", "earlier");
+    let left = QueuePause { queue: "bookings.250".to_owned(), since, actor, reason: "earlier".to_owned() };
+    ensure!(stack.mongo.queue_pauses().insert(&left, &entry).await?);
+    resume(&stack, "bookings.250").await?;
+    ensure!(stack.mongo.queue_pauses().list().await?.is_empty());
+    let refused = stack.pvt(&["queues", "resume", "bookings.250"]).await?;
+    ensure!(refused.status.code() == Some(3), "{refused:?}");
     stack.end(Expectations::clean().without_mails().without_mart()).await
 }

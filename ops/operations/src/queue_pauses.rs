@@ -53,10 +53,11 @@ pub async fn pause(
 }
 
 /// Ends the pause of a queue, or of a family and each of its partitions; the pauses that have ended, none when there
-/// was none.
+/// was none. A stored pause can be ended also when its queue is none any more, for example a partition that
+/// `PVT_PARTITIONS` no longer counts.
 ///
 /// # Errors
-/// [`OperationError::NotFound`] when there is no such queue; [`OperationError::Conflict`] for a
+/// [`OperationError::NotFound`] when there is neither such a queue nor such a pause; [`OperationError::Conflict`] for a
 /// partition whose whole family is paused; [`OperationError::TryLater`] when the pauses change at the same time; when
 /// MongoDB fails.
 pub async fn resume(
@@ -68,7 +69,7 @@ pub async fn resume(
 ) -> Result<Vec<QueuePause>> {
     let stored = mongo.queue_pauses().list().await?;
     let (ended, others): (Vec<_>, Vec<_>) = stored.into_iter().partition(|pause| is_within(queue, &pause.queue));
-    let meant = queues_of(topology, queue)?;
+    let meant = if ended.is_empty() { queues_of(topology, queue)? } else { topology.work_queues_named(queue) };
     let family = meant.iter().find_map(|name| concerning(topology, &others, name).first().copied());
     if let Some(QueuePause { queue: family, .. }) = family {
         let text = format!("{queue} is paused together with {family}: `pvt queues resume {family}` ends that");
