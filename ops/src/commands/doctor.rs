@@ -51,9 +51,9 @@ struct Finding {
 async fn run(config: &Config, json: bool) -> Result<()> {
     let mut findings = vec![mongodb(config).await, postgres(config).await, smtp(config).await, api(config).await];
     findings.push(schedules(config).await);
-    let pauses = pauses(config).await.unwrap_or_default();
-    findings.push(paused_queues(&pauses));
-    findings.extend(rabbitmq(config, &pauses).await);
+    let pauses = pauses(config).await;
+    findings.push(paused_queues(pauses.as_deref()));
+    findings.extend(rabbitmq(config, &pauses.unwrap_or_default()).await);
     if config.environment == Environment::Production || !config.is_local() {
         findings.push(demonstration_accounts(config).await);
     }
@@ -98,7 +98,7 @@ async fn schedules(config: &Config) -> Finding {
     Finding { warning: true, ..check("schedules", probe, remedy).await }
 }
 
-/// All pauses of queues; what is wrong with MongoDB is said elsewhere.
+/// All pauses of queues; `None` when MongoDB cannot be read, and why is said elsewhere.
 async fn pauses(config: &Config) -> Option<Vec<QueuePause>> {
     let read = async {
         let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt doctor").await.ok()?;
@@ -109,7 +109,12 @@ async fn pauses(config: &Config) -> Option<Vec<QueuePause>> {
     timeout(PROBE_LIMIT, read).await.ok().flatten()
 }
 
-fn paused_queues(pauses: &[QueuePause]) -> Finding {
+fn paused_queues(pauses: Option<&[QueuePause]>) -> Finding {
+    let Some(pauses) = pauses else {
+        let unknown = Some("unknown, MongoDB cannot be read".to_owned());
+        let remedy = "workers keep to the pauses that they read last, and those that start wait: repair MongoDB";
+        return Finding { warning: true, ..finding("pauses of queues", unknown, remedy) };
+    };
     let words = pauses
         .iter()
         .map(|QueuePause { queue, since, actor, reason }| format!("{queue} by {actor} since {since}: {reason}"));
