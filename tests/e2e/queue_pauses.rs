@@ -1,4 +1,4 @@
-//! Queues that an operator pauses: whatever is killed and restarted, they stay paused, and nothing is lost or done twice.
+//! Queues that an operator pauses: whatever is killed and restarted, they stay paused. Nothing is lost or done twice.
 
 use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
 use anyhow::{Context, Result, ensure};
