@@ -27,7 +27,8 @@ macro_rules! examples {
   pvt reconcile run --dry-run           compare the stores without repairing anything
 
 Settings come from the environment (see .env.example); `pvt config check` shows them.
-Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 5 differences, 75 try again later."
+Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 5 differences or a conflict,
+75 try again later."
         )
     };
 }

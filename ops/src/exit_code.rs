@@ -2,11 +2,12 @@
 
 use pvt_operations::OperationError;
 
-/// The exit code of a failed command: 3 not found, 5 differences, 75 (`EX_TEMPFAIL` of sysexits.h) try later, else 1.
+/// The exit code of a failed command: 3 not found, 5 differences or a conflict, 75 (`EX_TEMPFAIL` of sysexits.h) try
+/// later, else 1.
 pub(crate) fn of(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<OperationError>() {
         Some(OperationError::NotFound(_)) => 3,
-        Some(OperationError::Different(_)) => 5,
+        Some(OperationError::Different(_) | OperationError::Conflict(_)) => 5,
         Some(OperationError::TryLater(_)) => 75,
         None => 1,
     }

@@ -186,6 +186,8 @@ async fn unreachable_services_are_reported_in_one_line() -> Result<()> {
             text(&output)
         );
     }
+    let doctor = text(&pvt(&["doctor"], &environment, folder).await?);
+    assert!(doctor.contains("WARN   pauses of queues: unknown"), "{doctor}");
     Ok(())
 }
 

@@ -36,6 +36,7 @@ mod payments;
 mod people;
 mod poison;
 mod prometheus;
+mod queue_pauses;
 mod reconciliation;
 mod refunds;
 mod refusals;

@@ -11,7 +11,8 @@ use pvt_service::config::Config;
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
 use pvt_stripe::{StripeClient, StripeConfig};
-use pvt_worker_runtime::Engine;
+use pvt_worker_runtime::{Engine, QueuePauses};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// A worker as operators know it: what `pvt-workers run <name>` runs.
@@ -46,6 +47,8 @@ pub(crate) struct Dependencies {
     pub(crate) publisher: Publisher,
     pub(crate) topology: Topology,
     pub(crate) unroutable: UnroutableCount,
+    /// Paused queues, as last read; `None` until they are read.
+    pub(crate) pauses: watch::Receiver<Option<QueuePauses>>,
 }
 
 impl Dependencies {

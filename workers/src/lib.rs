@@ -11,6 +11,7 @@ mod payment_replies;
 mod probes;
 mod process;
 mod queue_gauges;
+mod queue_pauses;
 pub mod scheduler;
 mod unroutable;
 

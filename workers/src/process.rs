@@ -2,6 +2,7 @@
 
 use crate::declaration::{Dependencies, Start, WorkerDeclaration};
 use crate::jobs::{self, WORKERS};
+use crate::queue_pauses;
 use crate::scheduler;
 use crate::unroutable::UnroutableCount;
 use anyhow::{Context, Result, anyhow, bail};
@@ -14,11 +15,12 @@ use pvt_service::http::{self, About, Pages};
 use pvt_service::telemetry;
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
-use pvt_worker_runtime::{Engine, UnavailableOperation, WorkerHealth, WorkerState};
+use pvt_worker_runtime::{Engine, QueuePause, UnavailableOperation, WorkerHealth, WorkerState};
 use secrecy::ExposeSecret;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -55,15 +57,20 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
     let amqp_url = config.amqp_url.expose_secret();
     let topology = Topology::new(&config.queue_prefix, config.partitions).with_retry_divisor(config.retry_divisor);
     let publisher = Publisher::start(amqp_url, topology.clone(), &process);
-    let mut engine = Engine::new(amqp_url, topology.clone(), publisher.clone());
+    let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), &process).await.context("MONGODB_URI")?;
+    let (known_pauses, pauses) = watch::channel(None);
+    let reading =
+        tokio::spawn(queue_pauses::read_periodically(mongo.clone(), topology.clone(), known_pauses, shutdown.clone()));
+    let mut engine = Engine::new(amqp_url, topology.clone(), publisher.clone()).with_queue_pauses(pauses.clone());
     let dependencies = Dependencies {
-        mongo: Mongo::connect(config.mongodb_uri.expose_secret(), &process).await.context("MONGODB_URI")?,
+        mongo,
         mart: Mart::connect(config.database_url.expose_secret(), &process).context("DATABASE_URL")?,
         config,
         schedules,
         publisher,
         topology,
         unroutable: UnroutableCount::default(),
+        pauses,
     };
     let (mut consumes, mut tasks) = (false, Vec::new());
     for worker in workers {
@@ -88,6 +95,7 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
     // Health responds until the last message is acknowledged.
     stopped.cancel();
     pages.await??;
+    reading.await?;
     dependencies.publisher.close(CLOSE_LIMIT).await;
     dependencies.mart.close().await;
     dependencies.mongo.shutdown().await;
@@ -157,10 +165,15 @@ fn describe(workers: &[WorkerHealth], now: DateTime<Utc>) -> Finding {
     let waiting = waiting.map(|(worker, UnavailableOperation { operation, class, since, .. })| {
         format!("{} waits for {operation}: {class}, since {}", worker.name, seconds(*since))
     });
-    let states = workers.iter().map(state).chain(waiting).collect::<Vec<_>>().join(", ");
+    let paused = workers.iter().flat_map(|worker| &worker.paused_queues);
+    let paused = paused.map(|(queue, QueuePause { since, actor, reason })| {
+        format!("queue {queue} paused by {actor} since {}: {reason}", seconds(*since))
+    });
+    let states = workers.iter().map(state).chain(waiting).chain(paused).collect::<Vec<_>>().join(", ");
     let is_long = |worker: &WorkerHealth| {
         let paused = matches!(worker.state, WorkerState::Paused { since, .. } if now - since > SHORT_PAUSE);
-        paused || worker.unavailable.iter().any(|failed| now - failed.since > SHORT_PAUSE)
+        let by_operator = worker.paused_queues.values().any(|pause| now - pause.since > SHORT_PAUSE);
+        paused || by_operator || worker.unavailable.iter().any(|failed| now - failed.since > SHORT_PAUSE)
     };
     if workers.iter().any(|worker| worker.state == WorkerState::Reconnecting) {
         Finding::Down(states)
@@ -175,6 +188,7 @@ fn describe(workers: &[WorkerHealth], now: DateTime<Utc>) -> Finding {
 mod tests {
     use super::*;
     use pvt_messaging::QueueRole;
+    use pvt_worker_runtime::QueuePauses;
     use std::collections::BTreeSet;
 
     #[test]
@@ -185,8 +199,14 @@ mod tests {
 
     #[test]
     fn worker_that_is_paused_for_minutes_is_not_up() {
-        let worker =
-            |name, state| WorkerHealth { name, state, unavailable: Vec::new(), last_error: None, in_flight: 1 };
+        let worker = |name, state| WorkerHealth {
+            name,
+            state,
+            unavailable: Vec::new(),
+            paused_queues: QueuePauses::new(),
+            last_error: None,
+            in_flight: 1,
+        };
         let paused = |since: &str| WorkerState::Paused { class: "smtp_unavailable", since: since.parse().unwrap() };
         let found = |state| {
             let workers = [worker("analytics", WorkerState::Running), worker("emails", state)];
@@ -202,6 +222,24 @@ mod tests {
     }
 
     #[test]
+    fn queue_that_an_operator_has_paused_for_minutes_is_not_up() {
+        let found = |since: &str| {
+            let (since, now) = (since.parse().unwrap(), "2027-01-01T12:02:00Z".parse().unwrap());
+            let pause = QueuePause { since, actor: "operator".to_owned(), reason: "provider is moving".to_owned() };
+            let paused_queues = QueuePauses::from([("emails".to_owned(), pause)]);
+            let (state, unavailable) = (WorkerState::Running, Vec::new());
+            let worker =
+                WorkerHealth { name: "emails", state, unavailable, paused_queues, last_error: None, in_flight: 0 };
+            describe(&[worker], now)
+        };
+        let text = |time| {
+            format!("emails running, queue emails paused by operator since 2027-01-01T{time}Z: provider is moving")
+        };
+        assert_eq!(found("2027-01-01T12:01:30Z"), Finding::Up(Some(text("12:01:30"))));
+        assert_eq!(found("2027-01-01T12:00:30Z"), Finding::Degraded(text("12:00:30")));
+    }
+
+    #[test]
     fn worker_with_an_operation_that_is_unavailable_for_minutes_is_not_up() {
         let found = |since: &str| {
             let (since, now) = (since.parse().unwrap(), "2027-01-01T12:02:00Z".parse().unwrap());
@@ -213,7 +251,11 @@ mod tests {
             };
             let state = WorkerState::Running;
             let unavailable = vec![failed];
-            describe(&[WorkerHealth { name: "stripe", state, unavailable, last_error: None, in_flight: 0 }], now)
+            let paused_queues = QueuePauses::new();
+            describe(
+                &[WorkerHealth { name: "stripe", state, unavailable, paused_queues, last_error: None, in_flight: 0 }],
+                now,
+            )
         };
         let text = |time| {
             format!("stripe running, stripe waits for expire_session: stripe_unavailable, since 2027-01-01T{time}Z")

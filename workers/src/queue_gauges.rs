@@ -1,17 +1,29 @@
-//! Periodic count of messages and consumers by queue, for alerts and dashboards that need no plugin of the broker.
+//! Periodic count of messages and consumers by queue, and which queues are paused, for alerts and dashboards that need
+//! no plugin of the broker.
 
-use pvt_messaging::{Subscriber, Topology, begin_counting_queues};
+use pvt_messaging::{QueueRole, Subscriber, Topology, begin_counting_queues};
+use pvt_worker_runtime::QueuePauses;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+/// Gauge: 1 while an operator has paused this work queue, 0 otherwise; NaN until that is known. Label `queue`.
+const QUEUE_PAUSED: &str = "pvt_queue_paused";
 /// As often as Prometheus usually asks.
 const INTERVAL: Duration = Duration::from_secs(15);
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Runs until `shutdown`. Several processes may do so: all of them count the same.
-pub(crate) async fn measure_periodically(amqp_url: String, topology: Topology, shutdown: CancellationToken) {
+pub(crate) async fn measure_periodically(
+    amqp_url: String,
+    topology: Topology,
+    pauses: watch::Receiver<Option<QueuePauses>>,
+    shutdown: CancellationToken,
+) {
+    let work_queues = topology.queues().into_iter().filter(|queue| matches!(queue.role, QueueRole::Work { .. }));
+    let work_queues: Vec<String> = work_queues.map(|queue| queue.name).collect();
     let subscriber = Subscriber::start(&amqp_url, topology, "queue gauges");
     begin_counting_queues();
     let counts = async {
@@ -19,6 +31,8 @@ pub(crate) async fn measure_periodically(amqp_url: String, topology: Topology, s
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             turns.tick().await;
+            // Before the consumers, so that a queue is never seen without them before it is seen as paused.
+            show_pauses(&work_queues, pauses.borrow().as_ref());
             if let Err(error) = subscriber.measure_queues().await {
                 warn!(%error, "queues cannot be counted");
             }
@@ -27,4 +41,11 @@ pub(crate) async fn measure_periodically(amqp_url: String, topology: Topology, s
     let stopped: Option<std::convert::Infallible> = shutdown.run_until_cancelled(counts).await;
     debug_assert!(stopped.is_none());
     subscriber.close(CLOSE_LIMIT).await;
+}
+
+fn show_pauses(work_queues: &[String], pauses: Option<&QueuePauses>) {
+    for queue in work_queues {
+        let paused = pauses.map_or(f64::NAN, |pauses| f64::from(pauses.contains_key(queue)));
+        metrics::gauge!(QUEUE_PAUSED, "queue" => queue.clone()).set(paused);
+    }
 }

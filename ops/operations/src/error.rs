@@ -9,14 +9,18 @@ pub enum OperationError {
     NotFound(String),
     /// A comparison found differences.
     Different(String),
-    /// A dependency is down; the same operation may succeed later.
+    /// The present state does not allow it.
+    Conflict(String),
+    /// A dependency is down, or has not followed yet; the same operation may succeed later.
     TryLater(String),
 }
 
 impl fmt::Display for OperationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFound(text) | Self::Different(text) | Self::TryLater(text) => f.write_str(text),
+            Self::NotFound(text) | Self::Different(text) | Self::Conflict(text) | Self::TryLater(text) => {
+                f.write_str(text)
+            }
         }
     }
 }

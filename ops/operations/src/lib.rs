@@ -1,5 +1,5 @@
 //! Operations on stores and broker that the command line and the development tools share: migrations, topology,
-//! demonstration data, reconciliation on request, and output to the terminal.
+//! demonstration data, reconciliation on request, pauses of queues, and output to the terminal.
 //!
 //! It knows no command-line arguments and starts no process.
 
@@ -8,6 +8,7 @@
 pub mod broker;
 mod error;
 pub mod migrate;
+pub mod queue_pauses;
 pub mod reconcile;
 pub mod seed;
 pub mod terminal;

@@ -4,12 +4,13 @@ use crate::output::Output;
 use crate::settings;
 use anyhow::{Result, bail};
 use pvt_domain::accounts::Email;
-use pvt_messaging::{QueueDepth, QueueRole, queue_depths};
+use pvt_messaging::{QueueDepth, QueueRole, QueueSpec, queue_depths};
 use pvt_operations::seed::accounts::ACCOUNTS;
-use pvt_operations::{broker, terminal};
+use pvt_operations::{broker, queue_pauses, terminal};
 use pvt_service::config::{Config, Environment};
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::queue_pauses::QueuePause;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use std::time::Duration;
@@ -50,7 +51,9 @@ struct Finding {
 async fn run(config: &Config, json: bool) -> Result<()> {
     let mut findings = vec![mongodb(config).await, postgres(config).await, smtp(config).await, api(config).await];
     findings.push(schedules(config).await);
-    findings.extend(rabbitmq(config).await);
+    let pauses = pauses(config).await;
+    findings.push(paused_queues(pauses.as_deref()));
+    findings.extend(rabbitmq(config, &pauses.unwrap_or_default()).await);
     if config.environment == Environment::Production || !config.is_local() {
         findings.push(demonstration_accounts(config).await);
     }
@@ -93,6 +96,31 @@ async fn schedules(config: &Config) -> Finding {
     };
     let remedy = "a backup was restored or a clock was wrong: compare the clock of MongoDB's server with the true time";
     Finding { warning: true, ..check("schedules", probe, remedy).await }
+}
+
+/// All pauses of queues; `None` when MongoDB cannot be read, and why is said elsewhere.
+async fn pauses(config: &Config) -> Option<Vec<QueuePause>> {
+    let read = async {
+        let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt doctor").await.ok()?;
+        let read = mongo.queue_pauses().list().await.ok();
+        mongo.shutdown().await;
+        read
+    };
+    timeout(PROBE_LIMIT, read).await.ok().flatten()
+}
+
+fn paused_queues(pauses: Option<&[QueuePause]>) -> Finding {
+    let Some(pauses) = pauses else {
+        let unknown = Some("unknown, MongoDB cannot be read".to_owned());
+        let remedy = "workers keep to the pauses that they read last, and those that start wait: repair MongoDB";
+        return Finding { warning: true, ..finding("pauses of queues", unknown, remedy) };
+    };
+    let words = pauses
+        .iter()
+        .map(|QueuePause { queue, since, actor, reason }| format!("{queue} by {actor} since {since}: {reason}"));
+    let words: Vec<String> = words.collect();
+    let trouble = (!words.is_empty()).then(|| words.join("; "));
+    Finding { warning: true, ..finding("pauses of queues", trouble, "`pvt queues resume` ends one") }
 }
 
 async fn postgres(config: &Config) -> Finding {
@@ -139,7 +167,7 @@ async fn demonstration_accounts(config: &Config) -> Finding {
     check("demonstration accounts", probe, "their passwords are published: disable them with `pvt users disable`").await
 }
 
-async fn rabbitmq(config: &Config) -> Vec<Finding> {
+async fn rabbitmq(config: &Config, pauses: &[QueuePause]) -> Vec<Finding> {
     let topology = broker::topology(config);
     let queues = topology.queues();
     let names: Vec<String> = queues.iter().map(|queue| queue.name.clone()).collect();
@@ -148,11 +176,12 @@ async fn rabbitmq(config: &Config) -> Vec<Finding> {
         Ok(Err(error)) => return vec![broker_down(error.to_string())],
         Err(_) => return vec![broker_down(format!("no answer within {PROBE_LIMIT:?}"))],
     };
-    let names = |wrong: &dyn Fn(&QueueRole, Option<QueueDepth>) -> bool| {
+    let is_paused = |queue: &str| !queue_pauses::concerning(&topology, pauses, queue).is_empty();
+    let names = |wrong: &dyn Fn(&QueueSpec, Option<QueueDepth>) -> bool| {
         let found: Vec<&str> = queues
             .iter()
             .zip(&counts)
-            .filter(|(queue, count)| wrong(&queue.role, **count))
+            .filter(|(queue, count)| wrong(queue, **count))
             .map(|(queue, _)| queue.name.as_str())
             .collect();
         (!found.is_empty()).then(|| found.join(", "))
@@ -163,20 +192,23 @@ async fn rabbitmq(config: &Config) -> Vec<Finding> {
         finding("queues", missing.map(|missing| format!("missing: {missing}")), "`pvt topology apply` declares them"),
         finding(
             "consumers",
-            names(&|role, count| {
-                matches!(role, QueueRole::Work { .. }) && count.is_some_and(|count| count.consumers == 0)
+            names(&|queue, count| {
+                let is_consumed = count.is_none_or(|count| count.consumers > 0);
+                matches!(queue.role, QueueRole::Work { .. }) && !is_consumed && !is_paused(&queue.name)
             }),
             "start the workers of these queues, for example with `pvt workers run --all`",
         ),
         finding(
             "dead letters",
-            names(&|role, count| matches!(role, QueueRole::Dead { .. }) && count.is_some_and(|count| count.ready > 0)),
+            names(&|queue, count| {
+                matches!(queue.role, QueueRole::Dead { .. }) && count.is_some_and(|count| count.ready > 0)
+            }),
             "`pvt dead list` shows the reasons; `pvt dead replay` returns them to their queues, `pvt dead \
                 discard` removes them",
         ),
         finding(
             "unroutable messages",
-            names(&|role, count| *role == QueueRole::Unroutable && count.is_some_and(|count| count.ready > 0)),
+            names(&|queue, count| queue.role == QueueRole::Unroutable && count.is_some_and(|count| count.ready > 0)),
             "their queues are missing: `pvt topology apply` declares them, and the worker `scheduler` moves the \
                 messages within seconds; `pvt dead list --unroutable` shows them, a key that no queue is bound to is \
                 a defect of its publisher",

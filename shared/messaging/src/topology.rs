@@ -226,6 +226,17 @@ impl Topology {
         }
     }
 
+    /// The full names of the work queues that operators mean by `name`, without the prefix: one queue, or all
+    /// partitions of a family. None when there is no such queue.
+    pub fn work_queues_named(&self, name: &str) -> Vec<String> {
+        if let Some(base) = queues::ALL.into_iter().find(|base| *base == name) {
+            return self.work_queue_specs(base).into_iter().map(|queue| queue.name).collect();
+        }
+        let full_name = self.name(name);
+        let is_meant = |queue: &QueueSpec| queue.name == full_name && queue.single_active_consumer();
+        self.queues().into_iter().filter(is_meant).map(|queue| queue.name).collect()
+    }
+
     /// The full names of the queues that are bound to this key of an exchange (full name): where its message belongs.
     pub fn destinations(&self, exchange: &str, key: &str) -> Vec<String> {
         let is_bound = |queue: &QueueSpec| {

@@ -18,6 +18,7 @@ pub mod notifications;
 pub mod occupancy;
 pub mod password_resets;
 pub mod payment_sweeps;
+pub mod queue_pauses;
 pub mod rates;
 pub mod reconciliations;
 pub mod refresh_tokens;
@@ -139,7 +140,9 @@ impl Mongo {
         self.former_addresses().create_expiry_index().await?;
         // Collections cannot be created inside a transaction cheaply, so those that a transaction writes exist
         // beforehand.
-        for name in [rates::COLLECTION, bookings::COLLECTION, blocks::COLLECTION, commit::CLAIMS] {
+        let written_in_transactions =
+            [rates::COLLECTION, bookings::COLLECTION, blocks::COLLECTION, commit::CLAIMS, queue_pauses::COLLECTION];
+        for name in written_in_transactions {
             self.create_collection(name).await?;
         }
         ledger_totals::migrate(self).await
@@ -231,6 +234,11 @@ impl Mongo {
     /// Reports of the sweeps that compare Stripe with the ledgers.
     pub fn payment_sweeps(&self) -> payment_sweeps::PaymentSweeps<'_> {
         payment_sweeps::PaymentSweeps(self)
+    }
+
+    /// Pauses of queues by operators.
+    pub fn queue_pauses(&self) -> queue_pauses::QueuePauses<'_> {
+        queue_pauses::QueuePauses(self)
     }
 
     /// Price calendars by property.

@@ -47,7 +47,7 @@ pub(crate) struct WorkerContext {
     pub(crate) publisher: Publisher,
     pub(crate) status: Arc<Status>,
     pub(crate) metrics: Arc<WorkerMetrics>,
-    /// Cancelled on shutdown: no new batch is started.
+    /// Cancelled on shutdown.
     pub(crate) drain: CancellationToken,
 }
 
@@ -72,6 +72,8 @@ pub(crate) struct ConsumerSession {
     pub(crate) queue: QueueId,
     /// Cancelled when the channel is lost, which invalidates its delivery tags.
     pub(crate) lost: CancellationToken,
+    /// Cancelled on shutdown, or when the queue is paused: no new batch is started.
+    pub(crate) stop: CancellationToken,
     pub(crate) acker: Acker,
     pub(crate) unacked: Mutex<UnackedDeliveries>,
     /// Held while acknowledgements are chosen and sent: a `multiple` ack overtaken by a later one would close the
@@ -138,12 +140,13 @@ impl Drop for InFlight {
 }
 
 impl ConsumerSession {
-    pub(crate) fn new(context: WorkerContext, queue: QueueId, acker: Acker) -> Self {
+    pub(crate) fn new(context: WorkerContext, queue: QueueId, acker: Acker, stop: CancellationToken) -> Self {
         let confirming = Semaphore::new(context.worker.spec.slots().max(BATCHES_CONFIRMING));
         Self {
             context,
             queue,
             lost: CancellationToken::new(),
+            stop,
             acker,
             unacked: Mutex::new(UnackedDeliveries::default()),
             ack_turn: tokio::sync::Mutex::new(()),
@@ -155,6 +158,11 @@ impl ConsumerSession {
     pub(crate) fn track(&self, delivery: Delivery) -> Delivery {
         self.unacked.lock().unwrap_or_else(PoisonError::into_inner).track(delivery.tag);
         disposition::recounted(delivery, self.context.worker.spec.name)
+    }
+
+    /// Whether deliveries are not acknowledged yet.
+    pub(crate) fn holds_deliveries(&self) -> bool {
+        !self.unacked.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Handles these deliveries; frees the slot for the next batch while their events are being confirmed.
@@ -173,7 +181,7 @@ impl ConsumerSession {
                 tokio::select! {
                     () = tokio::time::sleep(ANSWERED_PAUSE) => {}
                     () = self.lost.cancelled() => return,
-                    () = self.context.drain.cancelled() => return,
+                    () = self.stop.cancelled() => return,
                 }
             }
             (todo, suspicion) = (round.again, round.suspicion);
@@ -187,7 +195,7 @@ impl ConsumerSession {
             biased;
             pass = breaker.enter() => pass,
             () = self.lost.cancelled() => return None,
-            () = self.context.drain.cancelled() => return None,
+            () = self.stop.cancelled() => return None,
         };
         let BatchOutcome { outcomes, shared_failure } = match suspicion.answered {
             0 => self.handle(&deliveries).await,
@@ -316,7 +324,7 @@ impl ConsumerSession {
         let mut groups: Vec<(&[Delivery], bool)> = groups.into_iter().rev().map(|group| (group, false)).collect();
         let (mut outcomes, mut timeouts, mut unavailable) = (Vec::new(), 0, 0);
         while let Some((group, other_failed)) = groups.pop() {
-            let ends = self.lost.is_cancelled() || self.context.drain.is_cancelled();
+            let ends = self.lost.is_cancelled() || self.stop.is_cancelled();
             if ends || unavailable >= ISOLATED_UNAVAILABLE_MAX {
                 break;
             }

@@ -4,6 +4,7 @@ use crate::consumer_session::WorkerContext;
 use crate::erased_worker::{ErasedWorker, QueueId};
 use crate::health::{Health, Status};
 use crate::metrics::WorkerMetrics;
+use crate::queue_pauses::{PauseWatch, QueuePauses};
 use crate::runner::Runner;
 use crate::spec::Shape;
 use crate::worker::{BatchWorker, Worker};
@@ -12,6 +13,7 @@ use pvt_messaging::{Publisher, QueueRole, Subscriber, Topology};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -68,6 +70,7 @@ pub struct Engine {
     workers: Vec<WorkerContext>,
     drain: CancellationToken,
     health: Health,
+    pauses: PauseWatch,
 }
 
 impl Engine {
@@ -82,7 +85,14 @@ impl Engine {
             workers: Vec::new(),
             drain,
             health: Health::default(),
+            pauses: PauseWatch::none(),
         }
+    }
+
+    /// The same, which consumes no queue while it is paused, and none at all until the pauses are known (`Some`).
+    #[must_use]
+    pub fn with_queue_pauses(self, pauses: watch::Receiver<Option<QueuePauses>>) -> Self {
+        Self { pauses: PauseWatch::new(pauses), ..self }
     }
 
     /// Adds a worker that handles messages one by one.
@@ -157,7 +167,9 @@ impl Engine {
                 let subscriber = Subscriber::start(&self.amqp_url, self.topology.clone(), &name);
                 subscribers.push(subscriber.clone());
                 let queue = QueueId { name: name.into(), partition };
-                runners.spawn(Runner { context: context.clone(), queue, subscriber }.run());
+                let pauses = self.pauses.clone();
+                let after_pause = false.into();
+                runners.spawn(Runner { context: context.clone(), queue, subscriber, pauses, after_pause }.run());
             }
         }
         // Ends when it is dropped.

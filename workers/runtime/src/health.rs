@@ -2,6 +2,7 @@
 
 use crate::breaker::{Breaker, Pause};
 use crate::metrics::WorkerMetrics;
+use crate::queue_pauses::{QueuePause, QueuePauses};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,7 +14,7 @@ const FAILURE_COUNTS_FOR: TimeDelta = TimeDelta::minutes(3);
 /// The state of a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkerState {
-    /// Consuming all of its queues.
+    /// Consuming all of its queues, except for those that are paused.
     Running,
     /// Handling nothing because a dependency is unavailable.
     Paused {
@@ -22,7 +23,7 @@ pub enum WorkerState {
         /// When the pause began.
         since: DateTime<Utc>,
     },
-    /// At least one of its queues is not being consumed.
+    /// At least one of its queues is not being consumed, though it is not paused.
     Reconnecting,
     /// Finishing running handlers; takes no new messages.
     Draining,
@@ -57,6 +58,8 @@ pub struct WorkerHealth {
     pub state: WorkerState,
     /// Operations for which messages wait, by name.
     pub unavailable: Vec<UnavailableOperation>,
+    /// Its queues that an operator has paused and of which it handles nothing any more.
+    pub paused_queues: QueuePauses,
     /// The last error of a handler or of the broker, never cleared.
     pub last_error: Option<String>,
     /// Messages being handled or published for.
@@ -98,6 +101,7 @@ pub(crate) struct Status {
     pub(crate) draining: AtomicBool,
     pub(crate) breaker: Breaker,
     unavailable: Mutex<BTreeMap<&'static str, UnavailableOperation>>,
+    paused_queues: Mutex<QueuePauses>,
     last_error: Mutex<Option<String>>,
 }
 
@@ -111,6 +115,7 @@ impl Status {
             draining: AtomicBool::new(false),
             breaker: Breaker::default(),
             unavailable: Mutex::default(),
+            paused_queues: Mutex::default(),
             last_error: Mutex::new(None),
         }
     }
@@ -166,16 +171,31 @@ impl Status {
         recovered
     }
 
+    /// Notes that a queue is not consumed because it is paused.
+    pub(crate) fn set_queue_pause(&self, queue: &str, pause: QueuePause) {
+        self.queue_pauses().insert(queue.to_owned(), pause);
+    }
+
+    /// Notes that a queue is to be consumed.
+    pub(crate) fn clear_queue_pause(&self, queue: &str) {
+        self.queue_pauses().remove(queue);
+    }
+
+    fn queue_pauses(&self) -> MutexGuard<'_, QueuePauses> {
+        self.paused_queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn operations(&self) -> MutexGuard<'_, BTreeMap<&'static str, UnavailableOperation>> {
         self.unavailable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn snapshot(&self, now: DateTime<Utc>) -> WorkerHealth {
+        let paused_queues = self.queue_pauses().clone();
         let state = if self.draining.load(Ordering::Relaxed) {
             WorkerState::Draining
         } else if let Some(Pause { class, since }) = self.pause() {
             WorkerState::Paused { class, since }
-        } else if self.consuming.load(Ordering::Relaxed) < self.queues {
+        } else if self.consuming.load(Ordering::Relaxed) + paused_queues.len() < self.queues {
             WorkerState::Reconnecting
         } else {
             WorkerState::Running
@@ -186,6 +206,7 @@ impl Status {
             name: self.name,
             state,
             unavailable,
+            paused_queues,
             last_error,
             in_flight: self.in_flight.load(Ordering::Relaxed),
         }

@@ -14,11 +14,11 @@ pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
     health_port: 8086,
     queues: &[],
     start: Start::Task(|dependencies, shutdown| {
-        let Dependencies { config, mongo, publisher, topology, schedules, unroutable, .. } = dependencies;
+        let Dependencies { config, mongo, publisher, topology, schedules, unroutable, pauses, .. } = dependencies;
         let scheduler = Scheduler::new(mongo.clone(), publisher.clone(), topology.clone());
         let scheduler = scheduler.with_schedules(schedules.clone());
         let amqp_url = config.amqp_url.expose_secret().to_owned();
-        let measuring = measure_periodically(amqp_url.clone(), topology.clone(), shutdown.clone());
+        let measuring = measure_periodically(amqp_url.clone(), topology.clone(), pauses.clone(), shutdown.clone());
         let routing = route_periodically(amqp_url, topology.clone(), unroutable.clone(), shutdown.clone());
         Box::pin(async move {
             let ((), (), scheduled) = tokio::join!(measuring, routing, scheduler.run(shutdown));

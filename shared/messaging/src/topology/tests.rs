@@ -116,3 +116,14 @@ fn the_number_of_partitions_is_bounded() {
     assert_eq!(Topology::new("", 0).partitions(), 1);
     assert_eq!(Topology::new("", u16::MAX).partitions(), MAX_PARTITIONS);
 }
+
+#[test]
+fn operators_name_a_queue_or_a_family_without_the_prefix() {
+    let topology = Topology::new("x.", 2);
+    assert_eq!(topology.work_queues_named("emails"), ["x.emails"]);
+    assert_eq!(topology.work_queues_named("bookings"), ["x.bookings.0", "x.bookings.1"]);
+    assert_eq!(topology.work_queues_named("bookings.1"), ["x.bookings.1"]);
+    for other in ["bookings.2", "bookings.", "x.emails", "emails.dead", "retry.5s", "unroutable", ""] {
+        assert!(topology.work_queues_named(other).is_empty(), "{other}");
+    }
+}

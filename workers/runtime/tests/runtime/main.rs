@@ -5,6 +5,7 @@ mod batches;
 mod crash_loops;
 mod hand_over;
 mod outcomes;
+mod queue_pauses;
 mod recovery;
 mod scripted;
 mod test_broker;

@@ -1,0 +1,153 @@
+//! Pausing and resuming queues: what is paused is stored, and every worker process follows within seconds.
+
+use crate::OperationError;
+use anyhow::Result;
+use chrono::Utc;
+use pvt_domain::actor::Actor;
+use pvt_messaging::Topology;
+use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::audit::AuditEntry;
+use pvt_stores::mongo::queue_pauses::QueuePause;
+use uuid::Uuid;
+
+/// Longer reasons are cut.
+const REASON_MAX_CHARS: usize = 500;
+
+/// What a request to pause a queue found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PauseOutcome {
+    /// The queue is paused from now on.
+    Paused(QueuePause),
+    /// It was paused before, and that pause stands.
+    PausedBefore(QueuePause),
+}
+
+/// The pauses that concern a queue (full name), the earliest first.
+pub fn concerning<'p>(topology: &Topology, pauses: &'p [QueuePause], queue: &str) -> Vec<&'p QueuePause> {
+    let concerns = |pause: &&QueuePause| topology.work_queues_named(&pause.queue).iter().any(|name| name == queue);
+    let mut found: Vec<&QueuePause> = pauses.iter().filter(concerns).collect();
+    found.sort_by_key(|pause| pause.since);
+    found
+}
+
+/// Pauses a queue, for example `emails` or `bookings.2`, or with `bookings` all its partitions.
+///
+/// # Errors
+/// [`OperationError::NotFound`] when there is no such queue; when MongoDB fails.
+pub async fn pause(
+    mongo: &Mongo,
+    topology: &Topology,
+    queue: &str,
+    actor: impl Into<Actor>,
+    reason: &str,
+) -> Result<PauseOutcome> {
+    queues_of(topology, queue)?;
+    let (actor, reason, now) = (actor.into(), one_line(reason), Utc::now().into());
+    let entry = AuditEntry::new(Uuid::now_v7(), now, &actor, "queue.pause".to_owned(), queue, &reason);
+    let pause = QueuePause { queue: queue.to_owned(), since: now, actor, reason };
+    if mongo.queue_pauses().insert(&pause, &entry).await? {
+        return Ok(PauseOutcome::Paused(pause));
+    }
+    let stored = mongo.queue_pauses().list().await?.into_iter().find(|stored| stored.queue == queue);
+    Ok(PauseOutcome::PausedBefore(stored.ok_or_else(changed_meanwhile)?))
+}
+
+/// Ends the pause of a queue, or of a family and each of its partitions; the pauses that have ended, none when there
+/// was none. A stored pause can be ended also when its queue is none any more, for example a partition that
+/// `PVT_PARTITIONS` no longer counts.
+///
+/// # Errors
+/// [`OperationError::NotFound`] when there is neither such a queue nor such a pause; [`OperationError::Conflict`] for a
+/// partition whose whole family is paused; [`OperationError::TryLater`] when the pauses change at the same time; when
+/// MongoDB fails.
+pub async fn resume(
+    mongo: &Mongo,
+    topology: &Topology,
+    queue: &str,
+    actor: impl Into<Actor>,
+    reason: &str,
+) -> Result<Vec<QueuePause>> {
+    let stored = mongo.queue_pauses().list().await?;
+    let (ended, others): (Vec<_>, Vec<_>) = stored.into_iter().partition(|pause| is_within(queue, &pause.queue));
+    let meant = if ended.is_empty() { queues_of(topology, queue)? } else { topology.work_queues_named(queue) };
+    let family = meant.iter().find_map(|name| concerning(topology, &others, name).first().copied());
+    if let Some(QueuePause { queue: family, .. }) = family {
+        let text = format!("{queue} is paused together with {family}: `pvt queues resume {family}` ends that");
+        return Err(OperationError::Conflict(text).into());
+    }
+    if ended.is_empty() {
+        return Ok(ended);
+    }
+    let (cause, now, reason) = (Uuid::now_v7(), Utc::now().into(), one_line(reason));
+    let actor: Actor = actor.into();
+    let with_entry = |pause: &QueuePause| {
+        let detail = if pause.queue == queue { reason.clone() } else { format!("with {queue}: {reason}") };
+        let entry = AuditEntry::new(cause, now, &actor, "queue.resume".to_owned(), &pause.queue, &detail);
+        (pause.clone(), entry)
+    };
+    let entries: Vec<_> = ended.iter().map(with_entry).collect();
+    if mongo.queue_pauses().remove(&entries).await? { Ok(ended) } else { Err(changed_meanwhile().into()) }
+}
+
+/// Whether this name of a pause is the queue itself, or a partition of it.
+fn is_within(queue: &str, paused: &str) -> bool {
+    paused.strip_prefix(queue).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// The full names of the queues that operators mean by this name.
+fn queues_of(topology: &Topology, queue: &str) -> Result<Vec<String>> {
+    let named = topology.work_queues_named(queue);
+    if named.is_empty() {
+        let text = format!("no worker consumes a queue `{queue}`; `pvt queues list` shows those of the role `work`");
+        return Err(OperationError::NotFound(text).into());
+    }
+    Ok(named)
+}
+
+fn changed_meanwhile() -> OperationError {
+    OperationError::TryLater("the pauses were changed at the same time".to_owned())
+}
+
+/// A reason as it is shown beside others: on one line, and not longer than a paragraph.
+fn one_line(reason: &str) -> String {
+    let words: Vec<&str> = reason.split_whitespace().collect();
+    words.join(" ").chars().take(REASON_MAX_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_within_a_family_are_its_own_and_those_of_its_partitions() {
+        let within = |paused| is_within("bookings", paused);
+        assert!(within("bookings") && within("bookings.7"));
+        assert!(!within("bookings2") && !within("emails") && !is_within("bookings.1", "bookings"));
+        assert!(!is_within("bookings.1", "bookings.12"));
+    }
+
+    #[test]
+    fn reasons_are_one_line() {
+        assert_eq!(one_line("  the provider\n\tis moving "), "the provider is moving");
+        assert_eq!(one_line(&"x".repeat(1_000)).len(), REASON_MAX_CHARS);
+    }
+
+    #[test]
+    fn partition_is_concerned_by_its_family_and_by_itself() {
+        let topology = Topology::new("x.", 2);
+        let at = |hour: u32| format!("2027-01-01T{hour:02}:00:00Z").parse::<chrono::DateTime<Utc>>().unwrap().into();
+        let pause = |queue: &str, hour| QueuePause {
+            queue: queue.to_owned(),
+            since: at(hour),
+            actor: Actor::SYSTEM,
+            reason: String::new(),
+        };
+        let pauses = [pause("bookings", 9), pause("bookings.1", 8), pause("emails", 7)];
+        let names = |queue| -> Vec<&str> {
+            concerning(&topology, &pauses, queue).into_iter().map(|pause| pause.queue.as_str()).collect()
+        };
+        assert_eq!(names("x.bookings.1"), ["bookings.1", "bookings"]);
+        assert_eq!(names("x.bookings.0"), ["bookings"]);
+        assert!(names("x.analytics").is_empty());
+    }
+}
