@@ -153,9 +153,7 @@ impl Resume {
         let ended = ended?;
         for QueuePause { queue: ended, since, actor, reason } in &ended {
             let with = if *ended == queue { String::new() } else { format!(" with {queue}") };
-            terminal::note(format_args!(
-                "{ended} is resumed{with}; it was paused since {since} by {actor}: {reason}"
-            ));
+            terminal::note(format_args!("{ended} is resumed{with}; it was paused since {since} by {actor}: {reason}"));
         }
         if ended.is_empty() {
             terminal::note(format_args!("{queue} was not paused"));

@@ -90,10 +90,13 @@ fn slept(booking: &Booking, today: NaiveDate) -> BTreeMap<NaiveDate, Vec<BedId>>
 }
 
 /// Pairs of stays, by id, whose guests have checked in and lie in the same bed. Guests of a stay that was split lie in
-/// theirs with both parts until they check out of the first.
+/// theirs with both parts until they check out of the first. A stay that lost guests today and ends today has more beds
+/// of last night than guests, so its beds do not say where these lie: it is left out.
 fn sharing_a_bed(booking: &Booking, today: NaiveDate) -> BTreeSet<(BedId, u32, u32)> {
     let stays = booking.numbered_stays();
+    let is_certain = |stay: &&Stay| stay.occupied_beds(today).len() <= stay.guests as usize;
     let checked_in = stays.iter().filter(|stay| booking.progress_of(stay) == StayProgress::CheckedIn);
+    let checked_in = checked_in.filter(is_certain);
     let lying: Vec<(&BedId, u32)> =
         checked_in.flat_map(|stay| stay.occupied_beds(today).iter().map(|bed| (bed, stay.id.unwrap()))).collect();
     let pairs = lying.iter().flat_map(|one| lying.iter().map(move |other| (one, other)));
