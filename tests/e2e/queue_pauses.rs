@@ -156,7 +156,8 @@ async fn pause_waits_for_consumers_and_names_those_that_go_on() -> Result<()> {
     let channel = stack.broker.channel().await?;
     let queue = stack.topology.name("emails");
     let options = BasicConsumeOptions::default();
-    channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default()).await?;
+    // Dropping it would cancel it.
+    let _old = channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default()).await?;
     let paused = stack.pvt(&["queues", "pause", "emails", "--reason", "an upgrade"]).await?;
     let said = String::from_utf8_lossy(&paused.stderr).into_owned();
     ensure!(paused.status.code() == Some(75) && said.contains(&format!("still has consumers: {queue} (1)")), "{said}");
