@@ -142,7 +142,7 @@ fn split(property: &mut TestProperty, guests: u32, beds: Option<Vec<BedId>>) -> 
 }
 
 #[test]
-fn guests_whose_stay_is_split_do_not_take_the_bed_of_companions_who_depart_today() {
+fn guests_of_a_split_stay_do_not_take_beds_of_departing_companions() {
     let (mut property, leaving, other) = companions();
     assert_eq!(code(&split(&mut property, 1, Some(vec![leaving.clone()]))), Some(RefusalCode::BedOccupied));
     assert_eq!(status(&split(&mut property, 1, None)), Some(Status::CheckedIn));
