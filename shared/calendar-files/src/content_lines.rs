@@ -12,6 +12,10 @@ pub(crate) struct ContentLines(String);
 impl ContentLines {
     /// A line whose value needs no escapes. `name` includes the parameters.
     pub(crate) fn push(&mut self, name: &str, value: &str) {
+        if name.len() + 1 + value.len() <= MAX_OCTETS {
+            self.0.extend([name, ":", value, "\r\n"]);
+            return;
+        }
         let mut octets = 0;
         for character in name.chars().chain([':']).chain(value.chars()) {
             if octets + character.len_utf8() > MAX_OCTETS {
@@ -27,6 +31,9 @@ impl ContentLines {
 
     /// A line of type TEXT (RFC 5545 §3.3.11).
     pub(crate) fn push_text(&mut self, name: &str, text: &str) {
+        if !text.contains(['\n', '\\', ',', ';']) {
+            return self.push(name, text);
+        }
         let mut escaped = String::with_capacity(text.len() + text.len() / 8);
         for character in text.chars() {
             match character {

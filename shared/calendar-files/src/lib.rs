@@ -7,7 +7,7 @@ mod content_lines;
 mod text;
 mod wording;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Timelike, Utc};
 use content_lines::ContentLines;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use pvt_domain::booking::{Booking, CalendarEntry, Status};
@@ -175,7 +175,9 @@ impl Event<'_> {
 }
 
 fn utc(instant: DateTime<Utc>) -> String {
-    instant.format("%Y%m%dT%H%M%SZ").to_string()
+    let (year, month, day) = (instant.year(), instant.month(), instant.day());
+    let (hour, minute, second) = (instant.hour(), instant.minute(), instant.second());
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }
 
 /// Beds that are requested or not paid yet are tentative; a past stay took place.

@@ -2,6 +2,7 @@
 //!
 //! Calendars show times in the zone of their reader, so the description states those of the property.
 
+use chrono::{NaiveTime, Timelike};
 use pvt_domain::booking::{Booking, CalendarEntry};
 use pvt_domain::inventory::Property;
 use pvt_domain::people::language::nearest;
@@ -45,9 +46,13 @@ impl Wording {
         let Self { reference, check_in, from, check_out, until } = self;
         [
             format!("{reference}{}", booking.reference),
-            format!("{check_in}{}, {from} {}", entry.arrival, property.check_in_from.format("%H:%M")),
-            format!("{check_out}{}, {until} {}", entry.departure, property.check_out_until.format("%H:%M")),
+            format!("{check_in}{}, {from} {}", entry.arrival, time(property.check_in_from)),
+            format!("{check_out}{}, {until} {}", entry.departure, time(property.check_out_until)),
         ]
         .join("\n")
     }
+}
+
+fn time(time: NaiveTime) -> String {
+    format!("{:02}:{:02}", time.hour(), time.minute())
 }

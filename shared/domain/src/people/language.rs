@@ -18,15 +18,19 @@ pub fn parse(text: &str) -> Option<String> {
 /// The nearest of `spoken` to the first of these tags that is near any (lookup of RFC 4647 §3.4): `fr-CA` itself, else
 /// `fr`.
 pub fn nearest<'w, 's>(wanted: impl IntoIterator<Item = &'w str>, spoken: &[&'s str]) -> Option<&'s str> {
+    let spoken_as = |range: &str| spoken.iter().find(|spoken| spoken.eq_ignore_ascii_case(range)).copied();
     wanted.into_iter().find_map(|tag| {
+        if let Some(found) = spoken_as(tag) {
+            return Some(found);
+        }
         let tag = tag.replace('_', "-").to_ascii_lowercase();
         let (language, rest) = tag.split_at(tag.find('-').unwrap_or(tag.len()));
         let short = LONG_CODES.iter().find(|(long, _)| *long == language).map_or(language, |(_, short)| short);
         let tag = format!("{short}{rest}");
         let mut range = tag.as_str();
         loop {
-            if let Some(found) = spoken.iter().find(|spoken| spoken.eq_ignore_ascii_case(range)) {
-                return Some(*found);
+            if let Some(found) = spoken_as(range) {
+                return Some(found);
             }
             range = range.rsplit_once('-')?.0;
         }

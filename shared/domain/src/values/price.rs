@@ -4,7 +4,8 @@ use super::stay::Stay;
 use crate::money::{Currency, is_zero};
 use chrono::NaiveDate;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A price with its parts, in minor units of one currency: `total = Σ nights + unused_nights + Σ taxes`
 /// that are not included in the nights.
@@ -70,7 +71,7 @@ pub struct NightPrice {
 }
 
 /// One tax of a booking.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TaxLine {
     /// The rule's code.
     pub code: String,
@@ -84,6 +85,48 @@ pub struct TaxLine {
     pub included: bool,
     /// The amount.
     pub amount: i64,
+}
+
+impl<'de> Deserialize<'de> for TaxLine {
+    /// A derived one would copy every field of every tax into a buffer, because of `flatten`.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let stored = StoredTaxLine::deserialize(deserializer)?;
+        let missing = |name| D::Error::missing_field(name);
+        let each = || {
+            let unit_amount = stored.unit_amount.ok_or_else(|| missing("unit_amount"))?;
+            Ok((unit_amount, stored.count.ok_or_else(|| missing("count"))?))
+        };
+        let basis = match stored.per {
+            Some(Per::PersonNight) => {
+                each().map(|(unit_amount, count)| TaxBasis::PersonNight { unit_amount, count })?
+            }
+            Some(Per::Stay) => each().map(|(unit_amount, count)| TaxBasis::Stay { unit_amount, count })?,
+            None => TaxBasis::Percent { rate_ppm: stored.rate_ppm.ok_or_else(|| missing("rate_ppm"))? },
+        };
+        let StoredTaxLine { code, name, included, amount, .. } = stored;
+        Ok(Self { code, name, basis, included, amount })
+    }
+}
+
+/// The fields of a [`TaxLine`] side by side.
+#[derive(Deserialize)]
+struct StoredTaxLine {
+    code: String,
+    name: String,
+    per: Option<Per>,
+    unit_amount: Option<i64>,
+    count: Option<u32>,
+    rate_ppm: Option<u32>,
+    #[serde(default)]
+    included: bool,
+    amount: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Per {
+    PersonNight,
+    Stay,
 }
 
 /// How a tax was computed, by its rule at the time. Percentages have no tag: they were the only kind once.
@@ -132,5 +175,25 @@ mod tests {
         let line: TaxLine = serde_json::from_value(city.clone()).unwrap();
         assert_eq!(line.basis, TaxBasis::PersonNight { unit_amount: 165, count: 6 });
         assert_eq!(serde_json::to_value(&line).unwrap(), city);
+    }
+    #[test]
+    fn line_without_a_part_of_its_basis_is_refused_by_name() {
+        let line = |basis: serde_json::Value| {
+            let mut line = json!({ "code": "city", "name": "City tax", "amount": 990 });
+            line.as_object_mut().unwrap().extend(basis.as_object().unwrap().clone());
+            serde_json::from_value::<TaxLine>(line).map(|line| line.basis).map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            line(json!({ "per": "stay", "unit_amount": 165, "count": 1 })),
+            Ok(TaxBasis::Stay { unit_amount: 165, count: 1 })
+        );
+        for (basis, named) in [
+            (json!({}), "rate_ppm"),
+            (json!({ "per": "stay", "count": 1 }), "unit_amount"),
+            (json!({ "per": "person_night", "unit_amount": 165, "rate_ppm": 1 }), "count"),
+            (json!({ "per": "moon", "unit_amount": 165, "count": 1 }), "moon"),
+        ] {
+            assert!(line(basis.clone()).unwrap_err().contains(named), "{basis}");
+        }
     }
 }
