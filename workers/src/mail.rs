@@ -15,6 +15,7 @@ mod language;
 mod links;
 mod message;
 pub mod other_mails;
+mod parts;
 pub mod smtp;
 mod text;
 

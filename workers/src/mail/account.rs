@@ -3,10 +3,11 @@
 //! The token of a reset is in the mail and nowhere else: it must never reach a log, a metric or an error.
 
 use super::message::{Headers, recipient};
+use super::parts::{html_part, text_part};
 use super::text::full_name;
 use super::{Language, MailError, OutgoingMail, Sender};
 use askama::Template;
-use lettre::message::{MultiPart, SinglePart};
+use lettre::message::MultiPart;
 use pvt_domain::accounts::{Role, User};
 use pvt_domain::ledger::Attention;
 use pvt_domain::messages::{AccountMail, AccountMailKind, StaffAlert};
@@ -153,8 +154,8 @@ pub fn compose_account_mail(
         },
     };
     let body = MultiPart::alternative()
-        .singlepart(SinglePart::plain(TextBody { mail: &content }.render()?))
-        .singlepart(SinglePart::html(HtmlBody { mail: &content }.render()?));
+        .singlepart(text_part(&TextBody { mail: &content })?)
+        .singlepart(html_part(&HtmlBody { mail: &content })?);
     let subject = content.phrases.title.to_owned();
     Headers { sender, recipient, subject, message_id: parts.message_id, language, date: now }.with_body(body)
 }

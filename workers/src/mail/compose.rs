@@ -4,20 +4,15 @@ mod notice;
 
 use super::content::{Content, HtmlBody, TextBody};
 use super::message::{Headers, recipient};
+use super::parts::{calendar_part, html_part, text_part};
 use super::text::full_name;
 use super::{Links, MailError, OutgoingMail, Sender};
-use askama::Template;
-use lettre::message::header::{ContentTransferEncoding, ContentType};
-use lettre::message::{Attachment, Body, MultiPart, SinglePart};
+use lettre::message::MultiPart;
 use pvt_calendar_files::{CalendarFile, Organizer};
 use pvt_domain::booking::{Booking, FormerAddress};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::NotificationKind;
 use pvt_domain::timestamp::Timestamp;
-use std::fmt::Write as _;
-
-/// Longest line of a message without an encoding (RFC 5321 §4.5.3.1.6, without its CRLF).
-const MAX_LINE_BYTES: usize = 998;
 
 /// What all mails have in common.
 #[derive(Debug, Clone, Copy)]
@@ -75,42 +70,9 @@ pub fn compose(
 
 fn body(content: &Content, calendar: CalendarFile) -> Result<MultiPart, MailError> {
     let alternatives = MultiPart::alternative()
-        .singlepart(SinglePart::plain(TextBody { mail: content }.render()?))
-        .singlepart(html_part(&HtmlBody { mail: content }.render()?));
-    let calendar_type = ContentType::parse(calendar.content_type()).unwrap_or(ContentType::TEXT_PLAIN);
-    let file = Attachment::new(calendar.name().to_owned()).body(calendar.into_text(), calendar_type);
-    Ok(MultiPart::mixed().multipart(alternatives).singlepart(file))
-}
-
-/// HTML sent as 7-bit text: characters beyond ASCII become character references, because an encoding would expand every
-/// `=` of the markup.
-fn html_part(html: &str) -> SinglePart {
-    let mut ascii = String::with_capacity(html.len() + html.len() / 8);
-    for (number, line) in html.lines().enumerate() {
-        if number > 0 {
-            ascii.push_str("\r\n");
-        }
-        let begin = ascii.len();
-        push_ascii(&mut ascii, line);
-        if ascii.len() - begin > MAX_LINE_BYTES {
-            return SinglePart::html(html.to_owned());
-        }
-    }
-    SinglePart::html(Body::dangerous_pre_encoded(ascii.into_bytes(), ContentTransferEncoding::SevenBit))
-}
-
-fn push_ascii(ascii: &mut String, mut rest: &str) {
-    // Bytes are searched several times faster than characters, and most lines are ASCII.
-    while let Some(at) = rest.bytes().position(|byte| !byte.is_ascii()) {
-        let (plain, others) = rest.split_at(at);
-        let mut characters = others.chars();
-        let code = characters.next().map_or(0, u32::from);
-        ascii.push_str(plain);
-        // Writing into a string cannot fail.
-        let _ = write!(ascii, "&#{code};");
-        rest = characters.as_str();
-    }
-    ascii.push_str(rest);
+        .singlepart(text_part(&TextBody { mail: content })?)
+        .singlepart(html_part(&HtmlBody { mail: content })?);
+    Ok(MultiPart::mixed().multipart(alternatives).singlepart(calendar_part(calendar)))
 }
 
 #[cfg(test)]

@@ -238,3 +238,18 @@ pub(crate) fn inventory() -> Inventory {
         rev: 0,
     }
 }
+
+/// HTML with the characters beyond ASCII in place of the references to them.
+pub(crate) fn unreferenced(html: &str) -> String {
+    let mut parts = html.split("&#");
+    let mut text = parts.next().unwrap().to_owned();
+    for part in parts {
+        match part.split_once(';').and_then(|(code, rest)| {
+            Some((code.parse().ok().filter(|code| *code > 127).and_then(char::from_u32)?, rest))
+        }) {
+            Some((character, rest)) => text.extend([character.to_string().as_str(), rest]),
+            None => text.extend(["&#", part]),
+        }
+    }
+    text
+}

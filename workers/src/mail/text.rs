@@ -14,7 +14,13 @@ pub(super) const MAX_ADDRESS_CHARS: usize = 200;
 pub(super) fn one_line(text: &str, max_chars: usize) -> String {
     let text = shown(text);
     let words = text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty());
-    let line = words.collect::<Vec<_>>().join(" ");
+    let mut line = String::with_capacity(text.len());
+    for word in words {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
     match line.char_indices().nth(max_chars) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,

@@ -1,13 +1,14 @@
 //! The last mail to an address that a booking no longer has. Its reader may be a stranger, so it has no link, no price,
 //! no dates, no other address and no calendar file.
 
-use super::{BookingMailParts, MailContext, html_part};
+use super::{BookingMailParts, MailContext};
 use crate::mail::language::{Language, Phrases};
 use crate::mail::message::{Headers, recipient};
+use crate::mail::parts::{html_part, text_part};
 use crate::mail::text::{MAX_ADDRESS_CHARS, MAX_NAME_CHARS, one_line};
 use crate::mail::{MailError, OutgoingMail, kinds};
 use askama::Template;
-use lettre::message::{MultiPart, SinglePart};
+use lettre::message::MultiPart;
 use pvt_domain::booking::{Booking, FormerAddress};
 use pvt_domain::inventory::Property;
 use pvt_domain::timestamp::Timestamp;
@@ -68,7 +69,7 @@ pub(super) fn compose(
         date: now,
     };
     let body = MultiPart::alternative()
-        .singlepart(SinglePart::plain(TextBody { mail: &notice }.render()?))
-        .singlepart(html_part(&HtmlBody { mail: &notice }.render()?));
+        .singlepart(text_part(&TextBody { mail: &notice })?)
+        .singlepart(html_part(&HtmlBody { mail: &notice })?);
     headers.with_body(body)
 }

@@ -5,7 +5,7 @@ mod money;
 mod notice;
 
 use super::{BookingMailParts, MailContext, compose};
-use crate::mail::fixtures::{at, booking, cancelled, inventory, links, modified};
+use crate::mail::fixtures::{at, booking, cancelled, inventory, links, modified, unreferenced};
 use crate::mail::{MailError, OutgoingMail, Sender};
 use mail_parser::{Message, MessageParser, MimeHeaders};
 use pvt_domain::booking::{Booking, ChangeFees, Status};
@@ -34,21 +34,6 @@ fn read(mail: &OutgoingMail) -> (String, String, String) {
     let text = parsed.body_text(0).unwrap().replace("\r\n", "\n").replace('\u{a0}', " ");
     let html = unreferenced(&parsed.body_html(0).unwrap()).replace('\u{a0}', " ");
     (parsed.subject().unwrap().to_owned(), text, html)
-}
-
-/// HTML with the characters beyond ASCII in place of the references to them.
-fn unreferenced(html: &str) -> String {
-    let mut parts = html.split("&#");
-    let mut text = parts.next().unwrap().to_owned();
-    for part in parts {
-        match part.split_once(';').and_then(|(code, rest)| {
-            Some((code.parse().ok().filter(|code| *code > 127).and_then(char::from_u32)?, rest))
-        }) {
-            Some((character, rest)) => text.extend([character.to_string().as_str(), rest]),
-            None => text.extend(["&#", part]),
-        }
-    }
-    text
 }
 
 fn parsed(mail: &OutgoingMail) -> Message<'_> {
@@ -353,7 +338,7 @@ fn html_is_sent_as_7bit_unless_a_line_is_too_long() {
     let (booking, mut inventory) = (booking(), inventory());
     let confirmation = composed(BookingConfirmed, &booking, &inventory);
     assert!(confirmation.message.contains(">Your booking is confirmed</h1>"), "no encoding");
-    assert!(confirmation.message.lines().all(|line| line.len() <= super::MAX_LINE_BYTES));
+    assert!(confirmation.message.lines().all(|line| line.len() <= 998));
     inventory.property.address = "é".repeat(200);
     let confirmation = composed(BookingConfirmed, &booking, &inventory);
     assert!(confirmation.message.lines().all(|line| line.len() <= 78));

@@ -5,6 +5,7 @@ use super::rows::{Link, Row};
 use crate::mail::kinds::{Movement, PaymentRows, Shows};
 use crate::mail::language::Language;
 use crate::mail::links::Links;
+use chrono::Offset as _;
 use pvt_domain::booking::mails::increase;
 use pvt_domain::booking::{Booking, CancellationTerm, HistoryEntry, Status};
 use pvt_domain::inventory::Property;
@@ -261,6 +262,6 @@ impl<'a> PaymentSummary<'a> {
     fn local_moment(&self, at: Timestamp) -> String {
         let local = at.as_datetime().with_timezone(&self.property.time_zone);
         let (date, time) = (self.language.date(local.date_naive()), self.language.time(local.time()));
-        format!("{date}, {time} (UTC{})", local.format("%:z"))
+        format!("{date}, {time} (UTC{})", local.offset().fix())
     }
 }

@@ -12,6 +12,7 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use lettre::transport::smtp::response::{Response, Severity};
+use memchr::memmem;
 use std::fmt;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -314,7 +315,8 @@ impl fmt::Display for MessageData<'_> {
             f.write_str(".")?;
         }
         let mut rest = self.mail;
-        while let Some(at) = rest.find("\r\n.") {
+        // Several times faster than `str::find`, which is noticeable in every mail.
+        while let Some(at) = memmem::find(rest.as_bytes(), b"\r\n.") {
             let (line, next) = rest.split_at(at + "\r\n".len());
             f.write_str(line)?;
             f.write_str("..")?;
