@@ -3,6 +3,7 @@
 mod advice;
 mod calendar;
 mod cancel;
+mod cancellation_view;
 mod command_forms;
 mod create;
 mod events;

@@ -1,10 +1,10 @@
 //! Cancellation of a booking: `DELETE` and `POST …/cancel` are the same. `dry_run` returns the fee and changes nothing.
 
+use super::cancellation_view::free_until;
 use super::command_forms::CancelForm;
 use super::form::staff_only;
 use super::preview_head::PreviewHead;
 use super::submit::{BookingCommand, CommandSpec, Submitted};
-use super::view::free_until;
 use crate::http::extract::{Form, OptionalIfMatch, QueryParams};
 use crate::http::problem::{self, Problem};
 use crate::http::response::{Either, Tagged};
@@ -39,7 +39,8 @@ pub(super) struct FeeView<'a> {
     policy: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fee: Option<Money>,
-    /// Until when it costs nothing, at the property's offset from UTC.
+    /// Until when it costs nothing, at the property's offset from UTC; missing where `fee` is due now, and once that
+    /// time has passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     free_until: Option<DateTime<FixedOffset>>,
     /// What would be refunded of what was paid.
@@ -98,7 +99,7 @@ async fn quote(app: &App, booking: &Booking, waived: bool) -> Result<Tagged<FeeV
         head: PreviewHead::new(booking, now),
         policy: booking.cancellation_policy.as_ref().map(|policy| policy.name.as_str()),
         fee: money(fee),
-        free_until: free_until(booking, &inventory.property),
+        free_until: free_until(booking, &inventory.property, now),
         refund: money(refunds.total()),
         refund_manual: money(refunds.manual).filter(|part| part.amount > 0),
         refund_disputed: money(refunds.disputed).filter(|part| part.amount > 0),

@@ -12,6 +12,7 @@ use crate::state::SharedApp;
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
+use chrono::Utc;
 use pvt_domain::booking::{Booking, PaymentStatus, Status};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -59,7 +60,7 @@ pub(super) async fn receipt(
     let price = booking.price.as_ref().ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     let inventory = known(&app, &booking.property_id).await?;
     let ledger = submit::ledger(&app, booking.id).await?;
-    let mut receipt = Receipt::new(&booking, price, &inventory, ledger.as_ref());
+    let mut receipt = Receipt::new(&booking, price, &inventory, ledger.as_ref(), Utc::now().into());
     if wait.is_some() && is_payment_unconfirmed(&booking) {
         receipt.notice = Some(receipt.phrases.unconfirmed);
     }

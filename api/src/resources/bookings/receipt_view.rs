@@ -7,6 +7,7 @@ use pvt_domain::ledger::{EntryKind, Ledger};
 use pvt_domain::money::{Currency, Money, percent};
 use pvt_domain::people::language::nearest;
 use pvt_domain::pricing::{Price, TaxBasis, TaxLine};
+use pvt_domain::timestamp::Timestamp;
 
 /// The phrases of one language.
 pub(crate) struct Phrases {
@@ -233,15 +234,21 @@ pub(crate) struct Receipt<'a> {
     /// What was agreed; of a booking that has ended its fee is owed instead.
     pub(crate) total: ReceiptRow,
     pub(crate) fee: Option<ReceiptRow>,
-    /// Until when cancelling costs nothing, in the property's time zone.
+    /// Until when cancelling costs nothing, in the property's time zone; while that time lies ahead.
     pub(crate) free_until: Option<String>,
     pub(crate) payments: Vec<ReceiptRow>,
     pub(crate) balance: String,
 }
 
 impl<'a> Receipt<'a> {
-    /// The receipt of a priced booking.
-    pub(crate) fn new(booking: &'a Booking, price: &Price, inventory: &'a Inventory, ledger: Option<&Ledger>) -> Self {
+    /// The receipt of a priced booking, as of `now`.
+    pub(crate) fn new(
+        booking: &'a Booking,
+        price: &Price,
+        inventory: &'a Inventory,
+        ledger: Option<&Ledger>,
+        now: Timestamp,
+    ) -> Self {
         let phrases = Phrases::choose(booking.guest.locale.as_deref(), &inventory.property.locales);
         let money = |amount| Money::new(amount, price.currency).to_string();
         let languages = || booking.guest.locale.as_deref().into_iter().chain([phrases.tag]);
@@ -310,7 +317,7 @@ impl<'a> Receipt<'a> {
             total: ReceiptRow { label: total_label.to_owned(), amount: money(price.total + change_fee) },
             fee: booking.cancellation_fee.map(|fee| ReceiptRow { label: fee_label.to_owned(), amount: money(fee) }),
             free_until: booking
-                .free_cancellation_until(&inventory.property)
+                .free_cancellation_until(&inventory.property, now)
                 .map(|until| until.with_timezone(&zone).format("%Y-%m-%d %H:%M").to_string()),
             payments: payments.chain(other_currencies).chain(refunds).collect(),
             balance: money(booking.outstanding()),
@@ -324,7 +331,8 @@ mod tests {
     use crate::resources::payments::fixtures::{at, paid, recorded};
     use pvt_domain::booking::Booking;
     use pvt_domain::demo;
-    use pvt_domain::ledger::Summary;
+    use pvt_domain::inventory::Inventory;
+    use pvt_domain::ledger::{Ledger, Summary};
     use pvt_domain::money::{Currency, Money};
     use serde_json::json;
 
@@ -345,12 +353,16 @@ mod tests {
         .unwrap()
     }
 
+    fn receipt_of<'a>(booking: &'a Booking, inventory: &'a Inventory, ledger: Option<&Ledger>) -> Receipt<'a> {
+        Receipt::new(booking, booking.price.as_ref().unwrap(), inventory, ledger, at("2027-01-16T08:00:00Z"))
+    }
+
     #[test]
     fn receipt_lists_prices_and_payments() {
         let (booking, inventory) = (stored(Some("en-CA")), demo::inventory());
         let mut ledger = paid();
         recorded(&mut ledger, 7, -500, at("2027-01-16T03:00:00Z"));
-        let receipt = Receipt::new(&booking, booking.price.as_ref().unwrap(), &inventory, Some(&ledger));
+        let receipt = receipt_of(&booking, &inventory, Some(&ledger));
         let line = |label: &str, amount: &str| ReceiptRow { label: label.to_owned(), amount: amount.to_owned() };
         let dorm = &inventory.room_types.iter().find(|one| one.id.as_str() == "dorm-6-mixed").unwrap().name;
         assert_eq!(receipt.prices, [line(dorm, "85.00 CAD"), line("GST", "4.25 CAD")]);
@@ -376,7 +388,7 @@ mod tests {
             { "code": "linen", "name": "Linen", "per": "stay", "unit_amount": 500, "count": 2, "amount": 1_000 },
         ]))
         .unwrap();
-        let receipt = Receipt::new(&booking, booking.price.as_ref().unwrap(), &inventory, None);
+        let receipt = receipt_of(&booking, &inventory, None);
         let labels: Vec<&str> = receipt.prices.iter().map(|row| row.label.as_str()).collect();
         assert_eq!(
             labels,
@@ -397,11 +409,26 @@ mod tests {
         booking.no_shows = vec![serde_json::from_value(absent).unwrap()];
         booking.payment.change_fees =
             serde_json::from_value(json!({ "sum": 5_000, "below_highest_price": 9_000 })).unwrap();
-        let receipt = Receipt::new(&booking, booking.price.as_ref().unwrap(), &inventory, None);
+        let receipt = receipt_of(&booking, &inventory, None);
         let fees: Vec<(&str, &str)> =
             receipt.prices[2..].iter().map(|row| (row.label.as_str(), row.amount.as_str())).collect();
         assert_eq!(fees, [("Frais de modification", "20.00 CAD"), ("Voyageurs absents", "30.00 CAD")]);
         assert!(receipt.stays[1].starts_with("Voyageurs absents – "), "{:?}", receipt.stays);
+    }
+
+    #[test]
+    fn receipt_promises_free_cancellation_only_while_it_lies_ahead() {
+        let (mut booking, inventory) = (stored(Some("en")), demo::inventory());
+        let tiers = json!([{ "hours_before": 48, "fee": { "kind": "percent", "ppm": 0 } },
+            { "hours_before": 0, "fee": { "kind": "percent", "ppm": 1_000_000 } }]);
+        booking.cancellation_policy =
+            serde_json::from_value(json!({ "id": "p", "name": "Flexible", "tiers": tiers })).unwrap();
+        let shown = |now| {
+            let price = booking.price.as_ref().unwrap();
+            Receipt::new(&booking, price, &inventory, None, at(now)).free_until
+        };
+        assert_eq!(shown("2027-01-18T20:00:00Z").as_deref(), Some("2027-01-18 15:00"));
+        assert_eq!(shown("2027-01-18T20:00:00.001Z"), None);
     }
 
     #[test]
@@ -411,7 +438,7 @@ mod tests {
         booking.payment.ledger =
             Some(Summary { captured: 10_000, manual: 10_000, other_currencies: vec![usd], ..Summary::default() });
         booking.payment.to_refund = booking.total_to_refund();
-        let receipt = Receipt::new(&booking, booking.price.as_ref().unwrap(), &inventory, None);
+        let receipt = receipt_of(&booking, &inventory, None);
         let amounts: Vec<&str> = receipt.payments.iter().map(|row| row.amount.as_str()).collect();
         assert_eq!(amounts, ["75.00 USD", "10.75 CAD"], "paid 100.00 in cash of 89.25");
     }

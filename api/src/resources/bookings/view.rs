@@ -1,12 +1,13 @@
 //! Views of a booking. Stored fields that are not listed here (history, fingerprint, client) are never shown.
 
+use crate::resources::bookings::cancellation_view::CancellationView;
 use crate::resources::bookings::tax_view::TaxView;
 use crate::resources::payments::view::{EXAMPLE_BOOKING, example_money};
 use crate::state::App;
-use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
+use chrono::{NaiveDate, Utc};
 use pvt_domain::booking::{
-    Alternative, BedMove, Booking, CancellationTerm, Guest, HistoryEntry, PaymentStatus, PendingChange, RefusalCause,
-    Rejection, Source, Status, Stay, StayRequest,
+    Alternative, BedMove, Booking, Guest, HistoryEntry, PaymentStatus, PendingChange, RefusalCause, Rejection, Source,
+    Status, Stay, StayRequest,
 };
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::Property;
@@ -188,53 +189,6 @@ impl<'a> GuestView<'a> {
     }
 }
 
-/// What a cancellation costs.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(inline)]
-struct CancellationView<'a> {
-    /// The policy as it was when the booking was made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    policy: Option<&'a str>,
-    /// Until when it costs nothing, at the property's offset from UTC; missing where it always costs something.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    free_until: Option<DateTime<FixedOffset>>,
-    /// What it costs, the earliest first; of a held booking once it is confirmed, as until then it costs nothing.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    terms: Vec<TermView>,
-}
-
-/// What a cancellation costs until an instant.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(inline)]
-struct TermView {
-    /// The last instant at which it costs this, at the property's offset from UTC; missing where it costs this from
-    /// then on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<DateTime<FixedOffset>>,
-    fee: Money,
-}
-
-impl<'a> CancellationView<'a> {
-    fn new(booking: &'a Booking, property: &Property) -> Self {
-        let policy = booking.cancellation_policy.as_ref();
-        let local = |until: DateTime<Utc>| until.with_timezone(&property.time_zone).fixed_offset();
-        let term = |term: CancellationTerm| {
-            let currency = booking.price.as_ref()?.currency;
-            Some(TermView { until: term.until.map(local), fee: Money::new(term.fee, currency) })
-        };
-        Self {
-            policy: policy.map(|policy| policy.name.as_str()),
-            free_until: free_until(booking, property),
-            terms: booking.cancellation_terms(property).into_iter().filter_map(term).collect(),
-        }
-    }
-}
-
-/// Until when cancelling costs nothing, in the property's time zone.
-pub(crate) fn free_until(booking: &Booking, property: &Property) -> Option<DateTime<FixedOffset>> {
-    booking.free_cancellation_until(property).map(|until| until.with_timezone(&property.time_zone).fixed_offset())
-}
-
 /// A change that waits for its deposit.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(inline)]
@@ -345,12 +299,13 @@ impl<'a> BookingView<'a> {
         }
     }
 
-    /// With what a cancellation costs, while the booking can be cancelled and if its property is cached.
+    /// With what a cancellation costs from now on, while the booking can be cancelled and if its property is cached.
     pub(crate) fn with_cancellation(mut self, app: &App, booking: &'a Booking) -> Self {
         let can_be_cancelled = booking.status.may_become(Status::Cancelled);
         let all = app.inventory_cache.all();
         let inventory = all.get(&booking.property_id).filter(|_| can_be_cancelled);
-        self.cancellation = inventory.map(|inventory| CancellationView::new(booking, &inventory.property));
+        let now = Timestamp::new(Utc::now());
+        self.cancellation = inventory.map(|inventory| CancellationView::new(booking, &inventory.property, now));
         self
     }
 
@@ -467,13 +422,13 @@ fn booking_example() -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{BookingView, CancellationView, Links};
+pub(super) mod tests {
+    use super::{BookingView, Links};
     use pvt_domain::booking::{Alternative, Booking, Status, TaxExemption};
     use pvt_domain::ledger::Summary;
     use serde_json::{Value, json};
 
-    fn stored() -> Booking {
+    pub(crate) fn stored() -> Booking {
         serde_json::from_value(json!({
             "_id": "11111111-2222-5333-8444-555555555555", "reference": "PVT-0000000000", "status": "confirmed",
             "rev": 1,
@@ -536,31 +491,6 @@ mod tests {
         assert_eq!(shown.matches("disability").count(), 2);
         let shown = serde_json::to_string(&view().without_contact_data()).unwrap();
         assert!(!shown.contains("disability") && shown.contains("alternatives"), "{shown}");
-    }
-
-    #[test]
-    fn deadline_of_free_cancellation_has_the_offset_of_the_property() {
-        let mut booking = stored();
-        let property = pvt_domain::demo::inventory().property;
-        let shown = |booking: &Booking| serde_json::to_value(CancellationView::new(booking, &property)).unwrap();
-        let fee = |amount: i64| json!({ "amount": amount, "currency": "CAD" });
-        let standard = json!({ "terms": [
-            { "until": "2027-01-03T15:00:00-05:00", "fee": fee(441) },
-            { "until": "2027-01-08T15:00:00-05:00", "fee": fee(1_103) },
-            { "until": "2027-01-09T15:00:00-05:00", "fee": fee(2_205) },
-            { "fee": fee(4_410) },
-        ] });
-        assert_eq!(shown(&booking), standard, "the standard policy always costs something");
-        let tiers = json!([{ "hours_before": 48, "fee": { "kind": "percent", "ppm": 0 } },
-            { "hours_before": 0, "fee": { "kind": "percent", "ppm": 1_000_000 } }]);
-        booking.cancellation_policy =
-            serde_json::from_value(json!({ "id": "p", "name": "Flexible", "tiers": tiers })).unwrap();
-        let flexible = json!({ "policy": "Flexible", "free_until": "2027-01-08T15:00:00-05:00", "terms": [
-            { "until": "2027-01-08T15:00:00-05:00", "fee": fee(0) }, { "fee": fee(4_410) },
-        ] });
-        assert_eq!(shown(&booking), flexible);
-        booking.stays[0].arrival = "2027-07-10".parse().unwrap();
-        assert_eq!(shown(&booking)["free_until"], "2027-07-08T15:00:00-04:00", "in summer");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::{Absence, Booking, Status, Stay};
 use crate::money::is_zero;
-use crate::rates::cancellation::{cancellation_fee, changes_are_free, deadlines, free_until};
+use crate::rates::cancellation::{cancellation_fee, changes_are_free, check_in_opens, deadlines};
 use crate::timestamp::Timestamp;
 use crate::values::price::Price;
 use crate::values::property::Property;
@@ -111,15 +111,16 @@ impl Booking {
         self.payment.change_fees.with_cancellation(self.policy_fee_at(property, now), self.total())
     }
 
-    /// Until when cancelling costs nothing, while the booking can be cancelled; `None` where it costs something anyhow.
-    pub fn free_cancellation_until(&self, property: &Property) -> Option<DateTime<Utc>> {
-        let price = self.price.as_ref().filter(|_| self.status.may_become(Status::Cancelled))?;
-        let costs = self.payment.change_fees.with_cancellation(0, price.total) > 0;
-        free_until(self.cancellation_policy.as_ref(), price, &self.stays, property).filter(|_| !costs)
+    /// Until when cancelling costs nothing from `now` on, while the booking can be cancelled; where it never costs
+    /// anything, until check-in opens. `None` where it costs something now, and once that time has passed.
+    pub fn free_cancellation_until(&self, property: &Property, now: Timestamp) -> Option<DateTime<Utc>> {
+        let present = self.cancellation_terms(property, now).into_iter().next().filter(|term| term.fee == 0)?;
+        let until = present.until.or_else(|| check_in_opens(&self.stays, property));
+        until.filter(|until| now.as_datetime() <= *until)
     }
 
-    /// What cancelling costs, by time, while the booking can be cancelled: each fee until its end.
-    pub fn cancellation_terms(&self, property: &Property) -> Vec<CancellationTerm> {
+    /// What cancelling costs from `now` on, by time, while the booking can be cancelled: each fee until its end.
+    pub fn cancellation_terms(&self, property: &Property, now: Timestamp) -> Vec<CancellationTerm> {
         let Some(price) = self.price.as_ref().filter(|_| self.status.may_become(Status::Cancelled)) else {
             return Vec::new();
         };
@@ -130,7 +131,8 @@ impl Booking {
         let ends = deadlines(self.cancellation_policy.as_ref(), &self.stays, property);
         let later = ends.last().map_or(DateTime::<Utc>::MAX_UTC, |last| *last + TimeDelta::milliseconds(1));
         let mut terms: Vec<CancellationTerm> = Vec::with_capacity(ends.len() + 1);
-        let all = ends.iter().map(|end| (Some(*end), *end)).chain([(None, later)]);
+        let ahead = ends.iter().filter(|end| now.as_datetime() <= **end);
+        let all = ahead.map(|end| (Some(*end), *end)).chain([(None, later)]);
         for (until, at) in all {
             let term = CancellationTerm { until, fee: fee_at(at) };
             match terms.last_mut() {

@@ -42,21 +42,9 @@ pub(crate) fn deadlines(
     ending.map(|tier| deadline(property, arrival, tier.hours_before)).collect()
 }
 
-/// Until when cancelling these stays costs nothing; `None` where it always costs something. Where it never does, until
-/// check-in opens.
-pub fn free_until(
-    policy: Option<&CancellationPolicy>,
-    price: &Price,
-    stays: &[Stay],
-    property: &Property,
-) -> Option<DateTime<Utc>> {
-    let arrival = stays.iter().map(|stay| stay.arrival).min()?;
-    let standard = CancellationPolicy::standard();
-    let tiers = &policy.unwrap_or(&standard).tiers;
-    let free = tiers.iter().take_while(|tier| tier.fee.amount(price) == 0).count();
-    let hours_before =
-        if free == tiers.len() { Some(0) } else { tiers.get(..free)?.last().map(|tier| tier.hours_before) };
-    hours_before.map(|hours_before| deadline(property, arrival, hours_before))
+/// When check-in opens for the first of these stays.
+pub(crate) fn check_in_opens(stays: &[Stay], property: &Property) -> Option<DateTime<Utc>> {
+    stays.iter().map(|stay| stay.arrival).min().map(|arrival| deadline(property, arrival, 0))
 }
 
 /// Whether a guest may still change these stays without a fee.
@@ -90,14 +78,10 @@ pub fn cancellation_fee(
 
 #[cfg(test)]
 mod tests {
-    use super::{CancellationPolicy, Fee, Tier, cancellation_fee, fee_at, free_until};
+    use super::{CancellationPolicy, Fee, fee_at};
     use crate::fixtures::{at, date, sample_inventory, stay};
     use crate::pricing::{Price, price};
     use crate::rates::Rates;
-    use crate::timestamp::Timestamp;
-    use crate::values::stay::Stay;
-    use chrono::TimeDelta;
-    use proptest::prelude::*;
 
     fn priced() -> Price {
         let sample_inventory = sample_inventory();
@@ -148,38 +132,5 @@ mod tests {
             policy["tiers"][0],
             serde_json::json!({ "hours_before": 168, "fee": { "kind": "percent", "ppm": 100_000 } })
         );
-    }
-
-    proptest! {
-        /// The clocks change in the night before the arrival, so that deadlines lie on both sides of it.
-        #[test]
-        fn cancelling_is_free_exactly_until_the_deadline(
-            tiers in prop::collection::btree_map(0..100_u32, prop_oneof![Just(0), Just(250_000_u32)], 0..4),
-            seconds in 0..864_000_i64,
-        ) {
-            let tiers: Vec<Tier> = tiers
-                .into_iter()
-                .rev()
-                // No two deadlines meet in the hour that the clocks skip.
-                .map(|(hours, ppm)| Tier { hours_before: 2 * hours, fee: Fee::Percent { ppm } })
-                .collect();
-            let is_always_free = tiers.iter().all(|tier| tier.fee == Fee::Percent { ppm: 0 });
-            let policy = CancellationPolicy { tiers, ..CancellationPolicy::standard() };
-            let (property, price) = (sample_inventory().property, priced());
-            let stays = [Stay::of(&stay("dorm-6-mixed", "2027-03-14", "2027-03-17", 2), Vec::new())];
-            let until = free_until(Some(&policy), &price, &stays, &property);
-            let fee_on = |now| cancellation_fee(Some(&policy), Some(&price), &stays, &property, Timestamp::new(now));
-            let now = at("2027-03-05T00:00:00Z").as_datetime() + TimeDelta::seconds(seconds);
-            match until {
-                _ if is_always_free => prop_assert_eq!(until, Some(at("2027-03-14T19:00:00Z").as_datetime())),
-                None => prop_assert!(policy.tiers[0].fee.amount(&price) > 0),
-                Some(until) => {
-                    // A later tier may be free again; the deadline is that of the first free time.
-                    prop_assert_eq!(fee_on(until), 0);
-                    prop_assert!(fee_on(until + TimeDelta::milliseconds(1)) > 0);
-                    prop_assert!(now > until || fee_on(now) == 0);
-                }
-            }
-        }
     }
 }

@@ -54,7 +54,7 @@ fn deadline_of_free_cancellation_is_shown_in_the_local_time_of_the_property() {
         Some(CancellationPolicy { tiers: vec![tier(48, 0), tier(0, 1_000_000)], ..CancellationPolicy::standard() });
     let label = "Free cancellation until";
     let (_, text, html) = read(&composed(BookingConfirmed, &booking, &inventory));
-    let until = booking.free_cancellation_until(&inventory.property).unwrap();
+    let until = booking.free_cancellation_until(&inventory.property, booking.created_at).unwrap();
     let line = text.lines().find(|line| line.starts_with(label)).unwrap_or_else(|| panic!("{text}"));
     assert!(line.ends_with("Friday 8 January 2027, 15:00 (UTC-05:00)"), "{line}");
     contains_all(&html, &[label, line.split_once(": ").unwrap().1]);

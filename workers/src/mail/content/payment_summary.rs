@@ -7,7 +7,7 @@ use crate::mail::language::Language;
 use crate::mail::links::Links;
 use chrono::Offset as _;
 use pvt_domain::booking::mails::increase;
-use pvt_domain::booking::{Booking, CancellationTerm, HistoryEntry, Status};
+use pvt_domain::booking::{Booking, HistoryEntry, Status};
 use pvt_domain::inventory::Property;
 use pvt_domain::ledger::Summary;
 use pvt_domain::money::{Currency, Money};
@@ -222,19 +222,15 @@ impl<'a> PaymentSummary<'a> {
 
     /// Until when cancelling costs nothing; empty where it costs something.
     pub(super) fn free_until(&self) -> String {
-        let until = self.booking.free_cancellation_until(self.property).map(Timestamp::new);
-        let until = until.filter(|until| *until > self.now);
-        until.map_or_else(String::new, |until| self.local_moment(until))
+        let until = self.booking.free_cancellation_until(self.property, self.now);
+        until.map_or_else(String::new, |until| self.local_moment(Timestamp::new(until)))
     }
 
     /// What cancelling costs from now on, beyond what is free, as a sentence; empty where it is free or impossible.
     pub(super) fn cancellation_note(&self) -> String {
         let phrases = self.language.phrases();
-        let now = self.now.as_datetime();
-        let terms = self.booking.cancellation_terms(self.property);
-        let ahead: Vec<CancellationTerm> =
-            terms.into_iter().filter(|term| term.until.is_none_or(|until| until > now)).collect();
-        let fees: Vec<String> = ahead
+        let terms = self.booking.cancellation_terms(self.property, self.now);
+        let fees: Vec<String> = terms
             .iter()
             .skip_while(|term| term.fee == 0)
             .map(|term| {
@@ -244,7 +240,7 @@ impl<'a> PaymentSummary<'a> {
             })
             .collect();
         let Some((last, earlier)) = fees.split_last() else { return String::new() };
-        let is_free_first = ahead.first().is_some_and(|term| term.fee == 0);
+        let is_free_first = terms.first().is_some_and(|term| term.fee == 0);
         let costs = match self.booking.status {
             _ if is_free_first => phrases.cancelling_then_costs,
             // Until it is paid, cancelling costs nothing.

@@ -284,15 +284,52 @@ fn terms_say_what_cancelling_costs_at_any_time() {
     let mut property = booked();
     guest_changes(&mut property, vec![stay(DORM, "2027-01-10", "2027-01-12", 2)]);
     let (booking, inventory) = (property.booking("1").clone(), property.inventory());
-    let terms = booking.cancellation_terms(&inventory.property);
+    let made = at("2026-12-10T12:00:00Z");
+    let terms = booking.cancellation_terms(&inventory.property, made);
     assert_eq!(terms.len(), 4, "the standard policy: {terms:?}");
     assert!(terms.windows(2).all(|pair| pair[0].until < pair[1].until || pair[1].until.is_none()), "{terms:?}");
     for hours in 0..40 * 24_i64 {
-        let now = at("2026-12-10T12:00:00Z").as_datetime() + TimeDelta::hours(hours);
-        let term = terms.iter().find(|term| term.until.is_none_or(|until| now <= until)).unwrap();
+        let now = made.as_datetime() + TimeDelta::hours(hours);
+        let over = terms.iter().take_while(|term| term.until.is_some_and(|until| until < now)).count();
         let fee = booking.cancellation_fee_at(&inventory.property, Timestamp::new(now));
-        assert_eq!(term.fee, fee, "at {now}: {terms:?}");
+        assert_eq!(terms[over].fee, fee, "at {now}: {terms:?}");
+        let ahead = booking.cancellation_terms(&inventory.property, Timestamp::new(now));
+        assert_eq!(ahead, terms[over..], "at {now}");
     }
     cancel(&mut property, false);
-    assert_eq!(property.booking("1").cancellation_terms(&inventory.property), []);
+    assert_eq!(property.booking("1").cancellation_terms(&inventory.property, made), []);
+}
+
+proptest! {
+    /// The clocks change in the night before the arrival, so that deadlines lie on both sides of it.
+    #[test]
+    fn cancelling_is_free_exactly_until_a_deadline_that_lies_ahead(
+        tiers in prop::collection::btree_map(0..100_u32, prop_oneof![Just(0), Just(250_000_u32)], 0..4),
+        seconds in 0..1_000_000_i64,
+    ) {
+        let tiers: Vec<Tier> = tiers
+            .into_iter()
+            .rev()
+            // No two deadlines meet in the hour that the clocks skip.
+            .map(|(hours, ppm)| Tier { hours_before: 2 * hours, fee: Fee::Percent { ppm } })
+            .collect();
+        let is_always_free = tiers.iter().all(|tier| tier.fee == Fee::Percent { ppm: 0 });
+        let mut property = TestProperty::new();
+        property.book("1", vec![stay(DORM, "2027-03-14", "2027-03-17", 2)]);
+        let (mut booking, inventory) = (property.booking("1").clone(), property.inventory());
+        booking.cancellation_policy = Some(CancellationPolicy { tiers, ..CancellationPolicy::standard() });
+        let fee_at = |at| booking.cancellation_fee_at(&inventory.property, Timestamp::new(at));
+        let now = at("2027-03-05T00:00:00Z").as_datetime() + TimeDelta::seconds(seconds);
+        let opens = at("2027-03-14T19:00:00Z").as_datetime();
+        match booking.free_cancellation_until(&inventory.property, Timestamp::new(now)) {
+            // The last fee has no end, but no deadline after check-in opens is promised.
+            None => prop_assert!(fee_at(now) > 0 || now > opens),
+            Some(until) => {
+                prop_assert!(now <= until, "{until} is over at {now}");
+                prop_assert!(fee_at(now) == 0 && fee_at(until) == 0);
+                prop_assert!(until == opens || fee_at(until + TimeDelta::milliseconds(1)) > 0);
+                prop_assert!(!is_always_free || until == opens);
+            }
+        }
+    }
 }
