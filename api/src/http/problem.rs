@@ -133,8 +133,6 @@ problems! {
         "Read the booking again: `progress` says how far the guests of each stay are.";
     UNKNOWN_GUESTS "unknown_guests" 409 "There is no such part of the stay"
         "Read the booking again, and name beds or a number of guests that the stay has, or the whole private room.";
-    REASON_MISSING "reason_missing" 409 "A reason is required"
-        "Send a reason.";
     TOO_MANY_CHANGES "too_many_changes" 409 "The booking has been changed too often"
         "Make a new booking and cancel this one.";
     ALREADY_EXISTS "already_exists" 409 "The id is already in use"
@@ -341,6 +339,9 @@ mod tests {
             let row = format!("| {} | `{}` | {}. {} |", kind.status, kind.code, kind.title, kind.advice);
             assert!(documentation.contains(&row), "docs/http.md lacks the row\n{row}");
         }
+        let (_, table) = documentation.split_once("## Problems").unwrap();
+        let rows = table.lines().filter(|line| line.starts_with('|') && line.contains("| `"));
+        assert_eq!(rows.count(), PROBLEMS.len(), "docs/http.md lists codes that no answer has");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::http::problem::{self, Problem, ProblemKind};
 use crate::state::App;
 use pvt_domain::booking::{Booking, RefusalCause, Rejection};
 use pvt_domain::ids::PropertyId;
+use pvt_domain::intake::FieldError;
 use pvt_domain::messages::{RefusalCode, RefusalDetail};
 use pvt_domain::money::Currency;
 use pvt_domain::rates::restrictions::RestrictionViolation;
@@ -33,7 +34,7 @@ fn kind(code: RefusalCode) -> &'static ProblemKind {
         RefusalCode::UnknownStay => problem::UNKNOWN_STAY,
         RefusalCode::WrongProgress => problem::WRONG_PROGRESS,
         RefusalCode::UnknownGuests => problem::UNKNOWN_GUESTS,
-        RefusalCode::ReasonMissing => problem::REASON_MISSING,
+        RefusalCode::ReasonMissing => problem::VALIDATION_FAILED,
         RefusalCode::TooManyChanges => problem::TOO_MANY_CHANGES,
     }
 }
@@ -76,6 +77,9 @@ pub(crate) fn refusal_problem(
     (command, why): (&str, &RefusalDetail),
     to_staff: bool,
 ) -> Problem {
+    if why.code == RefusalCode::ReasonMissing {
+        return reason_missing();
+    }
     let kind = kind(why.code);
     let advice = advice::on_refusal(command, why.code, to_staff).unwrap_or(kind.advice);
     let detail = with_cause(advice::named(&why.cause), advice);
@@ -99,7 +103,34 @@ pub(crate) fn refusal_problem(
     problem
 }
 
+/// A command that came without its reason past the forms, from an earlier version for example: as forms refuse it.
+fn reason_missing() -> Problem {
+    Problem::fields(vec![FieldError::new("/reason", "required", "is missing")])
+}
+
 /// The currency of a property, if it is cached.
 pub(crate) fn currency_of(app: &App, property: &PropertyId) -> Option<Currency> {
     app.inventory_cache.all().get(property).map(|inventory| inventory.property.currency)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reason_missing;
+    use crate::form::read_form;
+    use crate::resources::bookings::command_forms::{CancelForm, CheckOutForm, ReinstateForm};
+    use axum::body::Body;
+    use axum::http::{HeaderMap, HeaderValue, header};
+
+    #[tokio::test]
+    async fn missing_reasons_are_refused_in_one_form() {
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        let refusals = [
+            read_form::<CancelForm>(&headers, Body::from(r#"{"waive_fee":true}"#)).await.unwrap_err(),
+            read_form::<CheckOutForm>(&headers, Body::from(r#"{"allow_open_balance":true}"#)).await.unwrap_err(),
+            read_form::<ReinstateForm>(&headers, Body::from("{}")).await.unwrap_err(),
+        ];
+        for refused in refusals {
+            assert_eq!(refused.document("r"), reason_missing().document("r"));
+        }
+    }
 }
