@@ -37,7 +37,7 @@ async fn refusals_say_which_and_why() -> Result<()> {
     let (inventory, today) = free_until_two_days_before()?;
     let day = |number| today + Days::new(number);
     let local = inventory.property.clone();
-    let stack = StackBuilder::new().selling([inventory]).start().await?;
+    let mut stack = StackBuilder::new().selling([inventory]).start().await?;
     let (desk, admin) = (FrontDesk::of(&stack).await?, FrontDesk::with_role(&stack, "admin").await?);
 
     // A restriction, in a quote and in a rejection.
@@ -103,6 +103,11 @@ async fn refusals_say_which_and_why() -> Result<()> {
     let nights = json!([{ "room_type_id": DORM, "nights": [day(20)] }]);
     assert_eq!((full.problem()?, &full.body["cause"]["shortages"]), ("no_availability", &nights), "{full:?}");
     assert!(full.text("/detail").contains("Send the change with other dates"), "{full:?}");
+
+    // To refuse by rule is no fault of the system.
+    let log = stack.program("workers")?.log();
+    let refusals: Vec<&str> = log.lines().filter(|line| line.contains("command refused")).collect();
+    assert!(!refusals.is_empty() && refusals.iter().all(|line| line.contains("\"INFO\"")), "{refusals:?}");
     stack.end(Expectations::clean().without_mails().without_mart()).await
 }
 

@@ -343,7 +343,8 @@ fn emit_outcome(job: &mut Job<Arc<BookingCommand>>, decision: Decision) -> Resul
             (ReplyOutcome::Decided, None)
         }
         Decision::Refused(outcome, detail) => {
-            tracing::warn!(%subject, ?outcome, code = ?detail.as_ref().map(|detail| detail.code), "command refused");
+            // By rule: the caller is informed, and there is nothing for operators to mend.
+            tracing::info!(%subject, ?outcome, code = ?detail.as_ref().map(|detail| detail.code), "command refused");
             (outcome, detail)
         }
         Decision::NotYet => {

@@ -37,6 +37,7 @@ impl StripeCalls {
             return Err(Failure::Defer(NOT_YET_DELAY));
         };
         let Some(client) = &self.client else {
+            tracing::warn!(booking = %booking.id, "no payment can be opened: there is no key for Stripe");
             return reply(job, refused(booking.id, PaymentRefusal::ProviderUnavailable));
         };
         match self.open_payment(job, client, &booking, command).await {
