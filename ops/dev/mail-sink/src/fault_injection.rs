@@ -1,5 +1,6 @@
 //! Fault injection on request: the ways in which a mail server fails, so that senders can be tested against them.
 
+use super::recipients;
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -78,7 +79,7 @@ pub struct FaultInjection {
     /// The delay of a tarpit.
     #[serde(default)]
     pub delay_ms: Option<u64>,
-    /// For a fault at `RCPT`: only for addresses that contain this.
+    /// For a fault at `RCPT`: only for addresses that contain this, whatever its capitals.
     #[serde(default)]
     pub recipient: Option<String>,
 }
@@ -103,7 +104,7 @@ impl FaultInjector {
         let mut fault = self.lock();
         let mode = fault.mode.filter(|mode| mode.applies_at(point))?;
         if let (FaultPoint::Recipient(address), Some(recipient)) = (point, &fault.recipient)
-            && !address.contains(recipient.as_str())
+            && !recipients::contains(address, recipient)
         {
             return None;
         }
@@ -141,6 +142,15 @@ mod tests {
         assert_eq!(faults.inject(FaultPoint::Recipient("ada@example.com")), Some(FaultMode::TryLater));
         assert_eq!(faults.inject(FaultPoint::Recipient("ada@example.com")), None);
         assert_eq!(faults.get().mode, None);
+    }
+
+    #[test]
+    fn fault_concerns_recipients_by_a_part_of_their_address() {
+        let faults = FaultInjector::default();
+        let recipient = Some("Slow@".to_owned());
+        faults.set(FaultInjection { mode: Some(FaultMode::TryLater), recipient, ..FaultInjection::default() });
+        assert_eq!(faults.inject(FaultPoint::Recipient("ada@example.com")), None);
+        assert_eq!(faults.inject(FaultPoint::Recipient("slow@example.com")), Some(FaultMode::TryLater));
     }
 
     #[test]

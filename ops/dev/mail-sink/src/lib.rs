@@ -10,6 +10,7 @@ mod fault_injection;
 mod kept_mail;
 mod pages;
 mod parsed;
+mod recipients;
 mod segments;
 mod session;
 mod store;
