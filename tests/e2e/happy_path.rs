@@ -83,7 +83,7 @@ async fn booking_is_confirmed_mailed_and_cancelled() -> Result<()> {
 #[tokio::test]
 async fn mails_use_the_language_of_the_guest() -> Result<()> {
     let stack = StackBuilder::new().start().await?;
-    for (locale, expected) in [("fr", "fr"), ("fr-CA", "fr"), ("en-GB", "en"), ("de", "fr"), ("eng-x-slow", "en")] {
+    for (locale, expected) in [("fr", "fr"), ("fr-CA", "fr"), ("en-GB", "en"), ("de", "en"), ("eng-x-slow", "en")] {
         let mut body = booking_body(DORM, days_from_now(20), 1, 1);
         let address = format!("{}@example.com", locale.to_lowercase());
         (body["guest"]["locale"], body["guest"]["email"]) = (json!(locale), json!(address));

@@ -21,7 +21,6 @@ mod text;
 
 pub use compose::{BookingMailParts, MailContext, compose};
 pub use error::MailError;
-pub use language::Language;
 pub use links::Links;
 pub use message::{OutgoingMail, Sender};
 

@@ -5,7 +5,7 @@
 use chrono::{NaiveTime, Timelike};
 use pvt_domain::booking::{Booking, CalendarEntry};
 use pvt_domain::inventory::Property;
-use pvt_domain::people::language::nearest;
+use pvt_domain::people::writing::Language;
 
 /// The words of a description in one language. A no-break space stands before a colon in French.
 pub(crate) struct Wording {
@@ -33,12 +33,11 @@ static FRENCH: Wording = Wording {
 };
 
 impl Wording {
-    /// In the guest's language or else the property's, as the mails are.
+    /// In the language of the mails.
     pub(crate) fn of(booking: &Booking, property: &Property) -> &'static Self {
-        let wanted = booking.guest.locale.iter().chain(&property.locales).map(String::as_str);
-        match nearest(wanted, &["en", "fr"]) {
-            Some("fr") => &FRENCH,
-            _ => &ENGLISH,
+        match Language::choose(booking.guest.locale.as_deref(), &property.locales) {
+            Language::English => &ENGLISH,
+            Language::French => &FRENCH,
         }
     }
 

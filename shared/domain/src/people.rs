@@ -8,6 +8,7 @@ pub mod email;
 pub mod language;
 pub mod phone;
 pub mod text;
+pub mod writing;
 
 #[cfg(test)]
 mod tests;

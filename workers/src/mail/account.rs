@@ -2,15 +2,17 @@
 //!
 //! The token of a reset is in the mail and nowhere else: it must never reach a log, a metric or an error.
 
+use super::language::Worded as _;
 use super::message::{Headers, recipient};
 use super::parts::{html_part, text_part};
 use super::text::full_name;
-use super::{Language, MailError, OutgoingMail, Sender};
+use super::{MailError, OutgoingMail, Sender};
 use askama::Template;
 use lettre::message::MultiPart;
 use pvt_domain::accounts::{Role, User};
 use pvt_domain::ledger::Attention;
 use pvt_domain::messages::{AccountMail, AccountMailKind, StaffAlert};
+use pvt_domain::people::writing::Language;
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::mongo::password_resets::PASSWORD_RESET_AGE;
 use sha2::{Digest, Sha256};

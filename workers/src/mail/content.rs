@@ -6,7 +6,7 @@ mod rows;
 mod stays;
 
 use super::kinds;
-use super::language::{Language, Phrases, Reader};
+use super::language::{Phrases, Reader, Worded as _};
 use super::text::{MAX_ADDRESS_CHARS, MAX_NAME_CHARS, one_line};
 use super::{BookingMailParts, Links};
 use askama::Template;
@@ -15,6 +15,7 @@ use payment_summary::PaymentSummary;
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::inventory::{Inventory, Property};
 use pvt_domain::money::Money;
+use pvt_domain::people::writing::Language;
 use pvt_domain::pricing::Price;
 use pvt_domain::timestamp::Timestamp;
 use rows::{Link, Row, StayRow};

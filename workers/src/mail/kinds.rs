@@ -5,11 +5,12 @@
 //! and nothing else.
 
 use super::change::Change;
-use super::language::{CalendarNote, Language, Phrases};
+use super::language::{CalendarNote, Phrases};
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::events::{PaymentEvent, PaymentEventKind};
 use pvt_domain::ledger::Summary;
 use pvt_domain::messages::NotificationKind;
+use pvt_domain::people::writing::Language;
 
 /// The declaration of a kind.
 pub(super) struct Kind {
@@ -386,8 +387,8 @@ static ADDRESS_CHANGED: Kind = Kind {
 mod tests {
     //! Each kind says something of its own, in well-set French, and docs/development.md quotes one as it is.
     use super::of;
-    use crate::mail::language::Language;
     use pvt_domain::messages::NotificationKind;
+    use pvt_domain::people::writing::Language;
     use std::collections::BTreeSet;
 
     #[test]

@@ -1,10 +1,11 @@
 //! A finished mail: sender, recipient and typed headers around a body.
 
-use super::{Language, MailError};
+use super::MailError;
 use lettre::Address;
 use lettre::address::Envelope;
 use lettre::message::header::{Header, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart};
+use pvt_domain::people::writing::Language;
 use pvt_domain::timestamp::Timestamp;
 
 type HeaderError = Box<dyn std::error::Error + Send + Sync>;

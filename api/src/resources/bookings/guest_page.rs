@@ -31,8 +31,8 @@ pub(crate) fn notice(
     status: StatusCode,
     (title, text): (&'static str, &'static str),
 ) -> Result<Response, Problem> {
-    let page = Notice { style: STYLE, language: phrases.tag, reference, title, text };
-    html_page::answer(status, &page, (STYLE, phrases.tag))
+    let page = Notice { style: STYLE, language: phrases.language.tag(), reference, title, text };
+    html_page::answer(status, &page, (STYLE, phrases.language.tag()))
 }
 
 /// The phrases of a booking's mails.

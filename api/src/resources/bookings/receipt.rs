@@ -65,7 +65,7 @@ pub(super) async fn receipt(
         receipt.notice = Some(receipt.phrases.unconfirmed);
     }
     let page = ReceiptPage { style: STYLE, receipt };
-    html_page::answer(StatusCode::OK, &page, (STYLE, page.receipt.phrases.tag)).map(HtmlPage)
+    html_page::answer(StatusCode::OK, &page, (STYLE, page.receipt.phrases.language.tag())).map(HtmlPage)
 }
 
 /// Whether beds are held for a payment of which nothing is known yet.

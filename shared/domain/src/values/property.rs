@@ -61,7 +61,7 @@ pub struct Property {
     /// Until when guests may book the night that begins, local time, after midnight if it is before the cut-off.
     #[serde(default, skip_serializing_if = "is_midnight")]
     pub same_day_until: NaiveTime,
-    /// Languages for guests who chose none, preferred first (`fr`, `en`).
+    /// Languages that the property speaks, preferred first (`fr`, `en`): for guests who named none, or another one.
     pub locales: Vec<String>,
     /// Dated tax rules, applied in this order.
     pub taxes: Vec<TaxRule>,

@@ -2,7 +2,7 @@
 //! no dates, no other address and no calendar file.
 
 use super::{BookingMailParts, MailContext};
-use crate::mail::language::{Language, Phrases};
+use crate::mail::language::{Phrases, Worded as _};
 use crate::mail::message::{Headers, recipient};
 use crate::mail::parts::{html_part, text_part};
 use crate::mail::text::{MAX_ADDRESS_CHARS, MAX_NAME_CHARS, one_line};
@@ -11,6 +11,7 @@ use askama::Template;
 use lettre::message::MultiPart;
 use pvt_domain::booking::{Booking, FormerAddress};
 use pvt_domain::inventory::Property;
+use pvt_domain::people::writing::Language;
 use pvt_domain::timestamp::Timestamp;
 
 /// All that the templates need.

@@ -4,7 +4,7 @@
 
 use super::rows::Row;
 use super::stays::{detail, title};
-use crate::mail::language::Reader;
+use crate::mail::language::{Reader, Worded as _};
 use pvt_domain::booking::history::RevisionState;
 use pvt_domain::booking::mails::changes_address;
 use pvt_domain::booking::{Booking, Stay, stay_id};

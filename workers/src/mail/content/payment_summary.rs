@@ -3,14 +3,14 @@
 
 use super::rows::{Link, Row};
 use crate::mail::kinds::{Movement, PaymentRows, Shows};
-use crate::mail::language::Language;
+use crate::mail::language::Worded as _;
 use crate::mail::links::Links;
-use chrono::Offset as _;
 use pvt_domain::booking::mails::increase;
 use pvt_domain::booking::{Booking, HistoryEntry, Status};
 use pvt_domain::inventory::Property;
 use pvt_domain::ledger::Summary;
 use pvt_domain::money::{Currency, Money};
+use pvt_domain::people::writing::Language;
 use pvt_domain::timestamp::Timestamp;
 
 /// The payments that a mail shows.
@@ -253,11 +253,7 @@ impl<'a> PaymentSummary<'a> {
         }
     }
 
-    /// Date and time as clocks at the property show them, with the distance of its zone from UTC: guests may be in
-    /// another one.
     fn local_moment(&self, at: Timestamp) -> String {
-        let local = at.as_datetime().with_timezone(&self.property.time_zone);
-        let (date, time) = (self.language.date(local.date_naive()), self.language.time(local.time()));
-        format!("{date}, {time} (UTC{})", local.offset().fix())
+        self.language.moment(at, self.property.time_zone)
     }
 }

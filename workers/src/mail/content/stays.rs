@@ -1,11 +1,12 @@
 //! Stays as rows.
 
 use super::rows::StayRow;
-use crate::mail::language::{Language, Reader};
+use crate::mail::language::{Reader, Worded as _};
 use crate::mail::text::{MAX_NAME_CHARS, one_line};
 use pvt_domain::booking::Stay;
 use pvt_domain::inventory::{Inventory, RoomType};
 use pvt_domain::money::Money;
+use pvt_domain::people::writing::Language;
 use pvt_domain::pricing::Price;
 
 pub(super) fn stay_row(
