@@ -76,13 +76,14 @@ fn expected(booking: &Value, property: &Value, zone: &Property, dropped: &[(Naiv
     for (index, &(arrival, departure)) in kept.iter().chain(dropped).enumerate() {
         let is_kept = index < kept.len() && !is_cancelled;
         let (from, until) = (check_in.format("%H:%M"), check_out.format("%H:%M"));
+        let written = |date: NaiveDate| date.format("%A %-d %B %Y");
         events.push(json!({
             "uid": if index == 0 { id.clone() } else { format!("{id}-{index}") },
             "sequence": booking["rev"],
             "status": if is_kept { "CONFIRMED" } else { "CANCELLED" },
             "summary": format!("{name} – {reference}"),
-            "description": format!("Booking reference: {reference}\nCheck-in: {arrival}, from {from}\n\
-                Check-out: {departure}, until {until}"),
+            "description": format!("Booking reference: {reference}\nCheck-in: {}, from {from}\n\
+                Check-out: {}, until {until}", written(arrival), written(departure)),
             "location": property["address"],
             "start": instant(arrival, check_in)?,
             "end": instant(departure, check_out)?,

@@ -62,7 +62,7 @@ fn mail_row(text: &str, label: &str) -> Option<String> {
 /// The value of a row of the receipt.
 fn page_row(html: &str, label: &str) -> Option<String> {
     let (_, rest) = html.split_once(&format!("<th scope=\"row\">{label}</th><td>"))?;
-    rest.split_once("</td>").map(|(value, _)| value.to_owned())
+    rest.split_once("</td>").map(|(value, _)| value.replace('\u{a0}', " "))
 }
 
 async fn book(stack: &Stack, desk: &FrontDesk, case: &Case, arrival: NaiveDate) -> Result<AcceptedBooking> {
@@ -132,13 +132,12 @@ async fn agree(stack: &Stack, case: &Case, booked: &AcceptedBooking) -> Result<(
     let html = page.body.as_str().context("a page")?;
     let is_no_show = case.end.0 == "no-show";
     let fee_label = if is_no_show { "No-show fee" } else { "Cancellation fee" };
-    let plain = |amount: i64| shown(amount).replace(',', "");
     for (label, amount) in [("Agreed price", agreed), (fee_label, fee), ("Balance due", due)] {
         let found = page_row(html, label);
-        ensure!(found == Some(plain(amount)), "{label}: {found:?} on the receipt, {amount} in {answer:?}");
+        ensure!(found == Some(shown(amount)), "{label}: {found:?} on the receipt, {amount} in {answer:?}");
     }
     let manual = page_row(html, "Still to be refunded at the front desk or by arrangement");
-    ensure!(manual == (to_refund > 0).then(|| plain(to_refund)), "{manual:?}, {to_refund} in {answer:?}");
+    ensure!(manual == (to_refund > 0).then(|| shown(to_refund)), "{manual:?}, {to_refund} in {answer:?}");
 
     let title = if is_no_show { "We missed you" } else { "Your booking has been cancelled" };
     let address = format!("{}@example.com", case.name);

@@ -89,7 +89,7 @@ async fn mails_use_the_language_of_the_guest() -> Result<()> {
         (body["guest"]["locale"], body["guest"]["email"]) = (json!(locale), json!(address));
         stack.book(locale, &body).await?;
         let mail = mails_to(&stack, &address, 1).await?.remove(0);
-        // Guests whose language is not available get the property's first one.
+        // No mail is in German: the property speaks English, too.
         assert_eq!(mail.headers.get("Content-Language").map(String::as_str), Some(expected), "{locale}");
         assert!(mail.html.contains(&format!("lang=\"{expected}\"")), "{}", mail.html);
     }

@@ -133,8 +133,8 @@ fn confirmed_stays_with_the_same_dates_are_one_event() {
         ("LOCATION", "1 rue de la Paix\\, Montréal"),
         (
             "DESCRIPTION",
-            "Booking reference: PVT-0000000000\\nCheck-in: 2027-01-10\\, from 15:00\\n\
-                Check-out: 2027-01-13\\, until 11:00",
+            "Booking reference: PVT-0000000000\\nCheck-in: Sunday 10 January 2027\\, from 15:00\\n\
+                Check-out: Wednesday 13 January 2027\\, until 11:00",
         ),
         ("ORGANIZER", "mailto:bookings@pvt.test"),
     ];
@@ -196,7 +196,7 @@ fn dropped_stay_is_cancelled_and_the_kept_one_updated() {
     assert_eq!(values(&lines, "SEQUENCE"), ["2", "2"]);
     assert_eq!(values(&lines, "DTEND"), ["20270112T160000Z", "20270202T160000Z"]);
     assert_eq!(values(&lines, "LAST-MODIFIED"), ["20261201T130000Z"; 2]);
-    assert!(values(&lines, "DESCRIPTION")[1].contains("2027-02-01"), "each event describes its own stay");
+    assert!(values(&lines, "DESCRIPTION")[1].contains("1 February 2027"), "each event describes its own stay");
 }
 
 #[test]
@@ -206,8 +206,9 @@ fn description_is_in_the_language_of_the_guest_and_else_of_the_property() {
         let lines = read(&file(booking, property).into_text());
         unescaped(values(&lines, "DESCRIPTION")[0])
     };
-    let french = "Référence de réservation\u{a0}: PVT-0000000000\nArrivée\u{a0}: 2027-01-10, à partir de 15:00\n\
-        Départ\u{a0}: 2027-01-13, jusqu’à 11:00";
+    let french = "Référence de réservation\u{a0}: PVT-0000000000\n\
+        Arrivée\u{a0}: dimanche 10 janvier 2027, à partir de 15\u{a0}h\u{a0}00\n\
+        Départ\u{a0}: mercredi 13 janvier 2027, jusqu’à 11\u{a0}h\u{a0}00";
     booking.guest.locale = Some("fr-CA".to_owned());
     assert_eq!(description(&booking, &property()), french);
     booking.guest.locale = None;

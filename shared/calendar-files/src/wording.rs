@@ -2,13 +2,13 @@
 //!
 //! Calendars show times in the zone of their reader, so the description states those of the property.
 
-use chrono::{NaiveTime, Timelike};
 use pvt_domain::booking::{Booking, CalendarEntry};
 use pvt_domain::inventory::Property;
 use pvt_domain::people::writing::Language;
 
 /// The words of a description in one language. A no-break space stands before a colon in French.
 pub(crate) struct Wording {
+    language: Language,
     reference: &'static str,
     check_in: &'static str,
     from: &'static str,
@@ -17,6 +17,7 @@ pub(crate) struct Wording {
 }
 
 static ENGLISH: Wording = Wording {
+    language: Language::English,
     reference: "Booking reference: ",
     check_in: "Check-in: ",
     from: "from",
@@ -25,6 +26,7 @@ static ENGLISH: Wording = Wording {
 };
 
 static FRENCH: Wording = Wording {
+    language: Language::French,
     reference: "Référence de réservation\u{a0}: ",
     check_in: "Arrivée\u{a0}: ",
     from: "à partir de",
@@ -42,16 +44,13 @@ impl Wording {
     }
 
     pub(crate) fn description(&self, booking: &Booking, property: &Property, entry: &CalendarEntry) -> String {
-        let Self { reference, check_in, from, check_out, until } = self;
+        let Self { language, reference, check_in, from, check_out, until } = self;
+        let moment = |date, word: &str, time| format!("{}, {word} {}", language.date(date), language.time(time));
         [
             format!("{reference}{}", booking.reference),
-            format!("{check_in}{}, {from} {}", entry.arrival, time(property.check_in_from)),
-            format!("{check_out}{}, {until} {}", entry.departure, time(property.check_out_until)),
+            format!("{check_in}{}", moment(entry.arrival, from, property.check_in_from)),
+            format!("{check_out}{}", moment(entry.departure, until, property.check_out_until)),
         ]
         .join("\n")
     }
-}
-
-fn time(time: NaiveTime) -> String {
-    format!("{:02}:{:02}", time.hour(), time.minute())
 }

@@ -4,7 +4,7 @@ use crate::resources::payments::analytics_view::channel_of;
 use pvt_domain::booking::{Booking, PaymentStatus, Status, Stay};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::ledger::{EntryKind, Ledger};
-use pvt_domain::money::{Currency, Money, percent};
+use pvt_domain::money::{Currency, Money};
 use pvt_domain::people::writing::Language;
 use pvt_domain::pricing::{Price, TaxBasis, TaxLine};
 use pvt_domain::timestamp::Timestamp;
@@ -16,14 +16,11 @@ pub(crate) struct Phrases {
     pub(crate) reference: &'static str,
     pub(crate) guest: &'static str,
     pub(crate) stays: &'static str,
-    pub(crate) guests: &'static str,
     pub(crate) prices: &'static str,
     total: &'static str,
     /// The total of a booking that has ended.
     agreed: &'static str,
     unused_nights: &'static str,
-    person_nights: [&'static str; 2],
-    included: &'static str,
     change_fee: &'static str,
     /// Heads stays of guests who did not arrive, and names their fee.
     absent: &'static str,
@@ -67,13 +64,10 @@ const ENGLISH: Phrases = Phrases {
     reference: "Reference",
     guest: "Guest",
     stays: "Stays",
-    guests: "guests",
     prices: "Prices",
     total: "Total",
     agreed: "Agreed price",
     unused_nights: "Unused nights",
-    person_nights: ["person-night", "person-nights"],
-    included: "included in the price",
     change_fee: "Change fee",
     absent: "Guests who did not arrive",
     cancellation_fee: "Cancellation fee",
@@ -119,13 +113,10 @@ const FRENCH: Phrases = Phrases {
     reference: "Référence",
     guest: "Client",
     stays: "Séjours",
-    guests: "personnes",
     prices: "Prix",
     total: "Total",
     agreed: "Prix convenu",
     unused_nights: "Nuits non utilisées",
-    person_nights: ["nuitée", "nuitées"],
-    included: "compris dans le prix",
     change_fee: "Frais de modification",
     absent: "Voyageurs absents",
     cancellation_fee: "Frais d’annulation",
@@ -176,19 +167,10 @@ impl Phrases {
 
     /// The name of a tax; with how it was computed where the amounts beside it do not tell.
     fn tax(&self, line: &TaxLine, name: &str, currency: Currency) -> String {
-        let unit = |amount| Money::new(amount, currency);
-        let basis = match line.basis {
-            TaxBasis::Percent { .. } if !line.included => return name.to_owned(),
-            TaxBasis::Percent { rate_ppm } if self.language == Language::French => format!("{} %", percent(rate_ppm).replace('.', ",")),
-            TaxBasis::Percent { rate_ppm } => format!("{}%", percent(rate_ppm)),
-            TaxBasis::PersonNight { unit_amount, count } => {
-                let [one, many] = self.person_nights;
-                format!("{count} {} × {}", if count == 1 { one } else { many }, unit(unit_amount))
-            }
-            TaxBasis::Stay { unit_amount, count } => format!("{count} × {}", unit(unit_amount)),
-        };
-        let included = if line.included { format!(", {}", self.included) } else { String::new() };
-        format!("{name} ({basis}{included})")
+        match line.basis {
+            TaxBasis::Percent { .. } if !line.included => name.to_owned(),
+            _ => format!("{name} ({})", self.language.tax_basis(line, currency)),
+        }
     }
 
     fn kind(&self, kind: EntryKind) -> &'static str {
@@ -247,15 +229,17 @@ impl<'a> Receipt<'a> {
         now: Timestamp,
     ) -> Self {
         let phrases = Phrases::choose(booking.guest.locale.as_deref(), &inventory.property.locales);
-        let money = |amount| Money::new(amount, price.currency).to_string();
-        let languages = || booking.guest.locale.as_deref().into_iter().chain([phrases.language.tag()]);
+        let language = phrases.language;
+        let money = |amount| language.money(Money::new(amount, price.currency));
+        let languages = || booking.guest.locale.as_deref().into_iter().chain([language.tag()]);
         let room_type = |stay: &Stay| match inventory.room_type(&stay.room_type_id) {
             Some(room_type) => room_type.names.in_language(languages(), &room_type.name).to_owned(),
             None => stay.room_type_id.to_string(),
         };
         let name = |stay: usize| booking.stays.get(stay).map(room_type).unwrap_or_default();
         let shown = |stay: &Stay| {
-            format!("{}: {} – {}, {} {}", room_type(stay), stay.arrival, stay.departure, stay.guests, phrases.guests)
+            let [arrival, departure] = [stay.arrival, stay.departure].map(|date| language.date(date));
+            format!("{}: {arrival} – {departure}, {}", room_type(stay), language.guests(stay.guests))
         };
         let absent = booking.no_shows.iter().map(|absence| format!("{} – {}", phrases.absent, shown(&absence.stay)));
         let stays = booking.stays.iter().map(shown).chain(absent);
@@ -281,17 +265,17 @@ impl<'a> Receipt<'a> {
         let payments = entries.map(|(ledger, entry)| ReceiptRow {
             label: format!(
                 "{} – {} ({})",
-                entry.at.local_date(zone),
+                language.date(entry.at.local_date(zone)),
                 phrases.kind(entry.kind),
                 phrases.channel(channel_of(ledger, &entry.payment))
             ),
-            amount: Money::new(entry.amount, ledger.currency).to_string(),
+            amount: language.money(Money::new(entry.amount, ledger.currency)),
         });
         let known = booking.payment.ledger();
         let other_currencies = known
             .other_currencies
             .iter()
-            .map(|paid| ReceiptRow { label: phrases.other_currency.to_owned(), amount: paid.to_string() });
+            .map(|paid| ReceiptRow { label: phrases.other_currency.to_owned(), amount: language.money(*paid) });
         let due = booking.payment.refunds_due();
         let refunds = [
             (phrases.refund_pending, due.automatic),
@@ -315,7 +299,7 @@ impl<'a> Receipt<'a> {
             fee: booking.cancellation_fee.map(|fee| ReceiptRow { label: fee_label.to_owned(), amount: money(fee) }),
             free_until: booking
                 .free_cancellation_until(&inventory.property, now)
-                .map(|until| until.with_timezone(&zone).format("%Y-%m-%d %H:%M").to_string()),
+                .map(|until| language.moment(until.into(), zone)),
             payments: payments.chain(other_currencies).chain(refunds).collect(),
             balance: money(booking.outstanding()),
         }
@@ -354,20 +338,49 @@ mod tests {
         Receipt::new(booking, booking.price.as_ref().unwrap(), inventory, ledger, at("2027-01-16T08:00:00Z"))
     }
 
+    /// With spaces that do not break, as in amounts.
+    fn nonbreaking(text: &str) -> String {
+        text.replace(' ', "\u{a0}")
+    }
+
+    #[test]
+    fn receipt_writes_dates_counts_and_amounts_in_the_language_of_the_guest() {
+        let (mut booking, inventory) = (stored(Some("fr")), demo::inventory());
+        booking.stays[0].arrival = "2027-02-01".parse().unwrap();
+        booking.stays[0].departure = "2027-02-03".parse().unwrap();
+        let mut ledger = paid();
+        recorded(&mut ledger, 7, 123_456, at("2027-01-16T03:00:00Z"));
+        let stay = |booking: &Booking| {
+            let shown = receipt_of(booking, &inventory, None).stays.remove(0);
+            shown.split_once(": ").unwrap().1.to_owned()
+        };
+        assert_eq!(stay(&booking), "lundi 1er février 2027 – mercredi 3 février 2027, 1\u{a0}personne");
+        booking.stays[0].guests = 2;
+        assert!(stay(&booking).ends_with("2\u{a0}personnes"));
+        let payment = receipt_of(&booking, &inventory, Some(&ledger)).payments.remove(1);
+        assert_eq!(
+            (payment.label.as_str(), payment.amount),
+            ("vendredi 15 janvier 2027 – Paiement (espèces)", nonbreaking("1 234,56 CAD"))
+        );
+    }
+
     #[test]
     fn receipt_lists_prices_and_payments() {
         let (booking, inventory) = (stored(Some("en-CA")), demo::inventory());
         let mut ledger = paid();
         recorded(&mut ledger, 7, -500, at("2027-01-16T03:00:00Z"));
         let receipt = receipt_of(&booking, &inventory, Some(&ledger));
-        let line = |label: &str, amount: &str| ReceiptRow { label: label.to_owned(), amount: amount.to_owned() };
+        let line = |label: &str, amount: &str| ReceiptRow { label: label.to_owned(), amount: nonbreaking(amount) };
         let dorm = &inventory.room_types.iter().find(|one| one.id.as_str() == "dorm-6-mixed").unwrap().name;
         assert_eq!(receipt.prices, [line(dorm, "85.00 CAD"), line("GST", "4.25 CAD")]);
         assert_eq!(
             receipt.payments,
-            [line("2027-01-15 – Payment (card)", "100.00 CAD"), line("2027-01-15 – Refund (cash)", "-5.00 CAD")]
+            [
+                line("Friday 15 January 2027 – Payment (card)", "100.00 CAD"),
+                line("Friday 15 January 2027 – Refund (cash)", "-5.00 CAD"),
+            ]
         );
-        assert_eq!((receipt.total.amount.as_str(), receipt.stays.len()), ("89.25 CAD", 1));
+        assert_eq!((receipt.total.amount, receipt.stays.len()), (nonbreaking("89.25 CAD"), 1));
     }
 
     #[test]
@@ -386,14 +399,14 @@ mod tests {
         ]))
         .unwrap();
         let receipt = receipt_of(&booking, &inventory, None);
-        let labels: Vec<&str> = receipt.prices.iter().map(|row| row.label.as_str()).collect();
+        let labels: Vec<String> = receipt.prices.iter().map(|row| row.label.replace('\u{a0}', " ")).collect();
         assert_eq!(
             labels,
             [
                 "Lit en dortoir",
                 "VAT (9,975 %, compris dans le prix)",
-                "Taxe de séjour (1 nuitée × 1.65 CAD)",
-                "Linen (2 × 5.00 CAD)",
+                "Taxe de séjour (1 nuitée × 1,65 CAD)",
+                "Linen (2 × 5,00 CAD)",
             ]
         );
     }
@@ -409,7 +422,7 @@ mod tests {
         let receipt = receipt_of(&booking, &inventory, None);
         let fees: Vec<(&str, &str)> =
             receipt.prices[2..].iter().map(|row| (row.label.as_str(), row.amount.as_str())).collect();
-        assert_eq!(fees, [("Frais de modification", "20.00 CAD"), ("Voyageurs absents", "30.00 CAD")]);
+        assert_eq!(fees, [("Frais de modification", "20,00\u{a0}CAD"), ("Voyageurs absents", "30,00\u{a0}CAD")]);
         assert!(receipt.stays[1].starts_with("Voyageurs absents – "), "{:?}", receipt.stays);
     }
 
@@ -424,7 +437,7 @@ mod tests {
             let price = booking.price.as_ref().unwrap();
             Receipt::new(&booking, price, &inventory, None, at(now)).free_until
         };
-        assert_eq!(shown("2027-01-18T20:00:00Z").as_deref(), Some("2027-01-18 15:00"));
+        assert_eq!(shown("2027-01-18T20:00:00Z").as_deref(), Some("Monday 18 January 2027, 15:00 (UTC-05:00)"));
         assert_eq!(shown("2027-01-18T20:00:00.001Z"), None);
     }
 
@@ -437,6 +450,6 @@ mod tests {
         booking.payment.to_refund = booking.total_to_refund();
         let receipt = receipt_of(&booking, &inventory, None);
         let amounts: Vec<&str> = receipt.payments.iter().map(|row| row.amount.as_str()).collect();
-        assert_eq!(amounts, ["75.00 USD", "10.75 CAD"], "paid 100.00 in cash of 89.25");
+        assert_eq!(amounts, ["75.00\u{a0}USD", "10.75\u{a0}CAD"], "paid 100.00 in cash of 89.25");
     }
 }
