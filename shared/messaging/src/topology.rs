@@ -18,6 +18,7 @@ use pvt_domain::messages::catalog::{self, CatalogEntry};
 use pvt_domain::messages::queues;
 use pvt_domain::messages::{MessageClass, PAYMENT_RECORD};
 use pvt_domain::partition::partition_of;
+use std::collections::BTreeMap;
 
 /// Default number of partition queues over which properties are spread.
 pub const DEFAULT_PARTITIONS: u16 = 4;
@@ -235,6 +236,24 @@ impl Topology {
         let full_name = self.name(name);
         let is_meant = |queue: &QueueSpec| queue.name == full_name && queue.single_active_consumer();
         self.queues().into_iter().filter(is_meant).map(|queue| queue.name).collect()
+    }
+
+    /// What concerns each work queue (full name), because it is named like that queue or its whole family; the earliest
+    /// first. `named` says the name, as operators say it, and the time.
+    pub fn by_work_queue<'i, T, K: Ord>(
+        &self,
+        items: &'i [T],
+        named: impl Fn(&'i T) -> (&'i str, K),
+    ) -> BTreeMap<String, Vec<&'i T>> {
+        let mut in_order: Vec<&T> = items.iter().collect();
+        in_order.sort_by_key(|item| named(*item).1);
+        let mut found: BTreeMap<String, Vec<&T>> = BTreeMap::new();
+        for item in in_order {
+            for queue in self.work_queues_named(named(item).0) {
+                found.entry(queue).or_default().push(item);
+            }
+        }
+        found
     }
 
     /// The full names of the queues that are bound to this key of an exchange (full name): where its message belongs.

@@ -127,3 +127,13 @@ fn operators_name_a_queue_or_a_family_without_the_prefix() {
         assert!(topology.work_queues_named(other).is_empty(), "{other}");
     }
 }
+
+#[test]
+fn queue_is_concerned_by_its_family_and_by_itself_the_earliest_first() {
+    let topology = Topology::new("x.", 2);
+    let items = [("bookings", 9), ("bookings.1", 8), ("emails", 7), ("bookings.7", 6), ("emails.dead", 5)];
+    let found = topology.by_work_queue(&items, |item| (item.0, item.1));
+    let found: Vec<(&str, Vec<u32>)> =
+        found.iter().map(|(queue, items)| (queue.as_str(), items.iter().map(|(_, hour)| *hour).collect())).collect();
+    assert_eq!(found, [("x.bookings.0", vec![9]), ("x.bookings.1", vec![8, 9]), ("x.emails", vec![7])]);
+}
