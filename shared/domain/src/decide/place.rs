@@ -167,12 +167,21 @@ impl Decider<'_> {
         placement: &mut Placement,
     ) -> Result<(), AllocationError> {
         let today = self.today(property);
+        let (ready, mut unready_today) = (BTreeMap::new(), None);
         for index in stays {
             let grid = self.grid(property).ok_or(AllocationError::UnknownType)?;
             let Wanted { requested, present, exact } = &wanted[*index];
-            // Guests of tonight are perhaps at the desk; by any other night the beds are empty and clean.
-            let unready = if requested.arrival == today { self.unready_beds(property, own) } else { BTreeMap::new() };
-            let beds = if *exact { present.clone() } else { allocate_keeping(grid, requested, present, &unready)? };
+            let beds = if *exact {
+                present.clone()
+            } else {
+                // Guests of tonight are perhaps at the desk; by any other night the beds are empty and clean. No stay
+                // of this loop takes a bed on the night before, so that what was found for one is true for all.
+                let unready = match requested.arrival == today {
+                    true => &*unready_today.get_or_insert_with(|| self.unready_beds(property, own)),
+                    false => &ready,
+                };
+                allocate_keeping(grid, requested, present, unready)?
+            };
             let span = grid.span(requested.nights()).ok_or(AllocationError::OutsideHorizon)?;
             if *exact && !beds.iter().all(|bed| grid.is_free(*bed, &span)) {
                 return Err(AllocationError::Taken);
