@@ -132,6 +132,15 @@ async fn paused_queues_outlast_kills_and_lose_nothing() -> Result<()> {
     kill_workers(&mut stack).await?;
     wait_until_unconsumed(&stack, "emails", "the mail provider is moving").await?;
     ensure!(row(&stack, "emails").await?["ready"].as_u64() >= Some(25), "a mail is due for each booking");
+    let emails = stack.topology.name("emails");
+    let doctor = stack.pvt(&["doctor"]).await?;
+    let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    let waiting = said.split("WARN   messages of paused queues: wait in ").nth(1).context("a warning")?;
+    ensure!(waiting.starts_with(&format!("{emails} (")), "{said}");
+    let trace = stack.pvt_json(&["trace", &during[0].id.to_string(), "--json"]).await?;
+    let lines = trace["verdict"].to_string();
+    let paused = format!("queue {emails} is paused by operator since");
+    ensure!(lines.contains(&paused) && lines.contains("no mail booking_confirmed was written"), "{trace}");
     resume(&stack, "emails").await?;
     let consumed = || async {
         let row = row(&stack, "emails").await?;

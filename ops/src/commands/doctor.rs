@@ -187,6 +187,12 @@ async fn rabbitmq(config: &Config, pauses: &[QueuePause]) -> Vec<Finding> {
         (!found.is_empty()).then(|| found.join(", "))
     };
     let missing = names(&|_, count| count.is_none());
+    let waiting = |(queue, count): (&QueueSpec, &Option<QueueDepth>)| {
+        let ready = count.map_or(0, |count| count.ready);
+        (ready > 0 && is_paused(&queue.name)).then(|| format!("{} ({ready})", queue.name))
+    };
+    let waiting: Vec<String> = queues.iter().zip(&counts).filter_map(waiting).collect();
+    let waiting = (!waiting.is_empty()).then(|| format!("wait in {}", waiting.join(", ")));
     vec![
         finding("RabbitMQ", None, ""),
         finding("queues", missing.map(|missing| format!("missing: {missing}")), "`pvt topology apply` declares them"),
@@ -198,6 +204,10 @@ async fn rabbitmq(config: &Config, pauses: &[QueuePause]) -> Vec<Finding> {
             }),
             "start the workers of these queues, for example with `pvt workers run --all`",
         ),
+        Finding {
+            warning: true,
+            ..finding("messages of paused queues", waiting, "`pvt queues resume` lets workers take them")
+        },
         finding(
             "dead letters",
             names(&|queue, count| {

@@ -4,6 +4,7 @@
 //! It only reads. It shows no personal data of the guest and nothing that a payment could be made with. Reasons are
 //! shown as they were written, on one line.
 
+mod paused_queues;
 mod timeline;
 
 use crate::output::Output;
@@ -13,7 +14,7 @@ use anyhow::Result;
 use chrono::Utc;
 use pvt_domain::booking::Booking;
 use pvt_domain::ids::BookingId;
-use pvt_operations::{OperationError, terminal};
+use pvt_operations::{OperationError, broker, terminal};
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::bookings::{BookingFilter, BookingScope};
@@ -49,6 +50,7 @@ impl Trace {
         let stripe_events = mongo.stripe_events().find_by_ids(&ids).await?;
         let mails = mongo.notifications().of_booking(booking.id).await?;
         let claims = mongo.claims().count_of(&booking).await?;
+        let pauses = mongo.queue_pauses().list().await?;
         mongo.shutdown().await;
         let mart = Mart::connect(config.database_url.expose_secret(), "pvt trace")?;
         let event_ids: Vec<_> = booking.history.iter().map(|entry| entry.event_id).collect();
@@ -63,7 +65,9 @@ impl Trace {
             claims,
             missing_in_mart: missing.as_ref(),
         };
-        let (events, summary) = (timeline.events(), timeline.summary(Utc::now().into()));
+        let mut summary = paused_queues::of_property(&broker::topology(&config), &booking.property_id, &pauses);
+        summary.extend(timeline.summary(Utc::now().into()));
+        let events = timeline.events();
         if self.output.json {
             return terminal::json(&json!({ "booking_id": booking.id, "reference": booking.reference,
             "status": booking.status, "rev": booking.rev, "claims": claims, "lines": events, "verdict": summary }));

@@ -1,7 +1,7 @@
 //! The timeline of a booking, computed from what the stores hold. Pure.
 
 use chrono::DateTime;
-use pvt_domain::booking::{Booking, HistoryEntry};
+use pvt_domain::booking::{Booking, HistoryEntry, mails};
 use pvt_domain::ledger::{InstructionState, Ledger};
 use pvt_domain::money::{Currency, Money};
 use pvt_domain::timestamp::Timestamp;
@@ -157,6 +157,7 @@ impl Timeline<'_> {
                 .filter(|mail| mail.status != NotificationStatus::Sent)
                 .map(|mail| format!("the mail {} is {}", mail.kind.as_str(), mail.status.as_str())),
         );
+        waits.extend(self.missing_mail());
         match self.missing_in_mart {
             None => waits.push("the mart could not be read".to_owned()),
             Some(missing) if !missing.is_empty() => {
@@ -177,6 +178,21 @@ impl Timeline<'_> {
         } else {
             waits
         }
+    }
+}
+
+impl Timeline<'_> {
+    /// That no mail says how the booking stands, if its guest has an address.
+    fn missing_mail(&self) -> Option<String> {
+        let kind = mails::of_status(self.booking).filter(|_| self.booking.guest.mail_address().is_some())?;
+        let is_missing = self.mails.iter().all(|mail| mail.kind != kind);
+        is_missing.then(|| {
+            format!(
+                "no mail {} was written: its message waits in a queue or as a dead letter, or the mail was dropped, \
+                because it contradicted the booking by then or the guest had no address yet",
+                kind.as_str()
+            )
+        })
     }
 }
 
@@ -283,9 +299,9 @@ mod tests {
         .unwrap()
     }
 
-    fn mail(status: &str) -> Notification {
+    fn mail(kind: &str, status: &str) -> Notification {
         serde_json::from_value(json!({ "_id": "k", "booking_id": ID, "property_id": "pvt-montreal",
-            "kind": "payment_link", "version": 1, "status": status,
+            "kind": kind, "version": 1, "status": status,
             "message_id": "<m>", "attempts": 2, "maybe_duplicate": 0, "sender": ID,
             "created_at": "2026-12-01T12:00:01.000Z", "updated_at": "2026-12-01T12:00:02.000Z" }))
         .unwrap()
@@ -293,7 +309,7 @@ mod tests {
 
     #[test]
     fn status_names_pending_work_and_hides_guest_data() {
-        let (booking, mails, none) = (held(), [mail("failed")], HashSet::new());
+        let (booking, mails, none) = (held(), [mail("payment_link", "failed")], HashSet::new());
         let timeline = Timeline {
             booking: &booking,
             ledger: None,
@@ -377,7 +393,7 @@ mod tests {
 
     #[test]
     fn missing_mart_events_and_claims_are_reported() {
-        let (mut booking, mails) = (held(), [mail("sent")]);
+        let (mut booking, mails) = (held(), [mail("booking_confirmed", "sent")]);
         (booking.status, booking.payment.expires_at) = (pvt_domain::booking::Status::Confirmed, None);
         let (none, missing) =
             (HashSet::new(), booking.history.iter().map(|entry| entry.event_id).collect::<HashSet<_>>());
@@ -395,5 +411,20 @@ mod tests {
             lacking.summary(at("2026-12-01T12:18:00.000Z")),
             ["the mart lacks 1 of 1 events", "it owns 1 bed-nights and claims 0"]
         );
+    }
+
+    #[test]
+    fn mail_that_was_never_written_is_missed() {
+        let (mut booking, none) = (held(), HashSet::new());
+        (booking.status, booking.payment.expires_at) = (pvt_domain::booking::Status::CheckedIn, None);
+        let summary = |booking: &Booking| {
+            let mails = [mail("payment_link", "sent")];
+            let (ledger, stripe_events, missing_in_mart) = (None, &[], Some(&none));
+            let timeline = Timeline { booking, ledger, stripe_events, mails: &mails, claims: 1, missing_in_mart };
+            timeline.summary(at("2026-12-01T12:18:00.000Z"))
+        };
+        assert!(summary(&booking)[0].starts_with("no mail booking_confirmed was written"), "{:?}", summary(&booking));
+        booking.guest.email.clear();
+        assert!(summary(&booking)[0].starts_with("Settled"), "there is no address to write to");
     }
 }

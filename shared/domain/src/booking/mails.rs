@@ -36,6 +36,20 @@ pub fn applies(kind: NotificationKind, booking: &Booking) -> bool {
     }
 }
 
+/// The mail that says how the booking stands, whether or not it is of use still; `None` where none does.
+pub fn of_status(booking: &Booking) -> Option<NotificationKind> {
+    use NotificationKind as Kind;
+    match booking.status {
+        Status::Held => Some(Kind::PaymentLink),
+        Status::Confirmed | Status::CheckedIn | Status::CheckedOut => Some(Kind::BookingConfirmed),
+        Status::Cancelled => Some(Kind::BookingCancelled),
+        Status::NoShow => Some(Kind::BookingNoShow),
+        // Of a payment that came late, another mail says what becomes of it.
+        Status::Expired => Some(Kind::HoldExpired).filter(|kind| applies(*kind, booking)),
+        Status::Requested | Status::Rejected => None,
+    }
+}
+
 /// The newest revision that a mail of this kind, sent on request, can be about; `None` if there is none, if what it did
 /// was undone since, or if no one may ask for such a mail.
 pub fn reported(kind: NotificationKind, booking: &Booking) -> Option<&HistoryEntry> {
