@@ -134,7 +134,7 @@ async fn check_bookings(stack: &Stack, desk: &FrontDesk, day: NaiveDate) -> Resu
     let named = list.body["guests"].as_array().into_iter().flatten().find(|place| place["last_name"] == "Johnson");
     ensure!(named.is_some_and(|place| place["progress"] == "checked_in"), "{list:?}");
 
-    // The bed that was left for another one is clean; those that departed guests leave are not.
+    // What departed guests leave is free from the day of their departure on.
     let path = format!("/api/properties/{PROPERTY}/calendar?from={}&until={}", on(0), on(30));
     let calendar = desk.send(Method::GET, &path, None, &json!({})).await?;
     let rooms = calendar.body["rooms"].as_array().context("rooms")?;

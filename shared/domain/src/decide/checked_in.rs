@@ -104,12 +104,16 @@ impl Decider<'_> {
         Ok(stays.iter().enumerate().flat_map(|(index, stay)| new_moves(index, stay, today)).collect())
     }
 
-    /// Marks the beds that guests leave as dirty, also those that they will leave: housekeeping marks them clean after
-    /// the move.
+    /// Marks the beds that guests leave as dirty, also those that they will leave, and those that others of the booking
+    /// take over: housekeeping marks them clean after the move.
     pub(super) fn mark_left_beds(&mut self, booking: &Booking, moves: &[BedMove]) {
         let today = self.today(&booking.property_id);
-        let lies_in = |bed: &&BedId| booking.stays.iter().any(|stay| stay.occupied_beds(today).contains(bed));
-        let left = moves.iter().flat_map(|one| one.left.iter().filter(|bed| today < one.from || !lies_in(bed)));
+        // Who lies in a bed that no one moves into lay in it before, beside those who leave it.
+        let is_kept = |bed: &BedId| {
+            let is_entered = moves.iter().any(|one| one.from <= today && one.beds.contains(bed));
+            !is_entered && booking.stays.iter().any(|stay| stay.occupied_beds(today).contains(bed))
+        };
+        let left = moves.iter().flat_map(|one| one.left.iter().filter(|bed| today < one.from || !is_kept(bed)));
         let left: Vec<BedId> = left.cloned().collect();
         self.journal.mark_dirty(&booking.property_id, &left);
     }

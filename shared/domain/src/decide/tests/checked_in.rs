@@ -220,6 +220,28 @@ fn room_type_changes_tonight_only_into_named_beds() {
 }
 
 #[test]
+fn beds_that_guests_swap_become_dirty() {
+    let mut property = TestProperty::of(inventory(3));
+    property.book("x", [nights(1, 3, 1), nights(1, 3, 1)].concat());
+    let stays = &property.booking("x").stays;
+    let beds: Vec<String> = stays.iter().map(|stay| stay.assigned_beds[0].to_string()).collect();
+    property.at_check_in("2026-12-01");
+    property.check_in("x");
+    let one = |stay, bed: &str| Assignment {
+        stay: Some(stay),
+        id: None,
+        beds: Some(vec![bed.into()]),
+        from: None,
+        locked: None,
+    };
+    let (header, assignments) = (property.header("x"), vec![one(0, &beds[1]), one(1, &beds[0])]);
+    let swapped = event(property.one(BookingCommand::Assign(AssignBeds { header, assignments })));
+    assert_eq!(swapped.bed_moves.len(), 2);
+    assert!(beds.iter().all(|bed| is_dirty(&property, bed)), "each was slept in by another guest");
+    assert!(!is_dirty(&property, "a-3"));
+}
+
+#[test]
 fn joining_and_leaving_guests_move_no_others() {
     let mut property = TestProperty::of(inventory(6));
     property.book("x", nights(1, 4, 2));
