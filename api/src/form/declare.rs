@@ -13,6 +13,8 @@ use serde_json::{Map, Value, json};
 pub(crate) trait RequestForm: Sized + JsonSchema {
     /// The members of the object; any other is a violation.
     const FIELDS: &'static [&'static str];
+    /// Members that are sent elsewhere, and what to do instead.
+    const ELSEWHERE: &'static [(&'static str, &'static str)] = &[];
     /// Pointers of texts that may look like a card number.
     const CARD_CHECK_EXEMPT: &'static [&'static str] = &[];
     /// Whether a request without a body means an empty object.
@@ -35,6 +37,7 @@ pub(crate) trait RequestForm: Sized + JsonSchema {
 ///         locale: Option<String> = optional(text()),
 ///     }
 ///     named "Login";                      // a schema of its own instead of an inline one
+///     elsewhere &[("role", "…")];         // see `RequestForm::ELSEWHERE`
 ///     exempt &["/email"];                 // see `RequestForm::CARD_CHECK_EXEMPT`
 ///     body optional;                      // see `RequestForm::OPTIONAL`; `body assumed` is described as required
 ///     example json!({ "email": "ada@example.com" });
@@ -50,6 +53,7 @@ macro_rules! form {
             $( $(#[doc = $doc:literal])* $field:ident: $type:ty = $presence:expr ),+ $(,)?
         }
         $( named $name:expr; )?
+        $( elsewhere $elsewhere:expr; )?
         $( exempt $exempt:expr; )?
         $( body $optional:ident; )?
         $( example $example:expr; )?
@@ -62,6 +66,7 @@ macro_rules! form {
 
         impl $(<const $flag: bool>)? $crate::form::RequestForm for $form $(<$flag>)? {
             const FIELDS: &'static [&'static str] = &[$( stringify!($field) ),+];
+            $( const ELSEWHERE: &'static [(&'static str, &'static str)] = $elsewhere; )?
             $( const CARD_CHECK_EXEMPT: &'static [&'static str] = $exempt; )?
             $(
                 const OPTIONAL: bool = matches!(stringify!($optional).as_bytes(), b"optional" | b"assumed");
@@ -73,7 +78,7 @@ macro_rules! form {
                 at: &$crate::form::reader::Pointer<'_>,
                 reader: &mut $crate::form::reader::Reader,
             ) -> Option<Self> {
-                let fields = reader.object(node, at, Self::FIELDS)?;
+                let fields = reader.object_beside(node, at, (Self::FIELDS, Self::ELSEWHERE))?;
                 $(
                     let $field: Option<$type> =
                         $crate::form::presence::Presence::read(&$presence, fields, stringify!($field), reader);

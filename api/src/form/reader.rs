@@ -130,16 +130,26 @@ impl Reader {
         at: &'p Pointer<'p>,
         known: &[&str],
     ) -> Option<Fields<'n, 'a, 'p>> {
+        self.object_beside(node, at, (known, &[]))
+    }
+
+    /// As [`Self::object`]; a member of `elsewhere` is refused with what to do instead.
+    pub(crate) fn object_beside<'n, 'a, 'p>(
+        &mut self,
+        node: &'n Node<'a>,
+        at: &'p Pointer<'p>,
+        (known, elsewhere): (&[&str], &[(&str, &str)]),
+    ) -> Option<Fields<'n, 'a, 'p>> {
         let Node::Object(members) = node else {
             self.wrong_type(Field { node, at: *at }, "an object");
             return None;
         };
         for (key, _) in members.iter().filter(|(key, _)| !known.contains(&&**key)) {
-            self.violation(
-                &Pointer::Key(at, key),
-                "unknown_field",
-                format!("not a field here; known are: {}", known.join(", ")),
-            );
+            let advice = match elsewhere.iter().find(|(name, _)| *name == &**key) {
+                Some((_, instead)) => format!("not a field here; {instead}"),
+                None => format!("not a field here; known are: {}", known.join(", ")),
+            };
+            self.violation(&Pointer::Key(at, key), "unknown_field", advice);
         }
         Some(Fields { members, at })
     }

@@ -19,6 +19,9 @@ use serde_json::json;
 /// Texts that may look like a card number: the guest's phone number, and our own signature.
 pub(crate) const CARD_CHECK_EXEMPT: &[&str] = &["/guest/phone", "/quote"];
 
+/// Of beds in a request.
+const ASSIGNED_LATER: &str = "book first; then staff name beds, and lock them, with POST /api/bookings/{id}/assign";
+
 /// Violations that depend on the property; without one they mean nothing.
 const PROPERTY_CODES: &[&str] = &[
     "unknown_rate_plan",
@@ -85,6 +88,7 @@ form! {
         /// `by_guests`.
         tax_exemptions: Vec<TaxExemption> = defaulted(tax_exemptions()),
     }
+    elsewhere &[("beds", ASSIGNED_LATER), ("locked", ASSIGNED_LATER)];
 }
 
 form! {

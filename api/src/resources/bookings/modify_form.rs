@@ -74,6 +74,7 @@ form! {
         /// For staff.
         beds: Option<Vec<BedId>> = optional(beds()).not_null(),
     }
+    elsewhere &[("locked", "staff lock beds with POST /api/bookings/{id}/assign")];
 }
 
 form! {

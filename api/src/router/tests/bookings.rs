@@ -59,6 +59,20 @@ async fn decided_fields_are_refused() {
 }
 
 #[tokio::test]
+async fn beds_of_a_request_are_refused_with_where_to_name_them() {
+    let api = Api::new().await;
+    let body = json!({ "property_id": "pvt-montreal", "rate_plan_id": "standard", "stays": [{ "room_type_id": "dorm",
+        "arrival": "2027-01-10", "departure": "2027-01-11", "guests": 1, "beds": ["d6a-1"] }] });
+    let request = Request::post("/api/bookings").header(header::CONTENT_TYPE, "application/json");
+    let request = request.header("idempotency-key", "beds").body(Body::from(body.to_string())).unwrap();
+    let answer = api.send(request).await;
+    let errors = answer.body["errors"].as_array().cloned().unwrap_or_default();
+    let found = errors.iter().find(|error| error["pointer"] == "/stays/0/beds");
+    let message = found.and_then(|error| error["message"].as_str()).unwrap_or_default();
+    assert!(message.contains("POST /api/bookings/{id}/assign"), "{}", answer.body);
+}
+
+#[tokio::test]
 async fn booking_token_grants_guest_access_only() {
     let api = Api::new().await;
     let token = api.app.booking_tokens.token(BookingId::derive(None, "k", "f"), Purpose::Manage, 0);
