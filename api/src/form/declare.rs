@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 pub(crate) trait RequestForm: Sized + JsonSchema {
     /// The members of the object; any other is a violation.
     const FIELDS: &'static [&'static str];
-    /// Members that are sent elsewhere, and what to do instead.
+    /// Members that belong in another request, and what to do instead.
     const ELSEWHERE: &'static [(&'static str, &'static str)] = &[];
     /// Pointers of texts that may look like a card number.
     const CARD_CHECK_EXEMPT: &'static [&'static str] = &[];

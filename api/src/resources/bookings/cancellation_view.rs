@@ -15,8 +15,8 @@ pub(super) struct CancellationView<'a> {
     /// The policy as it was when the booking was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'a str>,
-    /// Until when it costs nothing, at the property's offset from UTC; missing where it costs something now, and once
-    /// that time has passed.
+    /// Until when it costs nothing, at the property's offset from UTC; missing once that
+    /// time has passed, and where it costs something as soon as the booking is confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     free_until: Option<DateTime<FixedOffset>>,
     /// What it costs from now on, the earliest first; of a held booking once it is confirmed, as until then it costs
@@ -53,6 +53,14 @@ impl<'a> CancellationView<'a> {
     }
 }
 
+/// Whether a term of the cancellation has ended since the present revision, so that what was answered about it then is
+/// no longer right.
+pub(super) fn is_outdated(booking: &Booking, property: &Property, now: Timestamp) -> bool {
+    let since = booking.updated_at;
+    booking.cancellation_terms(property, since) != booking.cancellation_terms(property, now)
+        || booking.free_cancellation_until(property, since) != booking.free_cancellation_until(property, now)
+}
+
 /// Until when cancelling costs nothing from `now` on, in the property's time zone.
 pub(super) fn free_until(booking: &Booking, property: &Property, now: Timestamp) -> Option<DateTime<FixedOffset>> {
     let until = booking.free_cancellation_until(property, now);
@@ -61,7 +69,7 @@ pub(super) fn free_until(booking: &Booking, property: &Property, now: Timestamp)
 
 #[cfg(test)]
 mod tests {
-    use super::CancellationView;
+    use super::{CancellationView, is_outdated};
     use crate::resources::bookings::view::tests::stored;
     use crate::resources::payments::fixtures::at;
     use pvt_domain::booking::Booking;
@@ -93,6 +101,8 @@ mod tests {
         assert_eq!(shown(&booking), flexible);
         let over = json!({ "policy": "Flexible", "terms": [{ "fee": fee(4_410) }] });
         assert_eq!(shown_at("2027-01-08T20:00:00.001Z", &booking), over, "nothing is promised that is over");
+        assert!(!is_outdated(&booking, &property, at("2027-01-08T20:00:00Z")));
+        assert!(is_outdated(&booking, &property, at("2027-01-08T20:00:00.001Z")));
         booking.stays[0].arrival = "2027-07-10".parse().unwrap();
         assert_eq!(shown(&booking)["free_until"], "2027-07-08T15:00:00-04:00", "in summer");
     }

@@ -77,6 +77,11 @@ pub(crate) fn refusal_problem(
     (command, why): (&str, &RefusalDetail),
     to_staff: bool,
 ) -> Problem {
+    problem_in(currency_of(app, property), (command, why), to_staff)
+}
+
+/// Alternatives are shown if the currency of their prices is known.
+fn problem_in(currency: Option<Currency>, (command, why): (&str, &RefusalDetail), to_staff: bool) -> Problem {
     if why.code == RefusalCode::ReasonMissing {
         return reason_missing();
     }
@@ -87,7 +92,7 @@ pub(crate) fn refusal_problem(
     if !why.cause.is_empty() {
         problem = problem.with_member("cause", &why.cause);
     }
-    if let Some(currency) = currency_of(app, property).filter(|_| !why.alternatives.is_empty()) {
+    if let Some(currency) = currency.filter(|_| !why.alternatives.is_empty()) {
         problem = problem.with_member("alternatives", &AlternativeView::all(&why.alternatives, currency));
     }
     if to_staff && why.code == RefusalCode::BedTaken && why.bookings.is_empty() {
@@ -115,11 +120,13 @@ pub(crate) fn currency_of(app: &App, property: &PropertyId) -> Option<Currency> 
 
 #[cfg(test)]
 mod tests {
-    use super::reason_missing;
+    use super::problem_in;
     use crate::form::read_form;
     use crate::resources::bookings::command_forms::{CancelForm, CheckOutForm, ReinstateForm};
     use axum::body::Body;
     use axum::http::{HeaderMap, HeaderValue, header};
+    use pvt_domain::messages::{RefusalCode, RefusalDetail};
+    use serde_json::json;
 
     #[tokio::test]
     async fn missing_reasons_are_refused_in_one_form() {
@@ -129,8 +136,10 @@ mod tests {
             read_form::<CheckOutForm>(&headers, Body::from(r#"{"allow_open_balance":true}"#)).await.unwrap_err(),
             read_form::<ReinstateForm>(&headers, Body::from("{}")).await.unwrap_err(),
         ];
+        let why: RefusalDetail = serde_json::from_value(json!({ "code": RefusalCode::ReasonMissing })).unwrap();
+        let by_a_worker = problem_in(None, ("booking.cancel.v1", &why), true);
         for refused in refusals {
-            assert_eq!(refused.document("r"), reason_missing().document("r"));
+            assert_eq!(refused.document("r"), by_a_worker.document("r"));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One booking, decided or still pending.
 
+use super::cancellation_view::is_outdated;
 use super::refusal::currency_of;
 use super::view::{BookingView, RequestedView};
 use crate::auth::booking_access::BookingAccess;
@@ -10,6 +11,7 @@ use crate::http::response::{Either, JsonResponse, NotModified, RetryAfter, Tagge
 use crate::state::{App, SharedApp};
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
+use chrono::Utc;
 use pvt_domain::booking::Booking;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -53,10 +55,13 @@ pub(super) async fn show(
     })
 }
 
-/// 200 with the booking, or 304 when the caller has this revision already.
+/// 200 with the booking, or 304 when the caller has this revision already and nothing in it has become wrong by time.
 fn response(app: &App, booking: &Booking, access: &BookingAccess, known: &IfNoneMatch) -> Decided {
     let etag = etag(booking.rev);
-    if known.holds(&etag) {
+    let inventories = app.inventory_cache.all();
+    let property = inventories.get(&booking.property_id).map(|inventory| &inventory.property);
+    let is_outdated = property.is_some_and(|property| is_outdated(booking, property, Utc::now().into()));
+    if known.holds(&etag) && !is_outdated {
         return Either::That(NotModified(etag));
     }
     let view = BookingView::new(booking, access.links(), None).with_cancellation(app, booking);
