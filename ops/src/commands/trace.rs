@@ -65,8 +65,8 @@ impl Trace {
             claims,
             missing_in_mart: missing.as_ref(),
         };
-        let mut summary = paused_queues::of_property(&broker::topology(&config), &booking.property_id, &pauses);
-        summary.extend(timeline.summary(Utc::now().into()));
+        let paused = paused_queues::of_property(&broker::topology(&config), &booking.property_id, &pauses);
+        let summary = timeline.summary(Utc::now().into(), paused);
         let events = timeline.events();
         if self.output.json {
             return terminal::json(&json!({ "booking_id": booking.id, "reference": booking.reference,

@@ -40,7 +40,7 @@ impl From<DateTime<Utc>> for Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (date, time) = (self.0.date_naive(), self.0.time());
-        // chrono shows a leap second as a second of more than a thousand milliseconds.
+        // chrono stores a leap second as a second of more than a thousand milliseconds.
         let milliseconds = time.nanosecond() / 1_000_000;
         // Interpreting a format string would take three times as long, for every time in every document and message.
         write!(

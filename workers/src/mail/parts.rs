@@ -84,6 +84,10 @@ impl fmt::Write for Lines {
         let mut rest = text;
         while let Some(at) = memchr(b'\n', rest.as_bytes()) {
             self.push(&rest[..at])?;
+            // It is written with the end of the line.
+            if self.text.ends_with('\r') {
+                self.text.pop();
+            }
             self.end_line();
             self.text.push_str("\r\n");
             self.line_begins = self.text.len();
@@ -116,7 +120,7 @@ mod tests {
 
     #[test]
     fn lines_end_in_crlf_wherever_they_are_cut_while_rendering() {
-        for pieces in [&["a\n", "b\n\nc"][..], &["a", "\nb", "\n", "\n", "c"], &["a\nb\n\nc"]] {
+        for pieces in [&["a\n", "b\n\nc"][..], &["a", "\nb", "\n", "\n", "c"], &["a\nb\n\nc"], &["a\r\nb\r", "\n\nc"]] {
             let body = written(false, pieces);
             assert_eq!((body.as_ref(), body.encoding()), (&b"a\r\nb\r\n\r\nc"[..], SevenBit), "{pieces:?}");
         }

@@ -1,4 +1,4 @@
-//! The paused queues on which messages about a booking may wait: what is in a queue, no store knows.
+//! The paused queues on which messages about a booking may wait: no store knows what is in a queue.
 
 use pvt_domain::ids::PropertyId;
 use pvt_domain::messages::queues;

@@ -120,10 +120,10 @@ impl Timeline<'_> {
         Money::new(amount, currency).to_string()
     }
 
-    /// What the booking waits for, or that it is settled.
-    pub(super) fn summary(&self, now: Timestamp) -> Vec<String> {
+    /// What the booking waits for, or that it is settled. Its messages may also wait in these paused queues.
+    pub(super) fn summary(&self, now: Timestamp, paused_queues: Vec<String>) -> Vec<String> {
         let booking = self.booking;
-        let mut waits = Vec::new();
+        let mut waits = paused_queues;
         if let Some(ends) = booking.hold_ends() {
             let left = (ends.as_datetime() - now.as_datetime()).num_minutes();
             waits.push(format!(
@@ -318,7 +318,7 @@ mod tests {
             claims: 1,
             missing_in_mart: Some(&none),
         };
-        let summary = timeline.summary(at("2026-12-01T12:18:00.000Z"));
+        let summary = timeline.summary(at("2026-12-01T12:18:00.000Z"), Vec::new());
         assert_eq!(
             summary,
             ["held for 42.00 CAD until 2026-12-01T12:30:00.000Z, 12 min left", "the mail payment_link is failed"]
@@ -405,10 +405,10 @@ mod tests {
             claims: 1,
             missing_in_mart: Some(&none),
         };
-        assert!(timeline.summary(at("2026-12-01T12:18:00.000Z"))[0].starts_with("Settled"));
+        assert!(timeline.summary(at("2026-12-01T12:18:00.000Z"), Vec::new())[0].starts_with("Settled"));
         let lacking = Timeline { claims: 0, missing_in_mart: Some(&missing), ..timeline };
         assert_eq!(
-            lacking.summary(at("2026-12-01T12:18:00.000Z")),
+            lacking.summary(at("2026-12-01T12:18:00.000Z"), Vec::new()),
             ["the mart lacks 1 of 1 events", "it owns 1 bed-nights and claims 0"]
         );
     }
@@ -416,15 +416,35 @@ mod tests {
     #[test]
     fn mail_that_was_never_written_is_missed() {
         let (mut booking, none) = (held(), HashSet::new());
-        (booking.status, booking.payment.expires_at) = (pvt_domain::booking::Status::CheckedIn, None);
+        (booking.status, booking.payment.expires_at) = (pvt_domain::booking::Status::Confirmed, None);
         let summary = |booking: &Booking| {
             let mails = [mail("payment_link", "sent")];
             let (ledger, stripe_events, missing_in_mart) = (None, &[], Some(&none));
             let timeline = Timeline { booking, ledger, stripe_events, mails: &mails, claims: 1, missing_in_mart };
-            timeline.summary(at("2026-12-01T12:18:00.000Z"))
+            timeline.summary(at("2026-12-01T12:18:00.000Z"), Vec::new())
         };
         assert!(summary(&booking)[0].starts_with("no mail booking_confirmed was written"), "{:?}", summary(&booking));
+        booking.status = pvt_domain::booking::Status::CheckedIn;
+        assert!(summary(&booking)[0].starts_with("Settled"), "{:?}", summary(&booking));
+        booking.status = pvt_domain::booking::Status::Confirmed;
         booking.guest.email.clear();
         assert!(summary(&booking)[0].starts_with("Settled"), "there is no address to write to");
+    }
+
+    #[test]
+    fn booking_is_not_settled_while_a_queue_is_paused() {
+        let (mut booking, mails, none) = (held(), [mail("booking_confirmed", "sent")], HashSet::new());
+        (booking.status, booking.payment.expires_at) = (pvt_domain::booking::Status::Confirmed, None);
+        let timeline = Timeline {
+            booking: &booking,
+            ledger: None,
+            stripe_events: &[],
+            mails: &mails,
+            claims: 1,
+            missing_in_mart: Some(&none),
+        };
+        let now = at("2026-12-01T12:18:00.000Z");
+        assert!(timeline.summary(now, Vec::new())[0].starts_with("Settled"));
+        assert_eq!(timeline.summary(now, vec!["queue emails is paused".to_owned()]), ["queue emails is paused"]);
     }
 }

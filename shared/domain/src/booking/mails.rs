@@ -36,18 +36,19 @@ pub fn applies(kind: NotificationKind, booking: &Booking) -> bool {
     }
 }
 
-/// The mail that says how the booking stands, whether or not it is of use still; `None` where none does.
+/// The mail that says how the booking stands, as long as it can be sent; `None` where none does.
 pub fn of_status(booking: &Booking) -> Option<NotificationKind> {
     use NotificationKind as Kind;
-    match booking.status {
-        Status::Held => Some(Kind::PaymentLink),
-        Status::Confirmed | Status::CheckedIn | Status::CheckedOut => Some(Kind::BookingConfirmed),
-        Status::Cancelled => Some(Kind::BookingCancelled),
-        Status::NoShow => Some(Kind::BookingNoShow),
-        // Of a payment that came late, another mail says what becomes of it.
-        Status::Expired => Some(Kind::HoldExpired).filter(|kind| applies(*kind, booking)),
-        Status::Requested | Status::Rejected => None,
-    }
+    let kind = match booking.status {
+        Status::Held => Kind::PaymentLink,
+        Status::Confirmed => Kind::BookingConfirmed,
+        Status::Cancelled => Kind::BookingCancelled,
+        Status::NoShow => Kind::BookingNoShow,
+        Status::Expired => Kind::HoldExpired,
+        // Guests in house, and those who have left, need no mail that says so.
+        Status::CheckedIn | Status::CheckedOut | Status::Requested | Status::Rejected => return None,
+    };
+    Some(kind).filter(|kind| applies(*kind, booking))
 }
 
 /// The newest revision that a mail of this kind, sent on request, can be about; `None` if there is none, if what it did

@@ -108,7 +108,7 @@ impl Decider<'_> {
     /// take over: housekeeping marks them clean after the move.
     pub(super) fn mark_left_beds(&mut self, booking: &Booking, moves: &[BedMove]) {
         let today = self.today(&booking.property_id);
-        // Who lies in a bed that no one moves into lay in it before, beside those who leave it.
+        // If no one moves into a bed today, the guests in it also lay there before, so it stays theirs.
         let is_kept = |bed: &BedId| {
             let is_entered = moves.iter().any(|one| one.from <= today && one.beds.contains(bed));
             !is_entered && booking.stays.iter().any(|stay| stay.occupied_beds(today).contains(bed))

@@ -176,9 +176,10 @@ impl Decider<'_> {
             } else {
                 // Guests of tonight are perhaps at the desk; by any other night the beds are empty and clean. No stay
                 // of this loop takes a bed on the night before, so that what was found for one is true for all.
-                let unready = match requested.arrival == today {
-                    true => &*unready_today.get_or_insert_with(|| self.unready_beds(property, own)),
-                    false => &ready,
+                let unready = if requested.arrival == today {
+                    &*unready_today.get_or_insert_with(|| self.unready_beds(property, own))
+                } else {
+                    &ready
                 };
                 allocate_keeping(grid, requested, present, unready)?
             };

@@ -130,7 +130,7 @@ enum Per {
 }
 
 /// How a tax was computed, by its rule at the time. Percentages have no tag: they were the only kind once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "per", rename_all = "snake_case")]
 #[schemars(transform = crate::schema::as_one_of_members)]
 pub enum TaxBasis {
@@ -176,6 +176,7 @@ mod tests {
         assert_eq!(line.basis, TaxBasis::PersonNight { unit_amount: 165, count: 6 });
         assert_eq!(serde_json::to_value(&line).unwrap(), city);
     }
+
     #[test]
     fn line_without_a_part_of_its_basis_is_refused_by_name() {
         let line = |basis: serde_json::Value| {
