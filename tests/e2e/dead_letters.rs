@@ -5,7 +5,6 @@ use anyhow::{Context, Result};
 use pvt_testkit::{DORM, EngineKind, EphemeralInstance, booking_body, days_from_now, engines, eventually, properties};
 use serde_json::{Value, json};
 use std::io::Write;
-use std::time::Duration;
 
 /// Workers that keep what they know apart from the process that handles dead letters.
 const PROCESSES: &[(&str, &[&str])] =
@@ -31,16 +30,6 @@ async fn stored(stack: &Stack, count: usize, are: impl Fn(&Value) -> bool) -> Re
     eventually(&format!("{count} dead letters"), LONG_TIMEOUT, all).await
 }
 
-/// Waits until a program has aborted at its fault point.
-async fn wait_until_aborted(stack: &mut Stack, name: &str) -> Result<()> {
-    let deadline = tokio::time::Instant::now() + LONG_TIMEOUT;
-    while stack.program(name)?.is_running()? {
-        anyhow::ensure!(tokio::time::Instant::now() < deadline, "{name} still runs");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Ok(())
-}
-
 #[tokio::test]
 async fn death_that_is_stored_before_a_kill_counts_once() -> Result<()> {
     let mut stack = StackBuilder::new().workers(PROCESSES).prepare().await?;
@@ -50,7 +39,7 @@ async fn death_that_is_stored_before_a_kill_counts_once() -> Result<()> {
     let died = || async { Ok((stack.broker.depths().await?.get(&dead) == Some(&3)).then_some(())) };
     eventually("three dead letters", SHORT_TIMEOUT, died).await?;
     stack.start_with_fault_point("scheduler", "after_store_before_ack").await?;
-    wait_until_aborted(&mut stack, "scheduler").await?;
+    stack.program("scheduler")?.wait_for_abort().await?;
     stack.restart("scheduler").await?;
     let collected = || async { Ok((stack.broker.depths().await?.get(&dead) == Some(&0)).then_some(())) };
     eventually("all are acknowledged", LONG_TIMEOUT, collected).await?;
@@ -73,7 +62,7 @@ async fn replay_that_is_killed_goes_on_and_dies_again_once() -> Result<()> {
     assert!(begun.status.success(), "{begun:?}");
     // The third message is in its queue, and the store does not say so.
     stack.start_with_fault_point("scheduler", "after_replay_before_record:3").await?;
-    wait_until_aborted(&mut stack, "scheduler").await?;
+    stack.program("scheduler")?.wait_for_abort().await?;
     stack.restart("scheduler").await?;
     let letters = stored(&stack, 5, |letter| letter["new_since_replay"] == true).await?;
     let deaths: Vec<u64> = letters.iter().filter_map(|letter| letter["deaths"].as_u64()).collect();

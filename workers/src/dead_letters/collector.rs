@@ -161,7 +161,7 @@ impl Collector {
             };
             let deliveries = std::mem::take(&mut held.deliveries);
             let count = u32::try_from(deliveries.len()).unwrap_or(u32::MAX);
-            let settled = self.settle(&held, &deliveries, &mut arrivals).await;
+            let settled = self.settle(&held, &deliveries, &mut arrivals, is_rest_left).await;
             if matches!(settled, Ok(of_these) if of_these == count) {
                 held.release().await;
             } else {
@@ -176,12 +176,14 @@ impl Collector {
         Ok(Collected { stored, is_rest_left })
     }
 
-    /// Stores these messages and acknowledges those that the store has; how many.
+    /// Stores these messages and acknowledges those that the store has; how many. `beside_unreadable`: they may have
+    /// been returned with one that ends each connection, so that a further delivery says nothing about them.
     async fn settle(
         &self,
         held: &HeldMessages,
         deliveries: &[Delivery],
         arrivals: &mut Arrivals,
+        beside_unreadable: bool,
     ) -> Result<u32, CollectError> {
         let now = Utc::now();
         let fits = |delivery: &&Delivery| delivery.body.len() <= MAX_BODY_BYTES;
@@ -189,7 +191,8 @@ impl Collector {
         let documents: Vec<Arrival> = fitting.iter().map(|delivery| arrivals.next(delivery, now)).collect();
         let mut outcomes = self.mongo.dead_letters().store(&documents).await?;
         for ((delivery, document), outcome) in fitting.iter().zip(documents).zip(&mut outcomes) {
-            let is_another = delivery.envelope.id.is_nil() && is_delivered_first(delivery);
+            let is_new = is_delivered_first(delivery) || beside_unreadable;
+            let is_another = delivery.envelope.id.is_nil() && is_new;
             if *outcome == Stored::Known && is_another {
                 *outcome = self.store_another(arrivals, delivery, document).await?;
             }
@@ -213,7 +216,7 @@ impl Collector {
         Ok(stored)
     }
 
-    /// A message without an id that was never delivered before, and that is equal to one in the store, is another one.
+    /// A message without an id that nothing has read before, and that is equal to one in the store, is another one.
     async fn store_another(
         &self,
         arrivals: &mut Arrivals,
