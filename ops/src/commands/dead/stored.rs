@@ -233,7 +233,7 @@ fn describe_operation(operation: &ReplayOperation) -> Value {
     })
 }
 
-/// `pvt dead operations --cancel`.
+/// `pvt dead operations --cancel <id>`.
 pub(super) async fn cancel(id: Uuid, reason: &str) -> Result<()> {
     let config = settings::ready(&[MongoDb]).await?;
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt dead").await?;
