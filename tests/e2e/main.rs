@@ -16,6 +16,7 @@ mod cli;
 mod config;
 mod contention;
 mod crashes;
+mod dead_letters;
 mod ended_bookings;
 mod full_friday;
 mod group_arrival;

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod dead_letters;
 mod declaration;
 mod hold_expiry;
 pub mod jobs;

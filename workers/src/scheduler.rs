@@ -14,6 +14,7 @@ pub use due::{due, next_fire};
 pub use schedule::{CatchUp, Schedule, ScheduleError, Task, default_schedules, parse_schedules};
 
 use futures_util::future::join_all;
+use lease::Lease;
 use pvt_messaging::{Publisher, Topology};
 use pvt_stores::mongo::Mongo;
 use runner::Runner;
@@ -34,12 +35,30 @@ pub struct Scheduler {
     topology: Topology,
     schedules: Vec<Schedule>,
     holder: String,
+    lease: watch::Sender<Option<Lease>>,
+}
+
+/// Whether the scheduler of this process leads, for tasks that one process of all carries out. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Leader(watch::Receiver<Option<Lease>>);
+
+impl Leader {
+    /// Whether it leads now.
+    pub fn leads(&self) -> bool {
+        self.0.borrow().as_ref().is_some_and(Lease::holds)
+    }
 }
 
 impl Scheduler {
     /// A scheduler with the built-in schedules.
     pub fn new(mongo: Mongo, publisher: Publisher, topology: Topology) -> Self {
-        Self { mongo, publisher, topology, schedules: default_schedules(), holder: Uuid::new_v4().to_string() }
+        let (lease, holder) = (watch::channel(None).0, Uuid::new_v4().to_string());
+        Self { mongo, publisher, topology, schedules: default_schedules(), holder, lease }
+    }
+
+    /// Whether it leads.
+    pub fn leader(&self) -> Leader {
+        Leader(self.lease.subscribe())
     }
 
     /// The same, with other schedules.
@@ -54,7 +73,7 @@ impl Scheduler {
     /// # Errors
     /// Never.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
-        let (current, lease) = watch::channel(None);
+        let (current, lease) = (self.lease.clone(), self.lease.subscribe());
         // Renewed until the last fire has stopped; also ends when this future is dropped.
         let stop_renewing = CancellationToken::new();
         let stop_on_drop = stop_renewing.clone().drop_guard();
@@ -67,7 +86,7 @@ impl Scheduler {
         if let Err(error) = renewing.await {
             tracing::error!(%error, "the task that renews the scheduler lease failed");
         }
-        let held = lease.borrow().map(|lease| lease.token);
+        let held = self.lease.send_replace(None).map(|lease| lease.token);
         if let Some(token) = held {
             self.step_down(token).await;
         }

@@ -1,14 +1,16 @@
 //! Operations on stores and broker that the command line and the development tools share: migrations, topology,
-//! demonstration data, reconciliation on request, pauses of queues, and output to the terminal.
+//! demonstration data, reconciliation on request, pauses of queues, dead letters, and output to the terminal.
 //!
 //! It knows no command-line arguments and starts no process.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod broker;
+pub mod dead_letters;
 mod error;
 pub mod migrate;
 pub mod queue_pauses;
+mod reason;
 pub mod reconcile;
 pub mod seed;
 pub mod terminal;

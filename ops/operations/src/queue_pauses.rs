@@ -1,6 +1,7 @@
 //! Pausing and resuming queues: what is paused is stored, and every worker process follows within seconds.
 
 use crate::OperationError;
+use crate::reason::one_line;
 use anyhow::Result;
 use chrono::Utc;
 use pvt_domain::actor::Actor;
@@ -9,9 +10,6 @@ use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::audit::AuditEntry;
 use pvt_stores::mongo::queue_pauses::QueuePause;
 use uuid::Uuid;
-
-/// Longer reasons are cut.
-const REASON_MAX_CHARS: usize = 500;
 
 /// What a request to pause a queue found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,12 +103,6 @@ fn changed_meanwhile() -> OperationError {
     OperationError::TryLater("the pauses were changed at the same time".to_owned())
 }
 
-/// A reason as it is shown beside others: on one line, and not longer than a paragraph.
-fn one_line(reason: &str) -> String {
-    let words: Vec<&str> = reason.split_whitespace().collect();
-    words.join(" ").chars().take(REASON_MAX_CHARS).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,11 +113,5 @@ mod tests {
         assert!(within("bookings") && within("bookings.7"));
         assert!(!within("bookings2") && !within("emails") && !is_within("bookings.1", "bookings"));
         assert!(!is_within("bookings.1", "bookings.12"));
-    }
-
-    #[test]
-    fn reasons_are_one_line() {
-        assert_eq!(one_line("  the provider\n\tis moving "), "the provider is moving");
-        assert_eq!(one_line(&"x".repeat(1_000)).len(), REASON_MAX_CHARS);
     }
 }

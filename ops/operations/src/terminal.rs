@@ -14,6 +14,13 @@ pub fn note(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
+/// Replaces the last line on stderr, for progress at a terminal; a note that follows begins on the same line.
+pub fn progress(line: impl std::fmt::Display) {
+    const TO_END: &str = "\u{1b}[K";
+    let mut stderr = std::io::stderr().lock();
+    let _ = write!(stderr, "\r{line}{TO_END}").and_then(|()| stderr.flush());
+}
+
 /// Writes a value as JSON to stdout.
 ///
 /// # Errors

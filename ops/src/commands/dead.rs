@@ -1,41 +1,44 @@
 //! `pvt dead`: dead letters and unroutable messages. They are listed with their reasons, shown, replayed to their
 //! original queue, or discarded.
 //!
-//! A dead letter is removed only after the broker has confirmed its copy in the original queue, or after the audit
-//! holds why it was discarded. A copy keeps its message id, so the worker recognises a message that was handled after
-//! all.
+//! The worker `scheduler` stores dead letters and carries replays out. What it has not stored, or cannot store, is read
+//! from the queues, so that an operator can act while MongoDB or the scheduler is down.
 
+mod queued;
 mod reader;
+mod sources;
+mod stored;
 
 use crate::output::Output;
-use crate::reachability::Dependency::{MongoDb, RabbitMq};
 use crate::settings;
-use anyhow::Result;
-use chrono::Utc;
+use anyhow::{Context as _, Result};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
-use pvt_operations::{OPERATOR, OperationError, broker, terminal};
-use pvt_service::config::Config;
-use pvt_stores::mongo::Mongo;
-use pvt_stores::mongo::audit::AuditEntry;
-use pvt_worker_runtime::{HEADER_ERROR_CLASS, HEADER_ERROR_MESSAGE, HEADER_FIRST_FAILED_AT, HEADER_WORKER};
-use reader::{DeadLetter, DeadLetterQueue, DeadLetterReader, Disposition, Kept, KeptBecause};
-use secrecy::ExposeSecret;
-use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashSet};
+use pvt_domain::dead_letters::masked_body;
+use pvt_domain::ids::BookingId;
+use pvt_operations::dead_letters::{self, DEFAULT_RATE, MAX_RATE};
+use pvt_operations::{OPERATOR, OperationError, terminal};
+use serde_json::Value;
+use sources::Sources;
+use std::path::PathBuf;
 use uuid::Uuid;
 
-/// About a message that the AMQP client cannot read.
-const UNREADABLE: &str = "its headers are larger than a frame of AMQP (131,072 bytes): no worker can read it";
+/// Rows of a table; `--json` has all.
+const ROWS: usize = 100;
 
 /// Lists, replays and discards messages that could not be handled
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   pvt dead list
   pvt dead list --queue emails --json
+  pvt dead groups
   pvt dead show 01890000-0000-7000-8000-00000000dead
   pvt dead replay --all --class panic --dry-run
+  pvt dead replay --all --group 5f1d0c3b2a998877 --rate 10
   pvt dead replay --all --unroutable
+  pvt dead edit 01890000-0000-7000-8000-00000000dead --body fixed.json --reason 'a typing error'
   pvt dead discard 01890000-0000-7000-8000-00000000dead --reason 'sent by hand'
+  pvt dead operations
 
 Replaying is always safe: a worker recognises a message that it has handled before.")]
 pub(crate) struct Dead {
@@ -45,65 +48,89 @@ pub(crate) struct Dead {
 
 #[derive(Debug, Subcommand)]
 enum DeadCommand {
-    /// Groups dead letters by queue and reason
+    /// Lists dead letters with their reasons
     List(List),
+    /// Groups dead letters with one cause: same worker, class of error, and message but for its values
+    Groups(Output),
     /// Shows one dead letter with its headers and body
     Show(Show),
     /// Returns dead letters to their original queue, under the same id
     Replay(Replay),
+    /// Replaces the body of a dead letter; the original is kept
+    Edit(Edit),
     /// Discards dead letters for good; the audit keeps which and why
     Discard(Discard),
+    /// Lists replays with their progress, or cancels one
+    Operations(Operations),
 }
 
 impl Dead {
     pub(crate) async fn run(self) -> Result<()> {
         match self.command {
             DeadCommand::List(command) => command.run().await,
+            DeadCommand::Groups(output) => stored::groups(output.json).await,
             DeadCommand::Show(command) => command.run().await,
             DeadCommand::Replay(command) => command.run().await,
+            DeadCommand::Edit(command) => command.run().await,
             DeadCommand::Discard(command) => command.run().await,
+            DeadCommand::Operations(command) => command.run().await,
         }
     }
 }
 
-/// Which dead letters a command is about, and whether it may change anything.
-#[derive(Debug, Args)]
-struct Selection {
-    /// One message, by its id in `pvt dead list`
-    #[arg(value_parser = message_id, required_unless_present = "all", conflicts_with = "all")]
-    id: Option<Uuid>,
-    /// Only this queue
+/// Which dead letters a command is about.
+#[derive(Debug, Default, Args)]
+struct Filter {
+    /// Only this queue, for example `emails` or `bookings.2`
     #[arg(long)]
     queue: Option<String>,
     /// Only dead letters of this class, for example `panic`
     #[arg(long)]
     class: Option<String>,
+    /// Only this group of `pvt dead groups`
+    #[arg(long)]
+    group: Option<String>,
+    /// Only messages of this type, for example `notification.send.v1`
+    #[arg(long = "type")]
+    kind: Option<String>,
+    /// Only those about this booking
+    #[arg(long, value_parser = booking_id)]
+    booking: Option<BookingId>,
+}
+
+/// Which dead letters a command changes, and whether it may change anything.
+#[derive(Debug, Args)]
+struct Selection {
+    /// One message, by its id in `pvt dead list`
+    #[arg(value_parser = message_id, required_unless_present = "all", conflicts_with = "all")]
+    id: Option<Uuid>,
+    #[command(flatten)]
+    filter: Filter,
     /// Every message that matches (needed when no id is given)
     #[arg(long)]
     all: bool,
     /// Print what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
-}
-
-impl Selection {
-    fn includes(&self, dead_letter: &DeadLetter) -> bool {
-        self.id.is_none_or(|id| dead_letter.id == id)
-            && self.class.as_deref().is_none_or(|class| class_of(dead_letter) == class)
-    }
+    /// Messages without a route instead of dead letters
+    #[arg(long, conflicts_with_all = ["queue", "group"])]
+    unroutable: bool,
 }
 
 fn message_id(text: &str) -> Result<Uuid, String> {
     text.parse().map_err(|_| "not a UUID; `pvt dead list` shows ids".to_owned())
 }
 
+fn booking_id(text: &str) -> Result<BookingId, String> {
+    text.parse().map(BookingId::from_uuid).map_err(|_| "not the id of a booking".to_owned())
+}
+
 #[derive(Debug, Args)]
 struct List {
-    /// Only this queue, for example `emails` or `bookings.2`
-    #[arg(long)]
-    queue: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
     /// Messages without a route instead of dead letters
-    #[arg(long, conflicts_with = "queue")]
+    #[arg(long, conflicts_with_all = ["queue", "group"])]
     unroutable: bool,
     #[command(flatten)]
     output: Output,
@@ -111,22 +138,24 @@ struct List {
 
 impl List {
     async fn run(self) -> Result<()> {
-        let config = settings::ready(&[RabbitMq]).await?;
-        let queues = reader::queues(&broker::topology(&config), self.queue.as_deref(), self.unroutable)?;
-        let mut found = Vec::new();
-        visit(&config, &queues, |queue, dead_letter| {
-            found.push(describe(queue, dead_letter));
-            Disposition::Keep
-        })
-        .await?;
-        if self.output.json {
+        let Self { filter, unroutable, output } = self;
+        let found = if unroutable {
+            queued::list_unroutable(&filter).await?
+        } else {
+            let sources = Sources::open().await?;
+            let mut found = stored::list(&sources, None, &filter).await?;
+            found.extend(queued::list(&sources, None, &filter).await?);
+            sources.close().await;
+            found
+        };
+        if output.json {
             return terminal::json(&found);
         }
         if found.is_empty() {
-            terminal::note(if self.unroutable { "No messages without a route." } else { "No dead letters." });
+            terminal::note(if unroutable { "No messages without a route." } else { "No dead letters." });
             return Ok(());
         }
-        print_groups(&found);
+        print_rows(&found);
         terminal::note(
             "\n`pvt dead show <id>` shows one; `pvt dead replay <id>` returns it to its queue; `pvt dead discard <id> \
             --reason …` removes it for good.",
@@ -135,76 +164,135 @@ impl List {
     }
 }
 
-/// One row a reason, with how many there are and the id of one of them.
-fn print_groups(found: &[Value]) {
-    let mut groups: BTreeMap<[String; 4], (usize, String)> = BTreeMap::new();
-    for dead_letter in found {
-        let text = |name: &str| dead_letter[name].as_str().unwrap_or("-").to_owned();
-        let group = groups.entry(["queue", "type", "class", "message"].map(text)).or_insert((0, text("id")));
-        group.0 += 1;
+fn print_rows(found: &[Value]) {
+    let row = |dead_letter: &Value| {
+        ["queue", "type", "class", "message", "deaths", "state", "id"].map(|name| match &dead_letter[name] {
+            Value::Null => "-".to_owned(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        })
+    };
+    let header = ["QUEUE", "TYPE", "CLASS", "MESSAGE", "DEATHS", "STATE", "ID"];
+    terminal::table(header, found.iter().take(ROWS).map(row));
+    if found.len() > ROWS {
+        terminal::note(format_args!("{} more; `--json` has all, `pvt dead groups` their causes", found.len() - ROWS));
     }
-    let rows = groups
-        .into_iter()
-        .map(|([queue, kind, class, message], (count, id))| [queue, count.to_string(), kind, class, message, id]);
-    terminal::table(["QUEUE", "COUNT", "TYPE", "CLASS", "MESSAGE", "ONE ID"], rows);
 }
 
+/// Personal data in its body are masked, unless a reason is given.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  pvt dead show 01890000-0000-7000-8000-00000000dead
+  pvt dead show 01890000-0000-7000-8000-00000000dead --unmasked --reason 'which name cannot be printed'")]
 struct Show {
     /// Its id in `pvt dead list`
     #[arg(value_parser = message_id)]
     id: Uuid,
+    /// Show the whole body; the audit keeps that and why
+    #[arg(long, requires = "reason")]
+    unmasked: bool,
+    /// Why the whole body is needed
+    #[arg(long, requires = "unmasked", value_parser = NonEmptyStringValueParser::new())]
+    reason: Option<String>,
 }
 
 impl Show {
     async fn run(self) -> Result<()> {
-        let (id, config) = (self.id, settings::ready(&[RabbitMq]).await?);
-        let topology = broker::topology(&config);
-        let mut queues = reader::queues(&topology, None, false)?;
-        queues.push(reader::unroutable_queue(&topology));
-        let mut found = None;
-        visit(&config, &queues, |queue, dead_letter| {
-            if dead_letter.id == id && found.is_none() {
-                let mut shown = describe(queue, dead_letter);
-                shown["headers"] = dead_letter.delivery.envelope.headers.iter().cloned().collect();
-                let body = &dead_letter.delivery.body;
-                shown["body"] = serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into());
-                found = Some(shown);
-            }
-            Disposition::Keep
-        })
-        .await?;
-        let unknown = || OperationError::NotFound(format!("no dead letter {id}; `pvt dead list` shows all"));
+        let sources = Sources::open().await?;
+        let body: fn(&[u8]) -> Value = if self.unmasked { whole_body } else { masked_body };
+        if let Some(reason) = &self.reason {
+            dead_letters::record_unmasked(sources.store()?, self.id, OPERATOR, reason).await?;
+        }
+        let found = match stored::show(&sources, self.id, body).await? {
+            Some(found) => Some(found),
+            None => queued::show(&sources, self.id, body).await?,
+        };
+        sources.close().await;
+        let unknown = || OperationError::NotFound(format!("no dead letter {}; `pvt dead list` shows all", self.id));
         terminal::json(&found.ok_or_else(unknown)?)
     }
 }
 
+fn whole_body(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into())
+}
+
+/// Its worker must be able to read the new body. Nothing is sent until it is replayed.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  pvt dead edit 01890000-0000-7000-8000-00000000dead --body fixed.json --reason 'a typing error' --dry-run
+  pvt dead edit 01890000-0000-7000-8000-00000000dead --body fixed.json --reason 'a typing error'")]
+struct Edit {
+    /// Its id in `pvt dead list`
+    #[arg(value_parser = message_id)]
+    id: Uuid,
+    /// Its queue, where several have given the message up
+    #[arg(long)]
+    queue: Option<String>,
+    /// File with the new body
+    #[arg(long)]
+    body: PathBuf,
+    /// Why; recorded in the audit
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    reason: String,
+    /// Print which members would change and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Edit {
+    async fn run(self) -> Result<()> {
+        let Self { id, queue, body, reason, dry_run } = self;
+        let body = std::fs::read(&body).with_context(|| body.display().to_string())?;
+        let sources = Sources::open().await?;
+        let filter = stored::document_filter(&sources.topology, Some(id), &Filter { queue, ..Filter::default() })?;
+        let changed = dead_letters::edit(sources.store()?, &filter, body, OPERATOR, &reason, dry_run).await;
+        sources.close().await;
+        for member in changed? {
+            terminal::data(member);
+        }
+        terminal::note(if dry_run { "would be changed" } else { "changed; `pvt dead replay` sends it" });
+        Ok(())
+    }
+}
+
+/// A replay goes on in the background, whatever happens to this command; it shows the progress and ends with the
+/// replay.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  pvt dead replay 01890000-0000-7000-8000-00000000dead
+  pvt dead replay --all --queue emails --dry-run
+  pvt dead replay --all --queue emails --reason 'the template is fixed' --detach")]
 struct Replay {
     #[command(flatten)]
     selection: Selection,
-    /// Messages without a route instead of dead letters: to the queues that they are bound to, if these exist
-    #[arg(long, conflicts_with = "queue")]
-    unroutable: bool,
+    /// Why; recorded in the audit
+    #[arg(long, default_value = "replayed by hand", value_parser = NonEmptyStringValueParser::new())]
+    reason: String,
+    /// Most messages a second
+    #[arg(long, default_value_t = DEFAULT_RATE, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_RATE)))]
+    rate: u32,
+    /// Do not wait for the end
+    #[arg(long)]
+    detach: bool,
 }
 
 impl Replay {
     async fn run(self) -> Result<()> {
-        let (selection, config) = (self.selection, settings::ready(&[RabbitMq]).await?);
-        let queues = reader::queues(&broker::topology(&config), selection.queue.as_deref(), self.unroutable)?;
-        let mut count = 0_usize;
-        let kept = visit(&config, &queues, |queue, dead_letter| {
-            if !selection.includes(dead_letter) {
-                return Disposition::Keep;
-            }
-            count += 1;
-            let to = queue.work_queue.as_deref().unwrap_or(&dead_letter.delivery.routing_key);
-            terminal::data(format_args!("{} {} → {to}", dead_letter.id, dead_letter.delivery.envelope.kind));
-            if selection.dry_run { Disposition::Keep } else { Disposition::Replay }
-        })
-        .await?;
-        report_kept(count, &kept)?;
-        report(count - kept.len(), if selection.dry_run { "would be replayed" } else { "replayed" })
+        let Self { selection, reason, rate, detach } = self;
+        if selection.unroutable {
+            let config = settings::ready(&[crate::reachability::Dependency::RabbitMq]).await?;
+            return queued::replay(&config, &selection, 0).await;
+        }
+        let sources = Sources::open().await?;
+        let stored = if selection.dry_run {
+            stored::forecast(&sources, &selection).await?
+        } else {
+            stored::replay(&sources, &selection, &reason, rate, detach).await?
+        };
+        let outcome = sources.replay_queued(&selection, stored).await;
+        sources.close().await;
+        outcome
     }
 }
 
@@ -213,135 +301,63 @@ struct Discard {
     #[command(flatten)]
     selection: Selection,
     /// Why; recorded in the audit
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     reason: String,
-    /// Messages without a route instead of dead letters
-    #[arg(long, conflicts_with = "queue")]
-    unroutable: bool,
 }
 
 impl Discard {
-    /// The messages are chosen and recorded in the audit before any is taken: a failure in between leaves a message too
-    /// many, never one too few.
     async fn run(self) -> Result<()> {
-        let (selection, config) = (self.selection, settings::ready(&[RabbitMq, MongoDb]).await?);
-        let queues = reader::queues(&broker::topology(&config), selection.queue.as_deref(), self.unroutable)?;
-        let mut chosen: Vec<(Uuid, String, String)> = Vec::new();
-        visit(&config, &queues, |queue, dead_letter| {
-            if selection.includes(dead_letter) {
-                let kind = &dead_letter.delivery.envelope.kind;
-                terminal::data(format_args!("{} {kind} of {}", dead_letter.id, queue.label()));
-                chosen.push((dead_letter.id, kind.to_string(), queue.label().to_owned()));
-            }
-            Disposition::Keep
-        })
-        .await?;
-        if selection.dry_run || chosen.is_empty() {
-            return report(chosen.len(), "would be discarded");
+        let Self { selection, reason } = self;
+        if selection.unroutable {
+            use crate::reachability::Dependency::{MongoDb, RabbitMq};
+            let config = settings::ready(&[RabbitMq, MongoDb]).await?;
+            return queued::discard(&config, &selection, &reason, 0).await;
         }
-        append_audit_entries(&config, &chosen, &self.reason).await?;
-        let chosen: HashSet<(Uuid, String)> = chosen.into_iter().map(|(id, _, label)| (id, label)).collect();
-        let mut count = 0_usize;
-        let kept = visit(&config, &queues, |queue, dead_letter| {
-            if !chosen.contains(&(dead_letter.id, queue.label().to_owned())) {
-                return Disposition::Keep;
-            }
-            count += 1;
-            Disposition::Discard
-        })
-        .await?;
-        report_kept(count, &kept)?;
-        report(count - kept.len(), "discarded; the audit has the ids and the reason")
+        let sources = Sources::open().await?;
+        sources.store()?;
+        let stored = if selection.dry_run {
+            stored::count(&sources, &selection).await?
+        } else {
+            stored::discard(&sources, &selection, &reason).await?
+        };
+        let outcome = sources.discard_queued(&selection, &reason, stored).await;
+        sources.close().await;
+        outcome
     }
 }
 
-/// One audit entry for each message that is about to be discarded.
-async fn append_audit_entries(config: &Config, chosen: &[(Uuid, String, String)], reason: &str) -> Result<()> {
-    let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt dead").await?;
-    let (cause, now) = (Uuid::now_v7(), Utc::now());
-    for (id, kind, label) in chosen {
-        let detail = format!("{kind} of {label}: {reason}");
-        mongo
-            .audit_log()
-            .append(&AuditEntry::new(
-                cause,
-                now.into(),
-                OPERATOR,
-                "dead_letter.discard".to_owned(),
-                &id.to_string(),
-                &detail,
-            ))
-            .await?;
-    }
-    mongo.shutdown().await;
-    Ok(())
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  pvt dead operations
+  pvt dead operations --json
+  pvt dead operations --cancel 01890000-0000-7000-8000-000000000001 --reason 'the cause is still there'")]
+struct Operations {
+    /// Cancels this replay before its next message; what it has not sent stays dead
+    #[arg(long, value_parser = message_id)]
+    cancel: Option<Uuid>,
+    /// Why; recorded in the audit
+    #[arg(long, default_value = "cancelled by hand", value_parser = NonEmptyStringValueParser::new())]
+    reason: String,
+    #[command(flatten)]
+    output: Output,
 }
 
-fn report(count: usize, what: &str) -> Result<()> {
+impl Operations {
+    async fn run(self) -> Result<()> {
+        match self.cancel {
+            Some(id) => stored::cancel(id, &self.reason).await,
+            None => stored::operations(self.output.json).await,
+        }
+    }
+}
+
+/// Says how many of the selected messages something was, or would be, done to; none is a failure.
+fn report(count: usize, done: &str) -> Result<()> {
     if count == 0 {
         return Err(OperationError::NotFound("no message matches; `pvt dead list` shows all".to_owned()).into());
     }
-    terminal::note(format_args!("{count} {what}"));
+    terminal::note(format_args!("{count} {done}"));
     Ok(())
-}
-
-/// Says which of `count` messages stay, and fails when all of them do.
-fn report_kept(count: usize, kept: &[Kept]) -> Result<()> {
-    for Kept { id, why } in kept {
-        match why {
-            KeptBecause::NoRoute => {
-                terminal::note(format_args!("{id} stays: no queue for it exists, see `pvt topology diff`"));
-            }
-            KeptBecause::Unreadable => {
-                terminal::note(format_args!("{id} stays: {UNREADABLE}; `pvt dead discard {id} --reason …` removes it"));
-            }
-            KeptBecause::Behind => terminal::note(format_args!(
-                "{id} stays: messages that cannot be read are in front of it; discard these first, or try again"
-            )),
-            KeptBecause::Moved => terminal::note(format_args!("{id} stays: its queue changed meanwhile, try again")),
-        }
-    }
-    if count > 0 && kept.len() == count {
-        return Err(OperationError::TryLater("all of them stay where they are".to_owned()).into());
-    }
-    Ok(())
-}
-
-/// Reads the queues and closes the connections whatever happened; the messages that could not be replayed or discarded.
-async fn visit(
-    config: &Config,
-    queues: &[DeadLetterQueue],
-    decide: impl FnMut(&DeadLetterQueue, &DeadLetter) -> Disposition,
-) -> Result<Vec<Kept>> {
-    let reader = DeadLetterReader::open(config, queues).await?;
-    let outcome = reader.visit(queues, decide).await;
-    reader.close().await;
-    outcome
-}
-
-/// Why it was dead-lettered. The broker's own limit leaves no header.
-fn class_of(dead_letter: &DeadLetter) -> &str {
-    dead_letter.delivery.envelope.header(HEADER_ERROR_CLASS).unwrap_or("delivery_limit")
-}
-
-fn describe(queue: &DeadLetterQueue, dead_letter: &DeadLetter) -> Value {
-    let envelope = &dead_letter.delivery.envelope;
-    json!({
-        "id": dead_letter.id,
-        "message_id": (!envelope.id.is_nil()).then_some(envelope.id),
-        "queue": queue.label(),
-        "type": envelope.kind,
-        "class": if queue.work_queue.is_some() { class_of(dead_letter) } else { "unroutable" },
-        "message": envelope.header(HEADER_ERROR_MESSAGE).or(dead_letter.unreadable.then_some(UNREADABLE)),
-        "routing_key": dead_letter.delivery.routing_key,
-        "worker": envelope.header(HEADER_WORKER),
-        "attempt": envelope.attempt,
-        "first_failed_at": envelope.header(HEADER_FIRST_FAILED_AT),
-        "booking_id": envelope.correlation_id,
-        "traceparent": envelope.traceparent,
-        "sent_at": envelope.timestamp,
-        "bytes": dead_letter.delivery.body.len(),
-    })
 }
 
 #[cfg(test)]
@@ -355,6 +371,7 @@ mod tests {
         let id = "00000000-0000-0000-0000-00000000dead";
         assert!(parse(&["replay"]).is_err() && parse(&["replay", id, "--all"]).is_err());
         assert!(parse(&["replay", id]).is_ok() && parse(&["replay", "--all"]).is_ok());
+        assert!(parse(&["replay", "--all", "--rate", "0"]).is_err());
         assert!(parse(&["discard", id]).is_err(), "a reason is required");
         let nope = parse(&["show", "nope"]).unwrap_err().to_string();
         assert!(nope.contains("not a UUID; `pvt dead list` shows ids"), "{nope}");

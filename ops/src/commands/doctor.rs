@@ -53,6 +53,7 @@ async fn run(config: &Config, json: bool) -> Result<()> {
     findings.push(schedules(config).await);
     let pauses = pauses(config).await;
     findings.push(paused_queues(pauses.as_deref()));
+    findings.push(dead_letters(config).await);
     findings.extend(rabbitmq(config, &pauses.unwrap_or_default()).await);
     if config.environment == Environment::Production || !config.is_local() {
         findings.push(demonstration_accounts(config).await);
@@ -121,6 +122,21 @@ fn paused_queues(pauses: Option<&[QueuePause]>) -> Finding {
     let words: Vec<String> = words.collect();
     let trouble = (!words.is_empty()).then(|| words.join("; "));
     Finding { warning: true, ..finding("pauses of queues", trouble, "`pvt queues resume` ends one") }
+}
+
+/// Messages that were given up.
+async fn dead_letters(config: &Config) -> Finding {
+    let probe = async {
+        let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt doctor").await?;
+        let counts = mongo.dead_letters().count_by_queue().await;
+        mongo.shutdown().await;
+        let words = counts?.into_iter().map(|(queue, count)| format!("{count} of {queue}"));
+        let words: Vec<String> = words.collect();
+        if words.is_empty() { Ok(()) } else { Err(anyhow::anyhow!(words.join(", "))) }
+    };
+    let remedy = "`pvt dead groups` shows the causes; `pvt dead replay` returns them to their queues, `pvt dead \
+        discard` removes them";
+    check("dead letters", probe, remedy).await
 }
 
 async fn postgres(config: &Config) -> Finding {
@@ -209,12 +225,12 @@ async fn rabbitmq(config: &Config, pauses: &[QueuePause]) -> Vec<Finding> {
             ..finding("messages of paused queues", waiting, "`pvt queues resume` lets workers take them")
         },
         finding(
-            "dead letters",
+            "dead letters in queues",
             names(&|queue, count| {
                 matches!(queue.role, QueueRole::Dead { .. }) && count.is_some_and(|count| count.ready > 0)
             }),
-            "`pvt dead list` shows the reasons; `pvt dead replay` returns them to their queues, `pvt dead \
-                discard` removes them",
+            "the worker `scheduler` stores them within seconds unless it or MongoDB is down, or they cannot be stored: \
+                `pvt dead list` shows them",
         ),
         finding(
             "unroutable messages",

@@ -12,6 +12,7 @@ pub mod booking;
 pub mod business_day;
 pub mod card_numbers;
 mod commands;
+pub mod dead_letters;
 pub mod decide;
 pub mod demo;
 pub mod events;

@@ -13,7 +13,7 @@ pub use error::PublishError;
 
 use crate::link::{Link, OpenChannels, State};
 use crate::metrics::{PUBLISH_CONFIRM_SECONDS, PUBLISH_FAILURES};
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, Target};
 use crate::topology::Topology;
 use publish_channel::{ChunkConfirms, Completion, PublishChannel, Request};
 use std::sync::Arc;
@@ -103,7 +103,7 @@ impl Publisher {
         let begun = Instant::now();
         let sent = async {
             let prepared = AmqpMessage::new(&message, &self.shared.exchanges)?;
-            let channel = self.channel().await?;
+            let channel = self.channel(message.target).await?;
             let (done, confirmed) = oneshot::channel();
             channel
                 .send(Request { message: prepared, completion: Completion::One(done) })
@@ -136,7 +136,7 @@ impl Publisher {
         let (confirms, confirmed) = ChunkConfirms::new(chunk.len());
         for message in chunk {
             let prepared = AmqpMessage::new(message, &self.shared.exchanges)?;
-            let channel = self.channel().await?;
+            let channel = self.channel(message.target).await?;
             let request = Request { message: prepared, completion: Completion::Part(confirms.clone()) };
             channel.send(request).await.map_err(|_| PublishError::Lost)?;
         }
@@ -157,7 +157,7 @@ impl Publisher {
     /// # Errors
     /// When the broker is unreachable.
     pub async fn connected(&self) -> Result<(), PublishError> {
-        let connected = timeout_at(Instant::now() + CONFIRM_TIMEOUT, self.channel()).await;
+        let connected = timeout_at(Instant::now() + CONFIRM_TIMEOUT, self.channel(Target::Queue)).await;
         connected.unwrap_or(Err(PublishError::Timeout)).map(drop)
     }
 
@@ -171,9 +171,13 @@ impl Publisher {
         self.shared.link.close(limit).await;
     }
 
-    /// The next channel, round robin. Waits for a connection unless the broker is known to be unreachable.
-    async fn channel(&self) -> Result<mpsc::Sender<Request>, PublishError> {
-        let turn = self.shared.next_channel.fetch_add(1, Ordering::Relaxed);
+    /// The next channel, round robin; for dead letters always the same one, so that they keep the order in which they
+    /// were given up. Waits for a connection unless the broker is known to be unreachable.
+    async fn channel(&self, target: Target) -> Result<mpsc::Sender<Request>, PublishError> {
+        let turn = match target {
+            Target::Dead => 0,
+            _ => self.shared.next_channel.fetch_add(1, Ordering::Relaxed),
+        };
         let mut watch = None;
         loop {
             match self.shared.link.state() {

@@ -52,7 +52,10 @@ pub async fn queue_depths(
 
 impl Subscriber {
     /// As [`queue_depths()`], over the connection of this subscriber.
-    pub(crate) async fn queue_depths(&self, queues: &[String]) -> Result<Vec<Option<QueueDepth>>, ConsumeError> {
+    ///
+    /// # Errors
+    /// As [`Subscriber::subscribe`].
+    pub async fn queue_depths(&self, queues: &[String]) -> Result<Vec<Option<QueueDepth>>, ConsumeError> {
         self.within_timeout(async { read_depths(&self.session().await?.connection, queues).await }).await
     }
 

@@ -11,14 +11,11 @@ use crate::delivery::Delivery;
 use crate::held_messages::{HeldMessages, QueueReader, ReadMessages};
 use crate::metrics::{UNROUTABLE_MESSAGES, UNROUTABLE_RETURNED};
 use crate::outgoing::Target;
-use crate::publisher::{AmqpMessage, CONFIRM_TIMEOUT, ExchangeNames};
 use crate::queue_depths::read_depths;
+use crate::queue_sender::{QueueSender, SendOutcome};
 use crate::topology::Topology;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{Channel, Confirmation};
 use std::collections::HashSet;
 use std::time::Duration;
-use tokio::time::timeout;
 use tracing::warn;
 
 /// Most messages held on one connection.
@@ -35,9 +32,8 @@ pub struct UnroutablePass {
 
 /// Moves unroutable messages to their queues, one after the other.
 pub struct UnroutableRouter {
-    channel: Channel,
+    sender: QueueSender,
     topology: Topology,
-    exchanges: ExchangeNames,
     existing: HashSet<String>,
 }
 
@@ -53,24 +49,11 @@ impl UnroutableRouter {
             return Ok(false);
         }
         for queue in queues {
-            if !self.copy_to(queue, message).await? {
+            if self.sender.send(&message.republish(Target::Queue, queue)).await? != SendOutcome::Sent {
                 return Ok(false);
             }
         }
         Ok(true)
-    }
-
-    async fn copy_to(&self, queue: String, message: &Delivery) -> Result<bool, ConsumeError> {
-        let copy = message.republish(Target::Queue, queue);
-        let AmqpMessage { exchange, routing_key, properties, body } =
-            AmqpMessage::new(&copy, &self.exchanges).map_err(|error| ConsumeError::Name(error.to_string()))?;
-        // AMQP 0-9-1, basic.publish: `mandatory` returns a message without a queue. lapin attaches returned messages to
-        // the wrong confirm where several are under way, so each is waited for.
-        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-        let sending =
-            async { self.channel.basic_publish(exchange, routing_key, options, &body, properties).await?.await };
-        let confirmed = timeout(CONFIRM_TIMEOUT, sending).await.map_err(|_| ConsumeError::Timeout)??;
-        Ok(matches!(confirmed, Confirmation::Ack(None)))
     }
 }
 
@@ -80,16 +63,13 @@ impl Subscriber {
     /// # Errors
     /// As [`Subscriber::subscribe`].
     pub async fn unroutable_router(&self) -> Result<UnroutableRouter, ConsumeError> {
-        let router = async {
+        let existing = async {
             let names: Vec<String> = self.topology.queues().into_iter().map(|queue| queue.name).collect();
             let depths = read_depths(&self.session().await?.connection, &names).await?;
-            let existing = names.into_iter().zip(depths).filter_map(|(name, depth)| depth.map(|_| name)).collect();
-            let channel = self.channel().await?;
-            channel.confirm_select(ConfirmSelectOptions::default()).await?;
-            let exchanges = ExchangeNames::of(&self.topology);
-            Ok(UnroutableRouter { channel, topology: self.topology.clone(), exchanges, existing })
+            Ok(names.into_iter().zip(depths).filter_map(|(name, depth)| depth.map(|_| name)).collect())
         };
-        self.within_timeout(router).await
+        let existing = self.within_timeout(existing).await?;
+        Ok(UnroutableRouter { sender: self.queue_sender().await?, topology: self.topology.clone(), existing })
     }
 
     async fn unroutable_ready(&self) -> Result<u32, ConsumeError> {

@@ -103,7 +103,7 @@ impl From<mongodb::error::Error> for StoreError {
 }
 
 /// MongoDB's code for a violated unique index.
-const DUPLICATE_KEY: i32 = 11_000;
+pub(crate) const DUPLICATE_KEY: i32 = 11_000;
 
 /// Server codes of a server that is no primary at the moment (from the server's `error_codes.yml`): HostUnreachable,
 /// HostNotFound, ShutdownInProgress, NotWritablePrimary, PrimarySteppedDown, InterruptedAtShutdown,
@@ -122,7 +122,7 @@ fn is_down(error: &mongodb::error::Error) -> bool {
 /// Server codes that a document or a statement causes on every server (from
 /// `error_codes.yml`): BadValue, FailedToParse, TypeMismatch, Overflow, InvalidLength, DocumentValidationFailure,
 /// BSONObjectTooLarge.
-const OF_THE_DOCUMENT: [i32; 7] = [2, 9, 14, 15, 16, 121, 10_334];
+pub(crate) const OF_THE_DOCUMENT: [i32; 7] = [2, 9, 14, 15, 16, 121, 10_334];
 
 /// Whether the same message would fail the same way on a healthy server. Every other error (authentication, rights,
 /// disks, elections) is the server's: waiting costs nothing, while giving up healthy messages would.

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod blocks;
 pub mod bookings;
 pub mod commit;
+pub mod dead_letters;
 pub mod former_addresses;
 pub mod hold_expiries;
 pub mod inventory;
@@ -126,6 +127,7 @@ impl Mongo {
             refresh_tokens::INDEXES,
             password_resets::INDEXES,
             account_mails::INDEXES,
+            dead_letters::INDEXES,
         ];
         for (collection, keys, unique) in all.concat() {
             let keys: Document =
@@ -138,6 +140,7 @@ impl Mongo {
         self.bookings().create_email_index().await?;
         self.mail_senders().create_expiry_index().await?;
         self.former_addresses().create_expiry_index().await?;
+        self.dead_letters().create_expiry_indexes().await?;
         // Collections cannot be created inside a transaction cheaply, so those that a transaction writes exist
         // beforehand.
         let written_in_transactions =
@@ -194,6 +197,11 @@ impl Mongo {
     /// Bed-night claims, and the transaction that writes them together with bookings and blocks.
     pub fn claims(&self) -> commit::Claims<'_> {
         commit::Claims(self)
+    }
+
+    /// Messages that were given up, and the operations that replay them.
+    pub fn dead_letters(&self) -> dead_letters::DeadLetters<'_> {
+        dead_letters::DeadLetters(self)
     }
 
     /// Requests to end expired holds.

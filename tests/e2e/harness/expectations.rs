@@ -5,10 +5,31 @@ use anyhow::{Context, Result, bail, ensure};
 use pvt_domain::booking::FormerAddress;
 use pvt_messaging::{Queue, QueueRole};
 use pvt_testkit::{Expected, eventually, leaks, violations};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// Most attempts to stop all programs with no message left behind.
 const STOPS: usize = 3;
+
+/// A dead letter as far as the checks read it.
+#[derive(Debug, Deserialize)]
+struct StoredDeadLetter {
+    queue: String,
+    kind: String,
+    state: String,
+    last: LastDeath,
+    message: StoredHeaders,
+}
+
+#[derive(Debug, Deserialize)]
+struct LastDeath {
+    error: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct StoredHeaders {
+    headers: Vec<(String, String)>,
+}
 
 /// Deviations that a test has provoked.
 #[derive(Debug, Clone)]
@@ -132,18 +153,28 @@ impl Stack {
         Ok(())
     }
 
-    /// 11 and 12: without consumers, every message that is left is ready and counted.
+    /// 11 and 12: without consumers, every message that is left is ready and counted; a dead letter is in its queue or
+    /// in the store.
     async fn check_queue_depths(&self, expectations: &Expectations) -> Result<()> {
         let depths = self.broker.depths().await?;
-        let mut wrong = Vec::new();
+        let stored = self.stores.all::<StoredDeadLetter>("dead_letters").await?;
+        let dead: Vec<&StoredDeadLetter> = stored.iter().filter(|stored| stored.state == "dead").collect();
+        let mut wrong: Vec<String> = stored
+            .iter()
+            .filter(|stored| stored.state == "replaying")
+            .map(|stored| format!("{}: a replay holds a message of type {}", stored.queue, stored.kind))
+            .collect();
         for queue in self.topology.queues() {
             let expected = match &queue.role {
                 QueueRole::Dead { of } => expectations.dead.get(self.base(of)).copied().unwrap_or_default(),
                 _ => 0,
             };
-            let found = depths.get(&queue.name).copied().context("depth of every queue")?;
+            let of = |stored: &&&StoredDeadLetter| format!("{}.dead", stored.queue) == self.base(&queue.name);
+            let in_store = u32::try_from(dead.iter().filter(of).count())?;
+            let found = depths.get(&queue.name).copied().context("depth of every queue")? + in_store;
             if found != expected {
                 wrong.push(format!("{}: {found} messages instead of {expected}", queue.name));
+                wrong.extend(dead.iter().filter(of).take(3).map(|stored| format!("    {stored:?}")));
                 let messages = self.broker.peek(self.base(&queue.name), 3).await?;
                 wrong.extend(
                     messages
@@ -185,6 +216,11 @@ impl Stack {
                     message.headers.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
                 found.extend(leaks(&headers.join("\n"), &secrets));
             }
+        }
+        for StoredDeadLetter { last, message, .. } in self.stores.all("dead_letters").await? {
+            let headers = message.headers.into_iter().map(|(name, value)| format!("{name}: {value}"));
+            let lines: Vec<String> = headers.chain(last.error).collect();
+            found.extend(leaks(&lines.join("\n"), &secrets));
         }
         ensure!(found.is_empty(), "personal data has leaked:\n  {}", found.join("\n  "));
         Ok(())

@@ -3,7 +3,7 @@
 use crate::waiting;
 use chrono::{DateTime, SecondsFormat, Utc};
 use pvt_domain::failure::{Cause, Failure};
-use pvt_messaging::{Delivery, FIRST_ATTEMPT, Outgoing, RetryDelay, Target};
+use pvt_messaging::{Delivery, Envelope, FIRST_ATTEMPT, Outgoing, RetryDelay, Target};
 use std::sync::Arc;
 
 /// After this many deferrals a message counts as failed.
@@ -23,6 +23,24 @@ pub const HEADER_FIRST_FAILED_AT: &str = "first-failed-at";
 pub const HEADER_DEFERRALS: &str = "deferrals";
 /// Header: the worker that returned a message to its queue unhandled, with its counts.
 pub const HEADER_RETURNED_BY: &str = "returned-by";
+
+/// Headers of earlier attempts. The time of the first failure stays, so that a message that fails again can be seen to
+/// have failed before.
+const HEADERS_OF_ATTEMPTS: [&str; 7] = [
+    HEADER_DEFERRALS,
+    HEADER_ERROR_CLASS,
+    HEADER_ERROR_MESSAGE,
+    HEADER_RETURNED_BY,
+    waiting::HEADER_UNAVAILABLE_OPERATION,
+    waiting::HEADER_UNAVAILABLE_SINCE,
+    HEADER_WORKER,
+];
+
+/// Makes a dead letter a message that begins its retry schedule anew.
+pub fn begin_anew(envelope: &mut Envelope) {
+    envelope.attempt = FIRST_ATTEMPT;
+    envelope.headers.retain(|(name, _)| !HEADERS_OF_ATTEMPTS.contains(&name.as_ref()));
+}
 
 /// What happens to a failed message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +171,6 @@ fn truncated(text: &str) -> &str {
 mod tests {
     use super::*;
     use chrono::TimeDelta;
-    use pvt_messaging::Envelope;
     use std::time::Duration;
 
     const RETRY_SCHEDULE: &[RetryDelay] = &[RetryDelay::S5, RetryDelay::M10];

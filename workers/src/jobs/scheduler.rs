@@ -1,6 +1,7 @@
-//! The worker `scheduler`: publishes the commands of due schedules, returns unroutable messages to their queues, and
-//! counts what is in the queues.
+//! The worker `scheduler`: publishes the commands of due schedules, returns unroutable messages to their queues, stores
+//! and replays dead letters, and counts what is in the queues.
 
+use crate::dead_letters;
 use crate::declaration::{Dependencies, Start, WorkerDeclaration};
 use crate::queue_gauges::measure_periodically;
 use crate::scheduler::Scheduler;
@@ -10,7 +11,7 @@ use secrecy::ExposeSecret;
 /// The worker `scheduler`.
 pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
     name: "scheduler",
-    about: "publishes the commands of due schedules, returns unroutable messages to their queues, counts queues",
+    about: "publishes the commands of due schedules, returns unroutable messages, keeps dead letters, counts queues",
     health_port: 8086,
     queues: &[],
     start: Start::Task(|dependencies, shutdown| {
@@ -19,9 +20,26 @@ pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
         let scheduler = scheduler.with_schedules(schedules.clone());
         let amqp_url = config.amqp_url.expose_secret().to_owned();
         let measuring = measure_periodically(amqp_url.clone(), topology.clone(), pauses.clone(), shutdown.clone());
+        let leader = scheduler.leader();
+        let collecting = dead_letters::collect_periodically(
+            mongo.clone(),
+            amqp_url.clone(),
+            topology.clone(),
+            leader.clone(),
+            shutdown.clone(),
+        );
+        let replaying = dead_letters::replay_periodically(
+            mongo.clone(),
+            amqp_url.clone(),
+            topology.clone(),
+            leader,
+            shutdown.clone(),
+        );
+        let counting = dead_letters::count_periodically(mongo.clone(), topology.clone(), shutdown.clone());
         let routing = route_periodically(amqp_url, topology.clone(), unroutable.clone(), shutdown.clone());
         Box::pin(async move {
-            let ((), (), scheduled) = tokio::join!(measuring, routing, scheduler.run(shutdown));
+            let ((), (), (), (), (), scheduled) =
+                tokio::join!(measuring, routing, collecting, replaying, counting, scheduler.run(shutdown));
             Ok(scheduled?)
         })
     }),

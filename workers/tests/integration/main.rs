@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod checked_in;
+mod dead_letters;
 mod due_schedules;
 mod group_commit;
 mod harness;

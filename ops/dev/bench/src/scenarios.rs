@@ -174,6 +174,8 @@ impl BenchmarkRun<'_> {
             let found = self.namespace.ready(name).await?;
             self.expect_equal(&format!("messages in `{name}`"), u64::from(found), 0);
         }
+        let stored = self.namespace.mongo.dead_letters().count_by_queue().await?;
+        self.expect_equal("stored dead letters", stored.values().sum(), 0);
         Ok(())
     }
 }

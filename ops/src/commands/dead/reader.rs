@@ -7,15 +7,13 @@
 use anyhow::{Context, Result};
 use pvt_messaging::management::Management;
 use pvt_messaging::{
-    Delivery, FIRST_ATTEMPT, HeldMessages, Publisher, QueueReader, QueueRole, Subscriber, Target, Topology,
-    UnroutableRouter, queue_depths,
+    Delivery, HeldMessages, Publisher, QueueReader, QueueRole, Subscriber, Target, Topology, UnroutableRouter,
+    queue_depths,
 };
 use pvt_operations::{OperationError, broker};
 use pvt_service::config::Config;
-use pvt_worker_runtime::{
-    HEADER_DEFERRALS, HEADER_ERROR_CLASS, HEADER_ERROR_MESSAGE, HEADER_FIRST_FAILED_AT, HEADER_RETURNED_BY,
-    HEADER_UNAVAILABLE_OPERATION, HEADER_UNAVAILABLE_SINCE, HEADER_WORKER,
-};
+use pvt_worker_runtime::begin_anew;
+use pvt_workers::dead_letters::nameless_id;
 use secrecy::ExposeSecret;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -31,17 +29,6 @@ const SPARE: u32 = 100;
 const LARGE_PROPERTIES: usize = 16_384;
 /// Rounds without a message that could be read after which those that remain are shown only.
 const MAX_ROUNDS: u32 = 3;
-/// Headers of earlier attempts: a replayed message starts anew. The time of the first failure stays, so that a message
-/// that fails again can be seen to have failed before.
-const RETRY_HEADERS: [&str; 7] = [
-    HEADER_DEFERRALS,
-    HEADER_ERROR_CLASS,
-    HEADER_ERROR_MESSAGE,
-    HEADER_RETURNED_BY,
-    HEADER_UNAVAILABLE_OPERATION,
-    HEADER_UNAVAILABLE_SINCE,
-    HEADER_WORKER,
-];
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A queue of messages that nothing consumes.
@@ -269,8 +256,7 @@ impl DeadLetterReader {
             }
             (Disposition::Replay, Some(work_queue)) => {
                 let mut copy = dead_letter.delivery.republish(Target::Queue, work_queue);
-                copy.envelope.attempt = FIRST_ATTEMPT;
-                copy.envelope.headers.retain(|(name, _)| !RETRY_HEADERS.contains(&name.as_ref()));
+                begin_anew(&mut copy.envelope);
                 self.publisher.publish(copy).await?;
             }
             (Disposition::Discard, _) => {}
@@ -320,20 +306,8 @@ fn dead_letter(
     unreadable: bool,
 ) -> DeadLetter {
     let id = delivery.envelope.id;
-    let id = if id.is_nil() { derived_id(queue, &delivery, identical) } else { id };
+    let id = if id.is_nil() { nameless_id(&queue.name, &delivery, identical) } else { id };
     DeadLetter { id, delivery, unreadable }
-}
-
-/// An id for a message that has none: the same at every reading, and distinct for each of several identical messages.
-fn derived_id(queue: &DeadLetterQueue, delivery: &Delivery, identical: &mut HashMap<Uuid, u32>) -> Uuid {
-    let envelope = &delivery.envelope;
-    let failed = envelope.header(HEADER_FIRST_FAILED_AT).unwrap_or_default();
-    let sent = envelope.timestamp.map(|time| time.timestamp()).unwrap_or_default();
-    let about = format!("{}\n{}\n{failed}\n{sent}\n", queue.name, envelope.kind);
-    let content = Uuid::new_v5(&Uuid::nil(), &[about.as_bytes(), &delivery.body].concat());
-    let earlier = identical.entry(content).or_default();
-    *earlier += 1;
-    Uuid::new_v5(&content, earlier.to_string().as_bytes())
 }
 
 #[cfg(test)]
@@ -349,7 +323,7 @@ mod tests {
         let queue = DeadLetterQueue { name: "emails.dead".to_owned(), work_queue: Some("emails".to_owned()) };
         let ids = || {
             let mut identical = HashMap::new();
-            ["{}", "{}", "[]"].map(|body| derived_id(&queue, &without_id(body), &mut identical))
+            ["{}", "{}", "[]"].map(|body| nameless_id(&queue.name, &without_id(body), &mut identical))
         };
         let [first, second, third] = ids();
         assert!(first != second && second != third && first != third);

@@ -157,6 +157,15 @@ impl Schedules<'_> {
         }))
     }
 
+    /// Whether some process leads now.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn has_leader(self) -> Result<bool, StoreError> {
+        let leads = doc! { "_id": LEADER, "$expr": { "$gt": ["$expires_at", "$$NOW"] } };
+        Ok(self.0.collection::<Document>(COLLECTION).count_documents(leads).await? > 0)
+    }
+
     /// Ends a leadership early, so that another process need not wait for the lease to expire.
     ///
     /// # Errors

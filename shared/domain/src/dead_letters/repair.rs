@@ -1,0 +1,101 @@
+//! Repair of dead letters: whether their worker can read them, and what an edited body changes.
+
+use crate::messages::{DecodeError, MAX_BODY_BYTES, MessageClass, catalog, queues};
+use serde_json::Value;
+
+/// Whether the worker of a queue (without prefix and partition) can decode this message now.
+///
+/// # Errors
+/// [`DecodeError`], as its worker would give.
+pub fn check_readable(queue: &str, kind: &str, body: &[u8]) -> Result<(), DecodeError> {
+    let is_received = |entry: &&catalog::CatalogEntry| {
+        let gets_all = entry.class == MessageClass::Event && queues::ALL_EVENTS.contains(&queue);
+        gets_all || entry.queues.contains(&queue)
+    };
+    let received: Vec<_> = catalog::entries().filter(is_received).collect();
+    let Some(entry) = received.iter().find(|entry| entry.kind == kind) else {
+        let known: Vec<&str> = received.iter().map(|entry| entry.kind).collect();
+        return Err(DecodeError::unknown(kind, &known));
+    };
+    if body.len() > MAX_BODY_BYTES {
+        return Err(DecodeError::Oversize(body.len()));
+    }
+    entry.decode(body).map(drop)
+}
+
+/// The members that differ between two bodies, as JSON pointers with `+` for added, `-` for removed, `~` for changed
+/// ones; no values, which may be personal. A body that is no JSON differs as a whole.
+pub fn changed_members(before: &[u8], after: &[u8]) -> Vec<String> {
+    let mut changed = Vec::new();
+    match (serde_json::from_slice::<Value>(before), serde_json::from_slice::<Value>(after)) {
+        (Ok(before), Ok(after)) => compare("", Some(&before), Some(&after), &mut changed),
+        _ if before != after => changed.push("~ /".to_owned()),
+        _ => {}
+    }
+    changed
+}
+
+fn compare(path: &str, before: Option<&Value>, after: Option<&Value>, changed: &mut Vec<String>) {
+    let shown = if path.is_empty() { "/" } else { path };
+    match (before, after) {
+        (Some(Value::Object(one)), Some(Value::Object(other))) => {
+            let added = other.keys().filter(|name| !one.contains_key(*name));
+            for name in one.keys().chain(added) {
+                let name_in_path = name.replace('~', "~0").replace('/', "~1");
+                compare(&format!("{path}/{name_in_path}"), one.get(name), other.get(name), changed);
+            }
+        }
+        (Some(Value::Array(one)), Some(Value::Array(other))) => {
+            for index in 0..one.len().max(other.len()) {
+                compare(&format!("{path}/{index}"), one.get(index), other.get(index), changed);
+            }
+        }
+        (None, Some(_)) => changed.push(format!("+ {shown}")),
+        (Some(_), None) => changed.push(format!("- {shown}")),
+        (one, other) if one != other => changed.push(format!("~ {shown}")),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_example_is_readable_where_it_is_received_and_nowhere_else() {
+        for entry in catalog::entries() {
+            for queue in queues::ALL {
+                let gets_all = entry.class == MessageClass::Event && queues::ALL_EVENTS.contains(&queue);
+                let found = check_readable(queue, entry.kind, entry.example.as_bytes());
+                assert_eq!(found.is_ok(), gets_all || entry.queues.contains(&queue), "{queue} {}", entry.kind);
+            }
+        }
+        let class = |kind: &str, body: &[u8]| check_readable("emails", kind, body).unwrap_err().class();
+        assert_eq!(class("carrier.pigeon.v1", b"{}"), "unknown_type");
+        assert_eq!(class("notification.send.v99", b"{}"), "unknown_version");
+        assert_eq!(class("notification.send.v1", b"{}"), "invalid_body");
+        assert_eq!(class("notification.send.v1", &vec![b' '; MAX_BODY_BYTES + 1]), "oversize");
+    }
+
+    #[test]
+    fn changed_members_are_named_without_their_values() {
+        let before = json!({ "a": 1, "b": { "c": [1, 2], "d": null }, "e/f": 1 });
+        let after = json!({ "a": 2, "b": { "c": [1, 2, 3], "d": null, "g": "new" } });
+        let changed = changed_members(before.to_string().as_bytes(), after.to_string().as_bytes());
+        assert_eq!(changed, ["~ /a", "+ /b/c/2", "+ /b/g", "- /e~1f"]);
+        assert_eq!(changed_members(b"{", b"{}"), ["~ /"]);
+        assert_eq!(changed_members(b"1", b"2"), ["~ /"]);
+        assert!(changed_members(b"{", b"{").is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn equal_bodies_have_no_changes(keys in proptest::collection::btree_set("[a-z/~]{1,4}", 0..6), number: i64) {
+            let body: serde_json::Map<String, Value> = keys.into_iter().map(|key| (key, json!([number, {}]))).collect();
+            let body = serde_json::to_vec(&body).unwrap();
+            prop_assert!(changed_members(&body, &body).is_empty());
+        }
+    }
+}

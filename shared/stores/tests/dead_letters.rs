@@ -1,0 +1,284 @@
+//! Dead letters: each death once, replays that lose nothing whatever arrives meanwhile, groups of many.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use anyhow::{Context, Result};
+use chrono::Utc;
+use pvt_domain::dead_letters::Fingerprint;
+use pvt_domain::ids::BookingId;
+use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::audit::AuditEntry;
+use pvt_stores::mongo::dead_letters::{
+    Arrival, DeadLetter, DeadLetterFilter, DeadLetterState, Death, Discarded, OperationState, Replay, ReplayOperation,
+    Stored, StoredMessage,
+};
+use pvt_testkit::{Namespace, eventually};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+const FAST: Duration = Duration::from_millis(200);
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The death number `death` of a message.
+fn arrival(message: u128, death: u128, follows: Option<Uuid>) -> Arrival {
+    Arrival {
+        id: Uuid::from_u128(message),
+        queue: "emails".to_owned(),
+        message_id: Uuid::from_u128(message + 1_000_000),
+        kind: "notification.send.v1".to_owned(),
+        booking_id: Some(BookingId::from_uuid(Uuid::from_u128(7))),
+        death: Death {
+            id: Uuid::from_u128((message << 32) + death),
+            died_at: Utc::now().into(),
+            position: i64::try_from(death * 1_000_000 + message).unwrap(),
+            class: "panic".to_owned(),
+            worker: Some("emails".to_owned()),
+            error: Some(format!("$error {message}")),
+            group: Fingerprint::new("emails", "panic", &format!("$error {message}")).group,
+            attempt: 3,
+            first_failed_at: None,
+            follows,
+            bytes: 2,
+        },
+        message: StoredMessage {
+            correlation_id: None,
+            reply_to: None,
+            traceparent: None,
+            actor: None,
+            sent_at: None,
+            headers: vec![("$header.a".to_owned(), "$value".to_owned())],
+            body: format!("{{\"death\":{death}}}").into_bytes(),
+        },
+    }
+}
+
+async fn open() -> Result<(Namespace, Mongo)> {
+    let namespace = Namespace::new().await?;
+    let mongo = namespace.mongo().await?;
+    Ok((namespace, mongo))
+}
+
+async fn store(mongo: &Mongo, arrivals: &[Arrival]) -> Result<Vec<Stored>> {
+    Ok(mongo.dead_letters().store(arrivals).await?)
+}
+
+async fn find(mongo: &Mongo, message: u128) -> Result<DeadLetter> {
+    let found = mongo.dead_letters().find(Uuid::from_u128(message)).await?;
+    found.into_iter().next().context("it is stored")
+}
+
+async fn begin(mongo: &Mongo, filter: &DeadLetterFilter) -> Result<Option<ReplayOperation>> {
+    let operation = ReplayOperation::new("operator", "fixed".to_owned(), "all".to_owned(), 10, Utc::now().into());
+    Ok(mongo.dead_letters().begin_replay(&operation, filter).await?)
+}
+
+fn replay(operation: &ReplayOperation) -> Replay {
+    Replay { operation: operation.id, at: Utc::now().into(), actor: operation.actor.clone() }
+}
+
+#[tokio::test]
+async fn death_counts_once_however_often_it_is_stored() -> Result<()> {
+    let (_namespace, mongo) = open().await?;
+    let (first, second) = (arrival(1, 1, None), arrival(1, 2, None));
+    let other = arrival(2, 1, None);
+    assert_eq!(store(&mongo, &[first.clone(), other.clone()]).await?, [Stored::New, Stored::New]);
+    assert_eq!(
+        store(&mongo, &[first.clone(), second.clone(), arrival(3, 1, None)]).await?,
+        [Stored::Known, Stored::New, Stored::New]
+    );
+    assert_eq!(store(&mongo, &[first, second.clone()]).await?, [Stored::Known, Stored::Known], "an earlier one, too");
+    let found = find(&mongo, 1).await?;
+    assert_eq!((found.deaths, found.state, &found.last), (2, DeadLetterState::Dead, &second.death));
+    assert_eq!(found.message, Some(second.message), "as it arrived, dollar signs and dots included");
+    assert_eq!(mongo.dead_letters().last_position("emails").await?, 2_000_001);
+    assert_eq!(mongo.dead_letters().last_position("stripe").await?, 0);
+    assert_eq!(mongo.dead_letters().count_by_queue().await?.get("emails"), Some(&3));
+    Ok(())
+}
+
+#[tokio::test]
+async fn document_that_the_server_refuses_holds_up_no_other() -> Result<()> {
+    let (_namespace, mongo) = open().await?;
+    let mut huge = arrival(2, 1, None);
+    huge.message.body = vec![b'x'; 17 * 1024 * 1024];
+    let large = |message| {
+        let mut large = arrival(message, 1, None);
+        large.message.body = vec![b'x'; 14 * 1024 * 1024];
+        large
+    };
+    let outcomes = store(&mongo, &[arrival(1, 1, None), huge, large(3), large(4), arrival(5, 1, None)]).await?;
+    let kept: Vec<bool> = outcomes.iter().map(Stored::is_kept).collect();
+    assert_eq!(kept, [true, false, true, true, true], "{outcomes:?}");
+    Ok(())
+}
+
+/// What may arrive while a replay holds a message, before and after its publish is recorded.
+#[tokio::test]
+async fn newer_death_is_never_taken_for_the_replayed_one() -> Result<()> {
+    let (_namespace, mongo) = open().await?;
+    let all: Vec<Arrival> = (1..=5).map(|message| arrival(message, 1, None)).collect();
+    store(&mongo, &all).await?;
+    let operation = begin(&mongo, &DeadLetterFilter::default()).await?.context("an operation")?;
+    assert_eq!((operation.total, operation.remaining), (5, 5));
+    assert!(begin(&mongo, &DeadLetterFilter::default()).await?.is_none(), "it holds all of them");
+    let letters = mongo.dead_letters();
+    let held = letters.next_held(operation.id).await?.context("the first")?;
+    assert_eq!((held.id, held.state), (Uuid::from_u128(1), DeadLetterState::Replaying));
+
+    // Recorded, then it dies again.
+    letters.record_replay(&held, &replay(&operation)).await?;
+    let found = find(&mongo, 1).await?;
+    assert_eq!((found.state, found.operation, found.replays.len()), (DeadLetterState::Replayed, None, 1));
+    store(&mongo, &[arrival(1, 2, Some(operation.id))]).await?;
+    let found = find(&mongo, 1).await?;
+    assert_eq!((found.state, found.deaths, found.new_since_replay), (DeadLetterState::Dead, 2, true));
+
+    // It dies again before the replay is recorded: the newer death stands, and the replay is noted.
+    let held = letters.next_held(operation.id).await?.context("the second")?;
+    store(&mongo, &[arrival(2, 2, Some(operation.id))]).await?;
+    letters.record_replay(&held, &replay(&operation)).await?;
+    letters.record_replay(&held, &replay(&operation)).await?;
+    let found = find(&mongo, 2).await?;
+    assert_eq!((found.state, found.new_since_replay, found.replays.len()), (DeadLetterState::Dead, true, 1));
+
+    // Killed before the record: it is still held, and recorded after the second publish.
+    let held = letters.next_held(operation.id).await?.context("the third")?;
+    assert_eq!(held, letters.next_held(operation.id).await?.context("the third again")?);
+    // A copy of before the replay arrives late: the message stays held, and is sent once more.
+    store(&mongo, &[arrival(3, 9, None)]).await?;
+    letters.record_replay(&held, &replay(&operation)).await?;
+    let found = find(&mongo, 3).await?;
+    assert_eq!((found.state, found.operation), (DeadLetterState::Replaying, Some(operation.id)));
+    let mut left = Vec::new();
+    while let Some(held) = letters.next_held(operation.id).await? {
+        left.push(held.id.as_u128());
+        letters.record_replay(&held, &replay(&operation)).await?;
+    }
+    assert_eq!(left, [4, 5, 3], "in the order of their deaths");
+    let operation = letters.operation(operation.id).await?.context("it exists")?;
+    letters.end_operation(&operation, Utc::now().into()).await?;
+    let ended = letters.operation(operation.id).await?.context("it exists")?;
+    assert_eq!((ended.state, ended.remaining, ended.replayed()), (OperationState::Done, 0, 5));
+    let stored_again = store(&mongo, &[arrival(4, 1, None)]).await?;
+    assert_eq!((stored_again, find(&mongo, 4).await?.state), (vec![Stored::Known], DeadLetterState::Replayed));
+    Ok(())
+}
+
+#[tokio::test]
+async fn cancelled_replay_returns_what_it_holds() -> Result<()> {
+    let (_namespace, mongo) = open().await?;
+    store(&mongo, &[arrival(1, 1, None), arrival(2, 1, None), arrival(3, 1, None)]).await?;
+    let letters = mongo.dead_letters();
+    let operation = begin(&mongo, &DeadLetterFilter::default()).await?.context("an operation")?;
+    let held = letters.next_held(operation.id).await?.context("the first")?;
+    letters.keep(&held, operation.id, "no_queue").await?;
+    letters.keep(&held, operation.id, "no_queue").await?;
+    let held = letters.next_held(operation.id).await?.context("the second")?;
+    letters.record_replay(&held, &replay(&operation)).await?;
+    let entry =
+        |action: &str| AuditEntry::new(Uuid::now_v7(), Utc::now().into(), "operator", action.to_owned(), "x", "");
+    assert!(letters.cancel_replay(operation.id, &entry("cancel")).await?);
+    assert!(!letters.cancel_replay(operation.id, &entry("cancel again")).await?);
+    let cancelling = letters.open_operation().await?.context("it has not ended")?;
+    // The state that it was read with no longer stands.
+    letters.end_operation(&operation, Utc::now().into()).await?;
+    assert_eq!(letters.operation(operation.id).await?.map(|now| now.state), Some(OperationState::Cancelling));
+    letters.end_operation(&cancelling, Utc::now().into()).await?;
+    let ended = letters.operation(operation.id).await?.context("it exists")?;
+    assert_eq!((ended.state, ended.replayed()), (OperationState::Cancelled, 1));
+    assert_eq!(ended.kept.into_iter().collect::<Vec<_>>(), [("cancelled".to_owned(), 1), ("no_queue".to_owned(), 1)]);
+    let states = [1, 2, 3].map(|message| find(&mongo, message));
+    let states = futures_util::future::try_join_all(states).await?;
+    let states: Vec<DeadLetterState> = states.into_iter().map(|found| found.state).collect();
+    assert_eq!(states, [DeadLetterState::Dead, DeadLetterState::Replayed, DeadLetterState::Dead]);
+    assert!(letters.open_operation().await?.is_none());
+    let audited = mongo.audit_log().list(None, None, 50).await?;
+    assert_eq!(audited.len(), 2, "one for the replay, one for its cancellation: {audited:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_the_death_that_was_read_is_discarded() -> Result<()> {
+    let (_namespace, mongo) = open().await?;
+    store(&mongo, &[arrival(1, 1, None)]).await?;
+    let read = find(&mongo, 1).await?;
+    let discarded = Discarded { at: Utc::now().into(), actor: "operator".into(), reason: "by hand".to_owned() };
+    let entry = || {
+        let action = "dead_letter.discard".to_owned();
+        AuditEntry::new(Uuid::now_v7(), Utc::now().into(), "operator", action, &read.id.to_string(), "by hand")
+    };
+    store(&mongo, &[arrival(1, 2, None)]).await?;
+    assert!(!mongo.dead_letters().discard(&read, &discarded, &entry()).await?);
+    let read = find(&mongo, 1).await?;
+    assert!(mongo.dead_letters().discard(&read, &discarded, &entry()).await?);
+    let found = find(&mongo, 1).await?;
+    assert_eq!((found.state, found.discarded), (DeadLetterState::Discarded, Some(discarded)));
+    assert_eq!(mongo.audit_log().list(Some(&read.id.to_string()), None, 5).await?.len(), 1);
+    assert!(begin(&mongo, &DeadLetterFilter::default()).await?.is_none(), "it is not dead any more");
+    store(&mongo, &[arrival(1, 3, None)]).await?;
+    assert_eq!(find(&mongo, 1).await?.state, DeadLetterState::Dead, "a newer death is another matter");
+    Ok(())
+}
+
+#[tokio::test]
+async fn selections_name_queue_class_type_booking_and_group() -> Result<()> {
+    let (_namespace, mongo) = open().await?;
+    let mut other = arrival(2, 1, None);
+    (other.queue, other.kind, other.booking_id) = ("stripe".to_owned(), "payment.refund.v1".to_owned(), None);
+    (other.death.class, other.death.group) = ("timeout".to_owned(), "00".to_owned());
+    let one = arrival(1, 1, None);
+    store(&mongo, &[one.clone(), other]).await?;
+    let none = DeadLetterFilter::default;
+    let filters = [
+        DeadLetterFilter::of_ids([one.id]),
+        DeadLetterFilter::of_ids([one.message_id]),
+        DeadLetterFilter { queues: Some(vec!["emails".to_owned()]), ..none() },
+        DeadLetterFilter { class: Some("panic".to_owned()), ..none() },
+        DeadLetterFilter { kind: Some("notification.send.v1".to_owned()), ..none() },
+        DeadLetterFilter { booking: one.booking_id, ..none() },
+        DeadLetterFilter { group: Some(one.death.group.clone()), ..none() },
+    ];
+    for filter in filters {
+        let found = mongo.dead_letters().list(&filter, &[DeadLetterState::Dead], 0, 0).await?;
+        assert_eq!(found.iter().map(|found| found.id).collect::<Vec<_>>(), [one.id], "{filter:?}");
+    }
+    assert_eq!(mongo.dead_letters().count(&none(), &DeadLetterState::ALL).await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn ten_thousand_dead_letters_are_grouped_at_once() -> Result<()> {
+    let (_namespace, mongo) = open().await?;
+    let words = |number: u128| {
+        let letter = |number: u128| char::from(b'a' + u8::try_from(number % 26).unwrap());
+        format!("{}{} failed for {number}", letter(number), letter(number / 26))
+    };
+    let all: Vec<Arrival> = (0..10_000_u128)
+        .map(|message| {
+            let mut arrival = arrival(message, 1, (message % 10 == 0).then_some(Uuid::from_u128(1)));
+            let error = words(message % 50);
+            arrival.death.group = Fingerprint::new("emails", "panic", &error).group;
+            arrival.death.error = Some(error);
+            arrival.message.body = vec![b' '; 1_000];
+            arrival
+        })
+        .collect();
+    for some in all.chunks(1_000) {
+        assert!(store(&mongo, some).await?.iter().all(Stored::is_kept));
+    }
+    // Beside other tests a single measurement may be slow.
+    let grouped = || async {
+        let begun = Instant::now();
+        let groups = mongo.dead_letters().groups().await?;
+        Ok((begun.elapsed() < FAST).then_some(groups))
+    };
+    let groups = eventually("groups within 200 ms", LIMIT, grouped).await?;
+    assert_eq!((groups.len(), groups.iter().map(|group| group.dead).sum::<u64>()), (50, 10_000));
+    assert!(groups.iter().all(|group| group.example.last.group == group.group && group.example.message.is_none()));
+    assert_eq!(groups.iter().map(|group| group.new_since_replay).sum::<u64>(), 1_000);
+    let begun = Instant::now();
+    let operation = begin(&mongo, &DeadLetterFilter::default()).await?.context("an operation")?;
+    assert_eq!(operation.total, 10_000);
+    assert!(begun.elapsed() < LIMIT / 6, "{:?}", begun.elapsed());
+    Ok(())
+}

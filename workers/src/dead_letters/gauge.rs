@@ -1,0 +1,58 @@
+//! Periodic count of stored dead letters by queue, for alerts and dashboards.
+
+use pvt_messaging::{QueueRole, Topology};
+use pvt_stores::mongo::Mongo;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+/// Gauge: messages of this work queue that were given up and are stored, those that are being replayed included; NaN
+/// while they cannot be counted. Label `queue`.
+const DEAD_LETTERS: &str = "pvt_dead_letters";
+/// As often as queues are counted.
+const INTERVAL: Duration = Duration::from_secs(15);
+/// For one count. One that takes longer is left to its end.
+const COUNT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Runs until `shutdown`. Several processes may do so: all of them count the same.
+pub(crate) async fn count_periodically(mongo: Mongo, topology: Topology, shutdown: CancellationToken) {
+    let work_queues = topology.queues().into_iter().filter(|queue| matches!(queue.role, QueueRole::Work { .. }));
+    let work_queues: Vec<String> = work_queues.map(|queue| queue.name).collect();
+    let counts = async {
+        let mut turns = interval(INTERVAL);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            turns.tick().await;
+            let counted = count(&mongo).await;
+            if let Err(error) = &counted {
+                warn!(error, "dead letters cannot be counted");
+            }
+            show(&topology, &work_queues, counted.ok().as_ref());
+        }
+    };
+    let stopped: Option<Infallible> = shutdown.run_until_cancelled(counts).await;
+    debug_assert!(stopped.is_none());
+}
+
+/// Spawned, because a driver's future that is dropped half-way can leave its session in disorder.
+async fn count(mongo: &Mongo) -> Result<BTreeMap<String, u64>, String> {
+    let mongo = mongo.clone();
+    let counting = tokio::spawn(async move { mongo.dead_letters().count_by_queue().await });
+    match timeout(COUNT_LIMIT, counting).await {
+        Ok(Ok(counted)) => counted.map_err(|error| error.to_string()),
+        Ok(Err(panic)) => Err(panic.to_string()),
+        Err(_) => Err(format!("no answer within {COUNT_LIMIT:?}")),
+    }
+}
+
+fn show(topology: &Topology, work_queues: &[String], counts: Option<&BTreeMap<String, u64>>) {
+    for queue in work_queues {
+        let name = queue.strip_prefix(topology.prefix()).unwrap_or(queue);
+        let count = counts.map(|counts| counts.get(name).copied().unwrap_or_default());
+        let count = count.map_or(f64::NAN, |count| f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+        metrics::gauge!(DEAD_LETTERS, "queue" => queue.clone()).set(count);
+    }
+}
