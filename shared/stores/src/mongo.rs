@@ -8,6 +8,7 @@ pub mod audit;
 pub mod blocks;
 pub mod bookings;
 pub mod commit;
+pub mod console_sessions;
 pub mod former_addresses;
 pub mod hold_expiries;
 pub mod inventory;
@@ -124,6 +125,7 @@ impl Mongo {
             audit::INDEXES,
             users::INDEXES,
             refresh_tokens::INDEXES,
+            console_sessions::INDEXES,
             password_resets::INDEXES,
             account_mails::INDEXES,
         ];
@@ -194,6 +196,11 @@ impl Mongo {
     /// Bed-night claims, and the transaction that writes them together with bookings and blocks.
     pub fn claims(&self) -> commit::Claims<'_> {
         commit::Claims(self)
+    }
+
+    /// Sessions of the console.
+    pub fn console_sessions(&self) -> console_sessions::ConsoleSessions<'_> {
+        console_sessions::ConsoleSessions(self)
     }
 
     /// Requests to end expired holds.
@@ -322,6 +329,9 @@ impl Mongo {
         &self.client
     }
 }
+
+/// For a search without an index, which only operators make: longer, and it would disturb others.
+pub(crate) const SCAN_LIMIT: Duration = Duration::from_secs(2);
 
 /// An index: collection, keys with direction, unique. Each is listed beside the repository whose query it serves.
 pub(crate) type Index = (&'static str, &'static [(&'static str, i32)], bool);
