@@ -21,8 +21,10 @@ static CHART_STYLE: LazyLock<String> = LazyLock::new(|| {
     let longest = CHART_NIGHTS.into_iter().max().unwrap_or_default();
     for nights in CHART_NIGHTS {
         let columns = format!("var(--bed-column) repeat({nights},minmax(var(--night-column),1fr))");
+        // Of fixed width, so that columns are as wide in every row, whatever stands in it.
+        let width = format!("calc(var(--bed-column) + {nights}*var(--night-column))");
         // Writing into a text does not fail.
-        let _ = writeln!(style, ".nights-{nights} .cells{{grid-template-columns:{columns}}}");
+        let _ = writeln!(style, ".nights-{nights} .cells{{grid-template-columns:{columns};min-width:{width}}}");
     }
     for place in 1..=longest {
         let (column, after) = (place + 1, place + 2);

@@ -13,12 +13,7 @@ use tokio::time::{Instant, sleep};
 
 /// The whole journey; a browser that takes longer hangs.
 const JOURNEY_LIMIT: Duration = Duration::from_secs(60);
-const SCREENS: [(&str, u32, u32, &str); 4] = [
-    ("wide-light", 1_280, 800, "light"),
-    ("wide-dark", 1_280, 800, "dark"),
-    ("narrow-light", 360, 740, "light"),
-    ("narrow-dark", 360, 740, "dark"),
-];
+const SCREENS: [(&str, u32, u32, &str); 2] = [("wide-light", 1_280, 800, "light"), ("narrow-dark", 360, 740, "dark")];
 
 fn screenshots() -> Result<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().context("the folder of the build")?;
@@ -95,6 +90,7 @@ async fn journey(browser: &mut Chromium, harness: &Harness, booking: &str) -> Re
         assert_eq!(browser.value("location.pathname + location.search").await?, path);
         look(browser, name, &folder).await?;
     }
+    columns_are_aligned(browser, harness).await?;
     figures_follow(browser, harness).await?;
     keyboard_leads_everywhere(browser, harness).await?;
     pause_is_made_and_ended(browser, harness).await?;
@@ -102,6 +98,18 @@ async fn journey(browser: &mut Chromium, harness: &Harness, booking: &str) -> Re
     // Figures that nothing confirms any more are called stale.
     harness.stop.cancel();
     until(browser, "document.getElementById('live-badge').dataset.state", &"stale".into()).await
+}
+
+/// A stay stands below the days of its nights, in whatever row.
+async fn columns_are_aligned(browser: &mut Chromium, harness: &Harness) -> Result<()> {
+    browser.open(&harness.url(&format!("/chart?property={HERE}&nights=60"))).await?;
+    let left =
+        |selector: &str| format!("Math.round(document.querySelector('{selector}').getBoundingClientRect().left)");
+    let places = [".day.today", ".cells .entry.confirmed", ".today-column"].map(left).join(", ");
+    let places = browser.value(&format!("[{places}]")).await?;
+    let place = |index: usize| places[index].as_i64().unwrap_or_default();
+    assert!((1..3).all(|other| (place(other) - place(0)).abs() <= 3), "today, a stay from today, its column: {places}");
+    Ok(())
 }
 
 async fn figures_follow(browser: &mut Chromium, harness: &Harness) -> Result<()> {

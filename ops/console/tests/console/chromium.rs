@@ -166,7 +166,8 @@ impl Chromium {
                 "Runtime.consoleAPICalled" => params["type"] == "error",
                 "Network.requestWillBeSent" => {
                     let url = params["request"]["url"].as_str().unwrap_or_default();
-                    !url.starts_with(base) && url != "about:blank"
+                    // Pictures of form controls are part of the browser.
+                    !url.starts_with(base) && !url.starts_with("data:") && url != "about:blank"
                 }
                 _ => false,
             };
