@@ -1,4 +1,4 @@
-//! What the pages show, and what they show while a source is down.
+//! Contents of the pages, and what they show while a source is down.
 
 use super::harness::{FOLLOW_LIMIT, HERE, Harness};
 use anyhow::{Context, Result};

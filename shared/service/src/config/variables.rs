@@ -73,8 +73,8 @@ variables! {
         "PVT_ENV",
         "`development` or `production`. Production refuses to start with development secrets, the broker's `guest` \
         user,\nwithout users of MongoDB and PostgreSQL, or without verified TLS where an address is not \
-        loopback.\nDevelopment secrets are also refused where PVT_HTTP_ADDR, PVT_CONSOLE_ADDR, PUBLIC_URL or PVT_CONSOLE_URL is \
-        not loopback.",
+        loopback.\nDevelopment secrets are also refused where PVT_HTTP_ADDR, PVT_CONSOLE_ADDR, \
+        PUBLIC_URL or PVT_CONSOLE_URL is not loopback.",
         "development",
         "production",
     );
