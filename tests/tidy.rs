@@ -21,7 +21,7 @@ const MAX_LINES: usize = 600;
 const MAX_COLUMNS: usize = 120;
 
 /// Which of our crates each crate may use (docs/architecture.md). [`FOR_TESTS`] lists those that tests may use besides.
-const EDGES: [(&str, &[&str]); 17] = [
+const EDGES: [(&str, &[&str]); 18] = [
     ("pvt-calendar-files", &["pvt-domain"]),
     ("pvt-domain", &[]),
     ("pvt-local-engines", &[]),
@@ -47,6 +47,7 @@ const EDGES: [(&str, &[&str]); 17] = [
     ),
     ("pvt-api", &["pvt-calendar-files", "pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores"]),
     ("pvt-operations", &["pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores"]),
+    ("pvt-console", &["pvt-domain", "pvt-messaging", "pvt-operations", "pvt-service", "pvt-stores"]),
     (
         "pvt-supervisor",
         &[
@@ -77,6 +78,7 @@ const EDGES: [(&str, &[&str]); 17] = [
         &[
             "pvt-api",
             "pvt-bench",
+            "pvt-console",
             "pvt-domain",
             "pvt-mail-sink",
             "pvt-messaging",
@@ -99,13 +101,14 @@ const DEVELOPMENT: [&str; 6] =
 const FOR_TESTS: [&str; 3] = ["pvt-local-engines", "pvt-stripe-simulator", "pvt-testkit"];
 
 /// Libraries that a crate must not use.
-const FORBIDDEN: [(&str, &[&str]); 6] = [
+const FORBIDDEN: [(&str, &[&str]); 7] = [
     ("pvt-domain", &["axum", "lapin", "mongodb", "rand", "reqwest", "sqlx", "tokio", "tracing"]),
     ("pvt-messaging", &["axum", "mongodb", "sqlx"]),
     ("pvt-stores", &["axum", "lapin"]),
     ("pvt-stripe", &["axum", "lapin", "mongodb", "sqlx"]),
     ("pvt-worker-runtime", &["axum", "lapin", "mongodb", "reqwest", "sqlx"]),
     ("pvt-api", &["lapin", "mongodb", "sqlx"]),
+    ("pvt-console", &["lapin", "mongodb", "sqlx"]),
 ];
 
 fn root() -> PathBuf {

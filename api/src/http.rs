@@ -1,7 +1,6 @@
-//! HTTP: accepting connections, what every request passes through, headers, bodies, problems and pages.
+//! HTTP: what every request passes through, headers, bodies, problems and pages.
 
 pub(crate) mod body;
-pub(crate) mod client_address;
 pub(crate) mod cors;
 pub(crate) mod entity_tags;
 pub(crate) mod extract;
@@ -13,4 +12,3 @@ pub(crate) mod middleware;
 pub(crate) mod pagination;
 pub(crate) mod problem;
 pub(crate) mod response;
-pub(crate) mod serve;

@@ -19,6 +19,7 @@ use anyhow::Context as _;
 use axum::Router;
 use pvt_service::Config;
 use pvt_service::http::Pages;
+use pvt_service::server;
 use state::{App, SharedApp};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -92,7 +93,7 @@ impl Server {
             parts.cancel();
         };
         let operating = pvt_service::http::serve(operators, pages, stop.clone());
-        let guests = http::serve::serve(listener, router, stop.clone(), DRAIN_LIMIT);
+        let guests = server::serve(listener, router, stop.clone(), DRAIN_LIMIT);
         let ((), operated, ()) = tokio::join!(stopped, operating, guests);
         if let Err(error) = operated {
             warn!(%error, "the pages for operators failed");

@@ -2,7 +2,6 @@
 
 use crate::auth::access_tokens::AccessTokens;
 use crate::auth::api_key_cache::ApiKeyCache;
-use crate::auth::passwords::Hasher;
 use crate::auth::quote_key::QuoteKey;
 use crate::auth::rate_limits::RateLimits;
 use crate::commands::booking_watch::BookingWatch;
@@ -24,6 +23,7 @@ use pvt_service::Config;
 use pvt_service::config::Network;
 use pvt_service::health::{Health, Need};
 use pvt_service::http::About;
+use pvt_service::passwords::Hasher;
 use pvt_service::tokens::TokenKeys;
 use pvt_stores::mongo::Mongo;
 use secrecy::ExposeSecret as _;

@@ -2,6 +2,7 @@
 
 mod api;
 mod config;
+mod console;
 mod dead;
 #[cfg(feature = "dev")]
 mod dev;
@@ -64,6 +65,7 @@ commands! {
     Secrets(secrets::Secrets),
     #[cfg(feature = "dev")] Bench(pvt_bench::Bench),
     Api(api::Api),
+    Console(console::Console),
     Workers(workers::Workers),
     #[cfg(feature = "dev")] Dev(dev::Dev),
 }

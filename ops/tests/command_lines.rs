@@ -275,7 +275,7 @@ fn page_quotes_a_command() {
 #[test]
 fn unknown_commands_and_options_are_refused() {
     for text in
-        ["pvt console", "pvt queues list --wide", "cargo run -- ded list", "pvt-workers run", "-- dead show one"]
+        ["pvt consoles", "pvt queues list --wide", "cargo run -- ded list", "pvt-workers run", "-- dead show one"]
     {
         let words = program_words(text).unwrap();
         let line = CommandLine { place: String::new(), words, is_mention: false };

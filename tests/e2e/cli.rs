@@ -36,6 +36,7 @@ async fn help_shows_every_command_and_examples() -> Result<()> {
         "config",
         "bench",
         "api",
+        "console",
         "workers",
     ] {
         assert!(

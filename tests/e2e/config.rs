@@ -28,7 +28,7 @@ const INVALID: &[(&str, &str)] = &[
 
 #[tokio::test]
 async fn every_program_reports_all_invalid_settings() -> Result<()> {
-    for arguments in [&["api"][..], &["workers", "run", "--all"], &["config", "check"], &["migrate"]] {
+    for arguments in [&["api"][..], &["console"], &["workers", "run", "--all"], &["config", "check"], &["migrate"]] {
         let output = run(arguments, INVALID).await?;
         let message = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "pvt {arguments:?}: {message}");

@@ -14,6 +14,7 @@ mod changes;
 mod checked_in;
 mod cli;
 mod config;
+mod console;
 mod contention;
 mod crashes;
 mod dead_letters;

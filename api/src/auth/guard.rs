@@ -7,7 +7,6 @@
 
 use crate::auth::credentials::Credentials;
 use crate::auth::policy::{Access, Bucket, Caller, Rule};
-use crate::http::client_address::client_address;
 use crate::http::headers;
 use crate::http::problem::{self, Problem, ProblemKind};
 use crate::openapi::schemas::Schemas;
@@ -20,6 +19,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
+use pvt_service::client_address::client_address;
 use serde_json::Value;
 use std::sync::Arc;
 

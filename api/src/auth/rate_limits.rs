@@ -1,80 +1,44 @@
 //! Rate limits: a known client is counted by its id, every other caller by address.
-//!
-//! Counted in this process alone, by GCRA: a quota of 100 in 15 minutes is a burst of 100 and one more every nine
-//! seconds.
 
 use crate::auth::policy::{Bucket, Caller};
-use crate::http::metrics::RATE_LIMITED;
 use crate::http::problem::{self, Problem};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use governor::clock::{Clock, DefaultClock};
-use governor::middleware::StateInformationMiddleware;
-use governor::state::keyed::DefaultKeyedStateStore;
-use governor::{Quota, RateLimiter};
-use pvt_service::config::{Config, Environment, Rate};
-use std::net::{IpAddr, Ipv6Addr};
+use pvt_service::config::{Config, Rate};
+use pvt_service::rate_limits::{self, EVICTION_INTERVAL, Exceeded, RateLimitKey};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-
-/// How often callers whose quota is whole again are forgotten.
-const EVICTION_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Headers of draft-ietf-httpapi-ratelimit-headers-10.
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// Whose requests are counted together.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum RateLimitKey {
-    Address(IpAddr),
-    Client(String),
-}
-
-impl RateLimitKey {
-    /// A customer of an IPv6 provider has a whole /64, so that is counted as one.
-    fn at(address: IpAddr) -> Self {
-        Self::Address(match address {
-            IpAddr::V4(_) => address,
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        })
-    }
-}
-
-type Limiter =
-    RateLimiter<RateLimitKey, DefaultKeyedStateStore<RateLimitKey>, DefaultClock, StateInformationMiddleware>;
-
-/// One limit.
+/// One limit, with the header that describes it.
 struct RateLimit {
     name: &'static str,
     policy: HeaderValue,
-    limiter: Limiter,
+    limit: rate_limits::RateLimit,
 }
 
 impl RateLimit {
     /// `None` when nothing is limited.
     fn new(name: &'static str, rate: Option<Rate>) -> Option<Self> {
-        let rate = rate?;
-        let quota = Quota::with_period(rate.window / rate.requests.get())?.allow_burst(rate.requests);
+        let described = rate?;
         let policy =
-            HeaderValue::try_from(format!("\"{name}\";q={};w={}", rate.requests, rate.window.as_secs())).ok()?;
-        Some(Self { name, policy, limiter: RateLimiter::keyed(quota).with_middleware() })
+            HeaderValue::try_from(format!("\"{name}\";q={};w={}", described.requests, described.window.as_secs()));
+        Some(Self { name, policy: policy.ok()?, limit: rate_limits::RateLimit::new(name, rate)? })
     }
 
     fn count(&self, key: &RateLimitKey) -> Result<RateLimitHeaders, Problem> {
-        match self.limiter.check_key(key) {
-            Ok(state) => {
-                let left =
-                    HeaderValue::try_from(format!("\"{}\";r={}", self.name, state.remaining_burst_capacity())).ok();
+        match self.limit.count(key) {
+            Ok(left) => {
+                let left = HeaderValue::try_from(format!("\"{}\";r={left}", self.name)).ok();
                 Ok(RateLimitHeaders {
                     headers: left.map(|left| [(RATE_LIMIT, left), (RATE_LIMIT_POLICY, self.policy.clone())]),
                 })
             }
-            Err(early) => {
-                metrics::counter!(RATE_LIMITED, "limit" => self.name).increment(1);
-                let wait = early.wait_time_from(self.limiter.clock().now());
-                let seconds = u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX);
+            Err(Exceeded { retry_after_secs: seconds }) => {
                 let problem = Problem::from(problem::RATE_LIMITED)
                     .retry_after(seconds)
                     .with_header(RATE_LIMIT_POLICY, self.policy.clone());
@@ -107,7 +71,6 @@ pub(crate) struct RateLimits {
     auth: Option<RateLimit>,
     booking: Option<RateLimit>,
     client: Option<RateLimit>,
-    /// A developer's machine is not limited, for any of its users.
     exempt_loopback: bool,
 }
 
@@ -119,8 +82,7 @@ impl RateLimits {
             auth: RateLimit::new("auth", config.rate_auth),
             booking: RateLimit::new("booking", config.rate_booking),
             client: RateLimit::new("client", config.rate_client),
-            // A proxy on the same machine connects from loopback, too.
-            exempt_loopback: config.environment == Environment::Development && config.is_local(),
+            exempt_loopback: rate_limits::exempts_loopback(config),
         })
     }
 
@@ -150,8 +112,7 @@ impl RateLimits {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             for limit in [&self.general, &self.auth, &self.booking, &self.client].into_iter().flatten() {
-                limit.limiter.retain_recent();
-                limit.limiter.shrink_to_fit();
+                limit.limit.evict_idle();
             }
         }
     }
@@ -159,7 +120,7 @@ impl RateLimits {
 
 #[cfg(test)]
 mod tests {
-    use super::{RateLimitKey, RateLimits};
+    use super::RateLimits;
     use crate::auth::policy::{Bucket, Caller};
     use axum::http::HeaderMap;
     use pvt_service::Config;
@@ -206,11 +167,5 @@ mod tests {
     fn limit_can_be_disabled() {
         let limits = limits(&[("PVT_RATE_AUTH", "off")]);
         assert!((0..50).all(|_| limits.count(Bucket::Auth, &Caller::Anonymous, address("203.0.113.7")).is_ok()));
-    }
-
-    #[test]
-    fn ipv6_addresses_of_one_64_share_a_quota() {
-        assert_eq!(RateLimitKey::at(address("2001:db8::1")), RateLimitKey::at(address("2001:db8::ffff")));
-        assert_ne!(RateLimitKey::at(address("2001:db8::1")), RateLimitKey::at(address("2001:db8:0:1::1")));
     }
 }

@@ -4,6 +4,7 @@
 use axum::http::{Method, StatusCode};
 use metrics::{Counter, Histogram};
 use pvt_domain::wire_enum;
+use pvt_service::logins;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -18,10 +19,6 @@ pub(crate) const INTAKE: &str = "pvt_intake_requests_total";
 const WEBHOOKS: &str = "pvt_webhook_events_total";
 /// Counter: reads of the store on behalf of requests that failed. Label `class`: [`StoreFailure`].
 const STORE_FAILURES: &str = "pvt_store_read_failures_total";
-/// Counter: requests that were one too many. Label `limit`: `general`, `auth`, `booking`, `client`.
-pub(crate) const RATE_LIMITED: &str = "pvt_rate_limited_total";
-/// Counter: what became of attempts to log in. Label `outcome`: [`LoginOutcome`].
-const LOGINS: &str = "pvt_logins_total";
 /// Gauge: requests that wait for a booking's decision.
 pub(crate) const DECISION_WAITERS: &str = "pvt_decision_waiters";
 /// Gauge: properties that can be booked, as this instance knows them.
@@ -132,22 +129,6 @@ wire_enum! {
     }
 }
 
-wire_enum! {
-    /// What became of an attempt to log in, or to go on with a session.
-    pub(crate) enum LoginOutcome {
-        /// A session began.
-        Accepted = "accepted",
-        /// The address or the password is wrong.
-        Refused = "refused",
-        /// A session goes on.
-        Refreshed = "refreshed",
-        /// A refresh token was used twice, which ends its session.
-        Reused = "reused",
-        /// The session is over.
-        Ended = "ended",
-    }
-}
-
 /// Counts a webhook event.
 pub(crate) fn count_webhook(outcome: WebhookOutcome) {
     webhooks(outcome.as_str()).increment(1);
@@ -158,11 +139,6 @@ pub(crate) fn count_store_failure(class: StoreFailure) {
     store_failures(class.as_str()).increment(1);
 }
 
-/// Counts an attempt to log in.
-pub(crate) fn count_login(outcome: LoginOutcome) {
-    logins(outcome.as_str()).increment(1);
-}
-
 fn webhooks(outcome: &'static str) -> Counter {
     metrics::counter!(WEBHOOKS, "outcome" => outcome)
 }
@@ -171,15 +147,11 @@ fn store_failures(class: &'static str) -> Counter {
     metrics::counter!(STORE_FAILURES, "class" => class)
 }
 
-fn logins(outcome: &'static str) -> Counter {
-    metrics::counter!(LOGINS, "outcome" => outcome)
-}
-
 /// An alert compares with the scrape before, so counters begin at 0, not with their first event.
 pub(crate) fn begin_counters() {
     WebhookOutcome::ALL.into_iter().for_each(|(outcome, _)| webhooks(outcome).increment(0));
     StoreFailure::ALL.into_iter().for_each(|(class, _)| store_failures(class).increment(0));
-    LoginOutcome::ALL.into_iter().for_each(|(outcome, _)| logins(outcome).increment(0));
+    logins::begin_counters();
 }
 
 /// What became of booking requests.

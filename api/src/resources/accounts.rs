@@ -25,13 +25,7 @@ use pvt_messaging::Outgoing;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
-use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
-
-/// No answer about an address comes sooner than this: longer than hashing, storing and queueing take, so that the time
-/// reveals none of them.
-const MIN_ANSWER_TIME: Duration = Duration::from_millis(400);
 
 pub(crate) fn resource() -> Resource {
     Resource {
@@ -164,9 +158,4 @@ async fn send_mail(app: &App, context: &RequestContext, user_id: UserId, kind: A
     let message = Outgoing::command(key, mail.mail_id, &mail)
         .map(|message| message.with_correlation_id(user_id.as_uuid()).with_traceparent(context.child_traceparent()));
     app.publish(message, |_| {}).await
-}
-
-/// Waits until an answer may be given to a request that began then.
-async fn pad_answer_time(begun: Instant) {
-    sleep_until(begun + MIN_ANSWER_TIME).await;
 }

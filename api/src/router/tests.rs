@@ -10,7 +10,6 @@ mod payments;
 mod webhook;
 
 use super::router;
-use crate::http::client_address::Peer;
 use crate::read_models::inventory::InventoryCache;
 use crate::state::{App, SharedApp};
 use axum::Router;
@@ -22,6 +21,7 @@ use pvt_domain::demo;
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::Inventory;
 use pvt_service::Config;
+use pvt_service::client_address::Peer;
 use pvt_service::health::State;
 use pvt_service::tokens::Purpose;
 use pvt_stores::mongo::Mongo;

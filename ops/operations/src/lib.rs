@@ -1,11 +1,13 @@
-//! Operations on stores and broker that the command line and the development tools share: migrations, topology,
-//! demonstration data, reconciliation on request, pauses of queues, dead letters, and output to the terminal.
+//! Operations on stores and broker that the command line, the console and the development tools share: checks, traces
+//! of bookings, pauses of queues, dead letters, reconciliation on request, migrations, topology, demonstration data,
+//! and output to the terminal.
 //!
 //! It knows no command-line arguments and starts no process.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod broker;
+pub mod checks;
 pub mod dead_letters;
 mod error;
 pub mod migrate;
@@ -15,6 +17,7 @@ pub mod reconcile;
 pub mod seed;
 pub mod terminal;
 pub mod topology;
+pub mod trace;
 
 pub use error::OperationError;
 

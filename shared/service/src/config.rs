@@ -113,6 +113,12 @@ pub struct Config {
     pub rate_client: Option<Rate>,
     /// `PVT_OPS_ADDR`.
     pub ops_addr: SocketAddr,
+    /// `PVT_CONSOLE_ADDR`.
+    pub console_addr: SocketAddr,
+    /// `PVT_CONSOLE_URL`.
+    pub console_url: Url,
+    /// `PVT_CONSOLE_METRICS_ADDR`.
+    pub console_metrics_addr: SocketAddr,
     /// `PVT_METRICS_ADDR`, of a worker process.
     pub metrics_addr: SocketAddr,
     /// `PVT_METRICS_ADDR`, of the API.
@@ -187,9 +193,10 @@ impl Config {
         Self::read(&Source::new(pairs.into_iter().map(|(name, value)| (name.into(), value.into()))))
     }
 
-    /// Whether only this machine can reach the system: it listens on loopback, and its public URL is loopback.
+    /// Whether only this machine can reach the system: it listens on loopback, and its public URLs are loopback.
     pub fn is_local(&self) -> bool {
-        exposure(Some(self.http_addr), Some(&self.public_url)).is_none()
+        let addresses = [Some(self.http_addr), Some(self.console_addr)];
+        exposure(addresses, [Some(&self.public_url), Some(&self.console_url)]).is_none()
     }
 
     /// Every setting with its origin, secrets masked, in the order of [`VARIABLES`].
@@ -225,6 +232,9 @@ impl Config {
         let rate_booking = reader.take(&variables::PVT_RATE_BOOKING, |text, _| limits::rate(text));
         let rate_client = reader.take(&variables::PVT_RATE_CLIENT, |text, _| limits::rate(text));
         let ops_addr = reader.take(&variables::PVT_OPS_ADDR, |text, _| checks::address(text));
+        let console_addr = reader.take(&variables::PVT_CONSOLE_ADDR, |text, _| checks::address(text));
+        let console_url = reader.console_url(console_addr);
+        let console_metrics_addr = reader.take(&variables::PVT_CONSOLE_METRICS_ADDR, |text, _| checks::address(text));
         let metrics_addr = reader.take(&variables::PVT_METRICS_ADDR, |text, _| checks::address(text));
         // API and workers of one machine share a file of settings; only an address that is set is meant for the API.
         let is_set = matches!(source.find(&variables::PVT_METRICS_ADDR), Ok(Some(_)));
@@ -236,9 +246,9 @@ impl Config {
         let partitions = reader.take(&variables::PVT_PARTITIONS, |text, _| checks::number(text, 1, MAX_PARTITIONS));
         let retry_divisor =
             reader.take(&variables::PVT_RETRY_DIVISOR, |text, _| checks::number(text, 1, MAX_RETRY_DIVISOR));
-        let exposed_by = exposure(http_addr, public_url.as_ref());
+        let exposed_by = exposure([http_addr, console_addr], [public_url.as_ref(), console_url.as_ref()]);
         reader.refuse_published_secrets(
-            exposed_by,
+            exposed_by.as_deref(),
             jwt_secret.as_ref(),
             jwt_previous_secret.as_ref(),
             stripe_webhook_secrets.as_deref().unwrap_or_default(),
@@ -270,6 +280,9 @@ impl Config {
                 rate_booking: rate_booking?,
                 rate_client: rate_client?,
                 ops_addr: ops_addr?,
+                console_addr: console_addr?,
+                console_url: console_url?,
+                console_metrics_addr: console_metrics_addr?,
                 metrics_addr: metrics_addr?,
                 api_metrics_addr: api_metrics_addr?,
                 schedules: schedules?,
@@ -288,14 +301,18 @@ impl Config {
 }
 
 /// The settings by which the system can be reached from other machines.
-fn exposure(http_addr: Option<SocketAddr>, public_url: Option<&Url>) -> Option<&'static str> {
-    let listens = http_addr.is_some_and(|address| !address.ip().is_loopback());
-    let is_public = public_url.is_some_and(|url| !checks::is_loopback(url.host_str().unwrap_or_default()));
-    match (listens, is_public) {
-        (true, true) => Some("PVT_HTTP_ADDR and PUBLIC_URL are"),
-        (true, false) => Some("PVT_HTTP_ADDR is"),
-        (false, true) => Some("PUBLIC_URL is"),
-        (false, false) => None,
+fn exposure(addresses: [Option<SocketAddr>; 2], urls: [Option<&Url>; 2]) -> Option<String> {
+    let listens = |address: SocketAddr| !address.ip().is_loopback();
+    let is_public = |url: &Url| !checks::is_loopback(url.host_str().unwrap_or_default());
+    let addresses =
+        ["PVT_HTTP_ADDR", "PVT_CONSOLE_ADDR"].into_iter().zip(addresses.map(|one| one.is_some_and(listens)));
+    let urls = ["PUBLIC_URL", "PVT_CONSOLE_URL"].into_iter().zip(urls.map(|one| one.is_some_and(is_public)));
+    let exposed: Vec<&str> =
+        addresses.chain(urls).filter(|(_, is_exposed)| *is_exposed).map(|(name, _)| name).collect();
+    match exposed.as_slice() {
+        [] => None,
+        [one] => Some(format!("{one} is")),
+        [first @ .., last] => Some(format!("{} and {last} are", first.join(", "))),
     }
 }
 
@@ -328,6 +345,22 @@ impl Reader<'_> {
 
     fn secret(&mut self, variable: &Variable, check: impl FnOnce(&str, bool) -> Check<()>) -> Option<SecretString> {
         self.take(variable, |text, production| check(text, production).map(|()| SecretString::from(text)))
+    }
+
+    /// Sessions of the console live in a cookie, which must not cross a network without TLS; on loopback there is none.
+    fn console_url(&mut self, console_addr: Option<SocketAddr>) -> Option<Url> {
+        let variable = &variables::PVT_CONSOLE_URL;
+        let faults = self.faults.len();
+        let set = self.take(variable, |text, _| checks::console_url(text));
+        if set.is_some() || self.faults.len() > faults {
+            return set;
+        }
+        let address = console_addr?;
+        if !address.ip().is_loopback() {
+            self.faults.push(fault(variable, "must be set where PVT_CONSOLE_ADDR is not loopback".to_owned()));
+            return None;
+        }
+        Url::parse(&format!("http://{address}")).ok()
     }
 
     /// The development secrets are published with the sources: anyone who knows them can sign in as an administrator

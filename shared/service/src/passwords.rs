@@ -1,7 +1,11 @@
 //! Password hashing: argon2id with OWASP's parameters, stored as a PHC string that contains them.
 //!
-//! Each call costs tens of milliseconds of one core and 19 MiB: callers bound the number of concurrent calls and run
-//! them outside the threads of the async runtime. Passwords are never logged.
+//! Each call costs tens of milliseconds of one core and 19 MiB: a [`Hasher`] bounds the number of concurrent calls and
+//! runs them outside the threads of the async runtime. Passwords are never logged.
+
+mod hasher;
+
+pub use hasher::{Hasher, HasherError};
 
 use argon2::password_hash::{PasswordHash, SaltString};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod blocks;
 pub mod bookings;
 pub mod commit;
+pub mod console_sessions;
 pub mod dead_letters;
 pub mod former_addresses;
 pub mod hold_expiries;
@@ -125,6 +126,7 @@ impl Mongo {
             audit::INDEXES,
             users::INDEXES,
             refresh_tokens::INDEXES,
+            console_sessions::INDEXES,
             password_resets::INDEXES,
             account_mails::INDEXES,
             dead_letters::INDEXES,
@@ -202,6 +204,11 @@ impl Mongo {
     /// Messages that were given up, and the operations that replay them.
     pub fn dead_letters(&self) -> dead_letters::DeadLetters<'_> {
         dead_letters::DeadLetters(self)
+    }
+
+    /// Sessions of the console.
+    pub fn console_sessions(&self) -> console_sessions::ConsoleSessions<'_> {
+        console_sessions::ConsoleSessions(self)
     }
 
     /// Requests to end expired holds.
@@ -330,6 +337,9 @@ impl Mongo {
         &self.client
     }
 }
+
+/// For a search without an index, which only operators make: longer, and it would disturb others.
+pub(crate) const SCAN_LIMIT: Duration = Duration::from_secs(2);
 
 /// An index: collection, keys with direction, unique. Each is listed beside the repository whose query it serves.
 pub(crate) type Index = (&'static str, &'static [(&'static str, i32)], bool);

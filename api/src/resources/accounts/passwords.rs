@@ -2,7 +2,7 @@
 
 use super::forms::{ForgotPasswordForm, PasswordChangeForm, PasswordResetForm};
 use super::sessions::{self, Tokens};
-use super::{Accepted, accepted, pad_answer_time, send_mail};
+use super::{Accepted, accepted, send_mail};
 use crate::auth::policy::Caller;
 use crate::http::extract::Form;
 use crate::http::middleware::RequestContext;
@@ -15,6 +15,7 @@ use chrono::Utc;
 use pvt_domain::accounts::{User, UserId, check_password};
 use pvt_domain::intake::FieldError;
 use pvt_domain::messages::AccountMailKind;
+use pvt_service::logins::pad_answer_time;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -95,7 +96,7 @@ fn bad_token() -> Problem {
 async fn hashed(app: &App, user: &User, password: SecretString) -> Result<String, Problem> {
     match check_password(password.expose_secret(), Some(&user.email), "/new_password") {
         Some(violation) => Err(Problem::fields(vec![violation])),
-        None => app.password_hasher.hash(password).await,
+        None => Ok(app.password_hasher.hash(password).await?),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Registration.
 
 use super::forms::RegistrationForm;
-use super::{Accepted, accepted, pad_answer_time, send_mail};
+use super::{Accepted, accepted, send_mail};
 use crate::http::extract::Form;
 use crate::http::middleware::RequestContext;
 use crate::http::problem::Problem;
@@ -11,6 +11,7 @@ use axum::extract::State;
 use chrono::Utc;
 use pvt_domain::accounts::{Role, User, UserId};
 use pvt_domain::messages::AccountMailKind;
+use pvt_service::logins::pad_answer_time;
 use pvt_stores::StoreError;
 use tokio::time::Instant;
 use uuid::Uuid;

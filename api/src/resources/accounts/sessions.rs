@@ -1,11 +1,9 @@
 //! Sessions: begun by login, continued by rotating refresh tokens, ended by logout or by reuse of a token.
 
 use super::forms::{LoginForm, RefreshForm};
-use super::pad_answer_time;
 use super::profile::{UserView, account_example};
 use crate::auth::access_tokens::ACCESS_TOKEN_AGE;
 use crate::http::extract::Form;
-use crate::http::metrics::{LoginOutcome, count_login};
 use crate::http::problem::{self, Problem};
 use crate::http::response::{NoContent, Shown};
 use crate::state::{App, SharedApp};
@@ -13,6 +11,7 @@ use crate::store_call;
 use axum::extract::State;
 use chrono::Utc;
 use pvt_domain::accounts::User;
+use pvt_service::logins::{LoginOutcome, count_login, pad_answer_time};
 use pvt_stores::mongo::refresh_tokens::{REFRESH_TOKEN_AGE, Rotation};
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -253,7 +253,7 @@ fn with_peer(path: &str) -> Request<Body> {
     let mut request = Request::get(path).body(Body::empty()).unwrap();
     request
         .extensions_mut()
-        .insert(crate::http::client_address::Peer(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)));
+        .insert(pvt_service::client_address::Peer(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)));
     request
 }
 

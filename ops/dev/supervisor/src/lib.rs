@@ -118,7 +118,7 @@ async fn serve(
     started: Instant,
     shutdown: CancellationToken,
 ) -> Result<()> {
-    terminal::note("  starting the API, the workers and the mail sink");
+    terminal::note("  starting the API, the console, the workers and the mail sink");
     let mut supervisor = Supervisor::new(instance.state_dir(), plan, shutdown.clone())?;
     let ready = async {
         supervisor.start(plan)?;

@@ -57,8 +57,11 @@ impl StartPlan {
         }
         let settings = published_settings(&config, urls);
         let (http_addr, operators) = (config.http_addr.to_string(), config.api_metrics_addr.to_string());
-        let mut processes =
-            vec![process("api", &["api"], engines.clone(), &[&http_addr, &operators], READY_PATH, "/api")];
+        let console = [config.console_addr.to_string(), config.console_metrics_addr.to_string()];
+        let mut processes = vec![
+            process("api", &["api"], engines.clone(), &[&http_addr, &operators], READY_PATH, "/api"),
+            process("console", &["console"], engines.clone(), &console.each_ref().map(String::as_str), READY_PATH, "/"),
+        ];
         let simulated = simulator(&config, state_dir);
         for worker in pvt_workers::jobs::WORKERS {
             let address = format!("127.0.0.1:{}", worker.health_port);
@@ -91,7 +94,7 @@ impl StartPlan {
                 std::net::TcpListener::bind(address.as_str()).with_context(|| {
                     format!(
                         "{} cannot listen on {address}: another program does. Stop it, or set PVT_HTTP_ADDR, \
-                        PVT_METRICS_ADDR, PVT_OPS_ADDR or SMTP_URL",
+                        PVT_METRICS_ADDR, PVT_CONSOLE_ADDR, PVT_CONSOLE_METRICS_ADDR, PVT_OPS_ADDR or SMTP_URL",
                         process.name
                     )
                 })?;
@@ -104,6 +107,7 @@ impl StartPlan {
     pub(super) fn print_screen(&self, took: Duration) {
         let api = format!("http://{}", reachable(self.config.http_addr));
         let mails = format!("http://{}/dev/mail", self.config.ops_addr);
+        let console = &self.config.console_url;
         terminal::note(format_args!("\nReady after {:.1} s.\n", took.as_secs_f64()));
         for process in &self.processes {
             terminal::note(format_args!("  {:<15} {}", process.name, process.url));
@@ -120,7 +124,8 @@ Try:
          "stays":[{{"room_type_id":"dorm-6-mixed","arrival":"{arrival}","departure":"{departure}","guests":2}}],
          "guest":{{"first_name":"Ada","last_name":"Lovelace","email":"ada@example.com","locale":"en"}}}}'
 
-  {mails}   the mails that were sent (in a browser)
+  {console}   the operator's console: what is wrong, queues, bookings (in a browser)
+  {mails}   the mails that were sent
   cargo run -q -- queues list       queue depths (or: pvt queues list)
 
 {accounts}Ctrl-C drains and stops everything. Events, one a line:"#
@@ -134,7 +139,7 @@ fn accounts(config: &Config) -> String {
         return String::new();
     }
     let lines = ACCOUNTS.iter().map(|account| format!("  {:<16} {}\n", account.email, account.password));
-    format!("Log in at /api/auth/login (development only):\n{}\n", lines.collect::<String>())
+    format!("Log in at the console and at /api/auth/login (development only):\n{}\n", lines.collect::<String>())
 }
 
 /// An address to connect to for an address to listen on.
@@ -151,6 +156,8 @@ fn published_settings(config: &Config, urls: &Urls) -> Vec<(String, String)> {
     let own = [
         ("PVT_HTTP_ADDR", config.http_addr.to_string()),
         ("PVT_OPS_ADDR", config.ops_addr.to_string()),
+        ("PVT_CONSOLE_ADDR", config.console_addr.to_string()),
+        ("PVT_CONSOLE_METRICS_ADDR", config.console_metrics_addr.to_string()),
         ("PUBLIC_URL", config.public_url.to_string()),
         ("PVT_QUEUE_PREFIX", config.queue_prefix.clone()),
         ("PVT_PARTITIONS", config.partitions.to_string()),

@@ -159,6 +159,12 @@ pub(super) fn public_url(text: &str, production: bool) -> Check<Url> {
     Ok(url)
 }
 
+/// As [`public_url`], and https unless it is loopback, in every environment.
+pub(super) fn console_url(text: &str) -> Check<Url> {
+    let url = public_url(text, true)?;
+    if url.path() == "/" { Ok(url) } else { Err("must be only scheme and host".to_owned()) }
+}
+
 /// Publishable keys (`pk_…`) may do next to nothing, and webhook secrets are none.
 pub(super) fn stripe_key(text: &str, production: bool) -> Check<()> {
     let graphic = text.chars().all(|letter| letter.is_ascii_graphic());

@@ -168,11 +168,31 @@ fn development_secrets_are_for_this_machine_alone() {
 #[test]
 fn api_and_workers_of_one_machine_answer_operators_apart() {
     let config = read(&[]).unwrap();
-    let addresses = [config.metrics_addr, config.api_metrics_addr, config.http_addr, config.ops_addr];
+    let console = [config.console_addr, config.console_metrics_addr];
+    let others = [config.metrics_addr, config.api_metrics_addr, config.http_addr, config.ops_addr];
+    let addresses: std::collections::BTreeSet<_> = console.into_iter().chain(others).collect();
     assert!(addresses.iter().all(|address| address.ip().is_loopback()));
-    assert_eq!(std::collections::BTreeSet::from(addresses).len(), 4);
+    assert_eq!(addresses.len(), 6);
     let config = read(&[("PVT_METRICS_ADDR", "0.0.0.0:9100")]).unwrap();
     assert_eq!((config.metrics_addr, config.api_metrics_addr), ("0.0.0.0:9100".parse().unwrap(), config.metrics_addr));
+}
+
+#[test]
+fn console_is_opened_over_tls_unless_it_is_loopback() {
+    let own = [("JWT_SECRET", "0123456789abcdef0123456789abcdef"), ("STRIPE_WEBHOOK_SECRETS", "whsec_own")];
+    let with = |pairs: &[(&'static str, &'static str)]| -> Vec<_> { own.into_iter().chain(pairs.to_vec()).collect() };
+    let config = read(&[("PVT_CONSOLE_ADDR", "127.0.0.1:9000")]).unwrap();
+    assert_eq!(config.console_url.as_str(), "http://127.0.0.1:9000/");
+    let exposed = ("PVT_CONSOLE_ADDR", "0.0.0.0:8094");
+    assert_eq!(faulty(&with(&[exposed])), ["PVT_CONSOLE_URL"]);
+    for url in ["http://console.example.com", "https://console.example.com/ops", "console.example.com"] {
+        assert_eq!(faulty(&with(&[exposed, ("PVT_CONSOLE_URL", url)])), ["PVT_CONSOLE_URL"], "{url}");
+    }
+    let config = read(&with(&[exposed, ("PVT_CONSOLE_URL", "https://console.example.com")])).unwrap();
+    assert!(!config.is_local());
+    let published = ["STRIPE_WEBHOOK_SECRETS", "JWT_SECRET"];
+    assert_eq!(faulty(&[("PVT_CONSOLE_URL", "https://console.example.com")]), published);
+    assert_eq!(faulty(&[exposed, ("PVT_CONSOLE_URL", "http://127.0.0.1:8094")]), published);
 }
 
 #[test]

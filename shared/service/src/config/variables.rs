@@ -73,7 +73,8 @@ variables! {
         "PVT_ENV",
         "`development` or `production`. Production refuses to start with development secrets, the broker's `guest` \
         user,\nwithout users of MongoDB and PostgreSQL, or without verified TLS where an address is not \
-        loopback.\nDevelopment secrets are also refused where PVT_HTTP_ADDR or PUBLIC_URL is not loopback.",
+        loopback.\nDevelopment secrets are also refused where PVT_HTTP_ADDR, PVT_CONSOLE_ADDR, \
+        PUBLIC_URL or PVT_CONSOLE_URL is not loopback.",
         "development",
         "production",
     );
@@ -218,9 +219,30 @@ variables! {
     );
     PVT_OPS_ADDR = Variable::new(
         "PVT_OPS_ADDR",
-        "Address of the operator's pages; with `pvt up`, of the mail sink.",
+        "Address of the mail sink's page with `pvt up`.",
         "127.0.0.1:8090",
         "127.0.0.1:8090",
+    );
+    PVT_CONSOLE_ADDR = Variable::new(
+        "PVT_CONSOLE_ADDR",
+        "Address that the operator's console listens on. Port 0 takes a free one. Where it is not loopback, \
+        PVT_CONSOLE_URL must be\nset, and a proxy in front of the console must end TLS.",
+        "127.0.0.1:8094",
+        "0.0.0.0:8094",
+    );
+    PVT_CONSOLE_URL = Variable::new(
+        "PVT_CONSOLE_URL",
+        "URL under which operators open the console: https:// unless it is loopback. Requests for another host are \
+        refused.\nUnset: http:// and PVT_CONSOLE_ADDR.",
+        "",
+        "https://console.example.com",
+    )
+    .optional();
+    PVT_CONSOLE_METRICS_ADDR = Variable::new(
+        "PVT_CONSOLE_METRICS_ADDR",
+        "As PVT_METRICS_ADDR, of the console.",
+        "127.0.0.1:8095",
+        "0.0.0.0:8095",
     );
     PVT_METRICS_ADDR = Variable::new(
         "PVT_METRICS_ADDR",

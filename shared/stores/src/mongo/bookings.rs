@@ -1,6 +1,6 @@
 //! Bookings: read-only here, written only by [`super::commit`] together with their claims.
 
-use super::{Index, Mongo};
+use super::{Index, Mongo, SCAN_LIMIT};
 use crate::StoreError;
 use chrono::{Days, NaiveDate};
 use futures_util::TryStreamExt;
@@ -15,6 +15,7 @@ use pvt_domain::nights::Nights;
 use pvt_domain::timestamp::Timestamp;
 use serde::Deserialize;
 use std::collections::HashMap;
+use uuid::Uuid;
 
 /// Longest possible stay.
 const LONGEST_STAY: Days = Days::new(MAX_NIGHTS.unsigned_abs());
@@ -245,6 +246,19 @@ impl Bookings<'_> {
             None => newest_first.await?,
         };
         Ok(found.try_collect().await?)
+    }
+
+    /// Bookings whose history has this message, a command or an event; at most `limit`. For operators: without an
+    /// index, so it gives up after two seconds.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails or the search takes too long.
+    pub async fn of_message(self, message_id: Uuid, limit: i64) -> Result<Vec<Booking>, StoreError> {
+        let id = message_id.to_string();
+        let caused = [doc! { "history.command_id": &id }, doc! { "history.event_id": &id }].to_vec();
+        let bookings = self.0.collection::<Booking>(COLLECTION);
+        let found = bookings.find(doc! { "$or": caused });
+        Ok(found.limit(limit).max_time(SCAN_LIMIT).await?.try_collect().await?)
     }
 
     /// The index of guests by their address. The one that distinguished capitals stays for processes of the version

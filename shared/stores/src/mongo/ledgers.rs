@@ -1,7 +1,7 @@
 //! Payment ledgers, one document a booking. Written by compare-and-set on `rev`, so that concurrent workers never
 //! overwrite each other's changes.
 
-use super::{Index, Mongo};
+use super::{Index, Mongo, SCAN_LIMIT};
 use crate::StoreError;
 use crate::error::duplicate_positions;
 use futures_util::{Stream, TryStreamExt};
@@ -167,6 +167,21 @@ impl Ledgers<'_> {
     /// [`StoreError`] when MongoDB fails.
     pub async fn bookings_of_charges(self, charges: &[&str]) -> Result<HashMap<String, BookingId>, StoreError> {
         self.bookings_of("charges", charges).await
+    }
+
+    /// Bookings whose ledgers have one of these objects of Stripe: sessions, payment intents, charges, refunds or
+    /// disputes; at most `limit`. For operators: partly without an index, so it gives up after two seconds.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails or the search takes too long.
+    pub async fn bookings_of_objects(self, ids: &[&str], limit: i64) -> Result<Vec<BookingId>, StoreError> {
+        let fields = ["intents.id", "charges.id", "disputes.id", "sessions.id", "refunds.id"];
+        let holds = fields.map(|field| doc! { field: { "$in": ids } }).to_vec();
+        let ledgers = self.0.collection::<Document>(COLLECTION);
+        let found = ledgers.find(doc! { "$or": holds });
+        let found = found.projection(doc! { "_id": 1 }).limit(limit).max_time(SCAN_LIMIT).await?;
+        let owners: Vec<Document> = found.try_collect().await?;
+        Ok(owners.iter().filter_map(|owner| owner.get_str("_id").ok()?.parse().ok()).collect())
     }
 
     /// Bookings whose ledgers have objects with these ids in `field`.

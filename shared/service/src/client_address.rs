@@ -1,18 +1,18 @@
 //! Client addresses. What a proxy says about the origin of a request counts only from configured proxies: any client
 //! can write a header.
 
+use crate::config::Network;
 use axum::http::{Extensions, HeaderMap, HeaderName};
-use pvt_service::config::Network;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// The other end of a request's connection; the accepting loop puts it among the request's extensions.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) IpAddr);
+pub struct Peer(pub IpAddr);
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The address that a request was sent from: the peer's, or behind proxies of ours the last one that is none of them.
-pub(crate) fn client_address(extensions: &Extensions, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
+pub fn client_address(extensions: &Extensions, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
     // Without a peer all callers share one address, and its limits.
     let peer = extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.to_canonical());
     let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(*address));
@@ -33,8 +33,8 @@ pub(crate) fn client_address(extensions: &Extensions, headers: &HeaderMap, proxi
 #[cfg(test)]
 mod tests {
     use super::{Peer, client_address};
+    use crate::config::Network;
     use axum::http::{Extensions, HeaderMap, HeaderValue};
-    use pvt_service::config::Network;
 
     fn from(peer: &str, forwarded: &[&'static str], proxies: &[&str]) -> String {
         let mut extensions = Extensions::new();

@@ -1,6 +1,6 @@
 //! Connections: bounded in number, bounded in the time a head may take, drained on shutdown.
 
-use crate::http::client_address::Peer;
+use crate::client_address::Peer;
 use axum::Router;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -28,7 +28,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
 /// Serves until `stop`, then lets requests that have begun finish, at most `drain` long.
-pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken, drain: Duration) {
+pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken, drain: Duration) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let open = GracefulShutdown::new();
     let mut http = http1::Builder::new();

@@ -1,0 +1,108 @@
+//! Answers to requests that cannot be met, as pages.
+
+use crate::live::reading::Outage;
+use askama::Template;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use pvt_operations::OperationError;
+use tracing::error;
+use url::form_urlencoded;
+
+/// A request that cannot be met.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// No user is signed in; the page to return to then.
+    SignedOut(String),
+    /// The role does not allow it.
+    Forbidden,
+    /// The form was not made by this console for this session.
+    Forged,
+    /// It does not exist, or not for this user.
+    NotFound(String),
+    /// The request makes no sense, and why.
+    Invalid(String),
+    /// The present state does not allow it, and why.
+    Conflict(String),
+    /// A source that is needed is down.
+    Down(&'static str, Outage),
+    /// Try again after so many seconds.
+    TooMany(u32),
+    /// Something that cannot happen did.
+    Internal,
+}
+
+impl Failure {
+    /// Something that cannot happen did. The cause goes to the log, not to the user.
+    pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {
+        error!(%cause, "internal error");
+        Self::Internal
+    }
+
+    /// The failure of an operation that changes something.
+    pub(crate) fn of_operation(failed: anyhow::Error) -> Self {
+        match failed.downcast::<OperationError>() {
+            Ok(OperationError::NotFound(text)) => Self::NotFound(text),
+            Ok(OperationError::Conflict(text) | OperationError::Different(text) | OperationError::TryLater(text)) => {
+                Self::Conflict(text)
+            }
+            Err(failed) => {
+                let since = chrono::Utc::now().into();
+                Self::Down("MongoDB", Outage { since, reason: failed.to_string() })
+            }
+        }
+    }
+
+    fn page(&self) -> FailurePage {
+        let (status, title, text) = match self {
+            Self::SignedOut(_) => (401, "Not signed in", "Sign in first.".to_owned()),
+            Self::Forbidden => (403, "Not allowed", "Your role does not allow this.".to_owned()),
+            Self::Forged => (
+                403,
+                "Not accepted",
+                "The form is not of this session. Open the page again and repeat what you did.".to_owned(),
+            ),
+            Self::NotFound(text) => (404, "Not found", text.clone()),
+            Self::Invalid(text) => (400, "Not understood", text.clone()),
+            Self::Conflict(text) => (409, "Not possible now", text.clone()),
+            Self::Down(source, outage) => {
+                (503, "A source is down", format!("{source} is {outage}. Nothing older is shown instead."))
+            }
+            Self::TooMany(seconds) => (429, "Too many attempts", format!("Try again in {seconds} seconds.")),
+            Self::Internal => (500, "A defect", "The cause is in the log of the console.".to_owned()),
+        };
+        FailurePage { status, title, text }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "failure.html")]
+struct FailurePage {
+    status: u16,
+    title: &'static str,
+    text: String,
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        if let Self::SignedOut(next) = &self {
+            let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
+            return Redirect::to(&format!("/login?next={next}")).into_response();
+        }
+        let page = self.page();
+        let status = StatusCode::from_u16(page.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = page.render().map_or_else(|_| page.title.into_response(), |html| Html(html).into_response());
+        let mut response = (status, body).into_response();
+        if let Self::TooMany(seconds) = self {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// A page with status 200.
+///
+/// # Errors
+/// [`Failure::Internal`] when the template cannot be filled in.
+pub(crate) fn page(template: &impl Template) -> Result<Html<String>, Failure> {
+    template.render().map(Html).map_err(Failure::internal)
+}

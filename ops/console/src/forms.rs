@@ -1,0 +1,100 @@
+//! Submitted forms: fields by name, and the token that proves that a page of this session made the form.
+
+use crate::access::SignedIn;
+use crate::app::SharedApp;
+use crate::failure::Failure;
+use crate::protection::is_same_origin;
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use pvt_stores::mongo::api_keys::hash_api_secret;
+use std::time::Duration;
+use subtle::ConstantTimeEq as _;
+use tokio::time::timeout;
+use url::form_urlencoded;
+
+/// The field that holds the token.
+const CSRF_FIELD: &str = "csrf";
+const MAX_BODY_BYTES: usize = 16 * 1024;
+const BODY_LIMIT: Duration = Duration::from_secs(10);
+/// What the token is derived for; another use of the same secret derives another value.
+const PURPOSE: &str = "pvt-console/csrf/v1";
+
+/// The token of forms for the holder of this secret, which only pages can know that were made for them.
+pub(crate) fn csrf_token(secret: &str) -> String {
+    hash_api_secret(&format!("{PURPOSE}\n{secret}"))
+}
+
+/// The fields of a form.
+pub(crate) struct FormFields(Vec<(String, String)>);
+
+impl FormFields {
+    /// Reads a form's body.
+    ///
+    /// # Errors
+    /// [`Failure::Invalid`] when it is too large or does not arrive.
+    pub(crate) async fn read(body: Body) -> Result<Self, Failure> {
+        let read = timeout(BODY_LIMIT, to_bytes(body, MAX_BODY_BYTES)).await;
+        let Ok(Ok(bytes)) = read else { return Err(Failure::Invalid("The form could not be read.".to_owned())) };
+        Ok(Self(form_urlencoded::parse(&bytes).into_owned().collect()))
+    }
+
+    /// The trimmed value of a field; empty when there is none.
+    pub(crate) fn get(&self, name: &str) -> &str {
+        self.raw(name).trim()
+    }
+
+    /// The value of a field as it was sent.
+    pub(crate) fn raw(&self, name: &str) -> &str {
+        self.0.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value)
+    }
+
+    /// The value of a field that must not be empty.
+    ///
+    /// # Errors
+    /// [`Failure::Invalid`] when it is.
+    pub(crate) fn required(&self, name: &str, advice: &str) -> Result<&str, Failure> {
+        Some(self.get(name)).filter(|value| !value.is_empty()).ok_or_else(|| Failure::Invalid(advice.to_owned()))
+    }
+
+    /// Whether the form was made for the holder of this secret.
+    pub(crate) fn is_made_for(&self, secret: &str) -> bool {
+        self.raw(CSRF_FIELD).as_bytes().ct_eq(csrf_token(secret).as_bytes()).into()
+    }
+}
+
+/// A form that a user has submitted on a page of their session.
+pub(crate) struct Submitted {
+    pub(crate) user: SignedIn,
+    pub(crate) fields: FormFields,
+}
+
+impl FromRequest<SharedApp> for Submitted {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &SharedApp) -> Result<Self, Failure> {
+        let (mut parts, body) = request.into_parts();
+        let user = SignedIn::from_request_parts(&mut parts, app).await?;
+        if !is_same_origin(&parts.headers) {
+            return Err(Failure::Forged);
+        }
+        let fields = FormFields::read(body).await?;
+        if fields.is_made_for(user.token()) { Ok(Self { user, fields }) } else { Err(Failure::Forged) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FormFields, csrf_token};
+    use axum::body::Body;
+
+    #[tokio::test]
+    async fn form_is_made_for_one_session() {
+        let text = format!("csrf={}&reason=+a%26b+", csrf_token("secret"));
+        let fields = FormFields::read(Body::from(text)).await.unwrap();
+        assert!(fields.is_made_for("secret") && !fields.is_made_for("other"));
+        assert_eq!((fields.get("reason"), fields.get("queue")), ("a&b", ""));
+        assert!(fields.required("queue", "name one").is_err());
+        let without = FormFields::read(Body::from("reason=x")).await.unwrap();
+        assert!(!without.is_made_for("secret") && !without.is_made_for(""));
+    }
+}

@@ -1,0 +1,7 @@
+//! Live figures: readings of broker and stores, the board that numbers their changes, and the stream of events.
+
+pub(crate) mod board;
+pub(crate) mod figures;
+pub(crate) mod reading;
+pub(crate) mod stream;
+pub(crate) mod watch;

@@ -1,0 +1,170 @@
+//! Board of the live figures: the newest ones, and their latest changes by number.
+//!
+//! A number is of one process: its prefix is random, so that a stream that continues at another console begins anew.
+
+use super::figures::Figures;
+use chrono::Utc;
+use pvt_domain::timestamp::Timestamp;
+use pvt_messaging::Topology;
+use serde::Serialize;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// Changes that are kept for streams that were cut: a few minutes of a busy system.
+const KEPT_CHANGES: usize = 300;
+
+/// An event of the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// Its number, as `Last-Event-ID` returns it.
+    pub(crate) id: String,
+    /// `snapshot` or `delta`.
+    pub(crate) kind: &'static str,
+    /// JSON.
+    pub(crate) data: String,
+}
+
+#[derive(Serialize)]
+struct Texts<'a> {
+    at: Timestamp,
+    texts: &'a BTreeMap<String, String>,
+}
+
+struct State {
+    figures: Arc<Figures>,
+    texts: BTreeMap<String, String>,
+    number: u64,
+    changes: VecDeque<(u64, String)>,
+}
+
+/// The newest figures and their changes.
+pub(crate) struct Board {
+    topology: Topology,
+    process: String,
+    state: Mutex<State>,
+    changed: watch::Sender<u64>,
+}
+
+impl Board {
+    pub(crate) fn new(topology: Topology) -> Self {
+        let figures = Arc::new(Figures::default());
+        let texts = figures.texts(&topology);
+        let state = State { figures, texts, number: 0, changes: VecDeque::new() };
+        let process = Uuid::new_v4().simple().to_string().chars().take(8).collect();
+        Self { topology, process, state: Mutex::new(state), changed: watch::Sender::new(0) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The prefix of the broker's names.
+    pub(crate) fn prefix(&self) -> &str {
+        self.topology.prefix()
+    }
+
+    /// The newest figures.
+    pub(crate) fn figures(&self) -> Arc<Figures> {
+        self.state().figures.clone()
+    }
+
+    /// Replaces the figures by what `change` makes of them, and numbers what that changes.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Figures)) {
+        let mut state = self.state();
+        let mut figures = Figures::clone(&state.figures);
+        change(&mut figures);
+        let texts = figures.texts(&self.topology);
+        let is_new = |(name, text): &(&String, &String)| state.texts.get(*name) != Some(*text);
+        let changed: BTreeMap<String, String> =
+            texts.iter().filter(is_new).map(|(name, text)| (name.clone(), text.clone())).collect();
+        state.figures = Arc::new(figures);
+        state.texts = texts;
+        if changed.is_empty() {
+            return;
+        }
+        state.number += 1;
+        let number = state.number;
+        state.changes.push_back((number, data(&changed)));
+        if state.changes.len() > KEPT_CHANGES {
+            state.changes.pop_front();
+        }
+        drop(state);
+        self.changed.send_replace(number);
+    }
+
+    /// Follows the changes.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// What a stream must send that has sent everything up to the event of this id, and the id it has reached then: the
+    /// changes since, or a snapshot where these are not known.
+    pub(crate) fn since(&self, last: Option<&str>) -> Vec<Event> {
+        let state = self.state();
+        let number = last.and_then(|last| self.number_of(last)).filter(|number| *number <= state.number);
+        let oldest = state.number - u64::try_from(state.changes.len()).unwrap_or(state.number);
+        match number.filter(|number| *number >= oldest) {
+            Some(number) => {
+                let missed = state.changes.iter().filter(|(one, _)| *one > number);
+                missed.map(|(one, data)| self.event(*one, "delta", data.clone())).collect()
+            }
+            None => vec![self.event(state.number, "snapshot", data(&state.texts))],
+        }
+    }
+
+    fn event(&self, number: u64, kind: &'static str, data: String) -> Event {
+        Event { id: format!("{}-{number}", self.process), kind, data }
+    }
+
+    fn number_of(&self, id: &str) -> Option<u64> {
+        id.strip_prefix(&self.process)?.strip_prefix('-')?.parse().ok()
+    }
+}
+
+fn data(texts: &BTreeMap<String, String>) -> String {
+    // Texts by name are always JSON.
+    serde_json::to_string(&Texts { at: Utc::now().into(), texts }).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Board, KEPT_CHANGES};
+    use crate::live::reading::Reading;
+    use pvt_messaging::Topology;
+    use pvt_messaging::management::QueueState;
+
+    fn count(board: &Board, ready: u64) {
+        let queue = QueueState { name: "emails".to_owned(), messages_ready: ready, ..QueueState::default() };
+        board.update(|figures| figures.queues = Reading::Up(vec![queue]));
+    }
+
+    #[test]
+    fn cut_stream_continues_with_what_it_missed() {
+        let board = Board::new(Topology::new("", 1));
+        let first = board.since(None).pop().unwrap();
+        assert_eq!(first.kind, "snapshot");
+        count(&board, 1);
+        count(&board, 2);
+        let missed = board.since(Some(&first.id));
+        assert_eq!(missed.iter().map(|event| event.kind).collect::<Vec<_>>(), ["delta", "delta"]);
+        assert!(missed[1].data.contains(r#""queue.emails.ready":"2""#) && !missed[1].data.contains("consumers"));
+        assert!(board.since(Some(&missed[1].id)).is_empty());
+        count(&board, 2);
+        assert!(board.since(Some(&missed[1].id)).is_empty(), "nothing has changed");
+    }
+
+    #[test]
+    fn stream_without_a_known_number_begins_with_a_snapshot() {
+        let board = Board::new(Topology::new("", 1));
+        let first = board.since(None).pop().unwrap();
+        for ready in 0..=u64::try_from(KEPT_CHANGES).unwrap() + 1 {
+            count(&board, ready);
+        }
+        for unknown in [first.id.as_str(), "", "00000000-1", "nonsense", &format!("{}99999", first.id)] {
+            let events = board.since(Some(unknown));
+            assert_eq!((events.len(), events[0].kind), (1, "snapshot"), "{unknown}");
+        }
+    }
+}

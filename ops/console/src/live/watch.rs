@@ -1,0 +1,64 @@
+//! Watches: tasks that read broker and stores again and again, as long as the console runs.
+
+use super::board::Board;
+use chrono::Utc;
+use pvt_messaging::management::Management;
+use pvt_operations::checks;
+use pvt_service::config::Config;
+use pvt_stores::mongo::Mongo;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Between two readings of the queues. The broker itself counts every five seconds.
+const QUEUE_INTERVAL: Duration = Duration::from_secs(2);
+/// Between two rounds of checks, which open connections of their own.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// For one reading.
+const READ_LIMIT: Duration = Duration::from_secs(4);
+/// The name of the checks' connections.
+const CHECKS: &str = "pvt-console checks";
+
+/// Reads queues, pauses and the numbers of dead letters until `stop`.
+pub(crate) async fn queues(board: Arc<Board>, management: Management, mongo: Mongo, stop: CancellationToken) {
+    let prefix = board.prefix().to_owned();
+    let mut ticks = interval(QUEUE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let reads = async {
+            tokio::join!(
+                limited(management.queues(&prefix)),
+                limited(mongo.queue_pauses().list()),
+                limited(mongo.dead_letters().count_by_queue())
+            )
+        };
+        let Some((queues, pauses, dead_letters)) = stop.run_until_cancelled(reads).await else { return };
+        let now = Utc::now().into();
+        board.update(|figures| {
+            figures.queues = figures.queues.next(queues, now);
+            figures.pauses = figures.pauses.next(pauses, now);
+            figures.dead_letters = figures.dead_letters.next(dead_letters, now);
+            figures.at = Some(now);
+        });
+    }
+}
+
+/// Makes the checks of `pvt doctor` until `stop`.
+pub(crate) async fn checks(board: Arc<Board>, config: Config, mongo: Mongo, stop: CancellationToken) {
+    let mut ticks = interval(CHECK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let Some(findings) = stop.run_until_cancelled(checks::run(&config, &mongo, CHECKS)).await else { return };
+        let now = Utc::now().into();
+        board.update(|figures| figures.checks = figures.checks.next(Ok((now, findings)), now));
+    }
+}
+
+async fn limited<T, E: Display>(reading: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+    match timeout(READ_LIMIT, reading).await {
+        Ok(read) => read.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", READ_LIMIT.as_secs())),
+    }
+}

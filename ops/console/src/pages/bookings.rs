@@ -1,0 +1,153 @@
+//! Bookings: the search, and the timeline of one.
+
+use crate::access::SignedIn;
+use crate::app::SharedApp;
+use crate::failure::{Failure, page};
+use crate::frame::Frame;
+use crate::pages::shown;
+use crate::store;
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use chrono::Utc;
+use pvt_domain::booking::Booking;
+use pvt_domain::ids::BookingId;
+use pvt_domain::money::{Currency, Money};
+use pvt_operations::trace::{self, MAX_FOUND, TimelineEvent, Trace, time_span};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub(crate) struct SearchQuery {
+    q: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "bookings.html")]
+struct SearchPage {
+    frame: Frame,
+    note: String,
+    rows: Vec<BookingRow>,
+}
+
+/// A booking in a list.
+struct BookingRow {
+    id: String,
+    reference: String,
+    status: &'static str,
+    guest: String,
+    property: String,
+    dates: String,
+}
+
+impl BookingRow {
+    fn of(booking: &Booking) -> Self {
+        let arrival = booking.stays.iter().map(|stay| stay.arrival).min();
+        let departure = booking.stays.iter().map(|stay| stay.departure).max();
+        Self {
+            id: booking.id.to_string(),
+            reference: booking.reference.clone(),
+            status: booking.status.as_str(),
+            guest: booking.guest.full_name(),
+            property: booking.property_id.to_string(),
+            dates: arrival.zip(departure).map_or_else(String::new, |(from, until)| format!("{from} – {until}")),
+        }
+    }
+}
+
+/// `GET /bookings?q=`: leads to the timeline when the search finds one booking.
+pub(crate) async fn search(
+    State(app): State<SharedApp>,
+    user: SignedIn,
+    Query(query): Query<SearchQuery>,
+) -> Result<Response, Failure> {
+    let sought = query.q.unwrap_or_default().trim().to_owned();
+    let found = if sought.is_empty() {
+        Vec::new()
+    } else {
+        let (mongo, properties, text) = (app.mongo.clone(), user.properties(&app).await?, sought.clone());
+        store::read(&app, async move { trace::search(&mongo, &properties, &text).await }).await?
+    };
+    if let [booking] = found.as_slice() {
+        return Ok(Redirect::to(&format!("/bookings/{}", booking.id)).into_response());
+    }
+    let note = note(&sought, found.len());
+    let rows = found.iter().map(BookingRow::of).collect();
+    let frame = Frame { sought, ..Frame::new(&user, "Bookings", "/bookings") };
+    Ok(page(&SearchPage { frame, note, rows })?.into_response())
+}
+
+fn note(sought: &str, found: usize) -> String {
+    match found {
+        _ if sought.is_empty() => {
+            "Search by reference, id, the guest’s address, the id of a message, or an id of Stripe.".to_owned()
+        }
+        0 => "No booking of your properties is named by that.".to_owned(),
+        _ if i64::try_from(found).is_ok_and(|found| found >= MAX_FOUND) => {
+            format!("The newest {found} bookings that it names.")
+        }
+        _ => format!("{found} bookings are named by that."),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "booking.html")]
+struct BookingPage {
+    frame: Frame,
+    booking: BookingRow,
+    rev: u32,
+    claims: u64,
+    balance: String,
+    waits: Vec<String>,
+    events: Vec<EventRow>,
+}
+
+struct EventRow {
+    at: String,
+    after: String,
+    place: &'static str,
+    what: String,
+}
+
+/// `GET /bookings/{id}`.
+pub(crate) async fn show(
+    State(app): State<SharedApp>,
+    user: SignedIn,
+    Path(id): Path<String>,
+) -> Result<Html<String>, Failure> {
+    let none = || Failure::NotFound("There is no such booking at your properties.".to_owned());
+    let id: BookingId = id.parse().map_err(|_| none())?;
+    let (mongo, mart, topology) = (app.mongo.clone(), app.mart.clone(), app.board.topology().clone());
+    let properties = user.properties(&app).await?;
+    let found = store::read(&app, async move {
+        let Some(booking) = mongo.bookings().find(id).await? else { return Ok(None) };
+        if !properties.contains(&booking.property_id) {
+            return Ok(None);
+        }
+        let traced = trace::of_booking(&mongo, &mart, &topology, &booking, Utc::now().into()).await?;
+        anyhow::Ok(Some((booking, traced)))
+    });
+    let (booking, Trace { events, summary, claims }) = found.await?.ok_or_else(none)?;
+    let currency = booking.price.as_ref().map_or(Currency::XXX, |price| price.currency);
+    let title = format!("Booking {}", booking.reference);
+    page(&BookingPage {
+        frame: Frame::new(&user, title, "/bookings"),
+        rev: booking.rev,
+        claims,
+        balance: Money::new(booking.balance(), currency).to_string(),
+        waits: summary,
+        events: event_rows(events),
+        booking: BookingRow::of(&booking),
+    })
+}
+
+fn event_rows(events: Vec<TimelineEvent>) -> Vec<EventRow> {
+    let mut before = None;
+    let rows = events.into_iter().map(|event| {
+        let at = event.at.as_datetime();
+        let after = before
+            .replace(at)
+            .map_or_else(String::new, |before| format!("+{}", time_span((at - before).num_milliseconds())));
+        EventRow { at: shown(event.at), after, place: event.place, what: event.what }
+    });
+    rows.collect()
+}

@@ -1,0 +1,155 @@
+//! The front desk's day at a property: arrivals, departures, guests who are there, and what they owe.
+
+use crate::access::SignedIn;
+use crate::app::SharedApp;
+use crate::failure::{Failure, page};
+use crate::frame::{Choice, Frame};
+use crate::store;
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::response::Html;
+use chrono::{Days, NaiveDate, Utc};
+use pvt_domain::booking::{Booking, Status, Stay, StayProgress};
+use pvt_domain::business_day::business_date;
+use pvt_domain::inventory::{Cleanliness, Inventory};
+use pvt_domain::money::Money;
+use pvt_domain::nights::Nights;
+use pvt_stores::StoreError;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub(crate) struct PropertyQuery {
+    property: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "front_desk.html")]
+struct FrontDeskPage {
+    frame: Frame,
+    properties: Vec<Choice>,
+    name: String,
+    date: NaiveDate,
+    lists: [GuestList; 3],
+}
+
+struct GuestList {
+    title: &'static str,
+    rows: Vec<GuestRow>,
+}
+
+/// A stay of the day.
+#[derive(Debug, PartialEq, Eq)]
+struct GuestRow {
+    booking_id: String,
+    reference: String,
+    guest: String,
+    room_type: String,
+    beds: String,
+    dates: String,
+    guests: u32,
+    progress: &'static str,
+    balance: String,
+    /// Whether the beds are made; empty where that does not matter.
+    made: &'static str,
+}
+
+/// `GET /front-desk?property=`.
+pub(crate) async fn show(
+    State(app): State<SharedApp>,
+    user: SignedIn,
+    Query(query): Query<PropertyQuery>,
+) -> Result<Html<String>, Failure> {
+    let (property, all) = user.property(&app, query.property.as_deref()).await?;
+    let (mongo, id) = (app.mongo.clone(), property.clone());
+    let read = store::read(&app, async move {
+        let Some(inventory) = mongo.inventories().find(&id).await? else { return Ok(None) };
+        let date = business_date(&inventory.property, Utc::now().into());
+        let arrivals = mongo.occupancy().arrivals(&id, date).await?;
+        let departures = mongo.occupancy().departures(&id, date).await?;
+        let tonight = Nights::new(date, date.checked_add_days(Days::new(1)).unwrap_or(date));
+        let occupants = mongo.bookings().occupants(&id, tonight).await?.into_values().collect();
+        Ok::<_, StoreError>(Some((inventory, date, [arrivals, departures, occupants])))
+    });
+    let none = || Failure::NotFound("There is no such property that you work for.".to_owned());
+    let (inventory, date, found) = read.await?.ok_or_else(none)?;
+    page(&FrontDeskPage {
+        frame: Frame::new(&user, "Front desk", "/front-desk"),
+        properties: Choice::of_properties(&all, &property),
+        name: inventory.property.name.clone(),
+        date,
+        lists: lists(&inventory, date, found),
+    })
+}
+
+/// Arrivals, departures and guests who are there, each by name.
+fn lists(inventory: &Inventory, date: NaiveDate, found: [Vec<Booking>; 3]) -> [GuestList; 3] {
+    let [arrivals, mut departures, occupants] = found;
+    // No-shows do not depart.
+    departures.retain(|booking| booking.status != Status::NoShow);
+    let is_there = |booking: &Booking, stay: &Stay| {
+        stay.arrival <= date && date < stay.departure && booking.progress_of(stay) == StayProgress::CheckedIn
+    };
+    let list = |title, bookings: Vec<Booking>, is_of: &dyn Fn(&Booking, &Stay) -> bool| GuestList {
+        title,
+        rows: rows(inventory, date, bookings, is_of),
+    };
+    [
+        list("Arrivals", arrivals, &|_, stay| stay.arrival == date),
+        list("Departures", departures, &|_, stay| stay.departure == date),
+        list("Staying tonight", occupants, &is_there),
+    ]
+}
+
+fn rows(
+    inventory: &Inventory,
+    date: NaiveDate,
+    mut bookings: Vec<Booking>,
+    is_of: &dyn Fn(&Booking, &Stay) -> bool,
+) -> Vec<GuestRow> {
+    let name = |booking: &Booking| {
+        (booking.guest.listed_by().to_lowercase(), booking.guest.first_name.to_lowercase(), booking.id)
+    };
+    bookings.sort_by_cached_key(name);
+    let of_booking = |booking: &Booking| -> Vec<GuestRow> {
+        booking
+            .stays
+            .iter()
+            .filter(|stay| is_of(booking, stay))
+            .map(|stay| row(inventory, date, booking, stay))
+            .collect()
+    };
+    bookings.iter().flat_map(of_booking).collect()
+}
+
+fn row(inventory: &Inventory, date: NaiveDate, booking: &Booking, stay: &Stay) -> GuestRow {
+    let currency = booking.price.as_ref().map_or(inventory.property.currency, |price| price.currency);
+    let beds = stay.beds_on(stay.night_nearest(date));
+    let progress = booking.progress_of(stay);
+    let is_made = beds.iter().all(|bed| inventory.cleanliness_of(bed) == Some(Cleanliness::Clean));
+    let made = match (progress, is_made) {
+        (StayProgress::Expected, true) => "beds made",
+        (StayProgress::Expected, false) => "beds to be made",
+        _ => "",
+    };
+    let beds: Vec<&str> = beds.iter().map(|bed| bed.as_str()).collect();
+    GuestRow {
+        booking_id: booking.id.to_string(),
+        reference: booking.reference.clone(),
+        guest: booking.guest.full_name(),
+        room_type: stay.room_type_id.to_string(),
+        beds: beds.join(", "),
+        dates: format!("{} – {}", stay.arrival, stay.departure),
+        guests: stay.guests,
+        progress: match (booking.status, progress) {
+            (Status::NoShow, _) => "no show",
+            (_, StayProgress::Expected) => "expected",
+            (_, StayProgress::CheckedIn) => "checked in",
+            (_, StayProgress::CheckedOut) => "checked out",
+        },
+        balance: match booking.balance() {
+            0 => "paid".to_owned(),
+            due => format!("{} due", Money::new(due, currency)),
+        },
+        made,
+    }
+}

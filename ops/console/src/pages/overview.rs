@@ -1,0 +1,135 @@
+//! Overview: what is wrong now, in order of harm.
+
+use crate::access::SignedIn;
+use crate::app::{App, SharedApp};
+use crate::failure::{Failure, page};
+use crate::frame::Frame;
+use crate::live::figures::Figures;
+use crate::live::reading::clock;
+use crate::pages::payments::MAX_LEDGERS;
+use crate::store;
+use askama::Template;
+use axum::extract::State;
+use axum::response::Html;
+use pvt_stores::mongo::ledgers::LedgerFilter;
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct OverviewPage {
+    frame: Frame,
+    summary: String,
+    wrong: Vec<WrongView>,
+    digest: String,
+    sources: Vec<SourceView>,
+    attention: String,
+}
+
+/// Something that is wrong.
+#[derive(Debug, PartialEq, Eq)]
+struct WrongView {
+    /// `wrong` or `warning`.
+    kind: &'static str,
+    what: &'static str,
+    trouble: String,
+    remedy: &'static str,
+}
+
+struct SourceView {
+    name: &'static str,
+    key: &'static str,
+    state: String,
+}
+
+/// `GET /`.
+pub(crate) async fn show(State(app): State<SharedApp>, user: SignedIn) -> Result<Html<String>, Failure> {
+    let attention = attention(&app, &user).await;
+    let figures = app.board.figures();
+    page(&OverviewPage {
+        frame: Frame::new(&user, "Overview", "/"),
+        summary: summary(&figures),
+        wrong: wrong(&figures),
+        digest: figures.wrong_digest(),
+        sources: vec![
+            SourceView { name: "RabbitMQ’s management API", key: "source.management", state: figures.queues.state() },
+            SourceView { name: "MongoDB", key: "source.mongodb", state: figures.pauses.state() },
+        ],
+        attention,
+    })
+}
+
+fn summary(figures: &Figures) -> String {
+    match figures.checks.value() {
+        None => "The checks have not finished yet.".to_owned(),
+        Some((at, _)) => {
+            let words = match wrong(figures).len() {
+                0 => "Nothing is wrong".to_owned(),
+                1 => "One thing is wrong".to_owned(),
+                count => format!("{count} things are wrong, the most harmful first"),
+            };
+            format!("{words}. Checked at {}.", clock(*at))
+        }
+    }
+}
+
+fn wrong(figures: &Figures) -> Vec<WrongView> {
+    let wrong = figures.wrong().unwrap_or_default().into_iter();
+    let view = wrong.map(|finding| WrongView {
+        kind: if finding.warning { "warning" } else { "wrong" },
+        what: finding.what,
+        trouble: finding.trouble.clone().unwrap_or_default(),
+        remedy: finding.remedy,
+    });
+    view.collect()
+}
+
+/// How many bookings have payments that need attention. The rest of the page is of use without it.
+async fn attention(app: &App, user: &SignedIn) -> String {
+    let count = async {
+        let properties = user.properties(app).await?;
+        let filter = LedgerFilter { properties: Some(properties), attention: true, ..LedgerFilter::default() };
+        let mongo = app.mongo.clone();
+        store::read(app, async move { mongo.ledgers().list(&filter, MAX_LEDGERS).await }).await
+    };
+    match count.await {
+        Ok(ledgers) if ledgers.is_empty() => "No payments need attention.".to_owned(),
+        Ok(ledgers) if ledgers.len() == 1 => "The payments of one booking need attention.".to_owned(),
+        Ok(ledgers) => format!("The payments of {} bookings need attention.", at_most(ledgers.len())),
+        Err(Failure::Down(source, outage)) => {
+            format!("Whether payments need attention is not known: {source} is {outage}")
+        }
+        Err(_) => "Whether payments need attention is not known.".to_owned(),
+    }
+}
+
+fn at_most(count: usize) -> String {
+    if i64::try_from(count).is_ok_and(|count| count < MAX_LEDGERS) {
+        count.to_string()
+    } else {
+        format!("{count} or more")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{summary, wrong};
+    use crate::live::figures::Figures;
+    use crate::live::reading::Reading;
+    use chrono::Utc;
+    use pvt_operations::checks::Finding;
+
+    #[test]
+    fn harmful_findings_come_first_and_passed_checks_are_not_shown() {
+        let finding = |what, trouble: Option<&str>| Finding {
+            what,
+            trouble: trouble.map(str::to_owned),
+            warning: false,
+            remedy: "repair it",
+        };
+        let findings =
+            vec![finding("SMTP server", Some("refused")), finding("API", Some("refused")), finding("MongoDB", None)];
+        let figures = Figures { checks: Reading::Up((Utc::now().into(), findings)), ..Figures::default() };
+        assert_eq!(wrong(&figures).iter().map(|view| view.what).collect::<Vec<_>>(), ["API", "SMTP server"]);
+        assert!(summary(&figures).starts_with("2 things are wrong"));
+        assert_eq!(summary(&Figures::default()), "The checks have not finished yet.");
+    }
+}

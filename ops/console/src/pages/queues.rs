@@ -1,0 +1,94 @@
+//! Queues: what waits where, and pausing and resuming.
+
+use crate::access::SignedIn;
+use crate::app::{App, SharedApp};
+use crate::failure::{Failure, page};
+use crate::forms::Submitted;
+use crate::frame::Frame;
+use crate::live::figures::{QueueRow, WaitingRow};
+use askama::Template;
+use axum::extract::State;
+use axum::response::{Html, Redirect};
+use chrono::Utc;
+use pvt_domain::messages::queues;
+use pvt_operations::queue_pauses;
+use std::time::Duration;
+use tokio::time::timeout;
+use tracing::info;
+
+/// For one change of the pauses.
+const CHANGE_LIMIT: Duration = Duration::from_secs(10);
+const NAME_A_QUEUE: &str = "Name a queue.";
+const SAY_WHY: &str = "Say why: the reason is shown while the queue is paused, and recorded.";
+
+#[derive(Template)]
+#[template(path = "queues.html")]
+struct QueuesPage {
+    frame: Frame,
+    source: String,
+    rows: Vec<QueueRow>,
+    waiting: Vec<WaitingRow>,
+    digest: String,
+    /// Queues, and families of partitions, that can be paused.
+    names: Vec<String>,
+}
+
+/// `GET /queues`.
+pub(crate) async fn show(State(app): State<SharedApp>, user: SignedIn) -> Result<Html<String>, Failure> {
+    let figures = app.board.figures();
+    let rows = figures.queue_rows(&app.topology);
+    let mut names: Vec<String> = rows.iter().map(|row| row.name.clone()).collect();
+    names.extend(queues::PARTITIONED.iter().map(|family| (*family).to_owned()));
+    names.sort_unstable();
+    page(&QueuesPage {
+        frame: Frame::new(&user, "Queues", "/queues"),
+        source: figures.queues.state(),
+        waiting: figures.waiting_rows(&app.topology),
+        digest: figures.pauses_digest(),
+        rows,
+        names,
+    })
+}
+
+/// `POST /queues/pause`, by administrators.
+pub(crate) async fn pause(State(app): State<SharedApp>, form: Submitted) -> Result<Redirect, Failure> {
+    let Submitted { user, fields } = form;
+    let user = user.admin()?;
+    let queue = fields.required("queue", NAME_A_QUEUE)?.to_owned();
+    let reason = fields.required("reason", SAY_WHY)?.to_owned();
+    info!(user_id = %user.user().id, %queue, "pausing a queue");
+    let (mongo, topology, actor) = (app.mongo.clone(), app.topology.clone(), user.actor());
+    change(async move { queue_pauses::pause(&mongo, &topology, &queue, actor, &reason).await.map(drop) }).await?;
+    Ok(changed(&app).await)
+}
+
+/// `POST /queues/resume`, by administrators.
+pub(crate) async fn resume(State(app): State<SharedApp>, form: Submitted) -> Result<Redirect, Failure> {
+    let Submitted { user, fields } = form;
+    let user = user.admin()?;
+    let queue = fields.required("queue", NAME_A_QUEUE)?.to_owned();
+    let reason = fields.required("reason", SAY_WHY)?.to_owned();
+    info!(user_id = %user.user().id, %queue, "resuming a queue");
+    let (mongo, topology, actor) = (app.mongo.clone(), app.topology.clone(), user.actor());
+    change(async move { queue_pauses::resume(&mongo, &topology, &queue, actor, &reason).await.map(drop) }).await?;
+    Ok(changed(&app).await)
+}
+
+/// Runs a change to its end, also when the user has gone away.
+async fn change(work: impl Future<Output = anyhow::Result<()>> + Send + 'static) -> Result<(), Failure> {
+    match timeout(CHANGE_LIMIT, tokio::spawn(work)).await {
+        Ok(Ok(done)) => done.map_err(Failure::of_operation),
+        Ok(Err(panic)) => Err(Failure::internal(panic)),
+        Err(_) => {
+            Err(Failure::Conflict("MongoDB has not confirmed it yet. Look at the queues again in a moment.".to_owned()))
+        }
+    }
+}
+
+/// Shows the change at once, without waiting for the next reading.
+async fn changed(app: &App) -> Redirect {
+    if let Ok(pauses) = app.mongo.queue_pauses().list().await {
+        app.board.update(|figures| figures.pauses = figures.pauses.next(Ok(pauses), Utc::now().into()));
+    }
+    Redirect::to("/queues")
+}

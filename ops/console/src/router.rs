@@ -1,0 +1,36 @@
+//! Routes of the console, and the layers around them.
+
+use crate::app::SharedApp;
+use crate::failure::Failure;
+use crate::live::stream;
+use crate::protection::protect;
+use crate::{assets, login, pages};
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+
+/// Every route.
+pub(crate) fn router(app: &SharedApp) -> Router {
+    Router::new()
+        .route("/", get(pages::overview::show))
+        .route("/login", get(login::show).post(login::sign_in))
+        .route("/logout", post(login::sign_out))
+        .route("/queues", get(pages::queues::show))
+        .route("/queues/pause", post(pages::queues::pause))
+        .route("/queues/resume", post(pages::queues::resume))
+        .route("/bookings", get(pages::bookings::search))
+        .route("/bookings/{id}", get(pages::bookings::show))
+        .route("/front-desk", get(pages::front_desk::show))
+        .route("/chart", get(pages::chart::show))
+        .route("/payments", get(pages::payments::show))
+        .route("/reconciliations", get(pages::reconciliations::show))
+        .route("/schedules", get(pages::schedules::show))
+        .route("/audit", get(pages::audit::show))
+        .route("/live", get(stream::live))
+        .merge(assets::router())
+        .fallback(async || Failure::NotFound("There is no such page.".to_owned()))
+        .layer(from_fn_with_state(app.clone(), protect))
+        .with_state(app.clone())
+        // Probes address a process by any name.
+        .merge(pvt_service::http::probes(app.health.clone()))
+}

@@ -1,0 +1,153 @@
+//! The console in a real browser: pages without errors, on small screens and in the dark, live figures, the keyboard.
+
+use super::chromium::Chromium;
+use super::harness::{FOLLOW_LIMIT, HERE, Harness, PASSWORD};
+use anyhow::{Context, Result};
+use chrono::Utc;
+use pvt_domain::accounts::Role;
+use pvt_testkit::{Broker, properties};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// The whole journey; a browser that takes longer hangs.
+const JOURNEY_LIMIT: Duration = Duration::from_secs(60);
+const SCREENS: [(&str, u32, u32, &str); 2] = [("wide-light", 1_280, 800, "light"), ("narrow-dark", 360, 740, "dark")];
+
+fn screenshots() -> Result<PathBuf> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().context("the folder of the build")?;
+    let folder = target.join("screenshots");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+/// Waits until an expression has a value.
+async fn until(browser: &mut Chromium, expression: &str, value: &Value) -> Result<()> {
+    let deadline = Instant::now() + FOLLOW_LIMIT;
+    let mut last = Value::Null;
+    while Instant::now() < deadline {
+        last = browser.value(expression).await?;
+        if last == *value {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("{expression} is {last}, never {value}")
+}
+
+/// Looks at a page on every screen: nothing may stick out of it.
+async fn look(browser: &mut Chromium, name: &str, folder: &Path) -> Result<()> {
+    for (screen, width, height, scheme) in SCREENS {
+        browser.screen(width, height, scheme).await?;
+        let widths = browser.value("[document.documentElement.scrollWidth, innerWidth]").await?;
+        assert!(widths[0].as_u64() <= widths[1].as_u64(), "{name} on {screen}: {widths}");
+        browser.screenshot(&folder.join(format!("{name}-{screen}.png"))).await?;
+    }
+    Ok(())
+}
+
+async fn sign_in(browser: &mut Chromium, harness: &Harness) -> Result<()> {
+    let user = harness.user(Role::Admin, &[]).await?;
+    browser.open(&harness.url("/queues")).await?;
+    let fill = format!(
+        "document.getElementById('email').value = '{}'; document.getElementById('password').value = '{PASSWORD}'; \
+        document.querySelector('form').requestSubmit()",
+        user.email.as_str()
+    );
+    browser.load("Runtime.evaluate", json!({ "expression": fill })).await?;
+    until(browser, "location.pathname", &"/queues".into()).await
+}
+
+#[tokio::test]
+async fn operator_works_in_a_browser() -> Result<()> {
+    let harness = Harness::start().await?;
+    let booking = harness.book(HERE, "confirmed", Utc::now().date_naive()).await?;
+    harness.dispute(&booking).await?;
+    let mut browser = Chromium::start().await?;
+    tokio::time::timeout(JOURNEY_LIMIT, journey(&mut browser, &harness, &booking.id.to_string())).await?
+}
+
+async fn journey(browser: &mut Chromium, harness: &Harness, booking: &str) -> Result<()> {
+    let folder = screenshots()?;
+    browser.open(&harness.url("/login")).await?;
+    look(browser, "sign-in", &folder).await?;
+    sign_in(browser, harness).await?;
+    let pages = [
+        ("overview", "/".to_owned()),
+        ("queues", "/queues".to_owned()),
+        ("bookings", "/bookings".to_owned()),
+        ("booking", format!("/bookings/{booking}")),
+        ("front-desk", format!("/front-desk?property={HERE}")),
+        ("chart", format!("/chart?property={HERE}&nights=60")),
+        ("payments", "/payments".to_owned()),
+        ("reconciliations", "/reconciliations".to_owned()),
+        ("schedules", "/schedules".to_owned()),
+        ("audit", "/audit".to_owned()),
+    ];
+    for (name, path) in pages {
+        browser.open(&harness.url(&path)).await?;
+        assert_eq!(browser.value("location.pathname + location.search").await?, path);
+        look(browser, name, &folder).await?;
+    }
+    columns_are_aligned(browser, harness).await?;
+    figures_follow(browser, harness).await?;
+    keyboard_leads_everywhere(browser, harness).await?;
+    pause_is_made_and_ended(browser, harness).await?;
+    assert_eq!(browser.complaints(&harness.url("/")), Vec::<String>::new());
+    // Figures that nothing confirms any more are called stale.
+    harness.stop.cancel();
+    until(browser, "document.getElementById('live-badge').dataset.state", &"stale".into()).await
+}
+
+/// A stay stands below the days of its nights, in whatever row.
+async fn columns_are_aligned(browser: &mut Chromium, harness: &Harness) -> Result<()> {
+    browser.open(&harness.url(&format!("/chart?property={HERE}&nights=60"))).await?;
+    let left =
+        |selector: &str| format!("Math.round(document.querySelector('{selector}').getBoundingClientRect().left)");
+    let places = [".day.today", ".cells .entry.confirmed", ".today-column"].map(left).join(", ");
+    let places = browser.value(&format!("[{places}]")).await?;
+    let place = |index: usize| places[index].as_i64().unwrap_or_default();
+    assert!((1..3).all(|other| (place(other) - place(0)).abs() <= 3), "today, a stay from today, its column: {places}");
+    Ok(())
+}
+
+async fn figures_follow(browser: &mut Chromium, harness: &Harness) -> Result<()> {
+    browser.open(&harness.url("/queues")).await?;
+    until(browser, "document.getElementById('live-badge').textContent", &"live".into()).await?;
+    browser.value("window.isSamePage = true").await?;
+    let broker = Broker::connect(&harness.namespace).await?;
+    broker.send("emails", properties("carrier.pigeon.v1").1, b"{}").await?;
+    let cell = "document.querySelector('[data-live=\"queue.emails.ready\"]').textContent";
+    until(browser, cell, &"1".into()).await?;
+    assert_eq!(browser.value("window.isSamePage").await?, true, "without loading the page again");
+    Ok(())
+}
+
+async fn keyboard_leads_everywhere(browser: &mut Chromium, harness: &Harness) -> Result<()> {
+    browser.open(&harness.url("/queues")).await?;
+    let row = "[...document.querySelectorAll('[data-row]')].indexOf(document.activeElement)";
+    for (key, expected) in [("j", 0), ("j", 1), ("k", 0)] {
+        browser.press(key).await?;
+        assert_eq!(browser.value(row).await?, expected, "{key}");
+    }
+    browser.press("/").await?;
+    assert_eq!(browser.value("document.activeElement.id").await?, "search");
+    assert_eq!(browser.value("document.activeElement.value").await?, "", "the key itself is not typed");
+    Ok(())
+}
+
+async fn pause_is_made_and_ended(browser: &mut Chromium, harness: &Harness) -> Result<()> {
+    let submit = |form: &str| {
+        json!({ "expression": format!("{{ const form = document.querySelector('form[action=\"/queues/{form}\"]'); \
+            if (form.elements.queue.tagName === 'SELECT') form.elements.queue.value = 'emails'; \
+            form.elements.reason.value = 'tried in a browser'; form.requestSubmit(); }}") })
+    };
+    let state = "document.querySelector('[data-live=\"queue.emails.state\"]').textContent.split(' ')[0]";
+    browser.load("Runtime.evaluate", submit("pause")).await?;
+    until(browser, state, &"paused".into()).await?;
+    browser.load("Runtime.evaluate", submit("resume")).await?;
+    until(browser, state, &"no".into()).await?;
+    assert!(harness.mongo.queue_pauses().list().await?.is_empty());
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! A headless Chromium, driven by its DevTools protocol over a pipe: messages of JSON, each ended by a zero byte.
+
+use anyhow::{Context, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// For one answer of the browser.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+/// Gives the browser the file descriptors 3 and 4 that it reads commands from and writes answers to.
+const START: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>/dev/null"#;
+const ARGUMENTS: [&str; 12] = [
+    "--headless=new",
+    "--remote-debugging-pipe",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--hide-scrollbars",
+    // Whatever a page loads from elsewhere fails.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "about:blank",
+];
+
+/// A browser with one tab.
+pub(crate) struct Chromium {
+    _child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    profile: PathBuf,
+    sent: u64,
+    tab: Option<String>,
+    /// What the tab has reported: requests, errors, loads.
+    events: Vec<Value>,
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.profile);
+    }
+}
+
+impl Chromium {
+    /// Starts a browser, which is installed when it is missing.
+    pub(crate) async fn start() -> Result<Self> {
+        let progress = |line: &str| drop(writeln!(std::io::stderr(), "chromium: {line}"));
+        let program = pvt_local_engines::chromium(&progress).await?;
+        let profile = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chromium-{}", std::process::id()));
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", START]).arg(program).arg(format!("--user-data-dir={}", profile.display())).args(ARGUMENTS);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let input = child.stdin.take().context("no pipe to the browser")?;
+        let output = BufReader::new(child.stdout.take().context("no pipe from the browser")?);
+        let mut browser = Self { _child: child, input, output, profile, sent: 0, tab: None, events: Vec::new() };
+        let target = browser.send("Target.createTarget", json!({ "url": "about:blank" })).await?;
+        let attach = json!({ "targetId": target["targetId"], "flatten": true });
+        let attached = browser.send("Target.attachToTarget", attach).await?;
+        browser.tab = Some(attached["sessionId"].as_str().context("no session")?.to_owned());
+        for domain in ["Page", "Runtime", "Log", "Network"] {
+            browser.send(&format!("{domain}.enable"), json!({})).await?;
+        }
+        Ok(browser)
+    }
+
+    /// Sends a command and returns its result.
+    pub(crate) async fn send(&mut self, method: &str, params: Value) -> Result<Value> {
+        self.sent += 1;
+        let id = self.sent;
+        let mut message = json!({ "id": id, "method": method, "params": params });
+        if let Some(tab) = &self.tab {
+            message["sessionId"] = tab.as_str().into();
+        }
+        let mut bytes = message.to_string().into_bytes();
+        bytes.push(0);
+        self.input.write_all(&bytes).await?;
+        loop {
+            let received = self.receive().await.with_context(|| method.to_owned())?;
+            if received["id"] == id {
+                return match received.get("error") {
+                    Some(error) => bail!("{method}: {error}"),
+                    None => Ok(received["result"].clone()),
+                };
+            }
+            self.events.push(received);
+        }
+    }
+
+    async fn receive(&mut self) -> Result<Value> {
+        let mut bytes = Vec::new();
+        timeout(ANSWER_LIMIT, self.output.read_until(0, &mut bytes)).await??;
+        if bytes.pop().is_none() {
+            bail!("the browser has ended");
+        }
+        Ok(serde_json::from_slice(&bytes)?)
+    }
+
+    /// Does something that loads a page, and waits until it is loaded.
+    pub(crate) async fn load(&mut self, method: &str, params: Value) -> Result<()> {
+        let before = self.events.len();
+        self.send(method, params).await?;
+        let is_load = |event: &Value| event["method"] == "Page.loadEventFired";
+        while !self.events.iter().skip(before).any(is_load) {
+            let event = self.receive().await.context("loading a page")?;
+            self.events.push(event);
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn open(&mut self, url: &str) -> Result<()> {
+        self.load("Page.navigate", json!({ "url": url })).await
+    }
+
+    /// The value of an expression in the page.
+    pub(crate) async fn value(&mut self, expression: &str) -> Result<Value> {
+        let params = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
+        let evaluated = self.send("Runtime.evaluate", params).await?;
+        match evaluated.get("exceptionDetails") {
+            Some(exception) => bail!("{expression}: {exception}"),
+            None => Ok(evaluated["result"]["value"].clone()),
+        }
+    }
+
+    /// Presses a key.
+    pub(crate) async fn press(&mut self, key: &str) -> Result<()> {
+        for kind in ["keyDown", "keyUp"] {
+            self.send("Input.dispatchKeyEvent", json!({ "type": kind, "key": key, "text": key })).await?;
+        }
+        Ok(())
+    }
+
+    /// Shows pages on a screen of this size, in this colour scheme.
+    pub(crate) async fn screen(&mut self, width: u32, height: u32, scheme: &str) -> Result<()> {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.send("Emulation.setDeviceMetricsOverride", metrics).await?;
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.send("Emulation.setEmulatedMedia", features).await?;
+        Ok(())
+    }
+
+    /// Writes what is seen to a file.
+    pub(crate) async fn screenshot(&mut self, file: &Path) -> Result<()> {
+        let shot = self.send("Page.captureScreenshot", json!({ "format": "png" })).await?;
+        let png = STANDARD.decode(shot["data"].as_str().context("no picture")?)?;
+        std::fs::write(file, png)?;
+        Ok(())
+    }
+
+    /// Errors in the console, exceptions, and requests to other places than `base`.
+    pub(crate) fn complaints(&self, base: &str) -> Vec<String> {
+        let complaint = |event: &Value| {
+            let params = &event["params"];
+            let is_bad = match event["method"].as_str()? {
+                "Runtime.exceptionThrown" => true,
+                "Log.entryAdded" => params["entry"]["level"] == "error",
+                "Runtime.consoleAPICalled" => params["type"] == "error",
+                "Network.requestWillBeSent" => {
+                    let url = params["request"]["url"].as_str().unwrap_or_default();
+                    // Pictures of form controls are part of the browser.
+                    !url.starts_with(base) && !url.starts_with("data:") && url != "about:blank"
+                }
+                _ => false,
+            };
+            is_bad.then(|| event.to_string())
+        };
+        self.events.iter().filter_map(complaint).collect()
+    }
+}

@@ -1,0 +1,11 @@
+//! The console on real stores and a real broker, as browsers and forged requests meet it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod access;
+mod browser;
+mod chromium;
+mod harness;
+mod live;
+mod pages;
+mod queues;

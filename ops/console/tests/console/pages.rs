@@ -1,0 +1,113 @@
+//! Contents of the pages, and what they show while a source is down.
+
+use super::harness::{FOLLOW_LIMIT, HERE, Harness};
+use anyhow::{Context, Result};
+use chrono::{Days, Utc};
+use pvt_domain::accounts::Role;
+use pvt_domain::business_day::business_date;
+use pvt_testkit::{Namespace, SlowLink, eventually};
+use reqwest::{StatusCode, header};
+use std::time::Duration;
+use url::form_urlencoded;
+
+#[tokio::test]
+async fn bookings_are_found_by_whatever_names_them() -> Result<()> {
+    let harness = Harness::start().await?;
+    let today = Utc::now().date_naive();
+    let booking = harness.book(HERE, "confirmed", today).await?;
+    harness.dispute(&booking).await?;
+    let staff = harness.sign_in(Role::Staff, &[HERE]).await?;
+    let names = [
+        booking.reference.to_lowercase(),
+        booking.id.to_string(),
+        "Ada@Example.com".to_owned(),
+        booking.history[0].command_id.to_string(),
+        booking.history[0].event_id.to_string(),
+        "dp_1".to_owned(),
+    ];
+    for name in names {
+        let sought: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
+        let request = harness.http.get(harness.url(&format!("/bookings?q={sought}")));
+        let answer = request.header(header::COOKIE, &staff.cookie).send().await?;
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{name}");
+        assert_eq!(answer.headers()[header::LOCATION].to_str()?, format!("/bookings/{}", booking.id), "{name}");
+    }
+    let (_, page) = harness.get(&staff, &format!("/bookings/{}", booking.id)).await?;
+    for shown in ["Ada Lovelace", "requested → confirmed, by guest", "needs staff attention: dispute_open", "84.00 CAD"]
+    {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    let other = harness.book(HERE, "cancelled", today).await?;
+    let (status, list) = harness.get(&staff, "/bookings?q=ada@example.com").await?;
+    assert_eq!(status, StatusCode::OK);
+    assert!(list.contains(&booking.reference) && list.contains(&other.reference));
+    assert!(harness.get(&staff, "/bookings?q=%3Cscript%3E").await?.1.contains("&#60;script&#62;"), "escaped");
+    Ok(())
+}
+
+#[tokio::test]
+async fn front_desk_and_chart_show_the_day() -> Result<()> {
+    let harness = Harness::start().await?;
+    let inventory = super::harness::inventory(HERE);
+    let today = business_date(&inventory.property, Utc::now().into());
+    let yesterday = today.checked_sub_days(Days::new(1)).context("a day before")?;
+    let arriving = harness.book(HERE, "confirmed", today).await?;
+    let staying = harness.book(HERE, "checked_in", yesterday).await?;
+    let leaving = harness.book(HERE, "checked_in", today.checked_sub_days(Days::new(2)).context("two days")?).await?;
+    let staff = harness.sign_in(Role::Staff, &[HERE]).await?;
+    let (_, page) = harness.get(&staff, "/front-desk").await?;
+    let sections: Vec<&str> = page.split("<section>").skip(1).collect();
+    let expected = [("Arrivals (1)", &arriving), ("Departures (1)", &leaving), ("Staying tonight (1)", &staying)];
+    assert_eq!(sections.len(), expected.len(), "{page}");
+    for (section, (title, booking)) in sections.iter().zip(expected) {
+        assert!(section.contains(title) && section.contains(&booking.reference), "{title}: {section}");
+    }
+    assert!(sections[0].contains("84.00 CAD due") && sections[0].contains("beds made"), "{}", sections[0]);
+    let (_, chart) = harness.get(&staff, "/chart?nights=30").await?;
+    assert!(chart.contains("nights-30") && chart.contains("today-column today-3"), "two nights before today");
+    assert!(chart.contains(&format!("confirmed from-3 for-2\" href=\"/bookings/{}\"", arriving.id)), "{chart}");
+    assert!(chart.contains(&format!("checked-in from-1 for-2\" href=\"/bookings/{}\"", leaving.id)), "{chart}");
+    assert_eq!(harness.get(&staff, "/chart?nights=15").await?.0, StatusCode::BAD_REQUEST);
+    assert_eq!(harness.get(&staff, "/chart?from=tomorrow").await?.0, StatusCode::BAD_REQUEST);
+    Ok(())
+}
+
+#[tokio::test]
+async fn broker_that_is_down_has_no_figures() -> Result<()> {
+    let settings = [("RABBITMQ_MANAGEMENT_URL", "http://guest:guest@127.0.0.1:1")];
+    let harness = Harness::with(Namespace::new().await?, &settings).await?;
+    let staff = harness.sign_in(Role::Staff, &[HERE]).await?;
+    let page = eventually("the outage on the page", FOLLOW_LIMIT, async || {
+        let (_, page) = harness.get(&staff, "/queues").await?;
+        Ok(page.contains("down since").then_some(page))
+    })
+    .await?;
+    assert!(page.contains("data-live=\"queue.emails.ready\">?<"), "{page}");
+    assert!(harness.get(&staff, "/").await?.1.contains("data-live=\"source.management\">down since"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn session_goes_on_while_mongodb_is_down() -> Result<()> {
+    let namespace = Namespace::new().await?;
+    let uri = namespace.mongodb_uri();
+    let host = uri.trim_start_matches("mongodb://").split('/').next().unwrap_or_default().to_owned();
+    let link = SlowLink::start(&host, Duration::ZERO).await?;
+    let (base, _) = uri.split_once('?').unwrap_or((&uri, ""));
+    let linked = format!("{}?directConnection=true", base.replace(&host, link.address()));
+    let harness = Harness::with(namespace, &[("MONGODB_URI", &linked)]).await?;
+    let staff = harness.sign_in(Role::Staff, &[HERE]).await?;
+    drop(link);
+    let page = eventually("the outage on the page", FOLLOW_LIMIT, async || {
+        let (status, page) = harness.get(&staff, "/").await?;
+        Ok((status == StatusCode::OK && page.contains("data-live=\"source.mongodb\">down since")).then_some(page))
+    })
+    .await?;
+    assert!(page.contains("Whether payments need attention is not known: MongoDB is down since"), "{page}");
+    let (status, payments) = harness.get(&staff, "/payments").await?;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(payments.contains("MongoDB is down since") && payments.contains("Nothing older is shown"), "{payments}");
+    let unknown = harness.http.get(harness.url("/")).header(header::COOKIE, format!("pvt-console={}", "a".repeat(64)));
+    assert_eq!(unknown.send().await?.status(), StatusCode::SERVICE_UNAVAILABLE, "only sessions that were known go on");
+    Ok(())
+}

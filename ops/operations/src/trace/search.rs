@@ -1,0 +1,136 @@
+//! Search for bookings by whatever an operator has in hand: a reference, an id, an address, the id of a message or of
+//! an object of Stripe.
+
+use anyhow::Result;
+use pvt_domain::booking::Booking;
+use pvt_domain::ids::{BookingId, PropertyId};
+use pvt_stores::StoreError;
+use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::bookings::{BookingFilter, BookingScope};
+use serde::Deserialize;
+use uuid::Uuid;
+
+/// Most bookings that a search finds; the newest of an address.
+pub const MAX_FOUND: i64 = 50;
+
+/// Prefixes of Stripe's ids: payment intents, charges, checkout sessions, refunds, disputes.
+const STRIPE_OBJECTS: [&str; 8] = ["pi_", "ch_", "py_", "cs_", "re_", "pyr_", "dp_", "du_"];
+const STRIPE_EVENT: &str = "evt_";
+
+/// What a text names.
+#[derive(Debug, PartialEq, Eq)]
+enum Named {
+    /// A booking, or a message that caused or reported a revision.
+    Id(Uuid),
+    Address(String),
+    StripeObject(String),
+    StripeEvent(String),
+    Reference(BookingId, BookingId),
+    Nothing,
+}
+
+impl Named {
+    fn read(text: &str) -> Self {
+        let text = text.trim();
+        if let Ok(id) = Uuid::try_parse(text) {
+            return Self::Id(id);
+        }
+        if text.contains('@') {
+            return Self::Address(text.to_owned());
+        }
+        if text.starts_with(STRIPE_EVENT) {
+            return Self::StripeEvent(text.to_owned());
+        }
+        if STRIPE_OBJECTS.iter().any(|prefix| text.starts_with(prefix)) {
+            return Self::StripeObject(text.to_owned());
+        }
+        BookingId::range_of_reference(text).map_or(Self::Nothing, |(least, greatest)| Self::Reference(least, greatest))
+    }
+}
+
+/// The bookings of these properties that a text names: none, one, or those of an address, newest first.
+///
+/// # Errors
+/// When MongoDB fails, or a search without an index takes too long.
+pub async fn search(mongo: &Mongo, properties: &[PropertyId], text: &str) -> Result<Vec<Booking>> {
+    let filter = |email: Option<String>, ids| BookingFilter {
+        scope: BookingScope::Properties(properties.to_vec()),
+        property_id: None,
+        status: None,
+        arrival_from: None,
+        arrival_until: None,
+        email,
+        ids,
+    };
+    let mut found = match Named::read(text) {
+        Named::Nothing => Vec::new(),
+        Named::Id(id) => of_id(mongo, id).await?,
+        Named::Address(address) => mongo.bookings().list(&filter(Some(address), None), None, MAX_FOUND).await?,
+        Named::Reference(least, greatest) => {
+            mongo.bookings().list(&filter(None, Some((least, greatest))), None, MAX_FOUND).await?
+        }
+        Named::StripeObject(id) => of_objects(mongo, &[&id]).await?,
+        Named::StripeEvent(id) => of_stripe_event(mongo, &id).await?,
+    };
+    found.retain(|booking| properties.contains(&booking.property_id));
+    Ok(found)
+}
+
+async fn of_id(mongo: &Mongo, id: Uuid) -> Result<Vec<Booking>, StoreError> {
+    match mongo.bookings().find(BookingId::from_uuid(id)).await? {
+        Some(booking) => Ok(vec![booking]),
+        None => mongo.bookings().of_message(id, MAX_FOUND).await,
+    }
+}
+
+async fn of_objects(mongo: &Mongo, ids: &[&str]) -> Result<Vec<Booking>, StoreError> {
+    let owners = mongo.ledgers().bookings_of_objects(ids, MAX_FOUND).await?;
+    Ok(mongo.bookings().find_by_ids(owners).await?.into_values().collect())
+}
+
+/// The parts of an event of Stripe that lead to a booking.
+#[derive(Deserialize)]
+struct Payload {
+    data: Data,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    object: ObjectIds,
+}
+
+#[derive(Deserialize)]
+struct ObjectIds {
+    id: String,
+    payment_intent: Option<String>,
+    charge: Option<String>,
+}
+
+async fn of_stripe_event(mongo: &Mongo, id: &str) -> Result<Vec<Booking>, StoreError> {
+    let Some(event) = mongo.stripe_events().find(id).await? else { return Ok(Vec::new()) };
+    let payload = serde_json::to_value(&event.payload).and_then(serde_json::from_value::<Payload>);
+    let Ok(Payload { data: Data { object } }) = payload else { return Ok(Vec::new()) };
+    let related = [object.payment_intent.as_deref(), object.charge.as_deref()].into_iter().flatten();
+    let ids: Vec<&str> = std::iter::once(object.id.as_str()).chain(related).collect();
+    of_objects(mongo, &ids).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Named;
+    use uuid::Uuid;
+
+    #[test]
+    fn texts_name_what_they_look_like() {
+        let id = Uuid::from_u128(7);
+        assert_eq!(Named::read(&format!(" {id} ")), Named::Id(id));
+        assert_eq!(Named::read("Ada@Example.com"), Named::Address("Ada@Example.com".to_owned()));
+        assert_eq!(Named::read("pi_1"), Named::StripeObject("pi_1".to_owned()));
+        assert_eq!(Named::read("cs_test_1"), Named::StripeObject("cs_test_1".to_owned()));
+        assert_eq!(Named::read("evt_1"), Named::StripeEvent("evt_1".to_owned()));
+        assert!(matches!(Named::read("pvt-hmy8ymkd1q"), Named::Reference(..)));
+        for nothing in ["", "Lovelace", "PVT-1"] {
+            assert_eq!(Named::read(nothing), Named::Nothing, "{nothing}");
+        }
+    }
+}

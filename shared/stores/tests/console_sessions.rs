@@ -1,0 +1,55 @@
+//! Sessions of the console: they open what they are of, end in time, and end with their account.
+
+#![allow(clippy::unwrap_used)]
+
+use anyhow::Result;
+use chrono::{TimeDelta, Utc};
+use pvt_domain::accounts::{Email, Role, User, UserId};
+use pvt_domain::timestamp::Timestamp;
+use pvt_stores::mongo::console_sessions::SESSION_AGE;
+use pvt_testkit::Namespace;
+use uuid::Uuid;
+
+#[tokio::test]
+async fn session_lasts_until_it_expires_or_is_ended() -> Result<()> {
+    let namespace = Namespace::new().await?;
+    let mongo = namespace.mongo().await?;
+    let (user, now): (_, Timestamp) = (UserId::from_uuid(Uuid::now_v7()), Utc::now().into());
+    let token = mongo.console_sessions().begin(user, now).await?;
+    let at_end: Timestamp = (now.as_datetime() + SESSION_AGE).into();
+    let before_end = (at_end.as_datetime() - TimeDelta::seconds(1)).into();
+    assert_eq!(mongo.console_sessions().user_of(&token, before_end).await?, Some(user));
+    assert_eq!(mongo.console_sessions().user_of(&token, at_end).await?, None);
+    assert_eq!(mongo.console_sessions().user_of(&token[1..], now).await?, None);
+    let other = mongo.console_sessions().begin(user, now).await?;
+    mongo.console_sessions().end(&token).await?;
+    assert_eq!(mongo.console_sessions().user_of(&token, now).await?, None);
+    assert_eq!(mongo.console_sessions().user_of(&other, now).await?, Some(user));
+    Ok(())
+}
+
+#[tokio::test]
+async fn new_password_and_disabling_end_every_session() -> Result<()> {
+    let namespace = Namespace::new().await?;
+    let mongo = namespace.mongo().await?;
+    let (id, now): (_, Timestamp) = (UserId::from_uuid(Uuid::now_v7()), Utc::now().into());
+    let user = User {
+        id,
+        email: Email::parse("ada@example.com").unwrap(),
+        name: "Ada".to_owned(),
+        role: Role::Admin,
+        properties: Vec::new(),
+        locale: None,
+        rev: 1,
+        created_at: now,
+        disabled_at: None,
+    };
+    mongo.users().create(user, "hash".to_owned()).await?;
+    let first = mongo.console_sessions().begin(id, now).await?;
+    mongo.users().set_password(id, "other", now).await?;
+    assert_eq!(mongo.console_sessions().user_of(&first, now).await?, None);
+    let second = mongo.console_sessions().begin(id, now).await?;
+    assert!(mongo.users().disable(id, now).await?);
+    assert_eq!(mongo.console_sessions().user_of(&second, now).await?, None);
+    Ok(())
+}
