@@ -116,7 +116,7 @@ pub(crate) async fn show(
 ) -> Result<Html<String>, Failure> {
     let none = || Failure::NotFound("There is no such booking at your properties.".to_owned());
     let id: BookingId = id.parse().map_err(|_| none())?;
-    let (mongo, mart, topology) = (app.mongo.clone(), app.mart.clone(), app.board.topology().clone());
+    let (mongo, mart, topology) = (app.mongo.clone(), app.mart.clone(), app.topology.clone());
     let properties = user.properties(&app).await?;
     let found = store::read(&app, async move {
         let Some(booking) = mongo.bookings().find(id).await? else { return Ok(None) };
