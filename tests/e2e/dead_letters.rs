@@ -159,16 +159,28 @@ async fn replay_during_a_broker_restart_and_a_kill_loses_and_doubles_nothing() -
     }
     stack.run(&["others", "scheduler"]).await?;
     stored(&stack, requests.len(), |_| true).await?;
-    let begun = stack.pvt(&["dead", "replay", "--all", "--rate", "4", "--detach"]).await?;
+    let begun = stack.pvt(&["dead", "replay", "--all", "--rate", "2", "--detach"]).await?;
     assert!(begun.status.success(), "{begun:?}");
     let first = stack.client.wait_for_decision(&accepted[0]).await?;
     assert_eq!(first["status"], "confirmed");
+    let operation = || async {
+        let all = stack.mongo.dead_letters().list_operations(1).await?;
+        all.into_iter().next().context("an operation")
+    };
+    ensure!(operation().await?.remaining > 0, "the broker restarts amid the replay");
     own.engine(EngineKind::RabbitMq).restart(progress).await?;
+    ensure!(operation().await?.remaining > 0, "the scheduler is killed amid the replay");
     stack.program("scheduler")?.kill9()?;
     stack.restart("scheduler").await?;
     for booked in &accepted {
         assert_eq!(stack.client.wait_for_decision(booked).await?["status"], "confirmed");
     }
+    let ended = || async {
+        let all = stack.mongo.dead_letters().list_operations(1).await?;
+        Ok(all.into_iter().find(|operation| operation.state.has_ended()))
+    };
+    let ended = eventually("the replay ends", SHORT_TIMEOUT, ended).await?;
+    assert_eq!((ended.replayed(), ended.kept.len()), (REQUESTS, 0));
     stack.end(Expectations::clean()).await?;
     Ok(own.close().await?)
 }

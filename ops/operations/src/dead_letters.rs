@@ -99,7 +99,7 @@ pub async fn discard(
 /// members that it changes; with `dry_run`, nothing is changed.
 ///
 /// # Errors
-/// [`OperationError::NotFound`] when no dead one has this id; [`OperationError::Conflict`] when several queues have it,
+/// [`OperationError::NotFound`] when no dead one has this id; [`OperationError::Conflict`] when several have it,
 /// the body cannot be read by its worker, or changes nothing; [`OperationError::TryLater`] when the dead letter changes
 /// at the same time; when MongoDB fails.
 pub async fn edit(
@@ -110,11 +110,15 @@ pub async fn edit(
     reason: &str,
     dry_run: bool,
 ) -> Result<Vec<String>> {
-    let selected = mongo.dead_letters().list(filter, &[DeadLetterState::Dead], 0, 2).await?;
+    let selected = mongo.dead_letters().list(filter, &[DeadLetterState::Dead], 0, MAX_NAMED).await?;
     let [selected] = selected.as_slice() else {
         return Err(match selected.len() {
             0 => OperationError::NotFound("no message matches; `pvt dead list` shows all".to_owned()),
-            _ => OperationError::Conflict("several queues have it; `--queue` names one".to_owned()),
+            _ => {
+                let names = selected.iter().map(|one| format!("{} of {}", one.id, one.queue));
+                let names = names.collect::<Vec<_>>().join(", ");
+                OperationError::Conflict(format!("several dead letters have this id; name one by its own: {names}"))
+            }
         }
         .into());
     };

@@ -9,8 +9,8 @@ use pvt_domain::ids::BookingId;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::audit::AuditEntry;
 use pvt_stores::mongo::dead_letters::{
-    Arrival, DeadLetter, DeadLetterFilter, DeadLetterState, Death, Discarded, OperationState, Replay, ReplayOperation,
-    Stored, StoredMessage,
+    Arrival, DeadLetter, DeadLetterFilter, DeadLetterState, Death, Discarded, Edit, OperationState, Replay,
+    ReplayOperation, Stored, StoredMessage,
 };
 use pvt_testkit::{Namespace, eventually};
 use std::time::{Duration, Instant};
@@ -86,11 +86,12 @@ async fn death_counts_once_however_often_it_is_stored() -> Result<()> {
         store(&mongo, &[first.clone(), second.clone(), arrival(3, 1, None)]).await?,
         [Stored::Known, Stored::New, Stored::New]
     );
-    assert_eq!(store(&mongo, &[first, second.clone()]).await?, [Stored::Known, Stored::Known], "an earlier one, too");
+    assert_eq!(store(&mongo, &[first.clone(), second.clone()]).await?, [Stored::Known, Stored::Known], "an earlier one, too");
     let found = find(&mongo, 1).await?;
-    assert_eq!((found.deaths, found.state, &found.last), (2, DeadLetterState::Dead, &second.death));
+    let kept_in_place = Death { position: first.death.position, ..second.death };
+    assert_eq!((found.deaths, found.state, &found.last), (2, DeadLetterState::Dead, &kept_in_place));
     assert_eq!(found.message, Some(second.message), "as it arrived, dollar signs and dots included");
-    assert_eq!(mongo.dead_letters().last_position("emails").await?, 2_000_001);
+    assert_eq!(mongo.dead_letters().last_position("emails").await?, 1_000_003);
     assert_eq!(mongo.dead_letters().last_position("stripe").await?, 0);
     assert_eq!(mongo.dead_letters().count_by_queue().await?.get("emails"), Some(&3));
     Ok(())
@@ -154,13 +155,37 @@ async fn newer_death_is_never_taken_for_the_replayed_one() -> Result<()> {
         left.push(held.id.as_u128());
         letters.record_replay(&held, &replay(&operation)).await?;
     }
-    assert_eq!(left, [4, 5, 3], "in the order of their deaths");
+    assert_eq!(left, [3, 4, 5], "in the order of their deaths, also after a late copy");
     let operation = letters.operation(operation.id).await?.context("it exists")?;
-    letters.end_operation(&operation, Utc::now().into()).await?;
+    letters.end_operation(operation.id, operation.state, Utc::now().into()).await?;
     let ended = letters.operation(operation.id).await?.context("it exists")?;
     assert_eq!((ended.state, ended.remaining, ended.replayed()), (OperationState::Done, 0, 5));
     let stored_again = store(&mongo, &[arrival(4, 1, None)]).await?;
     assert_eq!((stored_again, find(&mongo, 4).await?.state), (vec![Stored::Known], DeadLetterState::Replayed));
+    Ok(())
+}
+
+/// A copy of before an edit dies late, also one that an earlier replay has sent: the edited body stands.
+#[tokio::test]
+async fn late_copy_does_not_undo_an_edit() -> Result<()> {
+    let (_namespace, mongo) = open().await?;
+    let letters = mongo.dead_letters();
+    store(&mongo, &[arrival(1, 1, None)]).await?;
+    let earlier = begin(&mongo, &DeadLetterFilter::default()).await?.context("an operation")?;
+    let held = letters.next_held(earlier.id).await?.context("the message")?;
+    letters.record_replay(&held, &replay(&earlier)).await?;
+    store(&mongo, &[arrival(1, 2, None)]).await?;
+    let died = find(&mongo, 1).await?;
+    let message = died.message.clone().context("a message")?;
+    let (at, actor, reason) = (Utc::now().into(), "operator", "a typing error".to_owned());
+    let entry = AuditEntry::new(Uuid::now_v7(), at, actor, "dead_letter.edit".to_owned(), "1", &reason);
+    let edit = Edit { at, actor: actor.into(), reason, changed: vec!["death".to_owned()] };
+    assert!(letters.edit(&died, &message, b"edited".to_vec(), &edit, &entry).await?);
+    store(&mongo, &[arrival(1, 3, Some(earlier.id)), arrival(1, 4, None)]).await?;
+    let found = find(&mongo, 1).await?;
+    assert_eq!((found.state, found.deaths, found.edits.len()), (DeadLetterState::Dead, 4, 1));
+    assert_eq!(found.message.context("a message")?.body, b"edited");
+    assert!(found.new_since_replay, "death 3 followed a replay, and it has waited for an operator since");
     Ok(())
 }
 
@@ -181,9 +206,9 @@ async fn cancelled_replay_returns_what_it_holds() -> Result<()> {
     assert!(!letters.cancel_replay(operation.id, &entry("cancel again")).await?);
     let cancelling = letters.open_operation().await?.context("it has not ended")?;
     // The state that it was read with no longer stands.
-    letters.end_operation(&operation, Utc::now().into()).await?;
+    letters.end_operation(operation.id, operation.state, Utc::now().into()).await?;
     assert_eq!(letters.operation(operation.id).await?.map(|now| now.state), Some(OperationState::Cancelling));
-    letters.end_operation(&cancelling, Utc::now().into()).await?;
+    letters.end_operation(cancelling.id, cancelling.state, Utc::now().into()).await?;
     let ended = letters.operation(operation.id).await?.context("it exists")?;
     assert_eq!((ended.state, ended.replayed()), (OperationState::Cancelled, 1));
     assert_eq!(ended.kept.into_iter().collect::<Vec<_>>(), [("cancelled".to_owned(), 1), ("no_queue".to_owned(), 1)]);

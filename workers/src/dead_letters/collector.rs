@@ -18,8 +18,12 @@ use tracing::{info, warn};
 
 /// From one pass to the next.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Messages held on one connection.
+/// Messages held on one connection while they are small.
 const MAX_HELD: u16 = 200;
+/// Messages held on one connection at first, and while they are large: a body may have 16 MiB.
+const FEW_HELD: u16 = 10;
+/// Together, so many messages as are held at first are small up to this.
+const SMALL_BYTES: usize = 1024 * 1024;
 /// Larger bodies do not fit into a document beside what is noted of them.
 const MAX_BODY_BYTES: usize = 14 * 1024 * 1024;
 /// Rounds without a message that could be read after which the rest of a queue is left to a later pass.
@@ -141,7 +145,7 @@ impl Collector {
     }
 
     /// Stores the messages of one queue. Those that cannot be stored are held in `kept`, so that the broker
-    /// delivers what comes after them. One that cannot be read returns behind those that were returned before.
+    /// delivers what comes after them.
     async fn collect(
         &self,
         queue: &str,
@@ -151,8 +155,9 @@ impl Collector {
     ) -> Result<Collected, CollectError> {
         let mut arrivals = Arrivals::after(self.mongo.dead_letters().last_position(queue).await?, queue, dead_queue);
         let (mut stored, mut unread, mut rounds, mut is_rest_left) = (0, ready, 0, false);
+        let mut most = FEW_HELD;
         while unread > 0 && rounds < MAX_ROUNDS && self.may_go_on() {
-            let limit = u16::try_from(unread).unwrap_or(MAX_HELD).min(MAX_HELD);
+            let limit = u16::try_from(unread).unwrap_or(most).min(most);
             let read = self.reader.read(dead_queue, limit).await?;
             is_rest_left |= read.met_unreadable;
             let Some(mut held) = read.held else {
@@ -161,6 +166,8 @@ impl Collector {
             };
             let deliveries = std::mem::take(&mut held.deliveries);
             let count = u32::try_from(deliveries.len()).unwrap_or(u32::MAX);
+            let bytes: usize = deliveries.iter().map(|delivery| delivery.body.len()).sum();
+            most = if bytes <= SMALL_BYTES { MAX_HELD } else { FEW_HELD };
             let settled = self.settle(&held, &deliveries, &mut arrivals, is_rest_left).await;
             if matches!(settled, Ok(of_these) if of_these == count) {
                 held.release().await;

@@ -12,7 +12,8 @@ use serde::Deserialize;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// Header of a replayed message: its queue and the id of its dead letter, by which its next death is recognized.
+/// Header of a replayed message: its queue, the id of its dead letter, by which its next death is recognized, and its
+/// own id. A message that was made from it under another id is another one.
 pub const HEADER_DEAD_LETTER: &str = "dead-letter";
 /// Header of a replayed message: the operation that replayed it.
 pub const HEADER_REPLAY: &str = "replay";
@@ -79,10 +80,12 @@ impl Arrivals {
     /// What a replay has noted counts; the message may have been edited since it first died.
     fn id_of(&mut self, delivery: &Delivery) -> Uuid {
         let envelope = &delivery.envelope;
-        let noted = envelope.header(HEADER_DEAD_LETTER).and_then(|noted| noted.rsplit_once('/'));
-        if let Some((_, id)) = noted.filter(|(queue, _)| *queue == self.queue)
-            && let Ok(id) = Uuid::try_parse(id)
-        {
+        let of_replay = envelope.header(HEADER_DEAD_LETTER).and_then(|note| {
+            let (dead_letter, message) = note.strip_prefix(self.queue.as_str())?.strip_prefix('/')?.split_once('/')?;
+            let is_own = Uuid::try_parse(message).ok()? == envelope.id;
+            Uuid::try_parse(dead_letter).ok().filter(|_| is_own)
+        });
+        if let Some(id) = of_replay {
             return id;
         }
         if envelope.id.is_nil() {
@@ -154,7 +157,8 @@ pub(super) fn replay(dead_letter: &DeadLetter, message: &StoredMessage, queue: S
         ..Envelope::default()
     };
     begin_anew(&mut envelope);
-    envelope.set_header(HEADER_DEAD_LETTER, format!("{}/{}", dead_letter.queue, dead_letter.id));
+    let DeadLetter { id, queue: own_queue, message_id, .. } = dead_letter;
+    envelope.set_header(HEADER_DEAD_LETTER, format!("{own_queue}/{id}/{message_id}"));
     envelope.set_header(HEADER_REPLAY, operation.to_string());
     Outgoing { target: Target::Queue, routing_key: queue.into(), envelope, body: message.body.clone().into() }
 }
@@ -213,6 +217,9 @@ mod tests {
         assert_ne!(second.death.id, one.death.id);
         let moved = Arrivals::after(0, "emails", "t.emails.dead").next(&died, now);
         assert_ne!(moved.id, one.id, "another tool has moved it to another queue");
+        let mut copied = died.clone();
+        Arc::make_mut(&mut copied.envelope).id = Uuid::from_u128(2);
+        assert_ne!(arrivals().next(&copied, now).id, one.id, "another tool has copied it under another id");
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Replayer {
         let mut waits = begun.waits_for.is_some();
         while self.may_go_on() {
             let next = Instant::now() + gap;
-            match self.step(id).await {
+            match self.step(&begun).await {
                 Ok(true) => {
                     if waits {
                         waits = self.note_wait(id, None).await;
@@ -112,17 +112,17 @@ impl Replayer {
     }
 
     /// One message of an operation, or its end; whether the operation goes on.
-    async fn step(&mut self, id: Uuid) -> Result<bool, ReplayError> {
+    async fn step(&mut self, begun: &ReplayOperation) -> Result<bool, ReplayError> {
         let mongo = self.mongo.clone();
-        let Some(operation) = mongo.dead_letters().operation(id).await? else { return Ok(false) };
-        let next = match operation.state {
-            OperationState::Running => mongo.dead_letters().next_held(id).await?,
+        let Some(state) = mongo.dead_letters().operation_state(begun.id).await? else { return Ok(false) };
+        let next = match state {
+            OperationState::Running => mongo.dead_letters().next_held(begun.id).await?,
             OperationState::Cancelling => None,
             OperationState::Cancelled | OperationState::Done => return Ok(false),
         };
         match next {
-            Some(dead_letter) => self.replay(&dead_letter, &operation).await?,
-            None => mongo.dead_letters().end_operation(&operation, Utc::now().into()).await?,
+            Some(dead_letter) => self.replay(&dead_letter, begun).await?,
+            None => mongo.dead_letters().end_operation(begun.id, state, Utc::now().into()).await?,
         }
         Ok(true)
     }

@@ -15,7 +15,7 @@ use secrecy::ExposeSecret;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// For the scheduler to store what has just arrived, from the last time that a queue has become shorter.
+/// For the scheduler to store what has just arrived.
 const COLLECTION_LIMIT: Duration = Duration::from_secs(3);
 const COLLECTION_POLL: Duration = Duration::from_millis(250);
 
@@ -71,19 +71,15 @@ impl Sources {
     async fn left_in_queues(&self) -> Result<Vec<DeadLetterQueue>> {
         let all = reader::queues(&self.topology, None, false)?;
         let names: Vec<String> = all.iter().map(|queue| queue.name.clone()).collect();
-        let (mut moved_at, mut before) = (Instant::now(), None);
+        let ends = Instant::now() + COLLECTION_LIMIT;
         loop {
             let counts = queue_depths(self.config.amqp_url.expose_secret(), "pvt dead", &names).await?;
             let ready: Vec<u32> = counts.into_iter().map(|count| count.map_or(0, |count| count.ready)).collect();
-            if before.as_ref() != Some(&ready) {
-                moved_at = Instant::now();
-            }
             let is_empty = ready.iter().all(|ready| *ready == 0);
-            if is_empty || moved_at.elapsed() >= COLLECTION_LIMIT || !self.is_collected().await? {
+            if is_empty || Instant::now() >= ends || !self.is_collected().await? {
                 let left = all.into_iter().zip(ready).filter(|(_, ready)| *ready > 0);
                 return Ok(left.map(|(queue, _)| queue).collect());
             }
-            before = Some(ready);
             sleep(COLLECTION_POLL).await;
         }
     }
@@ -96,9 +92,12 @@ impl Sources {
         }
     }
 
-    /// Replays what is still in the queues. `stored`: how many of the selection were found in the store.
+    /// Replays what is still in the queues. `stored`: how many of the selection were found in the store. While a
+    /// scheduler stores what is in the queues, they have only what has just died, perhaps of that very replay, and what
+    /// cannot be stored, which is replayed by its id.
     pub(super) async fn replay_queued(&self, selection: &Selection, stored: usize) -> Result<()> {
-        match self.queues.is_empty() {
+        let has_nothing = self.queues.is_empty() || (selection.all && self.is_collected().await?);
+        match has_nothing {
             true => super::report(stored, if selection.dry_run { "would be replayed" } else { "replayed" }),
             false => queued::replay(&self.config, selection, stored).await,
         }

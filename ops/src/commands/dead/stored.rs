@@ -108,7 +108,7 @@ pub(super) async fn replay(
         terminal::note(format_args!("{count} stay dead: {why}"));
     }
     if kept == ended.total {
-        return Err(OperationError::TryLater("all of them stay where they are".to_owned()).into());
+        return Err(OperationError::TryLater("none was replayed, for the reasons above".to_owned()).into());
     }
     Ok(usize::try_from(ended.total - kept).unwrap_or(usize::MAX))
 }

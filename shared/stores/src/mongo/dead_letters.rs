@@ -34,10 +34,10 @@ const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Selections; the newest position of a queue; by message; what an operation holds, in order; all that groups need, so
 /// that no document is read; by booking; operations by state, and the newest ones.
 pub(crate) const INDEXES: &[Index] = &[
-    (COLLECTION, &[("state", 1), ("queue", 1), ("last.position", 1)], false),
+    (COLLECTION, &[("state", 1), ("queue", 1), ("last.position", 1), ("_id", 1)], false),
     (COLLECTION, &[("queue", 1), ("last.position", -1)], false),
     (COLLECTION, &[("message_id", 1)], false),
-    (COLLECTION, &[("operation", 1), ("state", 1), ("queue", 1), ("last.position", 1)], false),
+    (COLLECTION, &[("operation", 1), ("state", 1), ("queue", 1), ("last.position", 1), ("_id", 1)], false),
     (
         COLLECTION,
         &[

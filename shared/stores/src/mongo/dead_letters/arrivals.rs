@@ -68,7 +68,7 @@ impl DeadLetters<'_> {
             let (now, later) = rest.split_at(fits.count().max(1));
             match self.store_some(now).await {
                 Ok(of_these) => outcomes.extend(of_these),
-                // One of them spoils the whole command.
+                // One of them makes the server refuse the whole command.
                 Err(StoreError::Broken { .. }) => {
                     for arrival in now {
                         outcomes.push(self.store_alone(arrival).await?);
@@ -166,9 +166,11 @@ impl Arrival {
         let is_held = doc! { "$and": [
             { "$eq": ["$state", "replaying"] }, { "$ne": ["$operation", literal(follows.into())] },
         ] };
-        // A copy of before the edit must not undo it.
-        let keeps_edit = doc! { "$and": [
-            { "$ne": [{ "$type": "$original" }, "missing"] }, self.death.follows.is_none(),
+        // A copy of before the edit must not undo it, whichever replay it follows; one of after it is the same.
+        let is_edited = doc! { "$ne": [{ "$type": "$original" }, "missing"] };
+        // What waits for an operator keeps its place: a late copy would move it behind its successors.
+        let is_late_copy = doc! { "$and": [
+            { "$in": [{ "$ifNull": ["$state", ""] }, ["dead", "replaying"]] }, self.death.follows.is_none(),
         ] };
         let set = doc! {
             "queue": literal(self.queue.as_str().into()),
@@ -182,9 +184,11 @@ impl Arrival {
             "seen": { "$slice": [
                 { "$concatArrays": [{ "$ifNull": ["$seen", []] }, [&death]] }, -SEEN_DEATHS,
             ] },
-            "last": literal(death_document),
-            "new_since_replay": self.death.follows.is_some(),
-            "message": { "$cond": [keeps_edit, "$message", literal(message)] },
+            "last": { "$mergeObjects": [literal(death_document), {
+                "position": { "$cond": [is_late_copy.clone(), "$last.position", self.death.position] },
+            }] },
+            "new_since_replay": { "$cond": [is_late_copy, "$new_since_replay", self.death.follows.is_some()] },
+            "message": { "$cond": [is_edited, "$message", literal(message)] },
             "edits": { "$ifNull": ["$edits", []] },
             "replays": { "$ifNull": ["$replays", []] },
             "discarded": "$$REMOVE",

@@ -189,6 +189,14 @@ impl DeadLetters<'_> {
         Ok(Some(self.counted(found).await?))
     }
 
+    /// The state of an operation.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn operation_state(self, id: Uuid) -> Result<Option<OperationState>, StoreError> {
+        Ok(self.operations().find_one(doc! { "_id": id.to_string() }).await?.map(|found| found.state))
+    }
+
     /// The newest operations, each with what it holds now, the newest first.
     ///
     /// # Errors
@@ -288,24 +296,24 @@ impl DeadLetters<'_> {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn end_operation(self, operation: &ReplayOperation, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn end_operation(self, id: Uuid, state: OperationState, now: Timestamp) -> Result<(), StoreError> {
         let mut session = self.0.client().start_session().await?;
         session.start_transaction().await?;
-        let written = self.end_in(&mut session, operation, now).await;
+        let written = self.end_in(&mut session, (id, state), now).await;
         end(&mut session, written).await.map(drop)
     }
 
     async fn end_in(
         self,
         session: &mut ClientSession,
-        operation: &ReplayOperation,
+        (id, state): (Uuid, OperationState),
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let ended = match operation.state {
+        let ended = match state {
             OperationState::Cancelling => OperationState::Cancelled,
             _ => OperationState::Done,
         };
-        let returned = self.rows().update_many(held_by(operation.id), released()).session(&mut *session).await?;
+        let returned = self.rows().update_many(held_by(id), released()).session(&mut *session).await?;
         if ended == OperationState::Done && returned.modified_count > 0 {
             return Ok(false);
         }
@@ -316,7 +324,7 @@ impl DeadLetters<'_> {
         if returned.modified_count > 0 {
             change.insert("kept.cancelled", i64::try_from(returned.modified_count).unwrap_or(i64::MAX));
         }
-        let same = doc! { "_id": operation.id.to_string(), "state": operation.state.as_str() };
+        let same = doc! { "_id": id.to_string(), "state": state.as_str() };
         let changed = self.operations().update_one(same, doc! { "$set": change }).session(session).await?;
         Ok(changed.matched_count > 0)
     }
