@@ -1,7 +1,7 @@
 //! Dead letters through kills and an outage of the broker: stored once, replayed in the background, never lost.
 
 use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use pvt_testkit::{DORM, EngineKind, EphemeralInstance, booking_body, days_from_now, engines, eventually, properties};
 use serde_json::{Value, json};
 use std::io::Write;

@@ -21,6 +21,8 @@ use uuid::Uuid;
 pub const DEFAULT_RATE: u32 = 50;
 /// The highest rate.
 pub const MAX_RATE: u32 = 1_000;
+/// Most dead letters that are named where one was meant.
+const MAX_NAMED: i64 = 10;
 
 /// Dead letters that were discarded, and those that were not.
 #[derive(Debug, Default)]
