@@ -86,7 +86,11 @@ async fn death_counts_once_however_often_it_is_stored() -> Result<()> {
         store(&mongo, &[first.clone(), second.clone(), arrival(3, 1, None)]).await?,
         [Stored::Known, Stored::New, Stored::New]
     );
-    assert_eq!(store(&mongo, &[first.clone(), second.clone()]).await?, [Stored::Known, Stored::Known], "an earlier one, too");
+    assert_eq!(
+        store(&mongo, &[first.clone(), second.clone()]).await?,
+        [Stored::Known, Stored::Known],
+        "an earlier one, too"
+    );
     let found = find(&mongo, 1).await?;
     let kept_in_place = Death { position: first.death.position, ..second.death };
     assert_eq!((found.deaths, found.state, &found.last), (2, DeadLetterState::Dead, &kept_in_place));

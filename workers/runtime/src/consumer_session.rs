@@ -173,7 +173,10 @@ impl ConsumerSession {
             let Some(round) = self.attempt_all(todo, suspicion).await else { return };
             if round.again.is_empty() {
                 let Ok(_confirming) = self.confirming.acquire().await else { return };
-                drop(slot);
+                // The next batch begins while the events of this one are published. What failed goes first: of a worker
+                // with one slot, dead letters and retries keep the order of their messages.
+                let has_failed = round.handled.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
+                let _until_published = Some(slot).filter(|_| has_failed);
                 return self.publish_and_acknowledge(round.handled).await;
             }
             self.publish_and_acknowledge(round.handled).await;
