@@ -47,9 +47,11 @@ struct SignInPage {
     wrong: Option<&'static str>,
 }
 
-/// A page of this console to go to; the overview for anything else.
+/// A page of this console to go to; the overview for anything else. Browsers read a backslash as a slash, and leave out
+/// tabs and line ends before they read a URL at all.
 fn safe_path(next: &str) -> &str {
-    let is_local = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n']);
+    let is_harmful = |one: char| one == '\\' || one.is_control();
+    let is_local = next.starts_with('/') && !next.starts_with("//") && !next.contains(is_harmful);
     if is_local { next } else { "/" }
 }
 
@@ -153,8 +155,10 @@ mod tests {
     #[test]
     fn only_pages_of_the_console_follow_a_sign_in() {
         assert_eq!(safe_path("/queues?x=1"), "/queues?x=1");
-        for elsewhere in ["", "//evil.example.com", "https://evil.example.com", "/\\evil.example.com", "queues"] {
-            assert_eq!(safe_path(elsewhere), "/", "{elsewhere}");
+        let other_sites = ["//evil.example.com", "https://evil.example.com", "/\\evil.example.com"];
+        let with_controls = ["/\t/evil.example.com", "/\t\\evil.example.com", "/\n/evil.example.com", "/queues\u{1}"];
+        for elsewhere in ["", "queues"].iter().chain(&other_sites).chain(&with_controls) {
+            assert_eq!(safe_path(elsewhere), "/", "{elsewhere:?}");
         }
     }
 }
