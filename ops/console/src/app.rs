@@ -78,6 +78,7 @@ impl App {
         });
         tokio::spawn(watch::queues(app.board.clone(), management, app.mongo.clone(), stop.clone()));
         tokio::spawn(watch::checks(app.board.clone(), config.clone(), app.mongo.clone(), stop.clone()));
+        tokio::spawn(watch::expiry(app.board.clone(), stop.clone()));
         tokio::spawn(app.clone().evict_idle());
         Ok(app)
     }

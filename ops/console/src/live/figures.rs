@@ -2,7 +2,7 @@
 //!
 //! The same text stands in the page and in the stream, so that a page that loses the stream is merely older.
 
-use super::reading::{Outage, Reading};
+use super::reading::{Outage, Reading, clock};
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::management::QueueState;
 use pvt_messaging::{QueueRole, Topology};
@@ -142,6 +142,11 @@ impl Figures {
         self.checks.value().map(|(_, findings)| in_order_of_harm(findings))
     }
 
+    /// When the checks were made, or why they are not.
+    pub(crate) fn checks_state(&self) -> String {
+        self.checks.value().map_or_else(|| self.checks.state(), |(at, _)| format!("made at {}", clock(*at)))
+    }
+
     /// A text that changes with what is wrong, so that pages know when to show it anew.
     pub(crate) fn wrong_digest(&self) -> String {
         let words = |finding: &&Finding| format!("{}={}", finding.what, finding.trouble.as_deref().unwrap_or_default());
@@ -173,6 +178,7 @@ impl Figures {
         }
         texts.insert("source.management".to_owned(), self.queues.state());
         texts.insert("source.mongodb".to_owned(), self.pauses.state());
+        texts.insert("source.checks".to_owned(), self.checks_state());
         texts.insert("digest.wrong".to_owned(), self.wrong_digest());
         texts.insert("digest.pauses".to_owned(), self.pauses_digest());
         texts

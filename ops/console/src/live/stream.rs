@@ -1,5 +1,5 @@
-//! Stream of the live figures as server-sent events: a snapshot, then deltas, and beats in between, by which a page
-//! knows that the figures are not stale.
+//! Stream of the live figures as server-sent events: a snapshot, then deltas, and beats in between as long as the
+//! figures are read, by which a page knows that they are not stale.
 
 use super::board::{Board, Event};
 use crate::access::SignedIn;
@@ -99,7 +99,7 @@ impl EventStream {
             if !std::mem::replace(&mut self.begun, true) {
                 // Also a stream that has missed nothing says at once that it is alive.
                 self.enqueue_missed();
-                self.ready.push_back(beat());
+                self.enqueue_beat();
                 continue;
             }
             tokio::select! {
@@ -107,9 +107,16 @@ impl EventStream {
                 changed = self.changed.changed() => {
                     changed.ok()?;
                     self.enqueue_missed();
+                    self.enqueue_beat();
                 }
-                () = sleep_until(self.until.min(Instant::now() + BEAT)) => self.ready.push_back(beat()),
+                () = sleep_until(self.until.min(Instant::now() + BEAT)) => self.enqueue_beat(),
             }
+        }
+    }
+
+    fn enqueue_beat(&mut self) {
+        if self.board.is_fresh() {
+            self.ready.push_back(beat());
         }
     }
 

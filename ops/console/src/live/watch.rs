@@ -18,6 +18,10 @@ const QUEUE_INTERVAL: Duration = Duration::from_secs(2);
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// For one reading.
 const READ_LIMIT: Duration = Duration::from_secs(4);
+/// For one round of checks, each of which has a limit of its own.
+const CHECK_LIMIT: Duration = Duration::from_secs(30);
+/// Between two looks at how old the readings are.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(2);
 /// The name of the checks' connections.
 const CHECKS: &str = "pvt-console checks";
 
@@ -36,7 +40,7 @@ pub(crate) async fn queues(board: Arc<Board>, management: Management, mongo: Mon
         };
         let Some((queues, pauses, dead_letters)) = stop.run_until_cancelled(reads).await else { return };
         let now = Utc::now().into();
-        board.update(|figures| {
+        board.queues_read(|figures| {
             figures.queues = figures.queues.next(queues, now);
             figures.pauses = figures.pauses.next(pauses, now);
             figures.dead_letters = figures.dead_letters.next(dead_letters, now);
@@ -50,9 +54,21 @@ pub(crate) async fn checks(board: Arc<Board>, config: Config, mongo: Mongo, stop
     let mut ticks = interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let Some(findings) = stop.run_until_cancelled(checks::run(&config, &mongo, CHECKS)).await else { return };
+        let round = timeout(CHECK_LIMIT, checks::run(&config, &mongo, CHECKS));
+        let Some(made) = stop.run_until_cancelled(round).await else { return };
         let now = Utc::now().into();
-        board.update(|figures| figures.checks = figures.checks.next(Ok((now, findings)), now));
+        let made = made.map(|findings| (now, findings));
+        let made = made.map_err(|_| format!("no answer within {} s", CHECK_LIMIT.as_secs()));
+        board.checks_made(|figures| figures.checks = figures.checks.next(made, now));
+    }
+}
+
+/// Makes figures unknown that the other watches do not read any more, until `stop`.
+pub(crate) async fn expiry(board: Arc<Board>, stop: CancellationToken) {
+    let mut ticks = interval(EXPIRY_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        board.expire();
     }
 }
 

@@ -5,7 +5,7 @@ use crate::app::{App, SharedApp};
 use crate::failure::{Failure, page};
 use crate::frame::Frame;
 use crate::live::figures::Figures;
-use crate::live::reading::clock;
+use crate::live::reading::Reading;
 use crate::pages::payments::MAX_LEDGERS;
 use crate::store;
 use askama::Template;
@@ -52,22 +52,19 @@ pub(crate) async fn show(State(app): State<SharedApp>, user: SignedIn) -> Result
         sources: vec![
             SourceView { name: "RabbitMQ’s management API", key: "source.management", state: figures.queues.state() },
             SourceView { name: "MongoDB", key: "source.mongodb", state: figures.pauses.state() },
+            SourceView { name: "Checks of pvt doctor", key: "source.checks", state: figures.checks_state() },
         ],
         attention,
     })
 }
 
 fn summary(figures: &Figures) -> String {
-    match figures.checks.value() {
-        None => "The checks have not finished yet.".to_owned(),
-        Some((at, _)) => {
-            let words = match wrong(figures).len() {
-                0 => "Nothing is wrong".to_owned(),
-                1 => "One thing is wrong".to_owned(),
-                count => format!("{count} things are wrong, the most harmful first"),
-            };
-            format!("{words}. Checked at {}.", clock(*at))
-        }
+    match (&figures.checks, wrong(figures).len()) {
+        (Reading::Pending, _) => "The checks have not finished yet.".to_owned(),
+        (Reading::Down(outage), _) => format!("What is wrong is not known: the checks are {outage}."),
+        (Reading::Up(_), 0) => "Nothing is wrong.".to_owned(),
+        (Reading::Up(_), 1) => "One thing is wrong.".to_owned(),
+        (Reading::Up(_), count) => format!("{count} things are wrong, the most harmful first."),
     }
 }
 
@@ -113,7 +110,7 @@ fn at_most(count: usize) -> String {
 mod tests {
     use super::{summary, wrong};
     use crate::live::figures::Figures;
-    use crate::live::reading::Reading;
+    use crate::live::reading::{Outage, Reading};
     use chrono::Utc;
     use pvt_operations::checks::Finding;
 
@@ -131,5 +128,8 @@ mod tests {
         assert_eq!(wrong(&figures).iter().map(|view| view.what).collect::<Vec<_>>(), ["API", "SMTP server"]);
         assert!(summary(&figures).starts_with("2 things are wrong"));
         assert_eq!(summary(&Figures::default()), "The checks have not finished yet.");
+        let outage = Outage { since: Utc::now().into(), reason: "no answer".to_owned() };
+        let unknown = summary(&Figures { checks: Reading::Down(outage), ..Figures::default() });
+        assert!(unknown.starts_with("What is wrong is not known"), "{unknown}");
     }
 }
