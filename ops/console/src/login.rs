@@ -1,10 +1,10 @@
 //! Signing in and out. Nothing here may reveal to a stranger whether an address has an account, neither by its answer
 //! nor by how long that takes.
 
-use crate::access::{Cookie, SignedIn, has_access};
+use crate::access::{Cookie, has_access};
 use crate::app::{App, SharedApp};
 use crate::failure::{Failure, page};
-use crate::forms::{FormFields, Submitted, csrf_token};
+use crate::forms::{FormFields, csrf_token};
 use crate::protection::is_same_origin;
 use crate::store;
 use askama::Template;
@@ -23,7 +23,7 @@ use serde::Deserialize;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 use uuid::Uuid;
 
 /// How long the form to sign in may stay open.
@@ -104,7 +104,7 @@ pub(crate) async fn sign_in(State(app): State<SharedApp>, request: Request) -> R
     }
     let (mongo, id) = (app.mongo.clone(), user.id);
     let begun = async move { mongo.console_sessions().begin(id, Utc::now().into()).await };
-    let token = store::read(&app, begun).await?;
+    let token = store::read(&app, begun).await.map_err(Failure::for_strangers)?;
     count_login(LoginOutcome::Accepted);
     info!(user_id = %user.id, "signed in to the console");
     let mut response = Redirect::to(&next).into_response();
@@ -128,7 +128,7 @@ async fn verified(app: &App, fields: &FormFields) -> Result<Option<User>, Failur
             None => Ok(None),
         }
     });
-    let (user, hash) = found.await?.unzip();
+    let (user, hash) = found.await.map_err(Failure::for_strangers)?.unzip();
     let right = app.hasher.verify(SecretString::from(fields.raw("password")), hash).await;
     let right = right.map_err(|failed| match failed {
         HasherError::Busy => Failure::TooMany(BUSY_RETRY_SECS),
@@ -137,12 +137,20 @@ async fn verified(app: &App, fields: &FormFields) -> Result<Option<User>, Failur
     Ok(user.filter(|user| right && user.disabled_at.is_none()))
 }
 
-/// `POST /logout`.
-pub(crate) async fn sign_out(State(app): State<SharedApp>, form: Submitted) -> Result<Response, Failure> {
-    let token = SignedIn::token(&form.user).to_owned();
-    app.sessions.forget(&token);
-    let mongo = app.mongo.clone();
-    store::read(&app, async move { mongo.console_sessions().end(&token).await }).await?;
+/// `POST /logout`. The browser forgets the session also when MongoDB cannot.
+pub(crate) async fn sign_out(State(app): State<SharedApp>, request: Request) -> Result<Response, Failure> {
+    let (parts, body) = request.into_parts();
+    if let Some(token) = Cookie::Session.read(&app, &parts.headers) {
+        let fields = FormFields::read(body).await?;
+        if !is_same_origin(&parts.headers) || !fields.is_made_for(&token) {
+            return Err(Failure::Forged);
+        }
+        app.sessions.forget(&token);
+        let mongo = app.mongo.clone();
+        if let Err(failed) = store::read(&app, async move { mongo.console_sessions().end(&token).await }).await {
+            warn!(?failed, "a session was not ended, and lasts until it expires");
+        }
+    }
     let mut response = Redirect::to("/login").into_response();
     set(&mut response, Cookie::Session.set(&app, "", Duration::ZERO));
     Ok(response)

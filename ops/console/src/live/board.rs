@@ -115,6 +115,7 @@ impl Board {
             self.update(|figures| {
                 figures.queues = figures.queues.next(Err(reason.clone()), now);
                 figures.pauses = figures.pauses.next(Err(reason.clone()), now);
+                figures.mongodb = figures.mongodb.next(Err(reason.clone()), now);
                 figures.dead_letters = figures.dead_letters.next(Err(reason), now);
             });
         }

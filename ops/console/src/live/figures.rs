@@ -22,6 +22,8 @@ pub(crate) struct Figures {
     pub(crate) queues: Reading<Vec<QueueState>>,
     /// Pauses, as MongoDB has them.
     pub(crate) pauses: Reading<Vec<QueuePause>>,
+    /// Whether MongoDB answers, be it that what it stores cannot be understood.
+    pub(crate) mongodb: Reading<()>,
     /// Stored dead letters by queue without the prefix, as MongoDB has them.
     pub(crate) dead_letters: Reading<BTreeMap<String, u64>>,
     /// The checks of `pvt doctor`, and when they were made.
@@ -55,9 +57,9 @@ pub(crate) struct WaitingRow {
 }
 
 impl Figures {
-    /// Since when MongoDB cannot be read, as the last reading of the pauses says.
+    /// Since when MongoDB does not answer.
     pub(crate) fn mongodb_outage(&self) -> Option<&Outage> {
-        self.pauses.outage()
+        self.mongodb.outage()
     }
 
     fn queue(&self, name: &str) -> Option<&QueueState> {
@@ -177,7 +179,7 @@ impl Figures {
             texts.insert(format!("waiting.{}.ready", row.name), row.ready);
         }
         texts.insert("source.management".to_owned(), self.queues.state());
-        texts.insert("source.mongodb".to_owned(), self.pauses.state());
+        texts.insert("source.mongodb".to_owned(), self.mongodb.state());
         texts.insert("source.checks".to_owned(), self.checks_state());
         texts.insert("digest.wrong".to_owned(), self.wrong_digest());
         texts.insert("digest.pauses".to_owned(), self.pauses_digest());
@@ -217,6 +219,7 @@ mod tests {
             reason: "index".to_owned(),
         };
         Figures {
+            mongodb: Reading::Up(()),
             queues: Reading::Up(vec![
                 queue("emails", 9, Some(1_900)),
                 queue("bookings.0", 1, Some(1_000)),

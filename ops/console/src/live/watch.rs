@@ -1,6 +1,7 @@
 //! Watches: tasks that read broker and stores again and again, as long as the console runs.
 
 use super::board::Board;
+use crate::store::{ReadError as _, Trouble};
 use chrono::Utc;
 use pvt_messaging::management::Management;
 use pvt_operations::checks;
@@ -34,13 +35,20 @@ pub(crate) async fn queues(board: Arc<Board>, management: Management, mongo: Mon
         let reads = async {
             tokio::join!(
                 limited(management.queues(&prefix)),
-                limited(mongo.queue_pauses().list()),
+                timeout(READ_LIMIT, mongo.queue_pauses().list()),
                 limited(mongo.dead_letters().count_by_queue())
             )
         };
         let Some((queues, pauses, dead_letters)) = stop.run_until_cancelled(reads).await else { return };
         let now = Utc::now().into();
+        let answers = match &pauses {
+            Ok(Err(error)) if matches!(error.trouble(), Trouble::Outage(_)) => Err(error.to_string()),
+            Ok(_) => Ok(()),
+            Err(_) => Err(no_answer()),
+        };
+        let pauses = pauses.map_err(|_| no_answer()).and_then(|read| read.map_err(|error| error.to_string()));
         board.queues_read(|figures| {
+            figures.mongodb = figures.mongodb.next(answers, now);
             figures.queues = figures.queues.next(queues, now);
             figures.pauses = figures.pauses.next(pauses, now);
             figures.dead_letters = figures.dead_letters.next(dead_letters, now);
@@ -75,6 +83,10 @@ pub(crate) async fn expiry(board: Arc<Board>, stop: CancellationToken) {
 async fn limited<T, E: Display>(reading: impl Future<Output = Result<T, E>>) -> Result<T, String> {
     match timeout(READ_LIMIT, reading).await {
         Ok(read) => read.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", READ_LIMIT.as_secs())),
+        Err(_) => Err(no_answer()),
     }
+}
+
+fn no_answer() -> String {
+    format!("no answer within {} s", READ_LIMIT.as_secs())
 }

@@ -51,7 +51,7 @@ pub(crate) async fn show(State(app): State<SharedApp>, user: SignedIn) -> Result
         digest: figures.wrong_digest(),
         sources: vec![
             SourceView { name: "RabbitMQ’s management API", key: "source.management", state: figures.queues.state() },
-            SourceView { name: "MongoDB", key: "source.mongodb", state: figures.pauses.state() },
+            SourceView { name: "MongoDB", key: "source.mongodb", state: figures.mongodb.state() },
             SourceView { name: "Checks of pvt doctor", key: "source.checks", state: figures.checks_state() },
         ],
         attention,

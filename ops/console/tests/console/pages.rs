@@ -97,6 +97,7 @@ async fn session_goes_on_while_mongodb_is_down() -> Result<()> {
     let linked = format!("{}?directConnection=true", base.replace(&host, link.address()));
     let harness = Harness::with(namespace, &[("MONGODB_URI", &linked)]).await?;
     let staff = harness.sign_in(Role::Staff, &[HERE]).await?;
+    let address = link.address().to_owned();
     drop(link);
     let page = eventually("the outage on the page", FOLLOW_LIMIT, async || {
         let (status, page) = harness.get(&staff, "/").await?;
@@ -108,6 +109,18 @@ async fn session_goes_on_while_mongodb_is_down() -> Result<()> {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(payments.contains("MongoDB is down since") && payments.contains("Nothing older is shown"), "{payments}");
     let unknown = harness.http.get(harness.url("/")).header(header::COOKIE, format!("pvt-console={}", "a".repeat(64)));
-    assert_eq!(unknown.send().await?.status(), StatusCode::SERVICE_UNAVAILABLE, "only sessions that were known go on");
+    let refused = unknown.send().await?;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "only sessions that were known go on");
+    let text = refused.text().await?;
+    assert!(text.contains("MongoDB is down") && !text.contains(&address), "strangers do not learn why: {text}");
+    let sign_in = harness.try_sign_in("ada@example.com", "wrong horse battery").await?;
+    assert_eq!(sign_in.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!sign_in.text().await?.contains(&address), "strangers do not learn why");
+    let change = harness.post(&staff, "/queues/pause", &[("csrf", &staff.csrf)]).await?;
+    assert_eq!(change.status(), StatusCode::SERVICE_UNAVAILABLE, "a role that is only remembered changes nothing");
+    let out = harness.post(&staff, "/logout", &[("csrf", &staff.csrf)]).await?;
+    let removed = out.headers()[header::SET_COOKIE].to_str()?;
+    assert!(out.status() == StatusCode::SEE_OTHER && removed.contains("Max-Age=0"), "{removed}");
+    assert_eq!(harness.get(&staff, "/").await?.0, StatusCode::SERVICE_UNAVAILABLE, "it is not remembered any more");
     Ok(())
 }

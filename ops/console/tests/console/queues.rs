@@ -41,6 +41,7 @@ async fn forged_forms_change_nothing() -> Result<()> {
     }
     let anonymous = with_form(harness.http.post(harness.url("/queues/pause")), &fields(&admin.csrf)).send().await?;
     assert_eq!(anonymous.status(), StatusCode::SEE_OTHER);
+    assert_eq!(anonymous.headers()[header::LOCATION], "/login?next=%2F", "the form's own path answers no GET");
     assert!(harness.mongo.queue_pauses().list().await?.is_empty());
     Ok(())
 }
