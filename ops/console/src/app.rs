@@ -25,6 +25,9 @@ pub(crate) const ABOUT: About = About::new("pvt-console");
 /// Event streams at once; each is a connection and a task, one for each tab that is in view.
 const MAX_STREAMS: usize = 1_000;
 
+/// Charts that are read at once; each may be of a thousand bookings.
+const MAX_CHARTS: usize = 2;
+
 /// One console. Handlers share it.
 pub(crate) struct App {
     pub(crate) config: Config,
@@ -39,6 +42,8 @@ pub(crate) struct App {
     pub(crate) board: Arc<Board>,
     /// Places of event streams.
     pub(crate) streams: Arc<Semaphore>,
+    /// Places of reads of the tape chart.
+    pub(crate) charts: Arc<Semaphore>,
     pub(crate) health: Arc<Health>,
     /// Ends event streams.
     pub(crate) stop: CancellationToken,
@@ -68,6 +73,7 @@ impl App {
             exempt_loopback: rate_limits::exempts_loopback(config),
             sessions: KnownSessions::default(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            charts: Arc::new(Semaphore::new(MAX_CHARTS)),
             health: Arc::new(health(&mongo)),
             stop: stop.clone(),
             config: config.clone(),

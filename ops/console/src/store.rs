@@ -6,7 +6,9 @@ use crate::live::reading::Outage;
 use chrono::Utc;
 use pvt_stores::StoreError;
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -75,6 +77,29 @@ where
         Ok(Err(panic)) => Err(Failure::internal(panic)),
         Err(_) => Err(known().map_or(Failure::Slow, |outage| Failure::Down("MongoDB", outage))),
     }
+}
+
+/// The same for a read that is large or slow, of which few run at once. One that is given up keeps its place until its
+/// end.
+///
+/// # Errors
+/// As [`read`]; [`Failure::Slow`] also when no place becomes free.
+pub(crate) async fn read_in_turn<T, E>(
+    app: &App,
+    places: &Arc<Semaphore>,
+    call: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    E: ReadError,
+{
+    let Ok(Ok(place)) = timeout(READ_LIMIT, places.clone().acquire_owned()).await else { return Err(Failure::Slow) };
+    let in_place = async move {
+        let result = call.await;
+        drop(place);
+        result
+    };
+    read(app, in_place).await
 }
 
 /// The failure that an error leads to; an outage of MongoDB has lasted since the one that is known.

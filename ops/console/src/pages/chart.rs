@@ -11,14 +11,15 @@ use axum::extract::{Query, State};
 use axum::response::Html;
 use chrono::{Datelike as _, Days, NaiveDate, Utc};
 use pvt_domain::block::{Block, BlockKind};
-use pvt_domain::booking::{Booking, Status, Stay};
+use pvt_domain::booking::{Status, Stay, StayProgress};
 use pvt_domain::business_day::business_date;
 use pvt_domain::ids::BedId;
 use pvt_domain::inventory::{BedService, BedState, Cleanliness, Inventory};
 use pvt_domain::nights::Nights;
 use pvt_stores::StoreError;
+use pvt_stores::mongo::occupancy::Occupant;
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Nights before today with which the chart begins by default.
 const DAYS_BACK: u64 = 2;
@@ -65,7 +66,7 @@ struct DayView {
 
 #[derive(Debug)]
 struct RoomView {
-    id: String,
+    title: String,
     room_type: String,
     beds: Vec<BedView>,
 }
@@ -103,12 +104,12 @@ pub(crate) async fn show(
     let from = from.map_err(|_| Failure::Invalid("Write the first night as 2027-01-31.".to_owned()))?;
     let (property, all) = user.property(&app, query.property.as_deref()).await?;
     let (mongo, id) = (app.mongo.clone(), property.clone());
-    let read = store::read(&app, async move {
+    let read = store::read_in_turn(&app, &app.charts, async move {
         let Some(inventory) = mongo.inventories().find(&id).await? else { return Ok(None) };
         let today = business_date(&inventory.property, Utc::now().into());
         let first = from.unwrap_or_else(|| moved(today, -i64::try_from(DAYS_BACK).unwrap_or_default()));
         let shown = Nights::new(first, moved(first, i64::from(nights)));
-        let bookings: Vec<Booking> = mongo.bookings().occupants(&id, shown).await?.into_values().collect();
+        let bookings = mongo.occupancy().occupants(&id, shown).await?;
         let blocks = mongo.occupancy().blocks_within(&id, shown).await?;
         Ok::<_, StoreError>(Some((inventory, today, shown, bookings, blocks)))
     });
@@ -141,28 +142,32 @@ fn moved(date: NaiveDate, days: i64) -> NaiveDate {
 }
 
 impl Chart {
-    fn of(inventory: &Inventory, bookings: &[Booking], blocks: &[Block], shown: Nights, today: NaiveDate) -> Self {
+    fn of(inventory: &Inventory, bookings: &[Occupant], blocks: &[Block], shown: Nights, today: NaiveDate) -> Self {
         let mut entries = entries(bookings, blocks, shown);
-        let rooms = inventory.rooms.iter().map(|room| RoomView {
-            id: room.id.to_string(),
-            room_type: inventory.room_type(&room.room_type_id).map_or_else(String::new, |one| one.name.clone()),
-            beds: room
-                .beds
-                .iter()
-                .map(|bed| BedView {
-                    id: bed.to_string(),
-                    notes: notes(room.state_of(bed)),
-                    entries: entries.remove(bed).unwrap_or_default(),
-                })
-                .collect(),
-        });
+        let mut rooms: Vec<RoomView> = Vec::new();
+        rooms.extend(inventory.rooms.iter().map(|room| {
+            RoomView {
+                title: format!("Room {}", room.id),
+                room_type: inventory.room_type(&room.room_type_id).map_or_else(String::new, |one| one.name.clone()),
+                beds: room
+                    .beds
+                    .iter()
+                    .map(|bed| BedView {
+                        id: bed.to_string(),
+                        notes: notes(room.state_of(bed)),
+                        entries: entries.remove(bed).unwrap_or_default(),
+                    })
+                    .collect(),
+            }
+        }));
+        rooms.extend(removed_beds(entries));
         let column = |date: NaiveDate| u32::try_from((date - shown.arrival).num_days() + 1).unwrap_or(1);
         Self {
             from: shown.arrival,
             nights: u32::try_from(shown.count()).unwrap_or_default(),
             days: shown.iter().map(|date| DayView::of(date, column(date), today)).collect(),
             today: (shown.arrival <= today && today < shown.departure).then(|| column(today)),
-            rooms: rooms.collect(),
+            rooms,
         }
     }
 }
@@ -181,6 +186,15 @@ impl DayView {
     }
 }
 
+/// Beds that the inventory has no more, and that something has still.
+fn removed_beds(entries: HashMap<&BedId, Vec<EntryView>>) -> Option<RoomView> {
+    let bed = |(bed, entries): (&BedId, Vec<EntryView>)| BedView { id: bed.to_string(), notes: Vec::new(), entries };
+    let mut beds: Vec<BedView> = entries.into_iter().map(bed).collect();
+    beds.sort_by(|one, other| one.id.cmp(&other.id));
+    let title = "Beds that are not in the inventory".to_owned();
+    (!beds.is_empty()).then_some(RoomView { title, room_type: String::new(), beds })
+}
+
 fn notes(state: BedState) -> Vec<&'static str> {
     let dirty = (state.cleanliness == Cleanliness::Dirty).then_some("dirty");
     let out = (state.service == BedService::OutOfService).then_some("out of service");
@@ -188,7 +202,7 @@ fn notes(state: BedState) -> Vec<&'static str> {
 }
 
 /// What has each bed, by bed, in the order of the nights.
-fn entries<'a>(bookings: &'a [Booking], blocks: &'a [Block], shown: Nights) -> HashMap<&'a BedId, Vec<EntryView>> {
+fn entries<'a>(bookings: &'a [Occupant], blocks: &'a [Block], shown: Nights) -> HashMap<&'a BedId, Vec<EntryView>> {
     let mut entries: HashMap<&BedId, Vec<EntryView>> = HashMap::new();
     let mut add = |bed: &'a BedId, nights: Nights, entry: &EntryView| {
         if let Some((column, columns)) = columns(nights, shown) {
@@ -200,9 +214,14 @@ fn entries<'a>(bookings: &'a [Booking], blocks: &'a [Block], shown: Nights) -> H
             let entry = of_stay(booking, stay, false);
             stay.parts().for_each(|(nights, beds)| beds.iter().for_each(|bed| add(bed, nights, &entry)));
         }
-        for stay in booking.pending_change.iter().flat_map(|pending| &pending.stays) {
+        let own: HashSet<(&BedId, NaiveDate)> = booking.stays.iter().flat_map(Stay::bed_nights).collect();
+        for stay in booking.pending_stays() {
             let entry = of_stay(booking, stay, true);
-            stay.parts().for_each(|(nights, beds)| beds.iter().for_each(|bed| add(bed, nights, &entry)));
+            for (nights, beds) in stay.parts() {
+                for bed in beds {
+                    runs(nights, |night| !own.contains(&(bed, night))).for_each(|run| add(bed, run, &entry));
+                }
+            }
         }
     }
     for block in blocks {
@@ -213,6 +232,19 @@ fn entries<'a>(bookings: &'a [Booking], blocks: &'a [Block], shown: Nights) -> H
     entries
 }
 
+/// Runs of successive nights that are meant.
+fn runs(nights: Nights, is_meant: impl Fn(NaiveDate) -> bool) -> impl Iterator<Item = Nights> {
+    let mut runs: Vec<Nights> = Vec::new();
+    for night in nights.iter().filter(|night| is_meant(*night)) {
+        let end = moved(night, 1);
+        match runs.last_mut().filter(|run| run.departure == night) {
+            Some(run) => run.departure = end,
+            None => runs.push(Nights::new(night, end)),
+        }
+    }
+    runs.into_iter()
+}
+
 /// The columns of these nights, as far as they are shown.
 fn columns(nights: Nights, shown: Nights) -> Option<(u32, u32)> {
     let (first, end) = (nights.arrival.max(shown.arrival), nights.departure.min(shown.departure));
@@ -220,13 +252,13 @@ fn columns(nights: Nights, shown: Nights) -> Option<(u32, u32)> {
     Some((u32::try_from((first - shown.arrival).num_days()).ok()? + 1, columns))
 }
 
-fn of_stay(booking: &Booking, stay: &Stay, is_pending: bool) -> EntryView {
-    let (kind, status) = match (is_pending, booking.status) {
-        (true, _) => ("held", "pending change"),
-        (false, Status::Held) => ("held", "held"),
-        (false, Status::CheckedIn) => ("checked-in", "checked in"),
-        (false, Status::CheckedOut) => ("checked-out", "checked out"),
-        (false, _) => ("confirmed", "confirmed"),
+fn of_stay(booking: &Occupant, stay: &Stay, is_pending: bool) -> EntryView {
+    let (kind, status) = match (is_pending, booking.status, stay.progress_in(booking.status)) {
+        (true, ..) => ("held", "pending change"),
+        (false, Status::Held, _) => ("held", "held"),
+        (false, _, StayProgress::CheckedIn) => ("checked-in", "checked in"),
+        (false, _, StayProgress::CheckedOut) => ("checked-out", "checked out"),
+        (false, _, StayProgress::Expected) => ("confirmed", "confirmed"),
     };
     let lock = if stay.locked { ", locked" } else { "" };
     let guest = booking.guest.full_name();
@@ -259,8 +291,11 @@ fn of_block(block: &Block) -> EntryView {
 
 #[cfg(test)]
 mod tests {
-    use super::{Nights, columns, length};
+    use super::{Chart, Nights, Occupant, columns, length};
     use chrono::NaiveDate;
+    use pvt_domain::block::Block;
+    use pvt_domain::demo;
+    use serde_json::{Value, json};
 
     fn nights(arrival: &str, departure: &str) -> Nights {
         Nights::new(arrival.parse::<NaiveDate>().unwrap(), departure.parse().unwrap())
@@ -274,6 +309,108 @@ mod tests {
         assert_eq!(columns(nights("2027-01-23", "2027-02-01"), shown), Some((14, 1)));
         assert_eq!(columns(nights("2027-01-01", "2027-01-10"), shown), None);
         assert_eq!(columns(nights("2027-01-24", "2027-01-25"), shown), None);
+    }
+
+    fn stay(arrival: &str, departure: &str, bed: &str) -> Value {
+        json!({ "room_type_id": "dorm-6-mixed", "arrival": arrival, "departure": departure, "guests": 1,
+            "assigned_beds": [bed] })
+    }
+
+    fn with(mut stay: Value, name: &str, value: Value) -> Value {
+        stay[name] = value;
+        stay
+    }
+
+    fn booking(status: &str, stays: Value, pending: Value) -> Occupant {
+        let id = uuid::Uuid::from_u128(7);
+        let mut booking = json!({ "_id": id, "reference": "PVT-1", "status": status, "stays": stays,
+            "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "" } });
+        if pending.is_array() {
+            booking["pending_change"] = json!({ "stays": pending });
+        }
+        serde_json::from_value(booking).unwrap()
+    }
+
+    /// Bed, first column, columns, class and label of each entry, from the 10th of January on.
+    fn drawn(bookings: &[Occupant], blocks: &[Block]) -> Vec<(String, u32, u32, &'static str, String)> {
+        let shown = nights("2027-01-10", "2027-01-24");
+        let chart = Chart::of(&demo::inventory(), bookings, blocks, shown, shown.arrival);
+        let beds = chart.rooms.into_iter().flat_map(|room| room.beds);
+        beds.flat_map(|bed| {
+            let entry =
+                |entry: super::EntryView| (bed.id.clone(), entry.column, entry.columns, entry.kind, entry.label);
+            bed.entries.into_iter().map(entry).collect::<Vec<_>>()
+        })
+        .collect()
+    }
+
+    fn entry(
+        bed: &str,
+        column: u32,
+        columns: u32,
+        kind: &'static str,
+        words: &str,
+    ) -> (String, u32, u32, &'static str, String) {
+        (bed.to_owned(), column, columns, kind, words.to_owned())
+    }
+
+    #[test]
+    fn moved_and_locked_stay_is_drawn_in_each_of_its_beds() {
+        let earlier = json!([{ "until": "2027-01-12", "beds": ["d6a-1"] }]);
+        let moved = with(stay("2027-01-10", "2027-01-15", "d6a-2"), "earlier_beds", earlier);
+        let moved = with(moved, "locked", true.into());
+        let words = "Ada Lovelace (confirmed, locked)";
+        let expected = [entry("d6a-1", 1, 2, "confirmed", words), entry("d6a-2", 3, 3, "confirmed", words)];
+        assert_eq!(drawn(&[booking("confirmed", json!([moved]), Value::Null)], &[]), expected);
+    }
+
+    #[test]
+    fn each_stay_is_as_far_as_its_own_guests() {
+        let progress = |bed, progress: &str| with(stay("2027-01-10", "2027-01-12", bed), "progress", progress.into());
+        let stays =
+            json!([progress("d6a-1", "checked_in"), progress("d6a-2", "expected"), progress("d6a-3", "checked_out")]);
+        let expected = [
+            entry("d6a-1", 1, 2, "checked-in", "Ada Lovelace (checked in)"),
+            entry("d6a-2", 1, 2, "confirmed", "Ada Lovelace (confirmed)"),
+            entry("d6a-3", 1, 2, "checked-out", "Ada Lovelace (checked out)"),
+        ];
+        assert_eq!(drawn(&[booking("checked_in", stays, Value::Null)], &[]), expected);
+    }
+
+    #[test]
+    fn pending_change_adds_only_what_the_booking_does_not_have() {
+        let (own, after) = (stay("2027-01-11", "2027-01-13", "d6a-1"), stay("2027-01-10", "2027-01-15", "d6a-1"));
+        let expected = [
+            entry("d6a-1", 1, 1, "held", "Ada Lovelace (pending change)"),
+            entry("d6a-1", 2, 2, "confirmed", "Ada Lovelace (confirmed)"),
+            entry("d6a-1", 4, 2, "held", "Ada Lovelace (pending change)"),
+        ];
+        assert_eq!(drawn(&[booking("confirmed", json!([own]), json!([after]))], &[]), expected);
+    }
+
+    #[test]
+    fn blocks_and_beds_that_were_removed_are_drawn() {
+        let block: Block = serde_json::from_value(json!({
+            "_id": uuid::Uuid::from_u128(8), "property_id": "here", "kind": "maintenance", "bed_ids": ["d6a-1", "gone-2"],
+            "from": "2027-01-09", "until": "2027-01-11", "status": "active", "rev": 1, "actor": "staff:1",
+            "created_at": "2027-01-01T00:00:00.000Z", "updated_at": "2027-01-01T00:00:00.000Z", "history": [],
+        }))
+        .unwrap();
+        let removed = booking("confirmed", json!([stay("2027-01-10", "2027-01-12", "gone-1")]), Value::Null);
+        let expected = [
+            entry("d6a-1", 1, 1, "block", "Block: maintenance"),
+            entry("gone-1", 1, 2, "confirmed", "Ada Lovelace (confirmed)"),
+            entry("gone-2", 1, 1, "block", "Block: maintenance"),
+        ];
+        assert_eq!(drawn(&[removed], &[block]), expected);
+    }
+
+    #[test]
+    fn beds_say_what_staff_have_set() {
+        use pvt_domain::inventory::{BedService, BedState, Cleanliness};
+        let state = BedState { cleanliness: Cleanliness::Dirty, service: BedService::OutOfService };
+        assert_eq!(super::notes(state), ["dirty", "out of service"]);
+        assert!(super::notes(BedState::default()).is_empty());
     }
 
     #[test]

@@ -7,7 +7,8 @@ use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use pvt_domain::availability::Holding;
 use pvt_domain::block::Block;
-use pvt_domain::booking::{Booking, Status, Stay};
+use pvt_domain::booking::{Booking, Guest, Status, Stay};
+
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::intake::MAX_NIGHTS;
 use pvt_domain::nights::Nights;
@@ -44,6 +45,31 @@ impl<'a> From<&'a StoredHolding> for Holding<'a> {
     }
 }
 
+/// A booking that holds beds, without its price, payments and history.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Occupant {
+    /// The booking.
+    #[serde(rename = "_id")]
+    pub id: BookingId,
+    /// Its reference for people.
+    pub reference: String,
+    /// Its status.
+    pub status: Status,
+    /// Its guest.
+    pub guest: Guest,
+    /// Its stays.
+    pub stays: Vec<Stay>,
+    #[serde(default)]
+    pending_change: Option<PendingStays>,
+}
+
+impl Occupant {
+    /// All stays after a change that waits for its deposit.
+    pub fn pending_stays(&self) -> &[Stay] {
+        self.pending_change.as_ref().map_or(&[], |pending| &pending.stays)
+    }
+}
+
 /// Read models of occupancy: search, calendars and the front desk.
 #[derive(Debug, Clone, Copy)]
 pub struct OccupancyReads<'a>(pub(super) &'a Mongo);
@@ -58,6 +84,17 @@ impl OccupancyReads<'_> {
         filter.insert("status", doc! { "$in": Status::HOLDING.to_vec() });
         let fields = doc! { "rev": 1, "status": 1, "stays": 1, "pending_change.stays": 1 };
         let found = self.0.collection::<StoredHolding>(bookings::COLLECTION).find(filter).projection(fields).await?;
+        Ok(found.try_collect().await?)
+    }
+
+    /// Bookings of a property that hold beds on any of these nights.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn occupants(self, property_id: &PropertyId, nights: Nights) -> Result<Vec<Occupant>, StoreError> {
+        let filter = bookings::occupying(property_id, nights);
+        let fields = doc! { "reference": 1, "status": 1, "guest": 1, "stays": 1, "pending_change.stays": 1 };
+        let found = self.0.collection::<Occupant>(bookings::COLLECTION).find(filter).projection(fields).await?;
         Ok(found.try_collect().await?)
     }
 
