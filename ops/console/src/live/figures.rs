@@ -153,7 +153,9 @@ impl Figures {
     pub(crate) fn wrong_digest(&self) -> String {
         let words = |finding: &&Finding| format!("{}={}", finding.what, finding.trouble.as_deref().unwrap_or_default());
         let wrong = self.wrong().map(|wrong| wrong.iter().map(words).collect::<Vec<_>>().join(";"));
-        wrong.unwrap_or_else(|| self.checks.state())
+        let outages = [self.queues.outage(), self.mongodb.outage()].into_iter().flatten();
+        let outages: String = outages.map(|outage| format!(";down since {}", outage.since)).collect();
+        wrong.unwrap_or_else(|| self.checks.state()) + &outages
     }
 
     /// A text that changes with the pauses in force.
