@@ -28,6 +28,9 @@ const MAX_STREAMS: usize = 1_000;
 /// Charts that are read at once; each may be of a thousand bookings.
 const MAX_CHARTS: usize = 2;
 
+/// Searches without an index that run at once: each reads a whole collection.
+const MAX_SCANS: usize = 1;
+
 /// One console. Handlers share it.
 pub(crate) struct App {
     pub(crate) config: Config,
@@ -44,6 +47,8 @@ pub(crate) struct App {
     pub(crate) streams: Arc<Semaphore>,
     /// Places of reads of the tape chart.
     pub(crate) charts: Arc<Semaphore>,
+    /// Places of searches without an index.
+    pub(crate) scans: Arc<Semaphore>,
     pub(crate) health: Arc<Health>,
     /// Ends event streams.
     pub(crate) stop: CancellationToken,
@@ -74,6 +79,7 @@ impl App {
             sessions: KnownSessions::default(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             charts: Arc::new(Semaphore::new(MAX_CHARTS)),
+            scans: Arc::new(Semaphore::new(MAX_SCANS)),
             health: Arc::new(health(&mongo)),
             stop: stop.clone(),
             config: config.clone(),

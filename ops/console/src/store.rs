@@ -14,8 +14,6 @@ use tracing::warn;
 
 /// For what one page reads.
 const READ_LIMIT: Duration = Duration::from_secs(5);
-/// The name by which MongoDB reports that a read has reached its own limit.
-const LIMIT_REACHED: &str = "MaxTimeMSExpired";
 
 /// What a failed read says about its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +35,7 @@ pub(crate) trait ReadError: Display + Send + 'static {
 impl ReadError for StoreError {
     fn trouble(&self) -> Trouble {
         match self {
-            Self::Unavailable { message, .. } if message.contains(LIMIT_REACHED) => Trouble::Slow,
+            limited if limited.is_time_limit() => Trouble::Slow,
             Self::Unavailable { store: "postgres", .. } | Self::Transient { store: "postgres", .. } => {
                 Trouble::Outage("PostgreSQL")
             }

@@ -139,7 +139,7 @@ async fn staff_see_nothing_of_other_properties() -> Result<()> {
         [there.reference.clone(), there.id.to_string(), there.history[0].event_id.to_string(), "dp_1".to_owned()]
     {
         let (_, page) = harness.get(&staff, &format!("/bookings?q={sought}")).await?;
-        assert!(page.contains("No booking of your properties is named by that."), "{sought}");
+        assert!(page.contains("No booking at your properties matches."), "{sought}");
     }
     let (_, by_address) = harness.get(&staff, "/bookings?q=ada@example.com").await?;
     assert!(!by_address.contains(&there.reference), "one booking leads to its timeline");
