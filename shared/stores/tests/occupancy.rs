@@ -115,6 +115,8 @@ async fn occupancy_reads_are_correct_and_use_indexes() -> Result<()> {
         ),
         (1, 0)
     );
+    let overdue = async |date| Ok::<_, anyhow::Error>(mongo.occupancy().overdue(one, day(date)).await?.len());
+    assert_eq!((overdue(3).await?, overdue(4).await?, overdue(40).await?), (0, 1, 15), "of thirty days");
     let nights = Nights::new(day(11), day(15));
     let mut whole = mongo.bookings().occupants(one, nights).await?;
     let occupants = mongo.occupancy().occupants(one, nights).await?;

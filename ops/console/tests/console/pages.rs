@@ -54,15 +54,24 @@ async fn front_desk_and_chart_show_the_day() -> Result<()> {
     let arriving = harness.book(HERE, "confirmed", today).await?;
     let staying = harness.book(HERE, "checked_in", yesterday).await?;
     let leaving = harness.book(HERE, "checked_in", today.checked_sub_days(Days::new(2)).context("two days")?).await?;
+    let overstaying =
+        harness.book(HERE, "checked_in", today.checked_sub_days(Days::new(5)).context("five days")?).await?;
+    let missing = harness.book(HERE, "confirmed", yesterday).await?;
     let staff = harness.sign_in(Role::Staff, &[HERE]).await?;
     let (_, page) = harness.get(&staff, "/front-desk").await?;
     let sections: Vec<&str> = page.split("<section>").skip(1).collect();
-    let expected = [("Arrivals (1)", &arriving), ("Departures (1)", &leaving), ("Staying tonight (1)", &staying)];
+    let expected = [
+        ("Overdue (2)", &overstaying),
+        ("Arrivals (1)", &arriving),
+        ("Departures (1)", &leaving),
+        ("Staying tonight (1)", &staying),
+    ];
     assert_eq!(sections.len(), expected.len(), "{page}");
     for (section, (title, booking)) in sections.iter().zip(expected) {
         assert!(section.contains(title) && section.contains(&booking.reference), "{title}: {section}");
     }
-    assert!(sections[0].contains("84.00 CAD due") && sections[0].contains("beds made"), "{}", sections[0]);
+    assert!(sections[0].contains(&missing.reference), "expected since yesterday: {}", sections[0]);
+    assert!(sections[1].contains("84.00 CAD due") && sections[1].contains("beds made"), "{}", sections[1]);
     let (_, chart) = harness.get(&staff, "/chart?nights=30").await?;
     assert!(chart.contains("nights-30") && chart.contains("today-column today-3"), "two nights before today");
     assert!(chart.contains(&format!("confirmed from-3 for-2\" href=\"/bookings/{}\"", arriving.id)), "{chart}");
