@@ -34,6 +34,9 @@ async fn every_page_needs_a_session() -> Result<()> {
 async fn session_begins_with_the_right_password_and_ends_with_sign_out() -> Result<()> {
     let harness = Harness::start().await?;
     let user = harness.user(Role::Admin, &[]).await?;
+    // Browsers send no cookie along a link in a mail, but along one of this page.
+    let form = harness.http.get(harness.url("/login?next=%2Fqueues%3Fa%3D1")).send().await?.text().await?;
+    assert!(form.contains("<a href=\"/queues?a=1\">"), "{form}");
     let wrong = harness.try_sign_in(user.email.as_str(), "wrong horse battery").await?;
     assert_eq!(
         (wrong.status(), cookie(&wrong).is_some_and(|it| it.starts_with("pvt-console="))),
