@@ -215,10 +215,9 @@ async fn authenticate(app: &App, token: &str, known: Option<User>) -> Result<Opt
 }
 
 async fn user_of(mongo: &Mongo, token: &str) -> Result<Option<User>, StoreError> {
-    match mongo.console_sessions().user_of(token, Utc::now().into()).await? {
-        Some(id) => mongo.users().find(id).await,
-        None => Ok(None),
-    }
+    let Some(session) = mongo.console_sessions().find(token, Utc::now().into()).await? else { return Ok(None) };
+    let found = mongo.users().credentials(session.user_id).await?;
+    Ok(found.filter(|(_, hash)| session.is_of_password(hash)).map(|(user, _)| user))
 }
 
 /// Whether an account may use the console at all.

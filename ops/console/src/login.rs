@@ -93,7 +93,7 @@ pub(crate) async fn sign_in(State(app): State<SharedApp>, request: Request) -> R
     if !is_ours {
         return again(StatusCode::FORBIDDEN, EXPIRED);
     }
-    let Some(user) = verified(&app, &fields).await? else {
+    let Some((user, hash)) = verified(&app, &fields).await? else {
         count_login(LoginOutcome::Refused);
         pad_answer_time(started).await;
         return again(StatusCode::UNAUTHORIZED, WRONG);
@@ -103,7 +103,7 @@ pub(crate) async fn sign_in(State(app): State<SharedApp>, request: Request) -> R
         return again(StatusCode::FORBIDDEN, NO_ACCESS);
     }
     let (mongo, id) = (app.mongo.clone(), user.id);
-    let begun = async move { mongo.console_sessions().begin(id, Utc::now().into()).await };
+    let begun = async move { mongo.console_sessions().begin(id, &hash, Utc::now().into()).await };
     let token = store::read(&app, begun).await.map_err(Failure::for_strangers)?;
     count_login(LoginOutcome::Accepted);
     info!(user_id = %user.id, "signed in to the console");
@@ -119,8 +119,8 @@ fn count_attempt(app: &App, address: IpAddr) -> Result<(), Failure> {
     limit.count(&RateLimitKey::at(address)).map(drop).map_err(|exceeded| Failure::TooMany(exceeded.retry_after_secs))
 }
 
-/// The account of these credentials, unless it is disabled.
-async fn verified(app: &App, fields: &FormFields) -> Result<Option<User>, Failure> {
+/// The account of these credentials with its password's hash, unless it is disabled.
+async fn verified(app: &App, fields: &FormFields) -> Result<Option<(User, String)>, Failure> {
     let (mongo, email) = (app.mongo.clone(), Email::parse(fields.get("email")).ok());
     let found = store::read(app, async move {
         match email {
@@ -128,13 +128,14 @@ async fn verified(app: &App, fields: &FormFields) -> Result<Option<User>, Failur
             None => Ok(None),
         }
     });
-    let (user, hash) = found.await.map_err(Failure::for_strangers)?.unzip();
+    let found = found.await.map_err(Failure::for_strangers)?;
+    let hash = found.as_ref().map(|(_, hash)| hash.clone());
     let right = app.hasher.verify(SecretString::from(fields.raw("password")), hash).await;
     let right = right.map_err(|failed| match failed {
         HasherError::Busy => Failure::TooMany(BUSY_RETRY_SECS),
         HasherError::Failed(cause) => Failure::internal(cause),
     })?;
-    Ok(user.filter(|user| right && user.disabled_at.is_none()))
+    Ok(found.filter(|(user, _)| right && user.disabled_at.is_none()))
 }
 
 /// `POST /logout`. The browser forgets the session also when MongoDB cannot.

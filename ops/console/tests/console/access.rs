@@ -3,6 +3,7 @@
 use super::harness::{HERE, Harness, PASSWORD, THERE, cookie, with_form};
 use anyhow::Result;
 use chrono::Utc;
+use mongodb::bson::{Document, doc};
 use pvt_domain::accounts::Role;
 use pvt_testkit::Namespace;
 use reqwest::{StatusCode, header};
@@ -59,6 +60,11 @@ async fn session_begins_with_the_right_password_and_ends_with_sign_out() -> Resu
     let out = harness.post(&session, "/logout", &[("csrf", &session.csrf)]).await?;
     assert_eq!(out.status(), StatusCode::SEE_OTHER);
     assert_eq!(harness.get(&session, "/").await?.0, StatusCode::SEE_OTHER);
+    let late = harness.sign_in(Role::Admin, &[]).await?;
+    let changed = doc! { "$set": { "password_hash": "of a password that was changed meanwhile" } };
+    let users = harness.database().await?.collection::<Document>("users");
+    users.update_one(doc! { "_id": late.user.to_string() }, changed).await?;
+    assert_eq!(harness.get(&late, "/").await?.0, StatusCode::SEE_OTHER, "a session of the password of before");
     let disabled = harness.sign_in(Role::Admin, &[]).await?;
     harness.mongo.users().disable(disabled.user, Utc::now().into()).await?;
     assert_eq!(harness.get(&disabled, "/").await?.0, StatusCode::SEE_OTHER);
