@@ -53,7 +53,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether a read of MongoDB has reached the limit of time that was set for it, which says nothing about the server.
+    /// Whether a read of MongoDB has reached the limit of time that was set for it, which says nothing about the
+    /// server.
     pub fn is_time_limit(&self) -> bool {
         matches!(self, Self::Unavailable { message, .. } if message.contains("MaxTimeMSExpired"))
     }

@@ -60,7 +60,8 @@ fn is_token(text: &str) -> bool {
 pub struct ConsoleSessions<'a>(pub(super) &'a Mongo);
 
 impl ConsoleSessions<'_> {
-    /// Begins a session of the account, by the password of this hash, and returns its token, which is shown this once. Deletes the account's expired sessions.
+    /// Begins a session of the account, by the password of this hash, and returns its token, which is shown this once.
+    /// Deletes the account's expired sessions.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
