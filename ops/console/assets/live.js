@@ -1,14 +1,19 @@
 // Live figures: one event stream for each tab in view. Texts by name replace those of the page; sections whose content
-// has changed are fetched anew, as the server renders them.
+// has changed are fetched anew, as the server renders them, again and again until they show the newest content.
 
 const STALE_AFTER = 12_000;
 const RETRY_AFTER = 2_000;
+const FETCH_LIMIT = 5_000;
 
 const badge = document.getElementById("live-badge");
 let source = null;
 let last = "";
+// The newest texts of the stream, digests of sections among them.
+let newest = {};
 let lastSignAt = Date.now();
+let isConfirmed = false;
 let retry = 0;
+let isFetching = false;
 
 function show(state, text) {
   if (badge !== null && badge.textContent !== text) {
@@ -17,29 +22,66 @@ function show(state, text) {
   }
 }
 
-function markLive() {
-  lastSignAt = Date.now();
-  show("live", "live");
+function outdated() {
+  const isOld = (section) => (newest[section.dataset.refetch] ?? section.dataset.seen) !== section.dataset.seen;
+  return [...document.querySelectorAll("[data-refetch]")].filter(isOld);
 }
 
+// The page is live while the server confirms its figures and every section shows them.
 function checkAge() {
-  const isStale = source === null || source.readyState !== EventSource.OPEN || Date.now() - lastSignAt > STALE_AFTER;
-  if (isStale && !document.hidden) {
+  if (document.hidden) {
+    return;
+  }
+  const isCut = source === null || source.readyState !== EventSource.OPEN || Date.now() - lastSignAt > STALE_AFTER;
+  if (isCut || outdated().length > 0) {
     show("stale", `stale since ${new Date(lastSignAt).toLocaleTimeString()}`);
+  } else if (isConfirmed) {
+    show("live", "live");
   }
 }
 
-async function refetch(section) {
-  const answer = await fetch(location.href, { redirect: "error" });
+// Whether the user is filling in a form of the section.
+function isBeingFilledIn(section) {
+  const form = section.contains(document.activeElement) ? document.activeElement.closest("form") : null;
+  const fields = form === null ? [] : [...form.querySelectorAll("input, textarea")];
+  return fields.some((field) => field.value !== field.defaultValue);
+}
+
+function replace(section, newer) {
+  const row = document.activeElement?.closest("[data-row]");
+  const index = [...section.querySelectorAll("[data-row]")].indexOf(row);
+  section.replaceWith(newer);
+  newer.querySelectorAll("[data-row]")[index]?.focus();
+}
+
+async function refetch() {
+  const answer = await fetch(location.href, { redirect: "error", signal: AbortSignal.timeout(FETCH_LIMIT) });
   if (!answer.ok) {
     return;
   }
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const newer = page.getElementById(section.id);
-  // What the user is typing in stays until they have sent it.
-  if (newer !== null && !section.contains(document.activeElement)) {
-    section.replaceWith(newer);
+  for (const section of outdated()) {
+    const newer = page.getElementById(section.id);
+    if (newer !== null && !isBeingFilledIn(section)) {
+      replace(section, newer);
+    }
   }
+  // The page may have been made before the newest texts.
+  apply(newest);
+}
+
+// One at a time, so that an older page never replaces a newer one. What fails is tried again with the next beat.
+function renew() {
+  if (!isFetching && outdated().length > 0) {
+    isFetching = true;
+    refetch()
+      .catch(() => {})
+      .finally(() => {
+        isFetching = false;
+        checkAge();
+      });
+  }
+  checkAge();
 }
 
 function apply(texts) {
@@ -49,19 +91,20 @@ function apply(texts) {
       element.textContent = text;
     }
   }
-  for (const section of document.querySelectorAll("[data-refetch]")) {
-    const digest = texts[section.dataset.refetch];
-    if (digest !== undefined && digest !== section.dataset.seen) {
-      section.dataset.seen = digest;
-      refetch(section).catch(checkAge);
-    }
-  }
 }
 
 function take(event) {
   last = event.lastEventId;
-  markLive();
-  apply(JSON.parse(event.data).texts);
+  const { texts } = JSON.parse(event.data);
+  newest = { ...newest, ...texts };
+  apply(texts);
+  renew();
+}
+
+function takeBeat() {
+  lastSignAt = Date.now();
+  isConfirmed = true;
+  renew();
 }
 
 function open() {
@@ -70,7 +113,7 @@ function open() {
   source = new EventSource(last === "" ? "/live" : `/live?last=${encodeURIComponent(last)}`);
   source.addEventListener("snapshot", take);
   source.addEventListener("delta", take);
-  source.addEventListener("beat", markLive);
+  source.addEventListener("beat", takeBeat);
   source.addEventListener("error", () => {
     checkAge();
     // After a refusal the browser does not try again by itself.

@@ -169,16 +169,30 @@ impl FromRequestParts<SharedApp> for SignedIn {
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Failure> {
         let next = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let Some(token) = Cookie::Session.read(app, &parts.headers) else { return Err(Failure::SignedOut(next)) };
-        match authenticate(app, &token).await? {
+        let known = app.sessions.recall(&token);
+        match authenticate(app, &token, known).await? {
             Some(user) => Ok(Self { user, token }),
             None => Err(Failure::SignedOut(next)),
         }
     }
 }
 
-/// The user of a session, if they have access.
-async fn authenticate(app: &App, token: &str) -> Result<Option<User>, Failure> {
-    let known = app.sessions.recall(token);
+impl SignedIn {
+    /// The user who changes something: as MongoDB knows them now.
+    ///
+    /// # Errors
+    /// [`Failure::SignedOut`] without a session, [`Failure::Unavailable`] when MongoDB cannot be read.
+    pub(crate) async fn to_change(parts: &Parts, app: &SharedApp) -> Result<Self, Failure> {
+        // The page of the form is not known, and its own path answers no GET.
+        let signed_out = || Failure::SignedOut("/".to_owned());
+        let token = Cookie::Session.read(app, &parts.headers).ok_or_else(signed_out)?;
+        let user = authenticate(app, &token, None).await?.ok_or_else(signed_out)?;
+        Ok(Self { user, token })
+    }
+}
+
+/// The user of a session, if they have access; the one who is known from a moment ago while MongoDB does not answer.
+async fn authenticate(app: &App, token: &str, known: Option<User>) -> Result<Option<User>, Failure> {
     // Asking once more would only cost the time of another failure.
     if known.is_some() && app.board.figures().mongodb_outage().is_some() {
         return Ok(known);
@@ -193,15 +207,17 @@ async fn authenticate(app: &App, token: &str) -> Result<Option<User>, Failure> {
             }
             Ok(user)
         }
-        Err(down) => known.map(Some).ok_or(down),
+        Err(silent @ (Failure::Down(..) | Failure::Slow)) => {
+            known.map_or_else(|| Err(silent.for_strangers()), |user| Ok(Some(user)))
+        }
+        Err(failed) => Err(failed),
     }
 }
 
 async fn user_of(mongo: &Mongo, token: &str) -> Result<Option<User>, StoreError> {
-    match mongo.console_sessions().user_of(token, Utc::now().into()).await? {
-        Some(id) => mongo.users().find(id).await,
-        None => Ok(None),
-    }
+    let Some(session) = mongo.console_sessions().find(token, Utc::now().into()).await? else { return Ok(None) };
+    let found = mongo.users().credentials(session.user_id).await?;
+    Ok(found.filter(|(_, hash)| session.is_of_password(hash)).map(|(user, _)| user))
 }
 
 /// Whether an account may use the console at all.

@@ -2,6 +2,7 @@
 
 use crate::access::KnownSessions;
 use crate::live::board::Board;
+use crate::live::places::Places;
 use crate::live::watch;
 use anyhow::Context as _;
 use pvt_messaging::Topology;
@@ -22,8 +23,12 @@ use tokio_util::sync::CancellationToken;
 
 /// This program.
 pub(crate) const ABOUT: About = About::new("pvt-console");
-/// Event streams at once; each is a connection and a task, one for each tab that is in view.
-const MAX_STREAMS: usize = 1_000;
+
+/// Charts that are read at once; each may be of a thousand bookings.
+const MAX_CHARTS: usize = 2;
+
+/// Searches without an index that run at once: each reads a whole collection.
+const MAX_SCANS: usize = 1;
 
 /// One console. Handlers share it.
 pub(crate) struct App {
@@ -38,7 +43,11 @@ pub(crate) struct App {
     pub(crate) sessions: KnownSessions,
     pub(crate) board: Arc<Board>,
     /// Places of event streams.
-    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) streams: Places,
+    /// Places of reads of the tape chart.
+    pub(crate) charts: Arc<Semaphore>,
+    /// Places of searches without an index.
+    pub(crate) scans: Arc<Semaphore>,
     pub(crate) health: Arc<Health>,
     /// Ends event streams.
     pub(crate) stop: CancellationToken,
@@ -67,7 +76,9 @@ impl App {
             login_limit: RateLimit::new("auth", config.rate_auth),
             exempt_loopback: rate_limits::exempts_loopback(config),
             sessions: KnownSessions::default(),
-            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            streams: Places::default(),
+            charts: Arc::new(Semaphore::new(MAX_CHARTS)),
+            scans: Arc::new(Semaphore::new(MAX_SCANS)),
             health: Arc::new(health(&mongo)),
             stop: stop.clone(),
             config: config.clone(),
@@ -78,6 +89,7 @@ impl App {
         });
         tokio::spawn(watch::queues(app.board.clone(), management, app.mongo.clone(), stop.clone()));
         tokio::spawn(watch::checks(app.board.clone(), config.clone(), app.mongo.clone(), stop.clone()));
+        tokio::spawn(watch::expiry(app.board.clone(), stop.clone()));
         tokio::spawn(app.clone().evict_idle());
         Ok(app)
     }

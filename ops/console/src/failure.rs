@@ -1,6 +1,7 @@
 //! Answers to requests that cannot be met, as pages.
 
 use crate::live::reading::Outage;
+use crate::store;
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -25,6 +26,10 @@ pub(crate) enum Failure {
     Conflict(String),
     /// A source that is needed is down.
     Down(&'static str, Outage),
+    /// The same for users who are not signed in: why it is down is not for them to learn.
+    Unavailable(&'static str),
+    /// What was asked for takes too long.
+    Slow,
     /// Try again after so many seconds.
     TooMany(u32),
     /// Something that cannot happen did.
@@ -45,10 +50,15 @@ impl Failure {
             Ok(OperationError::Conflict(text) | OperationError::Different(text) | OperationError::TryLater(text)) => {
                 Self::Conflict(text)
             }
-            Err(failed) => {
-                let since = chrono::Utc::now().into();
-                Self::Down("MongoDB", Outage { since, reason: failed.to_string() })
-            }
+            Err(failed) => store::failure(&failed, None),
+        }
+    }
+
+    /// The failure as a user may see it who is not signed in.
+    pub(crate) fn for_strangers(self) -> Self {
+        match self {
+            Self::Down(source, _) => Self::Unavailable(source),
+            other => other,
         }
     }
 
@@ -67,8 +77,12 @@ impl Failure {
             Self::Down(source, outage) => {
                 (503, "A source is down", format!("{source} is {outage}. Nothing older is shown instead."))
             }
+            Self::Unavailable(source) => (503, "A source is down", format!("{source} is down. Try again later.")),
+            Self::Slow => {
+                (503, "No answer in time", "What you asked for takes too long. Ask for less, or try again.".to_owned())
+            }
             Self::TooMany(seconds) => (429, "Too many attempts", format!("Try again in {seconds} seconds.")),
-            Self::Internal => (500, "A defect", "The cause is in the log of the console.".to_owned()),
+            Self::Internal => (500, "Internal error", "The cause is in the log of the console.".to_owned()),
         };
         FailurePage { status, title, text }
     }

@@ -5,7 +5,7 @@ use crate::app::SharedApp;
 use crate::failure::Failure;
 use crate::protection::is_same_origin;
 use axum::body::{Body, to_bytes};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, Request};
 use pvt_stores::mongo::api_keys::hash_api_secret;
 use std::time::Duration;
 use subtle::ConstantTimeEq as _;
@@ -72,8 +72,8 @@ impl FromRequest<SharedApp> for Submitted {
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &SharedApp) -> Result<Self, Failure> {
-        let (mut parts, body) = request.into_parts();
-        let user = SignedIn::from_request_parts(&mut parts, app).await?;
+        let (parts, body) = request.into_parts();
+        let user = SignedIn::to_change(&parts, app).await?;
         if !is_same_origin(&parts.headers) {
             return Err(Failure::Forged);
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod board;
 pub(crate) mod figures;
+pub(crate) mod places;
 pub(crate) mod reading;
 pub(crate) mod stream;
 pub(crate) mod watch;

@@ -1,10 +1,10 @@
 //! Signing in and out. Nothing here may reveal to a stranger whether an address has an account, neither by its answer
 //! nor by how long that takes.
 
-use crate::access::{Cookie, SignedIn, has_access};
+use crate::access::{Cookie, has_access};
 use crate::app::{App, SharedApp};
 use crate::failure::{Failure, page};
-use crate::forms::{FormFields, Submitted, csrf_token};
+use crate::forms::{FormFields, csrf_token};
 use crate::protection::is_same_origin;
 use crate::store;
 use askama::Template;
@@ -23,7 +23,7 @@ use serde::Deserialize;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 use uuid::Uuid;
 
 /// How long the form to sign in may stay open.
@@ -47,9 +47,11 @@ struct SignInPage {
     wrong: Option<&'static str>,
 }
 
-/// A page of this console to go to; the overview for anything else.
+/// A page of this console to go to; the overview for anything else. Browsers read a backslash as a slash, and leave out
+/// tabs and line ends before they read a URL at all.
 fn safe_path(next: &str) -> &str {
-    let is_local = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n']);
+    let is_harmful = |one: char| one == '\\' || one.is_control();
+    let is_local = next.starts_with('/') && !next.starts_with("//") && !next.contains(is_harmful);
     if is_local { next } else { "/" }
 }
 
@@ -91,7 +93,7 @@ pub(crate) async fn sign_in(State(app): State<SharedApp>, request: Request) -> R
     if !is_ours {
         return again(StatusCode::FORBIDDEN, EXPIRED);
     }
-    let Some(user) = verified(&app, &fields).await? else {
+    let Some((user, hash)) = verified(&app, &fields).await? else {
         count_login(LoginOutcome::Refused);
         pad_answer_time(started).await;
         return again(StatusCode::UNAUTHORIZED, WRONG);
@@ -101,8 +103,8 @@ pub(crate) async fn sign_in(State(app): State<SharedApp>, request: Request) -> R
         return again(StatusCode::FORBIDDEN, NO_ACCESS);
     }
     let (mongo, id) = (app.mongo.clone(), user.id);
-    let begun = async move { mongo.console_sessions().begin(id, Utc::now().into()).await };
-    let token = store::read(&app, begun).await?;
+    let begun = async move { mongo.console_sessions().begin(id, &hash, Utc::now().into()).await };
+    let token = store::read(&app, begun).await.map_err(Failure::for_strangers)?;
     count_login(LoginOutcome::Accepted);
     info!(user_id = %user.id, "signed in to the console");
     let mut response = Redirect::to(&next).into_response();
@@ -117,8 +119,8 @@ fn count_attempt(app: &App, address: IpAddr) -> Result<(), Failure> {
     limit.count(&RateLimitKey::at(address)).map(drop).map_err(|exceeded| Failure::TooMany(exceeded.retry_after_secs))
 }
 
-/// The account of these credentials, unless it is disabled.
-async fn verified(app: &App, fields: &FormFields) -> Result<Option<User>, Failure> {
+/// The account of these credentials with its password's hash, unless it is disabled.
+async fn verified(app: &App, fields: &FormFields) -> Result<Option<(User, String)>, Failure> {
     let (mongo, email) = (app.mongo.clone(), Email::parse(fields.get("email")).ok());
     let found = store::read(app, async move {
         match email {
@@ -126,21 +128,30 @@ async fn verified(app: &App, fields: &FormFields) -> Result<Option<User>, Failur
             None => Ok(None),
         }
     });
-    let (user, hash) = found.await?.unzip();
+    let found = found.await.map_err(Failure::for_strangers)?;
+    let hash = found.as_ref().map(|(_, hash)| hash.clone());
     let right = app.hasher.verify(SecretString::from(fields.raw("password")), hash).await;
     let right = right.map_err(|failed| match failed {
         HasherError::Busy => Failure::TooMany(BUSY_RETRY_SECS),
         HasherError::Failed(cause) => Failure::internal(cause),
     })?;
-    Ok(user.filter(|user| right && user.disabled_at.is_none()))
+    Ok(found.filter(|(user, _)| right && user.disabled_at.is_none()))
 }
 
-/// `POST /logout`.
-pub(crate) async fn sign_out(State(app): State<SharedApp>, form: Submitted) -> Result<Response, Failure> {
-    let token = SignedIn::token(&form.user).to_owned();
-    app.sessions.forget(&token);
-    let mongo = app.mongo.clone();
-    store::read(&app, async move { mongo.console_sessions().end(&token).await }).await?;
+/// `POST /logout`. The browser forgets the session also when MongoDB cannot.
+pub(crate) async fn sign_out(State(app): State<SharedApp>, request: Request) -> Result<Response, Failure> {
+    let (parts, body) = request.into_parts();
+    if let Some(token) = Cookie::Session.read(&app, &parts.headers) {
+        let fields = FormFields::read(body).await?;
+        if !is_same_origin(&parts.headers) || !fields.is_made_for(&token) {
+            return Err(Failure::Forged);
+        }
+        app.sessions.forget(&token);
+        let mongo = app.mongo.clone();
+        if let Err(failed) = store::read(&app, async move { mongo.console_sessions().end(&token).await }).await {
+            warn!(?failed, "a session was not ended, and lasts until it expires");
+        }
+    }
     let mut response = Redirect::to("/login").into_response();
     set(&mut response, Cookie::Session.set(&app, "", Duration::ZERO));
     Ok(response)
@@ -153,8 +164,10 @@ mod tests {
     #[test]
     fn only_pages_of_the_console_follow_a_sign_in() {
         assert_eq!(safe_path("/queues?x=1"), "/queues?x=1");
-        for elsewhere in ["", "//evil.example.com", "https://evil.example.com", "/\\evil.example.com", "queues"] {
-            assert_eq!(safe_path(elsewhere), "/", "{elsewhere}");
+        let other_sites = ["//evil.example.com", "https://evil.example.com", "/\\evil.example.com"];
+        let with_controls = ["/\t/evil.example.com", "/\t\\evil.example.com", "/\n/evil.example.com", "/queues\u{1}"];
+        for elsewhere in ["", "queues"].iter().chain(&other_sites).chain(&with_controls) {
+            assert_eq!(safe_path(elsewhere), "/", "{elsewhere:?}");
         }
     }
 }

@@ -4,13 +4,53 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::live::reading::Outage;
 use chrono::Utc;
+use pvt_stores::StoreError;
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tracing::debug;
+use tracing::warn;
 
 /// For what one page reads.
 const READ_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a failed read says about its store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// This store is down.
+    Outage(&'static str),
+    /// What was asked for takes too long.
+    Slow,
+    /// What was read cannot be understood, on however healthy a server.
+    Broken,
+}
+
+/// An error of a read.
+pub(crate) trait ReadError: Display + Send + 'static {
+    /// What it says about the store.
+    fn trouble(&self) -> Trouble;
+}
+
+impl ReadError for StoreError {
+    fn trouble(&self) -> Trouble {
+        match self {
+            limited if limited.is_time_limit() => Trouble::Slow,
+            Self::Unavailable { store: "postgres", .. } | Self::Transient { store: "postgres", .. } => {
+                Trouble::Outage("PostgreSQL")
+            }
+            Self::Unavailable { .. } | Self::Transient { .. } => Trouble::Outage("MongoDB"),
+            Self::Locked(_) => Trouble::Slow,
+            Self::Duplicate(_) | Self::BookingExists(_) | Self::Stale(_) | Self::Broken { .. } => Trouble::Broken,
+        }
+    }
+}
+
+impl ReadError for anyhow::Error {
+    fn trouble(&self) -> Trouble {
+        self.downcast_ref::<StoreError>().map_or(Trouble::Broken, StoreError::trouble)
+    }
+}
 
 /// Runs one read to its end, or says since when MongoDB cannot be read.
 ///
@@ -18,22 +58,79 @@ const READ_LIMIT: Duration = Duration::from_secs(5);
 /// disorder.
 ///
 /// # Errors
-/// [`Failure::Down`] when it fails or takes too long.
+/// [`Failure::Down`] when the store is down, [`Failure::Slow`] when it takes too long, [`Failure::Internal`] when what
+/// is stored cannot be read.
 pub(crate) async fn read<T, E>(
     app: &App,
     call: impl Future<Output = Result<T, E>> + Send + 'static,
 ) -> Result<T, Failure>
 where
     T: Send + 'static,
-    E: Display + Send + 'static,
+    E: ReadError,
 {
-    let reason = match timeout(READ_LIMIT, tokio::spawn(call)).await {
-        Ok(Ok(Ok(value))) => return Ok(value),
-        Ok(Ok(Err(error))) => error.to_string(),
-        Ok(Err(panic)) => panic.to_string(),
-        Err(_) => format!("no answer within {} s", READ_LIMIT.as_secs()),
+    let known = || app.board.figures().mongodb_outage().cloned();
+    match timeout(READ_LIMIT, tokio::spawn(call)).await {
+        Ok(Ok(Ok(value))) => Ok(value),
+        Ok(Ok(Err(error))) => Err(failure(&error, known())),
+        Ok(Err(panic)) => Err(Failure::internal(panic)),
+        Err(_) => Err(known().map_or(Failure::Slow, |outage| Failure::Down("MongoDB", outage))),
+    }
+}
+
+/// The same for a read that is large or slow, of which few run at once. One that is given up keeps its place until its
+/// end.
+///
+/// # Errors
+/// As [`read`]; [`Failure::Slow`] also when no place becomes free.
+pub(crate) async fn read_in_turn<T, E>(
+    app: &App,
+    places: &Arc<Semaphore>,
+    call: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    E: ReadError,
+{
+    let Ok(Ok(place)) = timeout(READ_LIMIT, places.clone().acquire_owned()).await else { return Err(Failure::Slow) };
+    let in_place = async move {
+        let result = call.await;
+        drop(place);
+        result
     };
-    debug!(%reason, "MongoDB cannot be read");
-    let known = app.board.figures().mongodb_outage().map(|outage| outage.since);
-    Err(Failure::Down("MongoDB", Outage { since: known.unwrap_or_else(|| Utc::now().into()), reason }))
+    read(app, in_place).await
+}
+
+/// The failure that an error leads to; an outage of MongoDB has lasted since the one that is known.
+pub(crate) fn failure(error: &impl ReadError, known: Option<Outage>) -> Failure {
+    match error.trouble() {
+        Trouble::Outage(store) => {
+            warn!(%error, store, "a store cannot be read");
+            let known = known.filter(|_| store == "MongoDB").map(|outage| outage.since);
+            let since = known.unwrap_or_else(|| Utc::now().into());
+            Failure::Down(store, Outage { since, reason: error.to_string() })
+        }
+        Trouble::Slow => {
+            warn!(%error, "a read takes too long");
+            Failure::Slow
+        }
+        Trouble::Broken => Failure::internal(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ReadError as _, Trouble};
+    use pvt_stores::StoreError;
+
+    #[test]
+    fn only_outages_are_reported_as_such() {
+        let unavailable = |store, message: &str| StoreError::Unavailable { store, message: message.to_owned() };
+        assert_eq!(unavailable("mongodb", "refused").trouble(), Trouble::Outage("MongoDB"));
+        assert_eq!(unavailable("postgres", "refused").trouble(), Trouble::Outage("PostgreSQL"));
+        let limit = "Error code 50 (MaxTimeMSExpired): operation exceeded time limit";
+        assert_eq!(unavailable("mongodb", limit).trouble(), Trouble::Slow);
+        let unreadable = StoreError::Broken { store: "mongodb", message: "invalid type".to_owned() };
+        assert_eq!(anyhow::Error::from(unreadable).trouble(), Trouble::Broken);
+        assert_eq!(anyhow::anyhow!("something else").trouble(), Trouble::Broken);
+    }
 }

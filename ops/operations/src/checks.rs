@@ -88,6 +88,15 @@ pub async fn run(config: &Config, mongo: &Mongo, name: &'static str) -> Vec<Find
     [mongodb, postgres, smtp, api, schedules, dead_letters].into_iter().chain(of_broker).chain(of_accounts).collect()
 }
 
+/// Runs the checks that need no MongoDB, where its URI cannot be used at all, for this reason.
+pub async fn run_without_mongodb(config: &Config, reason: &str, name: &'static str) -> Vec<Finding> {
+    let mongodb =
+        finding(MONGODB, Some(reason.to_owned()), "correct MONGODB_URI; what is stored there was not checked");
+    let (postgres, smtp, api, of_broker) =
+        tokio::join!(postgres(config, name), smtp(config), api(config), rabbitmq(config, name, &[]));
+    [mongodb, postgres, smtp, api].into_iter().chain([paused_queues(None)]).chain(of_broker).collect()
+}
+
 /// The checks that failed, failures before warnings, each from the most harmful.
 pub fn in_order_of_harm(findings: &[Finding]) -> Vec<&Finding> {
     let mut wrong: Vec<&Finding> = findings.iter().filter(|finding| finding.trouble.is_some()).collect();

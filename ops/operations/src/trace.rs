@@ -8,7 +8,7 @@ mod paused_queues;
 mod search;
 mod timeline;
 
-pub use search::{MAX_FOUND, search};
+pub use search::{MAX_FOUND, may_scan, search};
 pub use timeline::TimelineEvent;
 
 use anyhow::Result;

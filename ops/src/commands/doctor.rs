@@ -7,6 +7,9 @@ use pvt_operations::{checks, terminal};
 use pvt_stores::mongo::Mongo;
 use secrecy::ExposeSecret;
 
+/// The name of its connections.
+const NAME: &str = "pvt doctor";
+
 /// Checks settings, engines, queues and stores, and says what to do
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -21,9 +24,14 @@ impl Doctor {
     /// Runs every check; fails when one of them does.
     pub(crate) async fn run(self) -> Result<()> {
         let config = settings::load()?;
-        let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt doctor").await?;
-        let findings = checks::run(&config, &mongo, "pvt doctor").await;
-        mongo.shutdown().await;
+        let findings = match Mongo::connect(config.mongodb_uri.expose_secret(), NAME).await {
+            Ok(mongo) => {
+                let findings = checks::run(&config, &mongo, NAME).await;
+                mongo.shutdown().await;
+                findings
+            }
+            Err(error) => checks::run_without_mongodb(&config, &error.to_string(), NAME).await,
+        };
         if self.output.json {
             terminal::json(&findings)?;
         }

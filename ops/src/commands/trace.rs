@@ -8,6 +8,7 @@ use chrono::Utc;
 use pvt_domain::booking::Booking;
 use pvt_operations::trace::{self, TimelineEvent, Trace as BookingTrace, time_span};
 use pvt_operations::{OperationError, broker, terminal};
+use pvt_stores::StoreError;
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
 use secrecy::ExposeSecret;
@@ -78,9 +79,16 @@ fn print(events: &[TimelineEvent]) {
 /// The one booking that this text names.
 async fn find(mongo: &Mongo, named: &str) -> Result<Booking> {
     let properties = mongo.inventories().property_ids().await?;
-    let mut found = trace::search(mongo, &properties, named).await?;
+    let found = trace::search(mongo, &properties, named).await;
+    let is_limit = |error: &anyhow::Error| error.downcast_ref::<StoreError>().is_some_and(StoreError::is_time_limit);
+    // The booking of an id is found at once; what takes too long is the search for a message of this id.
+    let (mut found, hint) = match found {
+        Err(error) if is_limit(&error) => (Vec::new(), " (the search for a message of this id took too long)"),
+        other => (other?, ""),
+    };
     let Some(booking) = found.pop() else {
-        let text = format!("there is no booking `{named}`; an id or a reference such as PVT-HMY8YMKD1Q names one");
+        let advice = "an id or a reference such as PVT-HMY8YMKD1Q names one";
+        let text = format!("there is no booking `{named}`{hint}; {advice}");
         return Err(OperationError::NotFound(text).into());
     };
     if found.is_empty() {

@@ -52,6 +52,14 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether a read of MongoDB has reached the limit of time that was set for it, which says nothing about the
+    /// server.
+    pub fn is_time_limit(&self) -> bool {
+        matches!(self, Self::Unavailable { message, .. } if message.contains("MaxTimeMSExpired"))
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match &error {

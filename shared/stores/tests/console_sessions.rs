@@ -10,21 +10,23 @@ use pvt_stores::mongo::console_sessions::SESSION_AGE;
 use pvt_testkit::Namespace;
 use uuid::Uuid;
 
+const HASH: &str = "hash";
+
 #[tokio::test]
 async fn session_lasts_until_it_expires_or_is_ended() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mongo = namespace.mongo().await?;
     let (user, now): (_, Timestamp) = (UserId::from_uuid(Uuid::now_v7()), Utc::now().into());
-    let token = mongo.console_sessions().begin(user, now).await?;
+    let token = mongo.console_sessions().begin(user, HASH, now).await?;
     let at_end: Timestamp = (now.as_datetime() + SESSION_AGE).into();
     let before_end = (at_end.as_datetime() - TimeDelta::seconds(1)).into();
-    assert_eq!(mongo.console_sessions().user_of(&token, before_end).await?, Some(user));
-    assert_eq!(mongo.console_sessions().user_of(&token, at_end).await?, None);
-    assert_eq!(mongo.console_sessions().user_of(&token[1..], now).await?, None);
-    let other = mongo.console_sessions().begin(user, now).await?;
+    assert_eq!(mongo.console_sessions().find(&token, before_end).await?.map(|session| session.user_id), Some(user));
+    assert_eq!(mongo.console_sessions().find(&token, at_end).await?.map(|session| session.user_id), None);
+    assert_eq!(mongo.console_sessions().find(&token[1..], now).await?.map(|session| session.user_id), None);
+    let other = mongo.console_sessions().begin(user, HASH, now).await?;
     mongo.console_sessions().end(&token).await?;
-    assert_eq!(mongo.console_sessions().user_of(&token, now).await?, None);
-    assert_eq!(mongo.console_sessions().user_of(&other, now).await?, Some(user));
+    assert_eq!(mongo.console_sessions().find(&token, now).await?.map(|session| session.user_id), None);
+    assert_eq!(mongo.console_sessions().find(&other, now).await?.map(|session| session.user_id), Some(user));
     Ok(())
 }
 
@@ -45,11 +47,13 @@ async fn new_password_and_disabling_end_every_session() -> Result<()> {
         disabled_at: None,
     };
     mongo.users().create(user, "hash".to_owned()).await?;
-    let first = mongo.console_sessions().begin(id, now).await?;
+    let first = mongo.console_sessions().begin(id, HASH, now).await?;
     mongo.users().set_password(id, "other", now).await?;
-    assert_eq!(mongo.console_sessions().user_of(&first, now).await?, None);
-    let second = mongo.console_sessions().begin(id, now).await?;
+    assert_eq!(mongo.console_sessions().find(&first, now).await?.map(|session| session.user_id), None);
+    let second = mongo.console_sessions().begin(id, HASH, now).await?;
+    let opened = mongo.console_sessions().find(&second, now).await?.unwrap();
+    assert!(opened.is_of_password(HASH) && !opened.is_of_password("other"), "it began with the password of before");
     assert!(mongo.users().disable(id, now).await?);
-    assert_eq!(mongo.console_sessions().user_of(&second, now).await?, None);
+    assert_eq!(mongo.console_sessions().find(&second, now).await?.map(|session| session.user_id), None);
     Ok(())
 }

@@ -115,7 +115,16 @@ async fn occupancy_reads_are_correct_and_use_indexes() -> Result<()> {
         ),
         (1, 0)
     );
-    assert_eq!(mongo.bookings().occupants(one, Nights::new(day(11), day(15))).await?.len(), 2);
+    let overdue = async |date| Ok::<_, anyhow::Error>(mongo.occupancy().overdue(one, day(date)).await?.len());
+    assert_eq!((overdue(3).await?, overdue(4).await?, overdue(40).await?), (0, 1, 15), "of thirty days");
+    let nights = Nights::new(day(11), day(15));
+    let mut whole = mongo.bookings().occupants(one, nights).await?;
+    let occupants = mongo.occupancy().occupants(one, nights).await?;
+    assert_eq!((whole.len(), occupants.len()), (2, 2));
+    for occupant in occupants {
+        let booking = whole.remove(&occupant.id).context("another booking")?;
+        assert_eq!((occupant.reference, occupant.stays), (booking.reference, booking.stays));
+    }
     let blocks = async |from, until| {
         Ok::<_, anyhow::Error>(mongo.occupancy().blocks_within(one, Nights::new(day(from), day(until))).await?.len())
     };

@@ -9,11 +9,16 @@ use pvt_messaging::Topology;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Changes that are kept for streams that were cut: a few minutes of a busy system.
 const KEPT_CHANGES: usize = 300;
+/// Oldest round of readings whose figures still count: a few intervals, each with the longest that a round may take.
+const LONGEST_ROUND_OF_QUEUES: Duration = Duration::from_secs(15);
+const LONGEST_ROUND_OF_CHECKS: Duration = Duration::from_secs(60);
 
 /// An event of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +37,14 @@ struct Texts<'a> {
     texts: &'a BTreeMap<String, String>,
 }
 
+/// When the newest round of each watch was complete; before the first one, when the board was made.
+struct Rounds {
+    queues: Instant,
+    checks: Instant,
+}
+
 struct State {
+    rounds: Rounds,
     figures: Arc<Figures>,
     texts: BTreeMap<String, String>,
     number: u64,
@@ -51,7 +63,8 @@ impl Board {
     pub(crate) fn new(topology: Topology) -> Self {
         let figures = Arc::new(Figures::default());
         let texts = figures.texts(&topology);
-        let state = State { figures, texts, number: 0, changes: VecDeque::new() };
+        let rounds = Rounds { queues: Instant::now(), checks: Instant::now() };
+        let state = State { rounds, figures, texts, number: 0, changes: VecDeque::new() };
         let process = Uuid::new_v4().simple().to_string().chars().take(8).collect();
         Self { topology, process, state: Mutex::new(state), changed: watch::Sender::new(0) }
     }
@@ -68,6 +81,48 @@ impl Board {
     /// The newest figures.
     pub(crate) fn figures(&self) -> Arc<Figures> {
         self.state().figures.clone()
+    }
+
+    /// Takes over what a complete round of reading the queues makes of the figures.
+    pub(crate) fn queues_read(&self, change: impl FnOnce(&mut Figures)) {
+        self.state().rounds.queues = Instant::now();
+        self.update(change);
+    }
+
+    /// Takes over what a complete round of checks makes of the figures.
+    pub(crate) fn checks_made(&self, change: impl FnOnce(&mut Figures)) {
+        self.state().rounds.checks = Instant::now();
+        self.update(change);
+    }
+
+    /// Whether every watch has completed a round of late. Figures of one that hangs may be wrong whatever they say.
+    pub(crate) fn is_fresh(&self) -> bool {
+        let state = self.state();
+        let (queues, checks) = (state.rounds.queues.elapsed(), state.rounds.checks.elapsed());
+        queues < LONGEST_ROUND_OF_QUEUES && checks < LONGEST_ROUND_OF_CHECKS
+    }
+
+    /// Makes unknown what no watch has read for too long.
+    pub(crate) fn expire(&self) {
+        let (queues, checks) = {
+            let state = self.state();
+            (state.rounds.queues.elapsed(), state.rounds.checks.elapsed())
+        };
+        let now = Utc::now().into();
+        let reason = |limit: Duration| format!("the console has not read it for {} s", limit.as_secs());
+        if queues >= LONGEST_ROUND_OF_QUEUES {
+            let reason = reason(LONGEST_ROUND_OF_QUEUES);
+            self.update(|figures| {
+                figures.queues = figures.queues.next(Err(reason.clone()), now);
+                figures.pauses = figures.pauses.next(Err(reason.clone()), now);
+                figures.mongodb = figures.mongodb.next(Err(reason.clone()), now);
+                figures.dead_letters = figures.dead_letters.next(Err(reason), now);
+            });
+        }
+        if checks >= LONGEST_ROUND_OF_CHECKS {
+            let reason = reason(LONGEST_ROUND_OF_CHECKS);
+            self.update(|figures| figures.checks = figures.checks.next(Err(reason), now));
+        }
     }
 
     /// Replaces the figures by what `change` makes of them, and numbers what that changes.
@@ -130,8 +185,9 @@ fn data(texts: &BTreeMap<String, String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Board, KEPT_CHANGES};
+    use super::{Board, KEPT_CHANGES, LONGEST_ROUND_OF_CHECKS, LONGEST_ROUND_OF_QUEUES};
     use crate::live::reading::Reading;
+    use chrono::Utc;
     use pvt_messaging::Topology;
     use pvt_messaging::management::QueueState;
 
@@ -153,6 +209,27 @@ mod tests {
         assert!(board.since(Some(&missed[1].id)).is_empty());
         count(&board, 2);
         assert!(board.since(Some(&missed[1].id)).is_empty(), "nothing has changed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn figures_of_a_watch_that_hangs_expire() {
+        let board = Board::new(Topology::new("", 1));
+        let checked = || board.checks_made(|figures| figures.checks = Reading::Up((Utc::now().into(), Vec::new())));
+        checked();
+        board.queues_read(|figures| figures.queues = Reading::Up(Vec::new()));
+        tokio::time::advance(LONGEST_ROUND_OF_QUEUES / 2).await;
+        board.expire();
+        assert!(board.is_fresh() && board.figures().queues.value().is_some());
+        tokio::time::advance(LONGEST_ROUND_OF_QUEUES / 2).await;
+        board.expire();
+        assert!(!board.is_fresh() && board.figures().queues.outage().is_some(), "the queues are not read any more");
+        assert!(board.figures().checks.value().is_some(), "the checks are made still");
+        tokio::time::advance(LONGEST_ROUND_OF_CHECKS).await;
+        board.queues_read(|figures| figures.queues = Reading::Up(Vec::new()));
+        board.expire();
+        assert!(!board.is_fresh() && board.figures().checks.outage().is_some(), "the checks are not made any more");
+        checked();
+        assert!(board.is_fresh());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The same text stands in the page and in the stream, so that a page that loses the stream is merely older.
 
-use super::reading::{Outage, Reading};
+use super::reading::{Outage, Reading, clock};
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::management::QueueState;
 use pvt_messaging::{QueueRole, Topology};
@@ -22,6 +22,8 @@ pub(crate) struct Figures {
     pub(crate) queues: Reading<Vec<QueueState>>,
     /// Pauses, as MongoDB has them.
     pub(crate) pauses: Reading<Vec<QueuePause>>,
+    /// Whether MongoDB answers, be it that what it stores cannot be understood.
+    pub(crate) mongodb: Reading<()>,
     /// Stored dead letters by queue without the prefix, as MongoDB has them.
     pub(crate) dead_letters: Reading<BTreeMap<String, u64>>,
     /// The checks of `pvt doctor`, and when they were made.
@@ -55,9 +57,9 @@ pub(crate) struct WaitingRow {
 }
 
 impl Figures {
-    /// Since when MongoDB cannot be read, as the last reading of the pauses says.
+    /// Since when MongoDB does not answer.
     pub(crate) fn mongodb_outage(&self) -> Option<&Outage> {
-        self.pauses.outage()
+        self.mongodb.outage()
     }
 
     fn queue(&self, name: &str) -> Option<&QueueState> {
@@ -142,11 +144,18 @@ impl Figures {
         self.checks.value().map(|(_, findings)| in_order_of_harm(findings))
     }
 
+    /// When the checks were made, or why they are not.
+    pub(crate) fn checks_state(&self) -> String {
+        self.checks.value().map_or_else(|| self.checks.state(), |(at, _)| format!("made at {}", clock(*at)))
+    }
+
     /// A text that changes with what is wrong, so that pages know when to show it anew.
     pub(crate) fn wrong_digest(&self) -> String {
         let words = |finding: &&Finding| format!("{}={}", finding.what, finding.trouble.as_deref().unwrap_or_default());
         let wrong = self.wrong().map(|wrong| wrong.iter().map(words).collect::<Vec<_>>().join(";"));
-        wrong.unwrap_or_else(|| self.checks.state())
+        let outages = [self.queues.outage(), self.mongodb.outage()].into_iter().flatten();
+        let outages: String = outages.map(|outage| format!(";down since {}", outage.since)).collect();
+        wrong.unwrap_or_else(|| self.checks.state()) + &outages
     }
 
     /// A text that changes with the pauses in force.
@@ -172,7 +181,8 @@ impl Figures {
             texts.insert(format!("waiting.{}.ready", row.name), row.ready);
         }
         texts.insert("source.management".to_owned(), self.queues.state());
-        texts.insert("source.mongodb".to_owned(), self.pauses.state());
+        texts.insert("source.mongodb".to_owned(), self.mongodb.state());
+        texts.insert("source.checks".to_owned(), self.checks_state());
         texts.insert("digest.wrong".to_owned(), self.wrong_digest());
         texts.insert("digest.pauses".to_owned(), self.pauses_digest());
         texts
@@ -211,6 +221,7 @@ mod tests {
             reason: "index".to_owned(),
         };
         Figures {
+            mongodb: Reading::Up(()),
             queues: Reading::Up(vec![
                 queue("emails", 9, Some(1_900)),
                 queue("bookings.0", 1, Some(1_000)),

@@ -1,7 +1,8 @@
-//! Stream of the live figures as server-sent events: a snapshot, then deltas, and beats in between, by which a page
-//! knows that the figures are not stale.
+//! Stream of the live figures as server-sent events: a snapshot, then deltas, and beats in between as long as the
+//! figures are read, by which a page knows that they are not stale.
 
 use super::board::{Board, Event};
+use super::places::Place;
 use crate::access::SignedIn;
 use crate::app::SharedApp;
 use crate::failure::Failure;
@@ -18,7 +19,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -45,10 +46,8 @@ pub(crate) async fn live(
     Query(query): Query<LiveQuery>,
     headers: HeaderMap,
 ) -> Response {
-    if user.is_err() {
-        return StatusCode::UNAUTHORIZED.into_response();
-    }
-    let Ok(permit) = app.streams.clone().try_acquire_owned() else {
+    let Ok(user) = user else { return StatusCode::UNAUTHORIZED.into_response() };
+    let Some(place) = app.streams.take(user.user().id) else {
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, HeaderValue::from_static("5"))])
             .into_response();
     };
@@ -61,7 +60,7 @@ pub(crate) async fn live(
         ready: VecDeque::from([Bytes::from_static(RETRY_DIRECTIVE)]),
         begun: false,
         until: Instant::now() + MAX_STREAM_TIME,
-        _permit: permit,
+        _place: place,
     };
     let body = Body::from_stream(stream::unfold(stream, async |mut stream| {
         stream.next().await.map(|bytes| (Ok::<_, Infallible>(bytes), stream))
@@ -83,7 +82,7 @@ struct EventStream {
     ready: VecDeque<Bytes>,
     begun: bool,
     until: Instant,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl EventStream {
@@ -99,7 +98,7 @@ impl EventStream {
             if !std::mem::replace(&mut self.begun, true) {
                 // Also a stream that has missed nothing says at once that it is alive.
                 self.enqueue_missed();
-                self.ready.push_back(beat());
+                self.enqueue_beat();
                 continue;
             }
             tokio::select! {
@@ -107,9 +106,16 @@ impl EventStream {
                 changed = self.changed.changed() => {
                     changed.ok()?;
                     self.enqueue_missed();
+                    self.enqueue_beat();
                 }
-                () = sleep_until(self.until.min(Instant::now() + BEAT)) => self.ready.push_back(beat()),
+                () = sleep_until(self.until.min(Instant::now() + BEAT)) => self.enqueue_beat(),
             }
+        }
+    }
+
+    fn enqueue_beat(&mut self) {
+        if self.board.is_fresh() {
+            self.ready.push_back(beat());
         }
     }
 

@@ -1,6 +1,7 @@
 //! Watches: tasks that read broker and stores again and again, as long as the console runs.
 
 use super::board::Board;
+use crate::store::{ReadError as _, Trouble};
 use chrono::Utc;
 use pvt_messaging::management::Management;
 use pvt_operations::checks;
@@ -18,6 +19,10 @@ const QUEUE_INTERVAL: Duration = Duration::from_secs(2);
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// For one reading.
 const READ_LIMIT: Duration = Duration::from_secs(4);
+/// For one round of checks, each of which has a limit of its own.
+const CHECK_LIMIT: Duration = Duration::from_secs(30);
+/// Between two looks at how old the readings are.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(2);
 /// The name of the checks' connections.
 const CHECKS: &str = "pvt-console checks";
 
@@ -30,13 +35,20 @@ pub(crate) async fn queues(board: Arc<Board>, management: Management, mongo: Mon
         let reads = async {
             tokio::join!(
                 limited(management.queues(&prefix)),
-                limited(mongo.queue_pauses().list()),
+                timeout(READ_LIMIT, mongo.queue_pauses().list()),
                 limited(mongo.dead_letters().count_by_queue())
             )
         };
         let Some((queues, pauses, dead_letters)) = stop.run_until_cancelled(reads).await else { return };
         let now = Utc::now().into();
-        board.update(|figures| {
+        let answers = match &pauses {
+            Ok(Err(error)) if matches!(error.trouble(), Trouble::Outage(_)) => Err(error.to_string()),
+            Ok(_) => Ok(()),
+            Err(_) => Err(no_answer()),
+        };
+        let pauses = pauses.map_err(|_| no_answer()).and_then(|read| read.map_err(|error| error.to_string()));
+        board.queues_read(|figures| {
+            figures.mongodb = figures.mongodb.next(answers, now);
             figures.queues = figures.queues.next(queues, now);
             figures.pauses = figures.pauses.next(pauses, now);
             figures.dead_letters = figures.dead_letters.next(dead_letters, now);
@@ -50,15 +62,31 @@ pub(crate) async fn checks(board: Arc<Board>, config: Config, mongo: Mongo, stop
     let mut ticks = interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let Some(findings) = stop.run_until_cancelled(checks::run(&config, &mongo, CHECKS)).await else { return };
+        let round = timeout(CHECK_LIMIT, checks::run(&config, &mongo, CHECKS));
+        let Some(made) = stop.run_until_cancelled(round).await else { return };
         let now = Utc::now().into();
-        board.update(|figures| figures.checks = figures.checks.next(Ok((now, findings)), now));
+        let made = made.map(|findings| (now, findings));
+        let made = made.map_err(|_| format!("no answer within {} s", CHECK_LIMIT.as_secs()));
+        board.checks_made(|figures| figures.checks = figures.checks.next(made, now));
+    }
+}
+
+/// Makes figures unknown that the other watches do not read any more, until `stop`.
+pub(crate) async fn expiry(board: Arc<Board>, stop: CancellationToken) {
+    let mut ticks = interval(EXPIRY_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        board.expire();
     }
 }
 
 async fn limited<T, E: Display>(reading: impl Future<Output = Result<T, E>>) -> Result<T, String> {
     match timeout(READ_LIMIT, reading).await {
         Ok(read) => read.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", READ_LIMIT.as_secs())),
+        Err(_) => Err(no_answer()),
     }
+}
+
+fn no_answer() -> String {
+    format!("no answer within {} s", READ_LIMIT.as_secs())
 }

@@ -65,7 +65,9 @@ pub(crate) async fn search(
         Vec::new()
     } else {
         let (mongo, properties, text) = (app.mongo.clone(), user.properties(&app).await?, sought.clone());
-        store::read(&app, async move { trace::search(&mongo, &properties, &text).await }).await?
+        let may_scan = trace::may_scan(&text);
+        let search = async move { trace::search(&mongo, &properties, &text).await };
+        if may_scan { store::read_in_turn(&app, &app.scans, search).await? } else { store::read(&app, search).await? }
     };
     if let [booking] = found.as_slice() {
         return Ok(Redirect::to(&format!("/bookings/{}", booking.id)).into_response());
@@ -81,11 +83,11 @@ fn note(sought: &str, found: usize) -> String {
         _ if sought.is_empty() => {
             "Search by reference, id, the guest’s address, the id of a message, or an id of Stripe.".to_owned()
         }
-        0 => "No booking of your properties is named by that.".to_owned(),
+        0 => "No booking at your properties matches.".to_owned(),
         _ if i64::try_from(found).is_ok_and(|found| found >= MAX_FOUND) => {
-            format!("The newest {found} bookings that it names.")
+            format!("The newest {found} bookings that match.")
         }
-        _ => format!("{found} bookings are named by that."),
+        _ => format!("{found} bookings match."),
     }
 }
 

@@ -11,14 +11,15 @@ use axum::extract::{Query, State};
 use axum::response::Html;
 use chrono::{Datelike as _, Days, NaiveDate, Utc};
 use pvt_domain::block::{Block, BlockKind};
-use pvt_domain::booking::{Booking, Status, Stay};
+use pvt_domain::booking::{Status, Stay, StayProgress};
 use pvt_domain::business_day::business_date;
 use pvt_domain::ids::BedId;
 use pvt_domain::inventory::{BedService, BedState, Cleanliness, Inventory};
 use pvt_domain::nights::Nights;
 use pvt_stores::StoreError;
+use pvt_stores::mongo::occupancy::Occupant;
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Nights before today with which the chart begins by default.
 const DAYS_BACK: u64 = 2;
@@ -65,7 +66,7 @@ struct DayView {
 
 #[derive(Debug)]
 struct RoomView {
-    id: String,
+    title: String,
     room_type: String,
     beds: Vec<BedView>,
 }
@@ -103,12 +104,12 @@ pub(crate) async fn show(
     let from = from.map_err(|_| Failure::Invalid("Write the first night as 2027-01-31.".to_owned()))?;
     let (property, all) = user.property(&app, query.property.as_deref()).await?;
     let (mongo, id) = (app.mongo.clone(), property.clone());
-    let read = store::read(&app, async move {
+    let read = store::read_in_turn(&app, &app.charts, async move {
         let Some(inventory) = mongo.inventories().find(&id).await? else { return Ok(None) };
         let today = business_date(&inventory.property, Utc::now().into());
         let first = from.unwrap_or_else(|| moved(today, -i64::try_from(DAYS_BACK).unwrap_or_default()));
         let shown = Nights::new(first, moved(first, i64::from(nights)));
-        let bookings: Vec<Booking> = mongo.bookings().occupants(&id, shown).await?.into_values().collect();
+        let bookings = mongo.occupancy().occupants(&id, shown).await?;
         let blocks = mongo.occupancy().blocks_within(&id, shown).await?;
         Ok::<_, StoreError>(Some((inventory, today, shown, bookings, blocks)))
     });
@@ -141,28 +142,32 @@ fn moved(date: NaiveDate, days: i64) -> NaiveDate {
 }
 
 impl Chart {
-    fn of(inventory: &Inventory, bookings: &[Booking], blocks: &[Block], shown: Nights, today: NaiveDate) -> Self {
+    fn of(inventory: &Inventory, bookings: &[Occupant], blocks: &[Block], shown: Nights, today: NaiveDate) -> Self {
         let mut entries = entries(bookings, blocks, shown);
-        let rooms = inventory.rooms.iter().map(|room| RoomView {
-            id: room.id.to_string(),
-            room_type: inventory.room_type(&room.room_type_id).map_or_else(String::new, |one| one.name.clone()),
-            beds: room
-                .beds
-                .iter()
-                .map(|bed| BedView {
-                    id: bed.to_string(),
-                    notes: notes(room.state_of(bed)),
-                    entries: entries.remove(bed).unwrap_or_default(),
-                })
-                .collect(),
-        });
+        let mut rooms: Vec<RoomView> = Vec::new();
+        rooms.extend(inventory.rooms.iter().map(|room| {
+            RoomView {
+                title: format!("Room {}", room.id),
+                room_type: inventory.room_type(&room.room_type_id).map_or_else(String::new, |one| one.name.clone()),
+                beds: room
+                    .beds
+                    .iter()
+                    .map(|bed| BedView {
+                        id: bed.to_string(),
+                        notes: notes(room.state_of(bed)),
+                        entries: entries.remove(bed).unwrap_or_default(),
+                    })
+                    .collect(),
+            }
+        }));
+        rooms.extend(removed_beds(entries));
         let column = |date: NaiveDate| u32::try_from((date - shown.arrival).num_days() + 1).unwrap_or(1);
         Self {
             from: shown.arrival,
             nights: u32::try_from(shown.count()).unwrap_or_default(),
             days: shown.iter().map(|date| DayView::of(date, column(date), today)).collect(),
             today: (shown.arrival <= today && today < shown.departure).then(|| column(today)),
-            rooms: rooms.collect(),
+            rooms,
         }
     }
 }
@@ -181,6 +186,15 @@ impl DayView {
     }
 }
 
+/// Beds that the inventory has no more, and that something has still.
+fn removed_beds(entries: HashMap<&BedId, Vec<EntryView>>) -> Option<RoomView> {
+    let bed = |(bed, entries): (&BedId, Vec<EntryView>)| BedView { id: bed.to_string(), notes: Vec::new(), entries };
+    let mut beds: Vec<BedView> = entries.into_iter().map(bed).collect();
+    beds.sort_by(|one, other| one.id.cmp(&other.id));
+    let title = "Beds that are not in the inventory".to_owned();
+    (!beds.is_empty()).then_some(RoomView { title, room_type: String::new(), beds })
+}
+
 fn notes(state: BedState) -> Vec<&'static str> {
     let dirty = (state.cleanliness == Cleanliness::Dirty).then_some("dirty");
     let out = (state.service == BedService::OutOfService).then_some("out of service");
@@ -188,7 +202,7 @@ fn notes(state: BedState) -> Vec<&'static str> {
 }
 
 /// What has each bed, by bed, in the order of the nights.
-fn entries<'a>(bookings: &'a [Booking], blocks: &'a [Block], shown: Nights) -> HashMap<&'a BedId, Vec<EntryView>> {
+fn entries<'a>(bookings: &'a [Occupant], blocks: &'a [Block], shown: Nights) -> HashMap<&'a BedId, Vec<EntryView>> {
     let mut entries: HashMap<&BedId, Vec<EntryView>> = HashMap::new();
     let mut add = |bed: &'a BedId, nights: Nights, entry: &EntryView| {
         if let Some((column, columns)) = columns(nights, shown) {
@@ -200,9 +214,14 @@ fn entries<'a>(bookings: &'a [Booking], blocks: &'a [Block], shown: Nights) -> H
             let entry = of_stay(booking, stay, false);
             stay.parts().for_each(|(nights, beds)| beds.iter().for_each(|bed| add(bed, nights, &entry)));
         }
-        for stay in booking.pending_change.iter().flat_map(|pending| &pending.stays) {
+        let own: HashSet<(&BedId, NaiveDate)> = booking.stays.iter().flat_map(Stay::bed_nights).collect();
+        for stay in booking.pending_stays() {
             let entry = of_stay(booking, stay, true);
-            stay.parts().for_each(|(nights, beds)| beds.iter().for_each(|bed| add(bed, nights, &entry)));
+            for (nights, beds) in stay.parts() {
+                for bed in beds {
+                    runs(nights, |night| !own.contains(&(bed, night))).for_each(|run| add(bed, run, &entry));
+                }
+            }
         }
     }
     for block in blocks {
@@ -213,6 +232,19 @@ fn entries<'a>(bookings: &'a [Booking], blocks: &'a [Block], shown: Nights) -> H
     entries
 }
 
+/// Runs of successive nights that are meant.
+fn runs(nights: Nights, is_meant: impl Fn(NaiveDate) -> bool) -> impl Iterator<Item = Nights> {
+    let mut runs: Vec<Nights> = Vec::new();
+    for night in nights.iter().filter(|night| is_meant(*night)) {
+        let end = moved(night, 1);
+        match runs.last_mut().filter(|run| run.departure == night) {
+            Some(run) => run.departure = end,
+            None => runs.push(Nights::new(night, end)),
+        }
+    }
+    runs.into_iter()
+}
+
 /// The columns of these nights, as far as they are shown.
 fn columns(nights: Nights, shown: Nights) -> Option<(u32, u32)> {
     let (first, end) = (nights.arrival.max(shown.arrival), nights.departure.min(shown.departure));
@@ -220,13 +252,13 @@ fn columns(nights: Nights, shown: Nights) -> Option<(u32, u32)> {
     Some((u32::try_from((first - shown.arrival).num_days()).ok()? + 1, columns))
 }
 
-fn of_stay(booking: &Booking, stay: &Stay, is_pending: bool) -> EntryView {
-    let (kind, status) = match (is_pending, booking.status) {
-        (true, _) => ("held", "pending change"),
-        (false, Status::Held) => ("held", "held"),
-        (false, Status::CheckedIn) => ("checked-in", "checked in"),
-        (false, Status::CheckedOut) => ("checked-out", "checked out"),
-        (false, _) => ("confirmed", "confirmed"),
+fn of_stay(booking: &Occupant, stay: &Stay, is_pending: bool) -> EntryView {
+    let (kind, status) = match (is_pending, booking.status, stay.progress_in(booking.status)) {
+        (true, ..) => ("held", "pending change"),
+        (false, Status::Held, _) => ("held", "held"),
+        (false, _, StayProgress::CheckedIn) => ("checked-in", "checked in"),
+        (false, _, StayProgress::CheckedOut) => ("checked-out", "checked out"),
+        (false, _, StayProgress::Expected) => ("confirmed", "confirmed"),
     };
     let lock = if stay.locked { ", locked" } else { "" };
     let guest = booking.guest.full_name();
@@ -258,27 +290,4 @@ fn of_block(block: &Block) -> EntryView {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Nights, columns, length};
-    use chrono::NaiveDate;
-
-    fn nights(arrival: &str, departure: &str) -> Nights {
-        Nights::new(arrival.parse::<NaiveDate>().unwrap(), departure.parse().unwrap())
-    }
-
-    #[test]
-    fn stays_are_cut_to_the_nights_that_are_shown() {
-        let shown = nights("2027-01-10", "2027-01-24");
-        assert_eq!(columns(nights("2027-01-10", "2027-01-11"), shown), Some((1, 1)));
-        assert_eq!(columns(nights("2027-01-08", "2027-01-12"), shown), Some((1, 2)));
-        assert_eq!(columns(nights("2027-01-23", "2027-02-01"), shown), Some((14, 1)));
-        assert_eq!(columns(nights("2027-01-01", "2027-01-10"), shown), None);
-        assert_eq!(columns(nights("2027-01-24", "2027-01-25"), shown), None);
-    }
-
-    #[test]
-    fn only_lengths_with_columns_are_shown() {
-        assert_eq!((length(None).unwrap(), length(Some("60")).unwrap()), (14, 60));
-        assert!(length(Some("15")).is_err() && length(Some("x")).is_err());
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! The front desk's day at a property: arrivals, departures, guests who are there, and what they owe.
+//! The front desk's day at a property: what is overdue, arrivals, departures, guests who are there, and what they owe.
 
 use crate::access::SignedIn;
 use crate::app::SharedApp;
@@ -11,11 +11,13 @@ use axum::response::Html;
 use chrono::{Days, NaiveDate, Utc};
 use pvt_domain::booking::{Booking, Status, Stay, StayProgress};
 use pvt_domain::business_day::business_date;
+use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::{Cleanliness, Inventory};
 use pvt_domain::money::Money;
 use pvt_domain::nights::Nights;
 use pvt_stores::StoreError;
 use serde::Deserialize;
+use std::collections::HashSet;
 
 #[derive(Deserialize)]
 pub(crate) struct PropertyQuery {
@@ -29,7 +31,7 @@ struct FrontDeskPage {
     properties: Vec<Choice>,
     name: String,
     date: NaiveDate,
-    lists: [GuestList; 3],
+    lists: [GuestList; 4],
 }
 
 struct GuestList {
@@ -66,9 +68,10 @@ pub(crate) async fn show(
         let date = business_date(&inventory.property, Utc::now().into());
         let arrivals = mongo.occupancy().arrivals(&id, date).await?;
         let departures = mongo.occupancy().departures(&id, date).await?;
+        let overdue = mongo.occupancy().overdue(&id, date).await?;
         let tonight = Nights::new(date, date.checked_add_days(Days::new(1)).unwrap_or(date));
         let occupants = mongo.bookings().occupants(&id, tonight).await?.into_values().collect();
-        Ok::<_, StoreError>(Some((inventory, date, [arrivals, departures, occupants])))
+        Ok::<_, StoreError>(Some((inventory, date, [overdue, arrivals, departures, occupants])))
     });
     let none = || Failure::NotFound("There is no such property that you work for.".to_owned());
     let (inventory, date, found) = read.await?.ok_or_else(none)?;
@@ -81,9 +84,15 @@ pub(crate) async fn show(
     })
 }
 
-/// Arrivals, departures and guests who are there, each by name.
-fn lists(inventory: &Inventory, date: NaiveDate, found: [Vec<Booking>; 3]) -> [GuestList; 3] {
-    let [arrivals, mut departures, occupants] = found;
+/// What is overdue, arrivals, departures and guests who are there, each by name.
+fn lists(inventory: &Inventory, date: NaiveDate, found: [Vec<Booking>; 4]) -> [GuestList; 4] {
+    let [mut overdue, arrivals, mut departures, occupants] = found;
+    let known: HashSet<BookingId> = overdue.iter().map(|booking| booking.id).collect();
+    let others = departures.iter().chain(&occupants).filter(|booking| !known.contains(&booking.id));
+    let mut others: Vec<Booking> = others.cloned().collect();
+    others.sort_by_key(|booking| booking.id);
+    others.dedup_by_key(|booking| booking.id);
+    overdue.append(&mut others);
     // No-shows do not depart.
     departures.retain(|booking| booking.status != Status::NoShow);
     let is_there = |booking: &Booking, stay: &Stay| {
@@ -94,10 +103,20 @@ fn lists(inventory: &Inventory, date: NaiveDate, found: [Vec<Booking>; 3]) -> [G
         rows: rows(inventory, date, bookings, is_of),
     };
     [
+        list("Overdue", overdue, &|booking, stay| is_overdue(booking, stay, date)),
         list("Arrivals", arrivals, &|_, stay| stay.arrival == date),
         list("Departures", departures, &|_, stay| stay.departure == date),
         list("Staying tonight", occupants, &is_there),
     ]
+}
+
+/// Whether its guests should have come, or left, on an earlier day.
+fn is_overdue(booking: &Booking, stay: &Stay, date: NaiveDate) -> bool {
+    match (booking.status, booking.progress_of(stay)) {
+        (Status::Confirmed | Status::CheckedIn, StayProgress::Expected) => stay.arrival < date,
+        (_, StayProgress::CheckedIn) => stay.departure < date,
+        _ => false,
+    }
 }
 
 fn rows(

@@ -5,13 +5,15 @@ use crate::app::{App, SharedApp};
 use crate::failure::{Failure, page};
 use crate::frame::Frame;
 use crate::live::figures::Figures;
-use crate::live::reading::clock;
+use crate::live::reading::Reading;
 use crate::pages::payments::MAX_LEDGERS;
 use crate::store;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Html;
 use pvt_stores::mongo::ledgers::LedgerFilter;
+
+const MANAGEMENT: &str = "RabbitMQ’s management API";
 
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -50,25 +52,31 @@ pub(crate) async fn show(State(app): State<SharedApp>, user: SignedIn) -> Result
         wrong: wrong(&figures),
         digest: figures.wrong_digest(),
         sources: vec![
-            SourceView { name: "RabbitMQ’s management API", key: "source.management", state: figures.queues.state() },
-            SourceView { name: "MongoDB", key: "source.mongodb", state: figures.pauses.state() },
+            SourceView { name: MANAGEMENT, key: "source.management", state: figures.queues.state() },
+            SourceView { name: "MongoDB", key: "source.mongodb", state: figures.mongodb.state() },
+            SourceView { name: "Checks of pvt doctor", key: "source.checks", state: figures.checks_state() },
         ],
         attention,
     })
 }
 
 fn summary(figures: &Figures) -> String {
-    match figures.checks.value() {
-        None => "The checks have not finished yet.".to_owned(),
-        Some((at, _)) => {
-            let words = match wrong(figures).len() {
-                0 => "Nothing is wrong".to_owned(),
-                1 => "One thing is wrong".to_owned(),
-                count => format!("{count} things are wrong, the most harmful first"),
-            };
-            format!("{words}. Checked at {}.", clock(*at))
-        }
+    match (&figures.checks, wrong(figures).len()) {
+        (Reading::Pending, _) => "The checks have not finished yet.".to_owned(),
+        (Reading::Down(outage), _) => format!("What is wrong is not known: the checks are {outage}."),
+        (Reading::Up(_), 0) => match outage(figures) {
+            Some(outage) => format!("The checks found nothing wrong, but {outage}."),
+            None => "Nothing is wrong.".to_owned(),
+        },
+        (Reading::Up(_), 1) => "One thing is wrong.".to_owned(),
+        (Reading::Up(_), count) => format!("{count} things are wrong, the most harmful first."),
     }
+}
+
+/// A source of these pages that is down.
+fn outage(figures: &Figures) -> Option<String> {
+    let management = figures.queues.outage().map(|outage| format!("{MANAGEMENT} is {outage}"));
+    management.or_else(|| figures.mongodb.outage().map(|outage| format!("MongoDB is {outage}")))
 }
 
 fn wrong(figures: &Figures) -> Vec<WrongView> {
@@ -113,7 +121,7 @@ fn at_most(count: usize) -> String {
 mod tests {
     use super::{summary, wrong};
     use crate::live::figures::Figures;
-    use crate::live::reading::Reading;
+    use crate::live::reading::{Outage, Reading};
     use chrono::Utc;
     use pvt_operations::checks::Finding;
 
@@ -131,5 +139,14 @@ mod tests {
         assert_eq!(wrong(&figures).iter().map(|view| view.what).collect::<Vec<_>>(), ["API", "SMTP server"]);
         assert!(summary(&figures).starts_with("2 things are wrong"));
         assert_eq!(summary(&Figures::default()), "The checks have not finished yet.");
+        let passed = || Reading::Up((Utc::now().into(), Vec::new()));
+        assert_eq!(summary(&Figures { checks: passed(), ..Figures::default() }), "Nothing is wrong.");
+        let outage = Outage { since: Utc::now().into(), reason: "refused".to_owned() };
+        let blind = Figures { checks: passed(), queues: Reading::Down(outage), ..Figures::default() };
+        assert!(summary(&blind).starts_with("The checks found nothing wrong, but RabbitMQ"), "{}", summary(&blind));
+        assert_ne!(blind.wrong_digest(), Figures { queues: Reading::Pending, ..blind.clone() }.wrong_digest());
+        let outage = Outage { since: Utc::now().into(), reason: "no answer".to_owned() };
+        let unknown = summary(&Figures { checks: Reading::Down(outage), ..Figures::default() });
+        assert!(unknown.starts_with("What is wrong is not known"), "{unknown}");
     }
 }

@@ -6,12 +6,14 @@ use crate::failure::{Failure, page};
 use crate::forms::Submitted;
 use crate::frame::Frame;
 use crate::live::figures::{QueueRow, WaitingRow};
+use crate::live::reading::clock;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{Html, Redirect};
 use chrono::Utc;
 use pvt_domain::messages::queues;
-use pvt_operations::queue_pauses;
+use pvt_operations::queue_pauses::{self, PauseOutcome};
+use pvt_stores::mongo::queue_pauses::QueuePause;
 use std::time::Duration;
 use tokio::time::timeout;
 use tracing::info;
@@ -58,8 +60,16 @@ pub(crate) async fn pause(State(app): State<SharedApp>, form: Submitted) -> Resu
     let reason = fields.required("reason", SAY_WHY)?.to_owned();
     info!(user_id = %user.user().id, %queue, "pausing a queue");
     let (mongo, topology, actor) = (app.mongo.clone(), app.topology.clone(), user.actor());
-    change(async move { queue_pauses::pause(&mongo, &topology, &queue, actor, &reason).await.map(drop) }).await?;
-    Ok(changed(&app).await)
+    let work = async move { queue_pauses::pause(&mongo, &topology, &queue, actor, &reason).await };
+    let outcome = change(work).await?;
+    let page = changed(&app).await;
+    match outcome {
+        PauseOutcome::Paused(_) => Ok(page),
+        PauseOutcome::PausedBefore(QueuePause { queue, since, actor, reason }) => Err(Failure::Conflict(format!(
+            "{queue} was paused before, at {} by {actor}: {reason}. That pause stands.",
+            clock(since)
+        ))),
+    }
 }
 
 /// `POST /queues/resume`, by administrators.
@@ -70,12 +80,16 @@ pub(crate) async fn resume(State(app): State<SharedApp>, form: Submitted) -> Res
     let reason = fields.required("reason", SAY_WHY)?.to_owned();
     info!(user_id = %user.user().id, %queue, "resuming a queue");
     let (mongo, topology, actor) = (app.mongo.clone(), app.topology.clone(), user.actor());
-    change(async move { queue_pauses::resume(&mongo, &topology, &queue, actor, &reason).await.map(drop) }).await?;
-    Ok(changed(&app).await)
+    let none = Failure::Conflict(format!("{queue} is not paused, so nothing was resumed."));
+    let ended = change(async move { queue_pauses::resume(&mongo, &topology, &queue, actor, &reason).await }).await?;
+    let page = changed(&app).await;
+    if ended.is_empty() { Err(none) } else { Ok(page) }
 }
 
 /// Runs a change to its end, also when the user has gone away.
-async fn change(work: impl Future<Output = anyhow::Result<()>> + Send + 'static) -> Result<(), Failure> {
+async fn change<T: Send + 'static>(
+    work: impl Future<Output = anyhow::Result<T>> + Send + 'static,
+) -> Result<T, Failure> {
     match timeout(CHANGE_LIMIT, tokio::spawn(work)).await {
         Ok(Ok(done)) => done.map_err(Failure::of_operation),
         Ok(Err(panic)) => Err(Failure::internal(panic)),

@@ -5,6 +5,8 @@ use super::harness::{FOLLOW_LIMIT, HERE, Harness, PASSWORD};
 use anyhow::{Context, Result};
 use chrono::Utc;
 use pvt_domain::accounts::Role;
+use pvt_domain::actor::Actor;
+use pvt_operations::queue_pauses;
 use pvt_testkit::{Broker, properties};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -12,7 +14,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// The whole journey; a browser that takes longer hangs.
-const JOURNEY_LIMIT: Duration = Duration::from_secs(60);
+const JOURNEY_LIMIT: Duration = Duration::from_secs(90);
 const SCREENS: [(&str, u32, u32, &str); 2] = [("wide-light", 1_280, 800, "light"), ("narrow-dark", 360, 740, "dark")];
 
 fn screenshots() -> Result<PathBuf> {
@@ -92,6 +94,7 @@ async fn journey(browser: &mut Chromium, harness: &Harness, booking: &str) -> Re
     }
     columns_are_aligned(browser, harness).await?;
     figures_follow(browser, harness).await?;
+    section_is_fetched_until_it_is_new(browser, harness).await?;
     keyboard_leads_everywhere(browser, harness).await?;
     pause_is_made_and_ended(browser, harness).await?;
     assert_eq!(browser.complaints(&harness.url("/")), Vec::<String>::new());
@@ -121,6 +124,29 @@ async fn figures_follow(browser: &mut Chromium, harness: &Harness) -> Result<()>
     let cell = "document.querySelector('[data-live=\"queue.emails.ready\"]').textContent";
     until(browser, cell, &"1".into()).await?;
     assert_eq!(browser.value("window.isSamePage").await?, true, "without loading the page again");
+    Ok(())
+}
+
+/// A refused answer and a focused row delay new content, under a badge that says so, and do not keep it away.
+async fn section_is_fetched_until_it_is_new(browser: &mut Chromium, harness: &Harness) -> Result<()> {
+    browser.open(&harness.url("/queues")).await?;
+    let badge = "document.getElementById('live-badge').dataset.state";
+    until(browser, badge, &"live".into()).await?;
+    browser.press("j").await?;
+    let refuse = "{ const real = window.fetch; window.refused = 0; window.isRefused = true; \
+        window.fetch = (...all) => window.isRefused \
+            ? Promise.resolve(new Response('', { status: (window.refused += 1, 503) })) : real(...all); }";
+    browser.value(refuse).await?;
+    let (topology, actor) = (harness.namespace.topology(), Actor::SYSTEM);
+    queue_pauses::pause(&harness.mongo, &topology, "emails", actor, "tried").await?;
+    until(browser, badge, &"stale".into()).await?;
+    until(browser, "window.refused > 1", &true.into()).await?;
+    assert_eq!(browser.value("document.querySelectorAll('form[action=\"/queues/resume\"]').length").await?, 0);
+    browser.value("window.isRefused = false").await?;
+    until(browser, "document.querySelectorAll('form[action=\"/queues/resume\"]').length", &1.into()).await?;
+    until(browser, badge, &"live".into()).await?;
+    assert_eq!(browser.value("document.activeElement.matches('[data-row]')").await?, true, "the row keeps the focus");
+    queue_pauses::resume(&harness.mongo, &topology, "emails", Actor::SYSTEM, "tried").await?;
     Ok(())
 }
 

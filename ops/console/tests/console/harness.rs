@@ -135,10 +135,14 @@ impl Harness {
     /// Stores a booking of one bed from today for two nights.
     pub(crate) async fn book(&self, property: &str, status: &str, today: NaiveDate) -> Result<Booking> {
         let booking = booking(property, status, today);
-        let database = mongodb::Client::with_uri_str(self.namespace.mongodb_uri()).await?;
-        let database = database.default_database().context("the URI names a database")?;
-        database.collection::<Booking>("bookings").insert_one(&booking).await?;
+        self.database().await?.collection::<Booking>("bookings").insert_one(&booking).await?;
         Ok(booking)
+    }
+
+    /// The database of the namespace.
+    pub(crate) async fn database(&self) -> Result<mongodb::Database> {
+        let client = mongodb::Client::with_uri_str(self.namespace.mongodb_uri()).await?;
+        client.default_database().context("the URI names a database")
     }
 
     /// Stores a ledger with an open dispute about this booking.

@@ -54,15 +54,24 @@ async fn front_desk_and_chart_show_the_day() -> Result<()> {
     let arriving = harness.book(HERE, "confirmed", today).await?;
     let staying = harness.book(HERE, "checked_in", yesterday).await?;
     let leaving = harness.book(HERE, "checked_in", today.checked_sub_days(Days::new(2)).context("two days")?).await?;
+    let overstaying =
+        harness.book(HERE, "checked_in", today.checked_sub_days(Days::new(5)).context("five days")?).await?;
+    let missing = harness.book(HERE, "confirmed", yesterday).await?;
     let staff = harness.sign_in(Role::Staff, &[HERE]).await?;
     let (_, page) = harness.get(&staff, "/front-desk").await?;
     let sections: Vec<&str> = page.split("<section>").skip(1).collect();
-    let expected = [("Arrivals (1)", &arriving), ("Departures (1)", &leaving), ("Staying tonight (1)", &staying)];
+    let expected = [
+        ("Overdue (2)", &overstaying),
+        ("Arrivals (1)", &arriving),
+        ("Departures (1)", &leaving),
+        ("Staying tonight (1)", &staying),
+    ];
     assert_eq!(sections.len(), expected.len(), "{page}");
     for (section, (title, booking)) in sections.iter().zip(expected) {
         assert!(section.contains(title) && section.contains(&booking.reference), "{title}: {section}");
     }
-    assert!(sections[0].contains("84.00 CAD due") && sections[0].contains("beds made"), "{}", sections[0]);
+    assert!(sections[0].contains(&missing.reference), "expected since yesterday: {}", sections[0]);
+    assert!(sections[1].contains("84.00 CAD due") && sections[1].contains("beds made"), "{}", sections[1]);
     let (_, chart) = harness.get(&staff, "/chart?nights=30").await?;
     assert!(chart.contains("nights-30") && chart.contains("today-column today-3"), "two nights before today");
     assert!(chart.contains(&format!("confirmed from-3 for-2\" href=\"/bookings/{}\"", arriving.id)), "{chart}");
@@ -97,6 +106,7 @@ async fn session_goes_on_while_mongodb_is_down() -> Result<()> {
     let linked = format!("{}?directConnection=true", base.replace(&host, link.address()));
     let harness = Harness::with(namespace, &[("MONGODB_URI", &linked)]).await?;
     let staff = harness.sign_in(Role::Staff, &[HERE]).await?;
+    let address = link.address().to_owned();
     drop(link);
     let page = eventually("the outage on the page", FOLLOW_LIMIT, async || {
         let (status, page) = harness.get(&staff, "/").await?;
@@ -108,6 +118,18 @@ async fn session_goes_on_while_mongodb_is_down() -> Result<()> {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(payments.contains("MongoDB is down since") && payments.contains("Nothing older is shown"), "{payments}");
     let unknown = harness.http.get(harness.url("/")).header(header::COOKIE, format!("pvt-console={}", "a".repeat(64)));
-    assert_eq!(unknown.send().await?.status(), StatusCode::SERVICE_UNAVAILABLE, "only sessions that were known go on");
+    let refused = unknown.send().await?;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "only sessions that were known go on");
+    let text = refused.text().await?;
+    assert!(text.contains("MongoDB is down") && !text.contains(&address), "strangers do not learn why: {text}");
+    let sign_in = harness.try_sign_in("ada@example.com", "wrong horse battery").await?;
+    assert_eq!(sign_in.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!sign_in.text().await?.contains(&address), "strangers do not learn why");
+    let change = harness.post(&staff, "/queues/pause", &[("csrf", &staff.csrf)]).await?;
+    assert_eq!(change.status(), StatusCode::SERVICE_UNAVAILABLE, "a role that is only remembered changes nothing");
+    let out = harness.post(&staff, "/logout", &[("csrf", &staff.csrf)]).await?;
+    let removed = out.headers()[header::SET_COOKIE].to_str()?;
+    assert!(out.status() == StatusCode::SEE_OTHER && removed.contains("Max-Age=0"), "{removed}");
+    assert_eq!(harness.get(&staff, "/").await?.0, StatusCode::SERVICE_UNAVAILABLE, "it is not remembered any more");
     Ok(())
 }

@@ -41,6 +41,7 @@ async fn forged_forms_change_nothing() -> Result<()> {
     }
     let anonymous = with_form(harness.http.post(harness.url("/queues/pause")), &fields(&admin.csrf)).send().await?;
     assert_eq!(anonymous.status(), StatusCode::SEE_OTHER);
+    assert_eq!(anonymous.headers()[header::LOCATION], "/login?next=%2F", "the form's own path answers no GET");
     assert!(harness.mongo.queue_pauses().list().await?.is_empty());
     Ok(())
 }
@@ -55,12 +56,18 @@ async fn administrator_pauses_and_resumes_with_a_reason() -> Result<()> {
     };
     assert_eq!(send("/queues/pause", "emails", "  ").await?, StatusCode::BAD_REQUEST, "without a reason");
     assert_eq!(send("/queues/pause", "carrier-pigeons", "why").await?, StatusCode::NOT_FOUND);
+    assert_eq!(send("/queues/resume", "emails", "why").await?, StatusCode::CONFLICT, "it is not paused");
     assert_eq!(send("/queues/pause", "emails", "the <provider> is moving").await?, StatusCode::SEE_OTHER);
     let pauses = harness.mongo.queue_pauses().list().await?;
     let actor = format!("staff:{}", admin.user);
     assert_eq!((pauses.len(), pauses[0].queue.as_str(), pauses[0].actor.as_str()), (1, "emails", actor.as_str()));
     let (_, page) = harness.get(&admin, "/queues").await?;
     assert!(page.contains(&format!("by {actor}: the &#60;provider&#62; is moving")), "{page}");
+    let again = [("csrf", admin.csrf.as_str()), ("queue", "emails"), ("reason", "for me, too")];
+    let refused = harness.post(&admin, "/queues/pause", &again).await?;
+    assert_eq!(refused.status(), StatusCode::CONFLICT);
+    let text = refused.text().await?;
+    assert!(text.contains(&format!("by {actor}: the &#60;provider&#62; is moving")), "whose pause stands: {text}");
     assert_eq!(send("/queues/pause", "bookings", "all").await?, StatusCode::SEE_OTHER);
     assert_eq!(send("/queues/resume", "bookings.0", "one").await?, StatusCode::CONFLICT, "its family is paused");
     for queue in ["bookings", "emails"] {

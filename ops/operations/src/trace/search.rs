@@ -48,6 +48,11 @@ impl Named {
     }
 }
 
+/// Whether the search for this text may read a whole collection, because it has no index.
+pub fn may_scan(text: &str) -> bool {
+    matches!(Named::read(text), Named::Id(_) | Named::StripeObject(_) | Named::StripeEvent(_))
+}
+
 /// The bookings of these properties that a text names: none, one, or those of an address, newest first.
 ///
 /// # Errors
@@ -117,7 +122,7 @@ async fn of_stripe_event(mongo: &Mongo, id: &str) -> Result<Vec<Booking>, StoreE
 
 #[cfg(test)]
 mod tests {
-    use super::Named;
+    use super::{Named, may_scan};
     use uuid::Uuid;
 
     #[test]
@@ -129,6 +134,7 @@ mod tests {
         assert_eq!(Named::read("cs_test_1"), Named::StripeObject("cs_test_1".to_owned()));
         assert_eq!(Named::read("evt_1"), Named::StripeEvent("evt_1".to_owned()));
         assert!(matches!(Named::read("pvt-hmy8ymkd1q"), Named::Reference(..)));
+        assert!(may_scan(&id.to_string()) && may_scan("pi_1") && !may_scan("ada@example.com") && !may_scan("PVT-1"));
         for nothing in ["", "Lovelace", "PVT-1"] {
             assert_eq!(Named::read(nothing), Named::Nothing, "{nothing}");
         }

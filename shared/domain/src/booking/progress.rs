@@ -4,14 +4,21 @@ use super::{Booking, Status, Stay, StayProgress, stay_id};
 use crate::ids::BedId;
 use chrono::NaiveDate;
 
-impl Booking {
-    /// How far the guests of this stay are.
-    pub fn progress_of(&self, stay: &Stay) -> StayProgress {
-        stay.progress.unwrap_or(match self.status {
+impl Stay {
+    /// How far its guests are, in a booking of this status.
+    pub fn progress_in(&self, status: Status) -> StayProgress {
+        self.progress.unwrap_or(match status {
             Status::CheckedIn => StayProgress::CheckedIn,
             Status::CheckedOut => StayProgress::CheckedOut,
             _ => StayProgress::Expected,
         })
+    }
+}
+
+impl Booking {
+    /// How far the guests of this stay are.
+    pub fn progress_of(&self, stay: &Stay) -> StayProgress {
+        stay.progress_in(self.status)
     }
 
     /// Records how far the guests of these stays are. Returns the status that follows for the booking: checked in as

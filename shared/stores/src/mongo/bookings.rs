@@ -201,21 +201,7 @@ impl Bookings<'_> {
         property_id: &PropertyId,
         nights: Nights,
     ) -> Result<HashMap<BookingId, Booking>, StoreError> {
-        // Dates are stored as text that sorts chronologically. The longest stay bounds the range of the index.
-        let earliest = nights.arrival.checked_sub_days(LONGEST_STAY).unwrap_or(NaiveDate::MIN);
-        let latest = nights.departure.checked_add_days(LONGEST_STAY).unwrap_or(NaiveDate::MAX);
-        let arrival = doc! { "$gte": earliest.to_string(), "$lt": nights.departure.to_string() };
-        let departure = doc! { "$gt": nights.arrival.to_string(), "$lte": latest.to_string() };
-        let within = doc! { "$elemMatch": { "arrival": arrival, "departure": departure } };
-        let holding = doc! { "$in": Status::HOLDING.to_vec() };
-        let found = self
-            .0
-            .collection::<Booking>(COLLECTION)
-            .find(doc! { "property_id": property_id.as_str(), "status": holding, "$or": [
-                { "stays": within.clone() },
-                { "pending_change.expires_at": { "$exists": true }, "pending_change.stays": within },
-            ] })
-            .await?;
+        let found = self.0.collection::<Booking>(COLLECTION).find(occupying(property_id, nights)).await?;
         Ok(found.map_ok(|booking| (booking.id, booking)).try_collect().await?)
     }
 
@@ -323,4 +309,18 @@ impl Bookings<'_> {
         let found = self.0.collection::<Booking>(COLLECTION).find(doc! { "property_id": property_id.as_str() }).await?;
         Ok(found.try_collect().await?)
     }
+}
+
+/// Matches the bookings of a property that hold beds on any of these nights.
+pub(super) fn occupying(property_id: &PropertyId, nights: Nights) -> Document {
+    // Dates are stored as text that sorts chronologically. The longest stay bounds the range of the index.
+    let earliest = nights.arrival.checked_sub_days(LONGEST_STAY).unwrap_or(NaiveDate::MIN);
+    let latest = nights.departure.checked_add_days(LONGEST_STAY).unwrap_or(NaiveDate::MAX);
+    let arrival = doc! { "$gte": earliest.to_string(), "$lt": nights.departure.to_string() };
+    let departure = doc! { "$gt": nights.arrival.to_string(), "$lte": latest.to_string() };
+    let within = doc! { "$elemMatch": { "arrival": arrival, "departure": departure } };
+    doc! { "property_id": property_id.as_str(), "status": { "$in": Status::HOLDING.to_vec() }, "$or": [
+        { "stays": within.clone() },
+        { "pending_change.expires_at": { "$exists": true }, "pending_change.stays": within },
+    ] }
 }

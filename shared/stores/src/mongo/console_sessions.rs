@@ -27,8 +27,27 @@ struct Session {
     #[serde(rename = "_id")]
     hash: String,
     user_id: UserId,
+    /// Digest of the hash of the password that opened it; empty in sessions from before it was stored.
+    #[serde(default)]
+    password: String,
     began_at: Timestamp,
     expires_at: Timestamp,
+}
+
+/// A session that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenSession {
+    /// The account whose session it is.
+    pub user_id: UserId,
+    password: String,
+}
+
+impl OpenSession {
+    /// Whether it was opened with the password of this hash: a session that began while the password was being changed
+    /// is not among those that the change has ended.
+    pub fn is_of_password(&self, password_hash: &str) -> bool {
+        self.password == hash_api_secret(password_hash)
+    }
 }
 
 /// Whether a text has the form of a token.
@@ -41,30 +60,33 @@ fn is_token(text: &str) -> bool {
 pub struct ConsoleSessions<'a>(pub(super) &'a Mongo);
 
 impl ConsoleSessions<'_> {
-    /// Begins a session and returns its token, which is shown this once. Deletes the account's expired sessions.
+    /// Begins a session of the account, by the password of this hash, and returns its token, which is shown this once.
+    /// Deletes the account's expired sessions.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn begin(self, user_id: UserId, now: Timestamp) -> Result<String, StoreError> {
+    pub async fn begin(self, user_id: UserId, password_hash: &str, now: Timestamp) -> Result<String, StoreError> {
         let expired = doc! { "user_id": user_id.to_string(), "expires_at": { "$lte": now.to_string() } };
         self.rows().delete_many(expired).await?;
         let token = random_hex::<SECRET_BYTES>();
         let expires_at = (now.as_datetime() + SESSION_AGE).into();
-        let session = Session { hash: hash_api_secret(&token), user_id, began_at: now, expires_at };
+        let password = hash_api_secret(password_hash);
+        let session = Session { hash: hash_api_secret(&token), user_id, password, began_at: now, expires_at };
         self.rows().insert_one(&session).await?;
         Ok(token)
     }
 
-    /// The account whose session this token opens; `None` when it has ended or never was.
+    /// The session that this token opens; `None` when it has ended or never was.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn user_of(self, token: &str, now: Timestamp) -> Result<Option<UserId>, StoreError> {
+    pub async fn find(self, token: &str, now: Timestamp) -> Result<Option<OpenSession>, StoreError> {
         if !is_token(token) {
             return Ok(None);
         }
         let live = doc! { "_id": hash_api_secret(token), "expires_at": { "$gt": now.to_string() } };
-        Ok(self.rows().find_one(live).await?.map(|session| session.user_id))
+        let open = |Session { user_id, password, .. }| OpenSession { user_id, password };
+        Ok(self.rows().find_one(live).await?.map(open))
     }
 
     /// Ends the session of this token, if there is one.

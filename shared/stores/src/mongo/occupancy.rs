@@ -7,7 +7,8 @@ use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use pvt_domain::availability::Holding;
 use pvt_domain::block::Block;
-use pvt_domain::booking::{Booking, Status, Stay};
+use pvt_domain::booking::{Booking, Guest, Status, Stay};
+
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::intake::MAX_NIGHTS;
 use pvt_domain::nights::Nights;
@@ -19,6 +20,9 @@ pub(crate) const INDEXES: &[Index] = &[
     (bookings::COLLECTION, &[("property_id", 1), ("stays.departure", 1), ("stays.arrival", 1), ("status", 1)], false),
     (blocks::COLLECTION, &[("property_id", 1), ("until", 1)], false),
 ];
+
+/// Days after a departure for which a stay that has not ended is looked for.
+const OVERDUE_DAYS: Days = Days::new(30);
 
 /// Beds that a booking holds, without anything about its guest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -44,6 +48,31 @@ impl<'a> From<&'a StoredHolding> for Holding<'a> {
     }
 }
 
+/// A booking that holds beds, without its price, payments and history.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Occupant {
+    /// The booking.
+    #[serde(rename = "_id")]
+    pub id: BookingId,
+    /// Its reference for people.
+    pub reference: String,
+    /// Its status.
+    pub status: Status,
+    /// Its guest.
+    pub guest: Guest,
+    /// Its stays.
+    pub stays: Vec<Stay>,
+    #[serde(default)]
+    pending_change: Option<PendingStays>,
+}
+
+impl Occupant {
+    /// All stays after a change that waits for its deposit.
+    pub fn pending_stays(&self) -> &[Stay] {
+        self.pending_change.as_ref().map_or(&[], |pending| &pending.stays)
+    }
+}
+
 /// Read models of occupancy: search, calendars and the front desk.
 #[derive(Debug, Clone, Copy)]
 pub struct OccupancyReads<'a>(pub(super) &'a Mongo);
@@ -58,6 +87,17 @@ impl OccupancyReads<'_> {
         filter.insert("status", doc! { "$in": Status::HOLDING.to_vec() });
         let fields = doc! { "rev": 1, "status": 1, "stays": 1, "pending_change.stays": 1 };
         let found = self.0.collection::<StoredHolding>(bookings::COLLECTION).find(filter).projection(fields).await?;
+        Ok(found.try_collect().await?)
+    }
+
+    /// Bookings of a property that hold beds on any of these nights.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn occupants(self, property_id: &PropertyId, nights: Nights) -> Result<Vec<Occupant>, StoreError> {
+        let filter = bookings::occupying(property_id, nights);
+        let fields = doc! { "reference": 1, "status": 1, "guest": 1, "stays": 1, "pending_change.stays": 1 };
+        let found = self.0.collection::<Occupant>(bookings::COLLECTION).find(filter).projection(fields).await?;
         Ok(found.try_collect().await?)
     }
 
@@ -88,6 +128,20 @@ impl OccupancyReads<'_> {
     /// [`StoreError`] when MongoDB fails.
     pub async fn departures(self, property_id: &PropertyId, date: NaiveDate) -> Result<Vec<Booking>, StoreError> {
         self.with_stay(property_id, doc! { "departure": date.to_string() }).await
+    }
+
+    /// Bookings of a property with a stay that should have ended within thirty days before this date, whose guests
+    /// may still be there or may never have come.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn overdue(self, property_id: &PropertyId, date: NaiveDate) -> Result<Vec<Booking>, StoreError> {
+        let earliest = date.checked_sub_days(OVERDUE_DAYS).unwrap_or(NaiveDate::MIN);
+        let departure = doc! { "$gte": earliest.to_string(), "$lt": date.to_string() };
+        let mut filter = of_property(property_id, doc! { "departure": departure });
+        filter.insert("status", doc! { "$in": [Status::Confirmed.as_str(), Status::CheckedIn.as_str()] });
+        let found = self.0.collection::<Booking>(bookings::COLLECTION).find(filter).await?;
+        Ok(found.try_collect().await?)
     }
 
     async fn with_stay(self, property_id: &PropertyId, stay: Document) -> Result<Vec<Booking>, StoreError> {
