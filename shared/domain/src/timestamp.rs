@@ -78,7 +78,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_is_rfc_3339_with_three_decimals(seconds in -62_135_596_800..253_402_300_800_i64, millisecond in 0..1_000_u32) {
+        fn text_is_rfc_3339_with_three_decimals(
+            seconds in -62_135_596_800..253_402_300_800_i64,
+            millisecond in 0..1_000_u32,
+        ) {
             let instant = DateTime::from_timestamp(seconds, millisecond * 1_000_000).unwrap();
             let text = Timestamp::new(instant + TimeDelta::nanoseconds(999_999)).to_string();
             prop_assert_eq!(&text, &instant.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());

@@ -238,8 +238,8 @@ impl Topology {
         self.queues().into_iter().filter(is_meant).map(|queue| queue.name).collect()
     }
 
-    /// The items that apply to each work queue (full name), by its own name or by that of its whole family; the earliest
-    /// first. `named` returns an item's queue, without the prefix, and its time.
+    /// The items that apply to each work queue (full name), by its own name or by that of its whole family; the
+    /// earliest first. `named` returns an item's queue, without the prefix, and its time.
     pub fn by_work_queue<'i, T, K: Ord>(
         &self,
         items: &'i [T],
