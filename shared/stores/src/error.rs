@@ -129,7 +129,7 @@ fn is_down(error: &mongodb::error::Error) -> bool {
 
 /// Server codes that a document or a statement causes on every server (from
 /// `error_codes.yml`): BadValue, FailedToParse, TypeMismatch, Overflow, InvalidLength, DocumentValidationFailure,
-/// BSONObjectTooLarge, and those of an update whose result is too large (`document_source_..`, `update_stage.cpp`).
+/// BSONObjectTooLarge; and the two without a name of an update or upsert that would make a document too large.
 pub(crate) const OF_THE_DOCUMENT: [i32; 9] = [2, 9, 14, 15, 16, 121, 10_334, 17_419, 17_420];
 
 /// Whether the same message would fail the same way on a healthy server. Every other error (authentication, rights,

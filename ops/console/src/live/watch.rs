@@ -6,10 +6,12 @@ use chrono::Utc;
 use pvt_messaging::management::Management;
 use pvt_operations::checks;
 use pvt_service::config::Config;
+use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinError;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -32,11 +34,12 @@ pub(crate) async fn queues(board: Arc<Board>, management: Management, mongo: Mon
     let mut ticks = interval(QUEUE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let (of_pauses, of_dead_letters) = (mongo.clone(), mongo.clone());
         let reads = async {
             tokio::join!(
                 limited(management.queues(&prefix)),
-                timeout(READ_LIMIT, mongo.queue_pauses().list()),
-                limited(mongo.dead_letters().count_by_queue())
+                timeout(READ_LIMIT, to_its_end(async move { of_pauses.queue_pauses().list().await })),
+                limited(to_its_end(async move { of_dead_letters.dead_letters().count_by_queue().await }))
             )
         };
         let Some((queues, pauses, dead_letters)) = stop.run_until_cancelled(reads).await else { return };
@@ -78,6 +81,14 @@ pub(crate) async fn expiry(board: Arc<Board>, stop: CancellationToken) {
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         board.expire();
     }
+}
+
+/// Spawned, so that only the waiting is given up: see [`crate::store::read`].
+async fn to_its_end<T: Send + 'static>(
+    reading: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    let panicked = |panic: JoinError| StoreError::Transient { store: "mongodb", message: panic.to_string() };
+    tokio::spawn(reading).await.map_err(panicked)?
 }
 
 async fn limited<T, E: Display>(reading: impl Future<Output = Result<T, E>>) -> Result<T, String> {

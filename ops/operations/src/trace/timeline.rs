@@ -181,9 +181,7 @@ impl Timeline<'_> {
             waits
         }
     }
-}
 
-impl Timeline<'_> {
     /// That no mail says how the booking stands, if its guest has an address.
     fn missing_mail(&self) -> Option<String> {
         let kind = mails::of_status(self.booking).filter(|_| self.booking.guest.mail_address().is_some())?;
