@@ -1,5 +1,6 @@
 //! Checks of engines, queues and stores, each with a remedy: what `pvt doctor` prints and the console's overview shows.
 
+use crate::reading::to_its_end;
 use crate::seed::accounts::ACCOUNTS;
 use crate::{broker, queue_pauses};
 use pvt_domain::accounts::Email;
@@ -106,25 +107,28 @@ pub fn in_order_of_harm(findings: &[Finding]) -> Vec<&Finding> {
 }
 
 async fn mongodb(mongo: &Mongo) -> Finding {
-    check(MONGODB, mongo.ping(), "check MONGODB_URI; locally `pvt up` starts one; transactions need a replica set")
-        .await
+    let mongo = mongo.clone();
+    let probe = to_its_end(async move { mongo.ping().await });
+    check(MONGODB, probe, "check MONGODB_URI; locally `pvt up` starts one; transactions need a replica set").await
 }
 
 /// Schedules that were ahead of the server's clock have continued; a second time may mean that the clock is wrong.
 async fn schedules(mongo: &Mongo) -> Finding {
-    let probe = async {
+    let mongo = mongo.clone();
+    let probe = to_its_end(async move {
         match mongo.schedules().ahead_of_clock().await? {
             None => Ok(()),
             Some(ahead) => Err(anyhow::anyhow!("ahead of the clock of MongoDB's server: {ahead}")),
         }
-    };
+    });
     let remedy = "a backup was restored or a clock was wrong: compare the clock of MongoDB's server with the true time";
     Finding { warning: true, ..check(SCHEDULES, probe, remedy).await }
 }
 
 /// All pauses of queues; `None` when MongoDB cannot be read, and why is said elsewhere.
 async fn pauses(mongo: &Mongo) -> Option<Vec<QueuePause>> {
-    timeout(PROBE_LIMIT, mongo.queue_pauses().list()).await.ok()?.ok()
+    let mongo = mongo.clone();
+    timeout(PROBE_LIMIT, to_its_end(async move { mongo.queue_pauses().list().await })).await.ok()?.ok()
 }
 
 fn paused_queues(pauses: Option<&[QueuePause]>) -> Finding {
@@ -143,11 +147,12 @@ fn paused_queues(pauses: Option<&[QueuePause]>) -> Finding {
 
 /// Messages that were given up.
 async fn dead_letters(mongo: &Mongo) -> Finding {
-    let probe = async {
+    let mongo = mongo.clone();
+    let probe = to_its_end(async move {
         let counts = mongo.dead_letters().count_by_queue().await?;
         let words: Vec<String> = counts.into_iter().map(|(queue, count)| format!("{count} of {queue}")).collect();
         if words.is_empty() { Ok(()) } else { Err(anyhow::anyhow!(words.join(", "))) }
-    };
+    });
     let remedy = "`pvt dead groups` shows the causes; `pvt dead replay` returns them to their queues, `pvt dead \
         discard` removes them";
     check(DEAD_LETTERS, probe, remedy).await
@@ -188,7 +193,8 @@ async fn api(config: &Config) -> Finding {
 
 /// Their passwords are published. A database that was once used for development may have them.
 async fn demonstration_accounts(mongo: &Mongo) -> Finding {
-    let probe = async {
+    let mongo = mongo.clone();
+    let probe = to_its_end(async move {
         let mut active = Vec::new();
         for account in &ACCOUNTS {
             let Ok(email) = Email::parse(account.email) else { continue };
@@ -196,7 +202,7 @@ async fn demonstration_accounts(mongo: &Mongo) -> Finding {
             active.extend(found.filter(|user| user.disabled_at.is_none()).map(|_| account.email));
         }
         if active.is_empty() { Ok(()) } else { Err(anyhow::anyhow!("active: {}", active.join(", "))) }
-    };
+    });
     check(DEMONSTRATION_ACCOUNTS, probe, "their passwords are published: disable them with `pvt users disable`").await
 }
 

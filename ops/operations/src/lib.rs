@@ -12,6 +12,7 @@ pub mod dead_letters;
 mod error;
 pub mod migrate;
 pub mod queue_pauses;
+pub mod reading;
 mod reason;
 pub mod reconcile;
 pub mod seed;

@@ -5,13 +5,12 @@ use crate::store::{ReadError as _, Trouble};
 use chrono::Utc;
 use pvt_messaging::management::Management;
 use pvt_operations::checks;
+use pvt_operations::reading::to_its_end;
 use pvt_service::config::Config;
-use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinError;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -81,14 +80,6 @@ pub(crate) async fn expiry(board: Arc<Board>, stop: CancellationToken) {
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         board.expire();
     }
-}
-
-/// Spawned, so that only the waiting is given up: see [`crate::store::read`].
-async fn to_its_end<T: Send + 'static>(
-    reading: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-) -> Result<T, StoreError> {
-    let panicked = |panic: JoinError| StoreError::Transient { store: "mongodb", message: panic.to_string() };
-    tokio::spawn(reading).await.map_err(panicked)?
 }
 
 async fn limited<T, E: Display>(reading: impl Future<Output = Result<T, E>>) -> Result<T, String> {
