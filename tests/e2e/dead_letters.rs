@@ -1,14 +1,13 @@
 //! Dead letters through kills and an outage of the broker: stored once, replayed in the background, never lost.
 
-use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
+use crate::harness::{CONSUMERS, Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
 use anyhow::{Context, Result, ensure};
 use pvt_testkit::{DORM, EngineKind, EphemeralInstance, booking_body, days_from_now, engines, eventually, properties};
 use serde_json::{Value, json};
 use std::io::Write;
 
 /// Workers that keep what they know apart from the process that handles dead letters.
-const PROCESSES: &[(&str, &[&str])] =
-    &[("scheduler", &["scheduler"]), ("others", &["confirmations", "analytics", "emails"])];
+const PROCESSES: &[(&str, &[&str])] = &[("scheduler", &["scheduler"]), ("others", CONSUMERS)];
 
 /// Sends messages that no version of `emails` can decode.
 async fn send_poison(stack: &Stack, count: usize) -> Result<()> {
@@ -79,8 +78,7 @@ async fn replay_that_is_killed_goes_on_and_dies_again_once() -> Result<()> {
 /// A command that its sender has spelled wrong: put right by hand, with its original kept.
 #[tokio::test]
 async fn message_is_edited_and_its_body_masked() -> Result<()> {
-    let processes: &[(&str, &[&str])] = &[("workers", &["scheduler", "reconciliation"])];
-    let stack = StackBuilder::new().workers(processes).start().await?;
+    let stack = StackBuilder::new().start().await?;
     let (id, kind) = properties("reconcile.property.v1");
     let (id, run) = (id.to_string(), "5b0a3c54-1c39-4d6e-9a0b-0d4a5a9be001");
     let body = |property: &str| {

@@ -1,6 +1,6 @@
 //! Queues that an operator pauses: whatever is killed and restarted, they stay paused. Nothing is lost or done twice.
 
-use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
+use crate::harness::{CONSUMERS, Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use lapin::options::BasicConsumeOptions;
@@ -12,12 +12,9 @@ use pvt_testkit::{booking_body, days_from_now, eventually};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// Both processes compete for each queue, except for the scheduler's tasks.
-const WORKERS: [(&str, &[&str]); 3] = [
-    ("first", &["confirmations", "emails", "analytics"]),
-    ("second", &["confirmations", "emails"]),
-    ("scheduler", &["scheduler"]),
-];
+/// Two processes compete for the queues that are paused.
+const WORKERS: [(&str, &[&str]); 3] =
+    [("first", CONSUMERS), ("second", &["confirmations", "emails"]), ("scheduler", &["scheduler"])];
 
 /// A row of `pvt queues list --json`.
 async fn row(stack: &Stack, queue: &str) -> Result<Value> {

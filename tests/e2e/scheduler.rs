@@ -1,6 +1,6 @@
 //! Scheduler: one leader sends what is due, and a standby takes over when it dies.
 
-use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
+use crate::harness::{CONSUMERS, Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
 use anyhow::{Context, Result, bail};
 use chrono::{TimeDelta, Utc};
 use pvt_domain::timestamp::Timestamp;
@@ -94,7 +94,10 @@ async fn leader(stack: &Stack, metrics: &[(&'static str, String)]) -> Result<Opt
 
 #[tokio::test]
 async fn standby_takes_over_scheduling() -> Result<()> {
-    let mut stack = StackBuilder::new().workers(&[("s1", &["scheduler"]), ("s2", &["scheduler"])]).start().await?;
+    let mut stack = StackBuilder::new()
+        .workers(&[("s1", &["scheduler"]), ("s2", &["scheduler"]), ("others", CONSUMERS)])
+        .start()
+        .await?;
     let metrics = [("s1", stack.metrics_url("s1")?), ("s2", stack.metrics_url("s2")?)];
     let first = eventually("a process leads", LONG_TIMEOUT, || leader(&stack, &metrics)).await?;
     stack.program(first)?.kill9()?;
@@ -119,11 +122,11 @@ async fn standby_takes_over_scheduling() -> Result<()> {
 
 #[tokio::test]
 async fn schedule_ahead_of_the_clock_degrades_its_process() -> Result<()> {
-    let mut stack = StackBuilder::new().workers(&[("scheduler", &["scheduler"])]).prepare().await?;
+    let mut stack = StackBuilder::new().prepare().await?;
     let ahead = Timestamp::from(Utc::now() + TimeDelta::days(30));
     stack.mongo.schedules().record_fire("night_audit", ahead, true, 0).await?;
-    stack.run(&["mail-sink", "api", "scheduler"]).await?;
-    let url = format!("{}?verbose", stack.program("scheduler")?.ready_url());
+    stack.run(&["mail-sink", "api", "workers"]).await?;
+    let url = format!("{}?verbose", stack.program("workers")?.ready_url());
     let warning = format!("ahead of the server's clock: night_audit had fired until {ahead} and continued from ");
     eventually("its health says that it has continued", SHORT_TIMEOUT, || async {
         let answer = stack.client.http().get(&url).send().await?;

@@ -23,6 +23,9 @@ pub(crate) use stack::{Stack, StackBuilder, WEBHOOK_SECRET};
 
 use std::time::Duration;
 
+/// Every worker but the scheduler.
+pub(crate) const CONSUMERS: &[&str] = &["confirmations", "payments", "emails", "analytics", "reconciliation"];
+
 /// For conditions that take milliseconds on an idle machine, and far longer beside other journeys.
 pub(crate) const SHORT_TIMEOUT: Duration = Duration::from_secs(60);
 /// For conditions that an engine's restart delays.

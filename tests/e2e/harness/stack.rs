@@ -3,7 +3,7 @@
 use super::client::{Client, booked};
 use super::stripe::Stripe;
 use super::{AcceptedBooking, Mailbox, Program, ports};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use pvt_domain::demo;
 use pvt_domain::inventory::Inventory;
 use pvt_messaging::Topology;
@@ -13,6 +13,7 @@ use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
 use pvt_stripe_simulator::Control;
 use pvt_testkit::{Broker, Namespace, Stores, Urls};
+use pvt_workers::jobs::WORKERS;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -95,6 +96,7 @@ impl StackBuilder {
 
     /// Prepares stores, queues and programs without starting any program.
     pub(crate) async fn prepare(self) -> Result<Stack> {
+        check_that_schedules_are_served(&self.workers)?;
         let namespace = match self.urls {
             Some(urls) => Namespace::on(urls).await?,
             None => Namespace::new().await?,
@@ -160,6 +162,19 @@ impl StackBuilder {
             namespace,
         })
     }
+}
+
+/// Schedules fire when the clock says so, and send to any queue: a test whose queues must be empty at its end would fail
+/// at full hours only if nothing consumed what they send.
+fn check_that_schedules_are_served(processes: &[(String, Vec<String>)]) -> Result<()> {
+    let runs =
+        |worker: &str| processes.iter().flat_map(|(_, workers)| workers).any(|one| one == "--all" || one == worker);
+    let missing: Vec<&str> = WORKERS.iter().map(|worker| worker.name).filter(|name| !runs(name)).collect();
+    ensure!(
+        !runs("scheduler") || missing.is_empty(),
+        "the scheduler sends to workers that no process runs: {missing:?}"
+    );
+    Ok(())
 }
 
 /// Does what `pvt migrate`, `pvt topology apply` and `pvt seed` do, without starting them.
