@@ -72,6 +72,8 @@ pub(crate) fn pages(booking: &str) -> Vec<(&'static str, String)> {
     vec![
         ("overview", "/".to_owned()),
         ("queues", "/queues".to_owned()),
+        ("dead-letters", "/dead-letters".to_owned()),
+        ("dead-letter-replays", "/dead-letters/operations".to_owned()),
         ("bookings", "/bookings".to_owned()),
         ("booking", format!("/bookings/{booking}")),
         ("front-desk", format!("/front-desk?property={HERE}")),

@@ -6,6 +6,7 @@ mod access;
 mod accessibility;
 mod browser;
 mod chromium;
+mod dead_letters;
 mod firefox;
 mod harness;
 mod live;
