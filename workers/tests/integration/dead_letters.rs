@@ -22,6 +22,8 @@ use uuid::Uuid;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const QUEUE: &str = "reconciliation";
+/// As long as that of the scheduler: one that seems longer than it may be counts as expired.
+const LEASE: Duration = Duration::from_secs(15);
 const ALL: [DeadLetterState; 4] = DeadLetterState::ALL;
 
 /// Fails until it is repaired; then it records what it handles.
@@ -363,7 +365,7 @@ async fn leader_steps_down_only_after_its_work_has_ended() -> Result<()> {
     let work = async move {
         work_stop.cancelled().await;
         for _ in 0..20 {
-            let other = mongo.schedules().lead("another", Duration::from_secs(1)).await.unwrap();
+            let other = mongo.schedules().lead("another", LEASE).await.unwrap();
             assert!(other.is_none(), "another process leads before the work has ended");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -375,7 +377,7 @@ async fn leader_steps_down_only_after_its_work_has_ended() -> Result<()> {
     eventually("it leads", LIMIT, || async { Ok(leader.leads().then_some(())) }).await?;
     stop.cancel();
     running.await?;
-    let other = trial.mongo.schedules().lead("another", Duration::from_secs(1)).await?;
+    let other = trial.mongo.schedules().lead("another", LEASE).await?;
     assert!(other.is_some(), "it has stepped down then");
     trial.end().await
 }
