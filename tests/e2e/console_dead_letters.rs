@@ -83,6 +83,17 @@ async fn until(browser: &mut Chromium, expression: &str, value: &Value) -> Resul
     anyhow::bail!("{expression} is {last}, never {value}")
 }
 
+/// On a small screen nothing sticks out of the page.
+async fn looks_well(browser: &mut Chromium, name: &str) -> Result<()> {
+    for (screen, width, height, scheme) in [("narrow-dark", 360, 740, "dark"), ("wide-light", 1_280, 800, "light")] {
+        browser.screen(width, height, scheme).await?;
+        let widths = browser.value("[document.documentElement.scrollWidth, innerWidth]").await?;
+        ensure!(widths[0].as_u64() <= widths[1].as_u64(), "{name} on {screen}: {widths}");
+        browser.screenshot(&screenshot(&format!("{name}-{screen}"))?).await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn replay_of_many_is_followed_by_keyboard_and_survives_the_console() -> Result<()> {
     let mut stack = StackBuilder::new().prepare().await?;
@@ -130,13 +141,14 @@ async fn journey(browser: &mut Chromium, stack: &mut Stack, base: &str, password
     browser.press("j").await?;
     browser.press("x").await?;
     assert_eq!(browser.value("document.querySelectorAll('[data-row] input:checked').length").await?, 1);
-    browser.screenshot(&screenshot("dead-letters-group")?).await?;
+    looks_well(browser, "dead-letters-group").await?;
     browser.open(&format!("{base}/dead-letters")).await?;
+    looks_well(browser, "dead-letters-groups").await?;
     tab_to(browser, "it.textContent.startsWith('Replay all 500')").await?;
     enter(browser).await?;
     assert_eq!(browser.value("location.pathname").await?, "/dead-letters/replay");
     assert!(browser.value("document.body.textContent.includes('500 would die again')").await? == true);
-    browser.screenshot(&screenshot("dead-letters-replay")?).await?;
+    looks_well(browser, "dead-letters-replay").await?;
     tab_to(browser, "it.id === 'reason'").await?;
     type_text(browser, "tried by keyboard").await?;
     enter(browser).await?;
@@ -157,7 +169,7 @@ async fn journey(browser: &mut Chromium, stack: &mut Stack, base: &str, password
     }
     ensure!(seen.is_sorted() && seen.iter().any(|sent| (1..500).contains(sent)), "{seen:?}");
     assert_eq!(browser.complaints(base), Vec::<String>::new());
-    browser.screenshot(&screenshot("dead-letters-progress")?).await?;
+    looks_well(browser, "dead-letters-progress").await?;
     stack.program("console")?.kill9()?;
     until(browser, "document.getElementById('live-badge').dataset.state", &"stale".into()).await?;
     stack.restart("console").await?;

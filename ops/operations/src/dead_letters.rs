@@ -38,12 +38,12 @@ pub async fn begin_replay(
     Ok(mongo.dead_letters().begin_replay(&new_operation(filter, rate, actor, reason), filter).await?)
 }
 
-/// The same for those that were shown to the actor, under an id of the operation that was chosen then: repeated, the
+/// The same for those that were shown to the actor, under an id of the operation that was chosen then: a repeated
 /// request begins nothing more.
 ///
 /// # Errors
-/// [`OperationError::Conflict`] when other ones match now; when MongoDB fails: then whether it has begun is unknown, and
-/// the request can be repeated.
+/// [`OperationError::Conflict`] when other ones match now; when MongoDB fails: then whether it has begun is unknown,
+/// and the request can be repeated.
 pub async fn begin_shown_replay(
     mongo: &Mongo,
     id: Uuid,

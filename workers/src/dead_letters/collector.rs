@@ -226,8 +226,8 @@ impl Collector {
     }
 
     /// A message without an id that is equal to one in the store is another one, also where it was read before: that
-    /// it is the same cannot be proven, and one stored twice is less harm than one lost. Those that were read before are
-    /// bounded, so that a broker that takes no acknowledgement does not fill the store.
+    /// it is the same cannot be proven, and one stored twice is less harm than one lost. Those that were read before
+    /// are bounded, so that a broker that takes no acknowledgement does not fill the store.
     async fn store_another(
         &self,
         arrivals: &mut Arrivals,

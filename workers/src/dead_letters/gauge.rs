@@ -48,8 +48,8 @@ async fn count(mongo: &Mongo) -> Result<BTreeMap<String, u64>, String> {
     }
 }
 
-/// Queues of the topology always have a gauge. So have those that are gone, a partition that is counted no more, as soon
-/// as they have had dead letters.
+/// Queues of the topology always have a gauge. So has one that is gone, a partition that is counted no more, as soon as
+/// it has had dead letters.
 fn show(topology: &Topology, queues: &mut BTreeSet<String>, counts: Option<&BTreeMap<String, u64>>) {
     queues.extend(counts.into_iter().flat_map(BTreeMap::keys).map(|queue| topology.name(queue)));
     for queue in &*queues {
