@@ -1,6 +1,7 @@
 //! The console in a real browser: pages without errors, on small screens and in the dark, live figures, the keyboard.
 
 use super::chromium::Chromium;
+use super::dead_letters;
 use super::harness::{FOLLOW_LIMIT, HERE, Harness, PASSWORD};
 use anyhow::{Context, Result};
 use chrono::Utc;
@@ -72,8 +73,6 @@ pub(crate) fn pages(booking: &str) -> Vec<(&'static str, String)> {
     vec![
         ("overview", "/".to_owned()),
         ("queues", "/queues".to_owned()),
-        ("dead-letters", "/dead-letters".to_owned()),
-        ("dead-letter-replays", "/dead-letters/operations".to_owned()),
         ("bookings", "/bookings".to_owned()),
         ("booking", format!("/bookings/{booking}")),
         ("front-desk", format!("/front-desk?property={HERE}")),
@@ -99,7 +98,7 @@ async fn journey(browser: &mut Chromium, harness: &Harness, booking: &str) -> Re
     browser.open(&harness.url("/login")).await?;
     look(browser, "sign-in", &folder).await?;
     sign_in(browser, harness).await?;
-    for (name, path) in pages(booking) {
+    for (name, path) in pages(booking).into_iter().chain(dead_letters::pages(harness).await?) {
         browser.open(&harness.url(&path)).await?;
         assert_eq!(browser.value("location.pathname + location.search").await?, path);
         look(browser, name, &folder).await?;

@@ -62,6 +62,26 @@ async fn store(mongo: &Mongo, arrivals: &[Arrival]) -> Result<()> {
     Ok(())
 }
 
+/// Stores dead letters, one of them being replayed; the pages about them, each with its name.
+pub(crate) async fn pages(harness: &Harness) -> Result<Vec<(&'static str, String)>> {
+    let all: Vec<Arrival> = (1..=3).map(|number| arrival(number, "missing field `property_id`")).collect();
+    store(&harness.mongo, &all).await?;
+    let reason = ("the sender is fixed".to_owned(), "one".to_owned());
+    let operation = ReplayOperation::new("operator", reason.0, reason.1, 1, Utc::now().into());
+    let third = DeadLetterFilter::of_ids([all[2].id]);
+    harness.mongo.dead_letters().begin_replay(&operation, &third).await?.context("it is dead")?;
+    let (id, group) = (all[0].id, &all[0].death.group);
+    Ok(vec![
+        ("dead-letter-groups", "/dead-letters".to_owned()),
+        ("dead-letter-group", format!("/dead-letters/groups/{group}")),
+        ("dead-letter", format!("/dead-letters/messages/{id}")),
+        ("dead-letter-review", format!("/dead-letters/replay?id={id}")),
+        ("dead-letter-discard", format!("/dead-letters/discard?id={id}")),
+        ("dead-letter-replay", format!("/dead-letters/operations/{}", operation.id)),
+        ("dead-letter-replays", "/dead-letters/operations".to_owned()),
+    ])
+}
+
 /// A console with so many dead letters of one cause.
 async fn with_dead_letters(count: u128) -> Result<Harness> {
     let harness = Harness::start().await?;
