@@ -24,6 +24,8 @@ use uuid::Uuid;
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Between two attempts while the broker or the store fails, or a queue is full.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Before a queue is tried again that has not answered: each attempt holds up all others.
+const SILENCE_PAUSE: Duration = Duration::from_secs(20);
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Reasons for which a dead letter stays dead.
@@ -53,8 +55,8 @@ struct Replayer {
     sender: Option<QueueSender>,
     /// When each open operation may send its next message.
     due: HashMap<Uuid, Instant>,
-    /// Queues that were full, without the broker's prefix, and until when nothing is sent to them.
-    full: HashMap<String, Instant>,
+    /// Queues that have not taken a message, without the broker's prefix: until when nothing is sent to them, and why.
+    blocked: HashMap<String, (Instant, &'static str)>,
     leader: Leader,
     shutdown: CancellationToken,
 }
@@ -68,8 +70,8 @@ pub async fn replay_periodically(
     shutdown: CancellationToken,
 ) {
     let subscriber = Subscriber::start(&amqp_url, topology.clone(), "replays");
-    let (due, full, stop) = (HashMap::new(), HashMap::new(), shutdown.clone());
-    let mut replayer = Replayer { mongo, subscriber, topology, sender: None, due, full, leader, shutdown };
+    let (due, blocked, stop) = (HashMap::new(), HashMap::new(), shutdown.clone());
+    let mut replayer = Replayer { mongo, subscriber, topology, sender: None, due, blocked, leader, shutdown };
     let mut next = Instant::now();
     // A message under way is not interrupted: what was sent is recorded.
     while stop.run_until_cancelled(sleep_until(next)).await.is_some() {
@@ -96,7 +98,7 @@ impl Replayer {
             }
         };
         self.due.retain(|id, _| open.iter().any(|operation| operation.id == *id));
-        self.full.retain(|_, until| *until > now);
+        self.blocked.retain(|_, (until, _)| *until > now);
         let mut of_earlier = Vec::new();
         for (index, operation) in open.iter().enumerate() {
             if !self.may_go_on() {
@@ -163,19 +165,18 @@ impl Replayer {
             return self.end(operation).await;
         }
         loop {
-            let except: Vec<String> = of_earlier.iter().chain(self.full.keys()).cloned().collect();
+            let except: Vec<String> = of_earlier.iter().chain(self.blocked.keys()).cloned().collect();
             let Some(dead_letter) = mongo.dead_letters().next_held(operation.id, &except).await? else { break };
             if self.replay(&dead_letter, operation).await? {
                 return Ok(Step::Done);
             }
-            self.full.insert(dead_letter.queue, Instant::now() + PAUSE);
         }
         match mongo.dead_letters().next_held(operation.id, &[]).await? {
             None => self.end(operation).await,
-            Some(DeadLetter { queue, .. }) if self.full.contains_key(&queue) => {
-                Ok(Step::Waits(format!("the queue `{queue}` is full")))
-            }
-            Some(DeadLetter { queue, .. }) => Ok(Step::Waits(format!("an earlier replay sends to `{queue}`"))),
+            Some(DeadLetter { queue, .. }) => Ok(Step::Waits(match self.blocked.get(&queue) {
+                Some((_, why)) => format!("the queue `{queue}` {why}"),
+                None => format!("an earlier replay sends to `{queue}`"),
+            })),
         }
     }
 
@@ -185,7 +186,7 @@ impl Replayer {
         Ok(Step::Done)
     }
 
-    /// Sends a dead letter to its queue, or notes why it stays dead; `false` while its queue is full.
+    /// Sends a dead letter to its queue, or notes why it stays dead; `false` while its queue takes none.
     async fn replay(&mut self, dead_letter: &DeadLetter, operation: &ReplayOperation) -> Result<bool, ReplayError> {
         let mongo = self.mongo.clone();
         let queue = self.topology.name(&dead_letter.queue);
@@ -199,7 +200,13 @@ impl Replayer {
         match self.sender().await?.send(&outgoing).await {
             Ok(SendOutcome::Sent) => {}
             Ok(SendOutcome::NoQueue) => return Ok(keep(NO_QUEUE).await?),
-            Ok(SendOutcome::Refused) => return Ok(false),
+            Ok(SendOutcome::Refused) => return Ok(self.block(&dead_letter.queue, "is full", PAUSE)),
+            // Perhaps of one queue alone, which has lost the majority of its replicas. If it has the message after all,
+            // it gets it twice, under one id.
+            Err(ConsumeError::Timeout) => {
+                self.sender = None;
+                return Ok(self.block(&dead_letter.queue, "does not answer", SILENCE_PAUSE));
+            }
             Err(ConsumeError::Name(error)) => {
                 warn!(dead_letter = %dead_letter.id, error, "a dead letter cannot be sent");
                 return Ok(keep(INVALID).await?);
@@ -210,6 +217,12 @@ impl Replayer {
         let replay = Replay { operation: operation.id, at: Utc::now().into(), actor: operation.actor.clone() };
         mongo.dead_letters().record_replay(dead_letter, &replay).await?;
         Ok(true)
+    }
+
+    /// Passes over a queue for a while: `false`, nothing was sent.
+    fn block(&mut self, queue: &str, why: &'static str, pause: Duration) -> bool {
+        self.blocked.insert(queue.to_owned(), (Instant::now() + pause, why));
+        false
     }
 
     async fn sender(&mut self) -> Result<&QueueSender, ConsumeError> {
