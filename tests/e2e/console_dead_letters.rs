@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-const COUNT: usize = 500;
+const COUNT: u32 = 500;
 /// The whole journey in the browser.
 const JOURNEY_LIMIT: Duration = Duration::from_secs(150);
 /// Most elements that the focus passes on its way.
@@ -108,14 +108,14 @@ async fn replay_of_many_is_followed_by_keyboard_and_survives_the_console() -> Re
     send_poison(&stack).await?;
     let stored = || async {
         let count = stack.mongo.dead_letters().count_by_queue().await?.get("emails").copied();
-        Ok((count == Some(u64::try_from(COUNT)?)).then_some(()))
+        Ok((count == Some(u64::from(COUNT))).then_some(()))
     };
     eventually("all are stored", LONG_TIMEOUT, stored).await?;
     let mut browser = Chromium::start().await?;
     tokio::time::timeout(JOURNEY_LIMIT, journey(&mut browser, &mut stack, &base, &password)).await??;
     let again = || async {
         let groups = stack.mongo.dead_letters().groups().await?;
-        Ok((groups.first().map(|group| group.new_since_replay) == Some(u64::try_from(COUNT)?)).then_some(()))
+        Ok((groups.first().map(|group| group.new_since_replay) == Some(u64::from(COUNT))).then_some(()))
     };
     eventually("the cause was still there", SHORT_TIMEOUT, again).await?;
     let operations = stack.mongo.dead_letters().list_operations(5).await?;
