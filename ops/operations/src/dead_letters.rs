@@ -120,15 +120,19 @@ pub fn in_words(filter: &DeadLetterFilter) -> String {
         labelled("group", group.clone()),
         labelled("type", kind.clone()),
         labelled("booking", booking.map(|booking| booking.to_string())),
-        labelled("until", until.map(|until| until.to_string())),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    if parts.is_empty() { "all dead letters".to_owned() } else { parts.join(", ") }
+    let words = if parts.is_empty() { "all dead letters".to_owned() } else { parts.join(", ") };
+    match until {
+        Some(until) => format!("{words}, until {until}"),
+        None => words,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::DateTime;
 
     #[test]
     fn selections_are_written_in_words() {
@@ -140,5 +144,7 @@ mod tests {
         };
         assert_eq!(in_words(&filter), "queue emails, stripe, class panic");
         assert_eq!(in_words(&DeadLetterFilter::of_ids([Uuid::nil()])), Uuid::nil().to_string());
+        let until = DeadLetterFilter { until: Some(DateTime::UNIX_EPOCH.into()), ..DeadLetterFilter::default() };
+        assert_eq!(in_words(&until), "all dead letters, until 1970-01-01T00:00:00.000Z");
     }
 }
