@@ -4,7 +4,7 @@ use crate::access::SignedIn;
 use pvt_domain::ids::PropertyId;
 
 /// Pages in the navigation: path, label, whether it is for administrators only.
-const PAGES: [(&str, &str, bool); 9] = [
+const PAGES: [(&str, &str, bool); 10] = [
     ("/", "Overview", false),
     ("/queues", "Queues", false),
     ("/bookings", "Bookings", false),
@@ -12,6 +12,7 @@ const PAGES: [(&str, &str, bool); 9] = [
     ("/chart", "Tape chart", false),
     ("/payments", "Payments", false),
     ("/reconciliations", "Reconciliation", false),
+    ("/workers", "Workers", false),
     ("/schedules", "Schedules", false),
     ("/audit", "Audit", true),
 ];

@@ -1,0 +1,175 @@
+//! Readings of the queues by the broker's management API: how long the first message of each has waited, whether an
+//! alarm is on, and, by the process that leads, a sample of all queues a minute.
+
+use crate::scheduler::Leader;
+use crate::store_calls::within;
+use chrono::{DateTime, Utc};
+use pvt_messaging::management::{Management, NodeState, QueueState};
+use pvt_messaging::{QueueFlow, QueueReading, QueueRole, Topology};
+use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::queue_samples::{QueueCounts, QueueSample, SAMPLES_KEPT_FOR};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tracing::warn;
+
+/// Gauge, seconds: for how long the first ready message of a work queue has waited, 0 without one; NaN when that is not
+/// known. Label `queue`.
+const OLDEST_SECONDS: &str = "pvt_queue_oldest_message_age_seconds";
+/// Gauge: 1 while this alarm of a node of the broker is on, which blocks every publisher, 0 otherwise; NaN when that is
+/// not known. Labels `node` and `alarm` (`memory`, `disk`).
+const ALARM: &str = "pvt_broker_alarm";
+/// For one call of MongoDB.
+const STORE_LIMIT: Duration = Duration::from_secs(5);
+
+/// The queues of one topology as this process has read them.
+pub(crate) struct QueueWatch {
+    mongo: Mongo,
+    management: Management,
+    topology: Topology,
+    leader: Leader,
+    /// Of each work queue, by its full name.
+    flows: BTreeMap<String, QueueFlow>,
+    nodes: BTreeSet<String>,
+    has_history: bool,
+    sampled_minute: Option<i64>,
+    is_failing: bool,
+}
+
+impl QueueWatch {
+    pub(crate) fn new(mongo: Mongo, management: Management, topology: Topology, leader: Leader) -> Self {
+        let work = topology.queues().into_iter().filter(|queue| matches!(queue.role, QueueRole::Work { .. }));
+        let flows = work.map(|queue| (queue.name, QueueFlow::default())).collect();
+        let (nodes, sampled_minute) = (BTreeSet::new(), None);
+        Self {
+            mongo,
+            management,
+            topology,
+            leader,
+            flows,
+            nodes,
+            has_history: false,
+            sampled_minute,
+            is_failing: false,
+        }
+    }
+
+    /// Reads queues and alarms, shows them, and stores a sample where one is due.
+    pub(crate) async fn turn(&mut self) {
+        if !self.has_history {
+            self.recall().await;
+        }
+        let (queues, nodes) = tokio::join!(self.management.queues(self.topology.prefix()), self.management.nodes());
+        self.show_alarms(nodes.ok());
+        let failed = match queues {
+            Ok(queues) => {
+                let now = Utc::now();
+                self.observe(&queues, now);
+                self.sample(&queues, now).await.err()
+            }
+            Err(error) => {
+                self.show_unknown();
+                Some(error.to_string())
+            }
+        };
+        if let Some(error) = failed.as_ref().filter(|_| !self.is_failing) {
+            warn!(error, "the history of the queues has a gap");
+        }
+        self.is_failing = failed.is_some();
+    }
+
+    /// Continues with the samples that other processes have stored, so that an age does not begin anew.
+    async fn recall(&mut self) {
+        let mongo = self.mongo.clone();
+        let begin = (Utc::now() - SAMPLES_KEPT_FOR).into();
+        match within(STORE_LIMIT, async move { mongo.queue_samples().after(begin).await }).await {
+            Ok(samples) => {
+                self.flows.values_mut().for_each(|flow| *flow = QueueFlow::default());
+                samples.iter().for_each(|sample| self.take(sample));
+                self.has_history = true;
+            }
+            Err(error) => warn!(error, "samples of queues cannot be read"),
+        }
+    }
+
+    fn take(&mut self, sample: &QueueSample) {
+        for counts in &sample.queues {
+            if let Some(flow) = self.flows.get_mut(&self.topology.name(&counts.queue)) {
+                flow.observe(reading(counts, sample.at.as_datetime()));
+            }
+        }
+    }
+
+    fn observe(&mut self, queues: &[QueueState], now: DateTime<Utc>) {
+        for (name, flow) in &mut self.flows {
+            let Some(state) = queues.iter().find(|state| state.name == *name) else {
+                show_age(name, f64::NAN);
+                continue;
+            };
+            flow.observe(state.reading(now));
+            let seconds = flow.oldest().map_or(0, |oldest| oldest.seconds);
+            show_age(name, f64::from(u32::try_from(seconds).unwrap_or(u32::MAX)));
+        }
+    }
+
+    fn show_unknown(&self) {
+        self.flows.keys().for_each(|name| show_age(name, f64::NAN));
+    }
+
+    fn show_alarms(&mut self, nodes: Option<Vec<NodeState>>) {
+        let show = |node: &str, alarm: &'static str, is_on: f64| {
+            metrics::gauge!(ALARM, "node" => node.to_owned(), "alarm" => alarm).set(is_on);
+        };
+        self.nodes.extend(nodes.iter().flatten().map(|node| node.name.clone()));
+        for name in &self.nodes {
+            let node = nodes.iter().flatten().find(|node| node.name == *name);
+            let is_on = |alarm: fn(&NodeState) -> bool| node.map_or(f64::NAN, |node| f64::from(alarm(node)));
+            show(name, "memory", is_on(|node| node.mem_alarm));
+            show(name, "disk", is_on(|node| node.disk_free_alarm));
+        }
+    }
+
+    /// Stores a sample of this minute, if this process leads and has stored none.
+    async fn sample(&mut self, queues: &[QueueState], now: DateTime<Utc>) -> Result<(), String> {
+        let minute = now.timestamp().div_euclid(60);
+        if self.sampled_minute == Some(minute) || !self.leader.leads() {
+            return Ok(());
+        }
+        let mongo = self.mongo.clone();
+        let dead = within(STORE_LIMIT, async move { mongo.dead_letters().count_by_queue().await }).await.ok();
+        let prefix = self.topology.prefix();
+        let counts = |state: &QueueState| {
+            let queue = state.name.strip_prefix(prefix)?.to_owned();
+            let QueueReading { ready, unacknowledged, acknowledged, .. } = state.reading(now);
+            let flow = self.flows.get(&state.name);
+            let oldest_seconds = flow.and_then(QueueFlow::oldest).map(|oldest| oldest.seconds);
+            let counted = dead.as_ref().map(|dead| dead.get(&queue).copied().unwrap_or_default());
+            let dead = counted.filter(|_| flow.is_some());
+            Some(QueueCounts {
+                queue,
+                ready,
+                unacknowledged,
+                acknowledged,
+                consumers: state.consumers,
+                oldest_seconds,
+                dead,
+            })
+        };
+        let declared: BTreeSet<String> = self.topology.queues().into_iter().map(|queue| queue.name).collect();
+        let ours = queues.iter().filter(|state| declared.contains(&state.name));
+        let sample = QueueSample { at: now.into(), queues: ours.filter_map(counts).collect() };
+        let mongo = self.mongo.clone();
+        within(STORE_LIMIT, async move { mongo.queue_samples().record(sample).await }).await?;
+        self.sampled_minute = Some(minute);
+        Ok(())
+    }
+}
+
+/// The counts of a sample as a reading.
+fn reading(counts: &QueueCounts, at: DateTime<Utc>) -> QueueReading {
+    let QueueCounts { ready, unacknowledged, acknowledged, .. } = *counts;
+    QueueReading { at, ready, unacknowledged, acknowledged, head_sent_at: None }
+}
+
+fn show_age(queue: &str, seconds: f64) {
+    metrics::gauge!(OLDEST_SECONDS, "queue" => queue.to_owned()).set(seconds);
+}
