@@ -173,3 +173,134 @@ fn reading(counts: &QueueCounts, at: DateTime<Utc>) -> QueueReading {
 fn show_age(queue: &str, seconds: f64) {
     metrics::gauge!(OLDEST_SECONDS, "queue" => queue.to_owned()).set(seconds);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::QueueWatch;
+    use crate::scheduler::{Leader, Scheduler};
+    use anyhow::{Context, Result};
+    use chrono::{DateTime, TimeDelta, Utc};
+    use pvt_messaging::management::Management;
+    use pvt_messaging::{Oldest, Publisher, QueueFlow};
+    use pvt_stores::mongo::Mongo;
+    use pvt_stores::mongo::queue_samples::{QueueCounts, QueueSample};
+    use pvt_testkit::{Broker, Namespace, eventually, properties};
+    use std::time::Duration;
+    use tokio_util::sync::CancellationToken;
+
+    /// The broker counts every five seconds, and shows a new queue after a while.
+    const LIMIT: Duration = Duration::from_secs(60);
+    /// As long as its counts may be behind.
+    const BEHIND: u64 = 15;
+
+    struct Fixture {
+        namespace: Namespace,
+        mongo: Mongo,
+        publisher: Publisher,
+    }
+
+    impl Fixture {
+        /// A scheduler without schedules, which leads unless another one does.
+        fn scheduler(&self) -> (Leader, CancellationToken, tokio::task::JoinHandle<()>) {
+            let topology = self.namespace.topology();
+            let scheduler =
+                Scheduler::new(self.mongo.clone(), self.publisher.clone(), topology).with_schedules(Vec::new());
+            let (leader, stop) = (scheduler.leader(), CancellationToken::new());
+            let running = scheduler.run(stop.clone());
+            let running = tokio::spawn(async move {
+                let Ok(()) = running.await;
+            });
+            (leader, stop, running)
+        }
+
+        fn watch(&self, leader: &Leader) -> Result<QueueWatch> {
+            let management = Management::of_broker(self.namespace.management_url(), self.namespace.amqp_url())?;
+            Ok(QueueWatch::new(self.mongo.clone(), management, self.namespace.topology(), leader.clone()))
+        }
+
+        async fn samples(&self) -> Result<Vec<QueueSample>> {
+            Ok(self.mongo.queue_samples().after(DateTime::UNIX_EPOCH.into()).await?)
+        }
+    }
+
+    fn emails(sample: &QueueSample) -> Option<&QueueCounts> {
+        sample.queues.iter().find(|counts| counts.queue == "emails")
+    }
+
+    fn oldest(watch: &QueueWatch) -> Option<Oldest> {
+        watch.flows.get(&watch.topology.name("emails")).and_then(QueueFlow::oldest)
+    }
+
+    #[tokio::test]
+    async fn age_of_the_first_message_is_measured_and_survives_a_change_of_leader() -> Result<()> {
+        let namespace = Namespace::new().await?;
+        let mongo = namespace.mongo().await?;
+        let publisher = Publisher::start(namespace.amqp_url(), namespace.topology(), "tests");
+        publisher.connected().await?;
+        let fixture = Fixture { namespace, mongo, publisher };
+        let broker = Broker::connect(&fixture.namespace).await?;
+        let (leader, stop, running) = fixture.scheduler();
+        eventually("it leads", LIMIT, async || Ok(leader.leads().then_some(()))).await?;
+        let mut first = fixture.watch(&leader)?;
+        first.turn().await;
+        let sampled = fixture.samples().await?;
+        assert_eq!(sampled.len(), 1, "the leader stores a sample");
+        let sent = Utc::now();
+        for _ in 0..3 {
+            broker.send("emails", properties("carrier.pigeon.v1").1, b"{}").await?;
+        }
+        let watched = tokio::sync::Mutex::new(&mut first);
+        let measured = async || {
+            let mut watch = watched.lock().await;
+            watch.turn().await;
+            Ok(oldest(&watch).filter(|oldest| oldest.seconds >= 3))
+        };
+        let Oldest { seconds, is_at_least } = eventually("three seconds are measured", LIMIT, measured).await?;
+        let real = u64::try_from((Utc::now() - sent).num_seconds())?;
+        assert!(!is_at_least && seconds <= real && real <= seconds + BEHIND, "{seconds} of {real}");
+
+        // A sample with the messages, as the leader stores it in the next minute.
+        first.sampled_minute = None;
+        first.turn().await;
+        let sampled = fixture.samples().await?;
+        let counts = sampled.last().and_then(emails).context("the queue is sampled")?;
+        assert_eq!((counts.ready, counts.consumers, counts.dead), (3, 0, Some(0)));
+        assert!(counts.oldest_seconds >= Some(3), "{counts:?}");
+        stop.cancel();
+        running.await?;
+        first.sampled_minute = None;
+        first.turn().await;
+        assert_eq!(fixture.samples().await?, sampled, "it leads no more");
+
+        let (leader, stop, running) = fixture.scheduler();
+        eventually("the other one leads", LIMIT, async || Ok(leader.leads().then_some(()))).await?;
+        let mut second = fixture.watch(&leader)?;
+        second.turn().await;
+        let continued = oldest(&second).context("the age is known at once")?;
+        assert!(continued.seconds >= seconds, "{continued:?} after {seconds} s");
+        assert!(fixture.samples().await?.len() >= sampled.len(), "and what was sampled is kept");
+        stop.cancel();
+        running.await?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn process_that_does_not_lead_stores_no_samples() -> Result<()> {
+        let namespace = Namespace::new().await?;
+        let mongo = namespace.mongo().await?;
+        let publisher = Publisher::start(namespace.amqp_url(), namespace.topology(), "tests");
+        publisher.connected().await?;
+        let fixture = Fixture { namespace, mongo, publisher };
+        let scheduler = Scheduler::new(fixture.mongo.clone(), fixture.publisher.clone(), fixture.namespace.topology());
+        let mut watch = fixture.watch(&scheduler.leader())?;
+        watch.turn().await;
+        assert!(fixture.samples().await?.is_empty());
+        let hour_ago: DateTime<Utc> = Utc::now() - TimeDelta::hours(1);
+        let counts = QueueCounts { queue: "emails".to_owned(), ready: 4, ..QueueCounts::default() };
+        fixture.mongo.queue_samples().record(QueueSample { at: hour_ago.into(), queues: vec![counts] }).await?;
+        let mut later = fixture.watch(&scheduler.leader())?;
+        later.recall().await;
+        assert_eq!(oldest(&later), Some(Oldest { seconds: 0, is_at_least: true }), "it begins with what is stored");
+        Ok(())
+    }
+}

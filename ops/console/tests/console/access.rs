@@ -8,8 +8,18 @@ use pvt_domain::accounts::Role;
 use pvt_testkit::Namespace;
 use reqwest::{StatusCode, header};
 
-const PAGES: [&str; 9] =
-    ["/", "/queues", "/bookings", "/front-desk", "/chart", "/payments", "/reconciliations", "/schedules", "/audit"];
+const PAGES: [&str; 10] = [
+    "/",
+    "/queues",
+    "/bookings",
+    "/front-desk",
+    "/chart",
+    "/payments",
+    "/reconciliations",
+    "/workers",
+    "/schedules",
+    "/audit",
+];
 
 #[tokio::test]
 async fn every_page_needs_a_session() -> Result<()> {

@@ -84,6 +84,7 @@ async fn journey(browser: &mut Chromium, harness: &Harness, booking: &str) -> Re
         ("chart", format!("/chart?property={HERE}&nights=60")),
         ("payments", "/payments".to_owned()),
         ("reconciliations", "/reconciliations".to_owned()),
+        ("workers", "/workers".to_owned()),
         ("schedules", "/schedules".to_owned()),
         ("audit", "/audit".to_owned()),
     ];
