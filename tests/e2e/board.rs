@@ -1,9 +1,10 @@
 //! What operators see of queues, workers and schedules on the command line, of the programs as shipped.
 
 use crate::harness::{CONSUMERS, Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
+use crate::outages::with_own;
 use anyhow::{Context, Result, ensure};
 use pvt_stores::mongo::worker_processes::SeenProcess;
-use pvt_testkit::{DORM, booking_body, days_from_now, eventually};
+use pvt_testkit::{DORM, EngineKind, EphemeralInstance, booking_body, days_from_now, eventually};
 use serde_json::Value;
 use std::process::Output;
 
@@ -111,4 +112,51 @@ async fn operator_watches_queues_runs_schedules_and_sees_a_killed_worker() -> Re
     }
     // The killed process may have been sending the mail.
     stack.end(Expectations::clean().mail_copies(2)).await
+}
+
+/// Sets the memory above which this broker blocks publishers.
+async fn limit_memory(broker: &EphemeralInstance, watermark: &[&str]) -> Result<()> {
+    let folder = broker.state_dir();
+    let record: Value = serde_json::from_slice(&std::fs::read(folder.join("instance.json"))?)?;
+    let ended = tokio::process::Command::new("/usr/lib/rabbitmq/bin/rabbitmqctl")
+        .env("HOME", folder.join("rabbitmq"))
+        .env("ERL_EPMD_PORT", record["ports"]["mapper"].to_string())
+        .args(["-n", &format!("pvt-{}@localhost", broker.name()), "set_vm_memory_high_watermark"])
+        .args(watermark)
+        .output()
+        .await?;
+    ensure!(ended.status.success(), "{}", text(&ended));
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "runs a broker of its own: tests/long-journeys/run"]
+async fn alarm_of_the_broker_is_shown_apart_from_other_faults() -> Result<()> {
+    let (own, urls) = with_own(EngineKind::RabbitMq).await?;
+    let workers = [("consumers", CONSUMERS), ("scheduler", &["scheduler"])];
+    let mut stack = StackBuilder::new().on(urls).workers(&workers).start().await?;
+    limit_memory(&own, &["absolute", "1"]).await?;
+    let metrics = stack.metrics_url("scheduler")?;
+    let (details, http) = (metrics.replace("/metrics", "/readyz?verbose"), stack.client.http().clone());
+    let page = async |url: &str| anyhow::Ok(http.get(url).send().await?.text().await?);
+    let shown = async || {
+        let doctor = text(&stack.pvt(&["doctor"]).await?);
+        let (metrics, details) = (page(&metrics).await?, page(&details).await?);
+        let is_on = |line: &str| {
+            line.starts_with("pvt_broker_alarm") && line.contains("alarm=\"memory\"") && line.ends_with(" 1")
+        };
+        let is_shown = doctor.contains("RabbitMQ alarm: on: memory of pvt-")
+            && metrics.lines().any(is_on)
+            && details.contains("its alarm about memory or disk space is on");
+        Ok(is_shown.then_some(doctor))
+    };
+    let doctor = eventually("doctor, metrics and health name the alarm", LONG_TIMEOUT, shown).await?;
+    ensure!(doctor.contains("ok     RabbitMQ"), "RabbitMQ itself answers: {doctor}");
+    let refused = stack.client.request_booking("meanwhile", &booking_body(DORM, days_from_now(9), 1, 1)).await?;
+    ensure!(refused.status == reqwest::StatusCode::SERVICE_UNAVAILABLE, "{}", refused.status);
+    limit_memory(&own, &["0.9"]).await?;
+    let booked = stack.book_with_retries("after", &booking_body(DORM, days_from_now(10), 1, 1)).await?;
+    ensure!(stack.client.wait_for_decision(&booked).await?["status"] == "confirmed");
+    stack.end(Expectations::clean()).await?;
+    Ok(own.close().await?)
 }

@@ -137,3 +137,68 @@ fn report(worker: WorkerHealth) -> WorkerReport {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{About, DecisionTimes, Health, Heartbeat, WRITE_LIMIT};
+    use anyhow::{Context, Result};
+    use chrono::{DateTime, Utc};
+    use pvt_stores::mongo::Mongo;
+    use pvt_testkit::{Namespace, eventually};
+    use std::sync::{Arc, OnceLock};
+    use std::time::Duration;
+    use tokio_util::sync::CancellationToken;
+
+    const SOON: Duration = Duration::from_secs(30);
+
+    fn heartbeat(mongo: &Mongo, times: &DecisionTimes) -> Heartbeat {
+        Heartbeat {
+            mongo: mongo.clone(),
+            about: About::new("tests"),
+            workers: Health::default(),
+            tasks: vec!["scheduler"],
+            leader: Arc::new(OnceLock::new()),
+            decision_times: times.clone(),
+        }
+    }
+
+    #[tokio::test]
+    async fn process_is_listed_until_it_ends_and_leaves_its_times() -> Result<()> {
+        let namespace = Namespace::new().await?;
+        let (mongo, times) = (namespace.mongo().await?, DecisionTimes::default());
+        let stopped = CancellationToken::new();
+        let beating = tokio::spawn(heartbeat(&mongo, &times).beat_periodically(stopped.clone()));
+        let listed = async || Ok(mongo.worker_processes().list().await?.pop());
+        let seen = eventually("the process is listed", SOON, listed).await?;
+        assert_eq!((seen.process.pid, seen.process.leads), (std::process::id(), None));
+        assert_eq!(seen.process.workers.first().context("its worker")?.state, "standing by");
+        times.add(Duration::from_millis(20), Utc::now());
+        stopped.cancel();
+        beating.await?;
+        assert!(mongo.worker_processes().list().await?.is_empty(), "it has ended in order");
+        let stored = mongo.decision_times().since(DateTime::UNIX_EPOCH.into()).await?;
+        assert_eq!(stored.values().map(|counts| counts.total()).sum::<u64>(), 1, "what was counted last is stored");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn heartbeat_that_cannot_be_written_fails_nothing() -> Result<()> {
+        let namespace = Namespace::new().await?;
+        let (slow, link) = namespace.slow_mongo(Duration::ZERO).await?;
+        drop(link);
+        let times = DecisionTimes::default();
+        times.add(Duration::from_millis(20), Utc::now());
+        let stopped = CancellationToken::new();
+        let beating = tokio::spawn(heartbeat(&slow, &times).beat_periodically(stopped.clone()));
+        let failed = async || {
+            let changed = times.take_changed();
+            changed.iter().for_each(|(minute, _)| times.not_stored(*minute));
+            Ok((!changed.is_empty() && slow.ping().await.is_err()).then_some(()))
+        };
+        eventually("MongoDB is unreachable, and the times are kept", SOON, failed).await?;
+        assert!(!beating.is_finished(), "it goes on");
+        stopped.cancel();
+        tokio::time::timeout(WRITE_LIMIT * 4, beating).await??;
+        Ok(())
+    }
+}

@@ -5,7 +5,7 @@ use crate::scheduler::Leader;
 use crate::store_calls::within;
 use chrono::{DateTime, Utc};
 use pvt_messaging::management::{Management, NodeState, QueueState};
-use pvt_messaging::{QueueFlow, QueueReading, QueueRole, Topology};
+use pvt_messaging::{Oldest, QueueFlow, QueueReading, QueueRole, Topology};
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::queue_samples::{QueueCounts, QueueSample, SAMPLES_KEPT_FOR};
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,7 +94,8 @@ impl QueueWatch {
     fn take(&mut self, sample: &QueueSample) {
         for counts in &sample.queues {
             if let Some(flow) = self.flows.get_mut(&self.topology.name(&counts.queue)) {
-                flow.observe(reading(counts, sample.at.as_datetime()));
+                let (reading, oldest) = recalled(counts, sample.at.as_datetime());
+                flow.recall(reading, oldest);
             }
         }
     }
@@ -141,7 +142,7 @@ impl QueueWatch {
             let queue = state.name.strip_prefix(prefix)?.to_owned();
             let QueueReading { ready, unacknowledged, acknowledged, .. } = state.reading(now);
             let flow = self.flows.get(&state.name);
-            let oldest_seconds = flow.and_then(QueueFlow::oldest).map(|oldest| oldest.seconds);
+            let oldest = flow.and_then(QueueFlow::oldest);
             let counted = dead.as_ref().map(|dead| dead.get(&queue).copied().unwrap_or_default());
             let dead = counted.filter(|_| flow.is_some());
             Some(QueueCounts {
@@ -150,7 +151,8 @@ impl QueueWatch {
                 unacknowledged,
                 acknowledged,
                 consumers: state.consumers,
-                oldest_seconds,
+                oldest_seconds: oldest.map(|oldest| oldest.seconds),
+                oldest_is_at_least: oldest.is_some_and(|oldest| oldest.is_at_least),
                 dead,
             })
         };
@@ -164,10 +166,11 @@ impl QueueWatch {
     }
 }
 
-/// The counts of a sample as a reading.
-fn reading(counts: &QueueCounts, at: DateTime<Utc>) -> QueueReading {
-    let QueueCounts { ready, unacknowledged, acknowledged, .. } = *counts;
-    QueueReading { at, ready, unacknowledged, acknowledged, head_sent_at: None }
+/// The counts of a sample as a reading, and what was known of the first message.
+fn recalled(counts: &QueueCounts, at: DateTime<Utc>) -> (QueueReading, Option<Oldest>) {
+    let QueueCounts { ready, unacknowledged, acknowledged, oldest_seconds, oldest_is_at_least, .. } = *counts;
+    let oldest = oldest_seconds.map(|seconds| Oldest { seconds, is_at_least: oldest_is_at_least });
+    (QueueReading { at, ready, unacknowledged, acknowledged, head_sent_at: None }, oldest)
 }
 
 fn show_age(queue: &str, seconds: f64) {
@@ -176,12 +179,12 @@ fn show_age(queue: &str, seconds: f64) {
 
 #[cfg(test)]
 mod tests {
-    use super::QueueWatch;
+    use super::{Oldest, QueueFlow, QueueWatch};
     use crate::scheduler::{Leader, Scheduler};
     use anyhow::{Context, Result};
     use chrono::{DateTime, TimeDelta, Utc};
+    use pvt_messaging::Publisher;
     use pvt_messaging::management::Management;
-    use pvt_messaging::{Oldest, Publisher, QueueFlow};
     use pvt_stores::mongo::Mongo;
     use pvt_stores::mongo::queue_samples::{QueueCounts, QueueSample};
     use pvt_testkit::{Broker, Namespace, eventually, properties};

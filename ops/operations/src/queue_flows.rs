@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use pvt_messaging::management::QueueState;
-use pvt_messaging::{QueueFlow, QueueReading, QueueRole, Topology};
+use pvt_messaging::{Oldest, QueueFlow, QueueReading, QueueRole, Topology};
 use pvt_stores::mongo::queue_samples::QueueSample;
 use std::collections::BTreeMap;
 
@@ -26,7 +26,9 @@ impl QueueFlows {
         for (name, flow) in &mut self.flows {
             let own_name = name.strip_prefix(&self.prefix).unwrap_or(name);
             *flow = QueueFlow::default();
-            samples.iter().filter_map(|sample| sampled(sample, own_name)).for_each(|reading| flow.observe(reading));
+            for (reading, oldest) in samples.iter().filter_map(|sample| sampled(sample, own_name)) {
+                flow.recall(reading, oldest);
+            }
         }
     }
 
@@ -50,13 +52,16 @@ impl QueueFlows {
     }
 }
 
-fn sampled(sample: &QueueSample, queue: &str) -> Option<QueueReading> {
+/// The counts of a queue in a sample, and what was known of its first message.
+fn sampled(sample: &QueueSample, queue: &str) -> Option<(QueueReading, Option<Oldest>)> {
     let counts = sample.queues.iter().find(|counts| counts.queue == queue)?;
-    Some(QueueReading {
+    let reading = QueueReading {
         at: sample.at.as_datetime(),
         ready: counts.ready,
         unacknowledged: counts.unacknowledged,
         acknowledged: counts.acknowledged,
         head_sent_at: None,
-    })
+    };
+    let oldest = |seconds| Oldest { seconds, is_at_least: counts.oldest_is_at_least };
+    Some((reading, counts.oldest_seconds.map(oldest)))
 }

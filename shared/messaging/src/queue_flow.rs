@@ -72,13 +72,28 @@ pub struct QueueFlow {
 impl QueueFlow {
     /// Takes a reading; one that is not newer than the last is left out.
     pub fn observe(&mut self, reading: QueueReading) {
-        if let Some(last) = self.recent.back().copied() {
+        self.recall(reading, None);
+    }
+
+    /// Takes a reading of before, with what was known of its first message: readings that were not kept said more.
+    pub fn recall(&mut self, reading: QueueReading, oldest: Option<Oldest>) {
+        if let Some(last) = self.recent.back() {
             if reading.at <= last.at {
                 return;
             }
             if reading.acknowledged < last.acknowledged {
                 // The broker has restarted and counts from zero: earlier counts cannot be compared.
                 *self = Self::default();
+            }
+        }
+        if let Some(Oldest { seconds, is_at_least }) = oldest {
+            let waited = TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::MAX / 1_000));
+            let (at, before) = (reading.at - waited, reading.acknowledged + reading.unacknowledged);
+            if self.arrivals.back().is_none_or(|known| known.at < at) {
+                if !is_at_least {
+                    self.note_arrivals(Arrivals { at, arrived: before });
+                }
+                self.note_arrivals(Arrivals { at, arrived: before + 1 });
             }
         }
         self.note_arrivals(Arrivals { at: reading.at, arrived: reading.arrived() });
@@ -197,6 +212,22 @@ mod tests {
         assert_eq!(oldest(after_a_gap), Some((15, true)), "it came at any time of an hour");
         let broker_restarted = [reading(0, 0, 0, 7), reading(15, 2, 0, 7), reading(30, 2, 0, 0), reading(60, 2, 0, 0)];
         assert_eq!(oldest(broker_restarted), Some((30, true)));
+    }
+
+    #[test]
+    fn what_was_known_of_the_first_message_is_recalled() {
+        let recalled = |is_at_least, newer: &[QueueReading]| {
+            let mut flow = QueueFlow::default();
+            flow.recall(reading(0, 3, 1, 7), Some(Oldest { seconds: 300, is_at_least }));
+            newer.iter().for_each(|reading| flow.observe(*reading));
+            flow.oldest().map(|oldest| (oldest.seconds, oldest.is_at_least))
+        };
+        assert_eq!((recalled(false, &[]), recalled(true, &[])), (Some((300, false)), Some((300, true))));
+        assert_eq!(recalled(false, &[reading(15, 3, 1, 7)]), Some((315, false)));
+        assert_eq!(recalled(false, &[reading(15, 2, 1, 8)]), Some((15, true)), "the second one may be older");
+        let mut later = after([reading(0, 0, 0, 7)]);
+        later.recall(reading(60, 2, 0, 7), Some(Oldest { seconds: 45, is_at_least: false }));
+        assert_eq!(later.oldest(), Some(Oldest { seconds: 45, is_at_least: false }), "not that of the sample");
     }
 
     #[test]

@@ -34,6 +34,7 @@ async fn one_sample_of_a_minute_is_kept_with_all_its_counts() -> Result<()> {
             acknowledged: 1 << 40,
             consumers: 1,
             oldest_seconds: Some(7),
+            oldest_is_at_least: true,
             dead: Some(0),
         };
         let idle = QueueCounts { queue: "retry.5s".to_owned(), ..QueueCounts::default() };

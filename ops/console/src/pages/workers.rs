@@ -15,6 +15,7 @@ struct WorkersPage {
     frame: Frame,
     source: String,
     rows: Vec<ProcessRow>,
+    is_known: bool,
     digest: String,
 }
 
@@ -25,6 +26,7 @@ pub(crate) async fn show(State(app): State<SharedApp>, user: SignedIn) -> Result
         frame: Frame::new(&user, "Workers", "/workers"),
         source: figures.processes.state(),
         rows: process_rows(&figures, app.topology.prefix()),
+        is_known: figures.processes.value().is_some(),
         digest: processes_digest(&figures),
     })
 }

@@ -48,6 +48,9 @@ pub struct QueueCounts {
     /// How long the first message has waited, in seconds; absent where none waits.
     #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
     pub oldest_seconds: Option<u64>,
+    /// Whether it may have waited for longer.
+    #[serde(rename = "l", default, skip_serializing_if = "std::ops::Not::not")]
+    pub oldest_is_at_least: bool,
     /// Stored dead letters of a work queue; absent for others, and where they could not be counted.
     #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
     pub dead: Option<u64>,
