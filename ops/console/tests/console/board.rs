@@ -21,7 +21,7 @@ const FAST: Duration = Duration::from_secs(1);
 
 /// Samples of one queue, one a minute, the last one a moment ago.
 async fn sample(mongo: &Mongo, queue: &str, counts: &[u64]) -> Result<()> {
-    for (ago, ready) in counts.iter().rev().enumerate() {
+    for (ready, ago) in counts.iter().zip((0..counts.len()).rev()) {
         let at = Utc::now() - TimeDelta::minutes(i64::try_from(ago)?) - TimeDelta::seconds(1);
         let counts = QueueCounts { queue: queue.to_owned(), ready: *ready, ..QueueCounts::default() };
         mongo.queue_samples().record(QueueSample { at: at.into(), queues: vec![counts] }).await?;
@@ -53,7 +53,8 @@ async fn sparkline_shows_what_was_counted_and_says_it_in_words() -> Result<()> {
     let staff = harness.sign_in(Role::Staff, &[HERE]).await?;
     let shown = async || {
         let page = harness.get(&staff, "/queues").await?.1;
-        Ok(row(&page, "emails")?.contains("<polyline").then_some(page))
+        let is_complete = drawn(row(&page, "emails")?, 20).len() == counts.len() && page.contains("Of 100 bookings");
+        Ok(is_complete.then_some(page))
     };
     let page = eventually("the samples are shown", FOLLOW_LIMIT, shown).await?;
     let row = row(&page, "emails")?;
@@ -118,7 +119,7 @@ async fn processes_are_listed_and_those_without_a_heartbeat_are_stale() -> Resul
     let (admin, staff) = (harness.sign_in(Role::Admin, &[]).await?, harness.sign_in(Role::Staff, &[HERE]).await?);
     let listed = async || {
         let page = harness.get(&admin, "/workers").await?.1;
-        Ok((page.contains("host-here") && page.contains("host-gone")).then_some(page))
+        Ok((page.contains("host-here") && page.contains(">stale<")).then_some(page))
     };
     let page = eventually("the processes are listed", FOLLOW_LIMIT, listed).await?;
     let (gone, here) = (row(&page, "host-gone (7)")?, row(&page, "host-here (7)")?);
