@@ -1,4 +1,4 @@
-//! What operators see of queues, workers and schedules on the command line, of the programs as shipped.
+//! Queues, workers and schedules as operators see them on the command line, of the programs as shipped.
 
 use crate::harness::{CONSUMERS, Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
 use crate::outages::with_own;

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_there_before_the_readings_has_waited_at_least_since_then() {
+    fn messages_from_before_the_readings_have_waited_at_least_since_then() {
         assert_eq!(oldest([reading(0, 5, 0, 7), reading(60, 9, 0, 7)]), Some((60, true)));
         let those_are_gone = [reading(0, 5, 0, 7), reading(15, 9, 0, 7), reading(60, 3, 0, 13)];
         assert_eq!(oldest(those_are_gone), Some((45, false)));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_known_of_the_first_message_is_recalled() {
+    fn known_age_of_the_first_message_is_recalled() {
         let recalled = |is_at_least, newer: &[QueueReading]| {
             let mut flow = QueueFlow::default();
             flow.recall(reading(0, 3, 1, 7), Some(Oldest { seconds: 300, is_at_least }));

@@ -1,4 +1,4 @@
-//! What operators look back on: samples of queues, times to confirmation, heartbeats, runs of schedules.
+//! Records that operators look back on: samples of queues, times to confirmation, heartbeats, runs of schedules.
 
 #![allow(clippy::unwrap_used)]
 

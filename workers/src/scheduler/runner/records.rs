@@ -1,4 +1,4 @@
-//! What a runner records of its schedule for operators: how it runs, and how each fire ended.
+//! Records of a schedule for operators: how it runs, and how each fire ended.
 
 use super::Runner;
 use crate::scheduler::fire::{self, FireError};
