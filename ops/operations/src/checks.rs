@@ -166,8 +166,8 @@ fn paused_queues(pauses: Option<&[QueuePause]>) -> Finding {
 
 /// An alarm of the broker, which then takes no messages while everything else of it works.
 async fn alarm(config: &Config) -> Finding {
-    let remedy = "the broker takes no messages until it ends: free disk space, or find the queue that fills the memory; \
-        delete no queue";
+    let remedy = "the broker takes no messages until it ends: free disk space, or find the queue that fills the \
+        memory; delete no queue";
     let nodes = async { anyhow::Ok(broker::management(config)?.nodes().await?) };
     let nodes = match timeout(PROBE_LIMIT, nodes).await {
         Ok(Ok(nodes)) => nodes,

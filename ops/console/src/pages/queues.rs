@@ -93,7 +93,8 @@ fn times(history: &History, now: DateTime<Utc>) -> TimesView {
         || "No booking was confirmed in the last 15 minutes.".to_owned(),
         |times| {
             format!(
-                "Of {} bookings confirmed in the last 15 minutes, half waited at most {}, 95 % at most {}, 99 % at most {}.",
+                "Of {} bookings confirmed in the last 15 minutes, half waited at most {}, 95 % at most {}, 99 % at \
+                most {}.",
                 times.bookings,
                 shown(times.p50),
                 shown(times.p95),
