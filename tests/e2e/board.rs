@@ -147,7 +147,7 @@ async fn alarm_of_the_broker_is_shown_apart_from_other_faults() -> Result<()> {
         };
         let is_shown = doctor.contains("RabbitMQ alarm: on: memory of pvt-")
             && metrics.lines().any(is_on)
-            && details.contains("its alarm about memory or disk space is on");
+            && details.contains("the broker takes no messages: alarm about memory of pvt-");
         Ok(is_shown.then_some(doctor))
     };
     let doctor = eventually("doctor, metrics and health name the alarm", LONG_TIMEOUT, shown).await?;

@@ -3,6 +3,7 @@
 //! The command line, `pvt up`, health and the tests derive from them.
 
 use crate::decision_times::DecisionTimes;
+use crate::queue_samples::BrokerAlarms;
 use crate::scheduler::{Leader, Schedule};
 use crate::unroutable::UnroutableCount;
 use anyhow::{Context, Result};
@@ -49,6 +50,7 @@ pub(crate) struct Dependencies {
     pub(crate) publisher: Publisher,
     pub(crate) topology: Topology,
     pub(crate) unroutable: UnroutableCount,
+    pub(crate) alarms: BrokerAlarms,
     /// Paused queues, as last read; `None` until they are read.
     pub(crate) pauses: watch::Receiver<Option<QueuePauses>>,
     /// Whether this process leads, once its scheduler has begun.

@@ -5,6 +5,7 @@ use crate::declaration::{Dependencies, Start, WorkerDeclaration};
 use crate::heartbeat::Heartbeat;
 use crate::jobs::{self, WORKERS};
 use crate::queue_pauses;
+use crate::queue_samples::BrokerAlarms;
 use crate::scheduler;
 use crate::unroutable::UnroutableCount;
 use anyhow::{Context, Result, anyhow, bail};
@@ -72,6 +73,7 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
         publisher,
         topology,
         unroutable: UnroutableCount::default(),
+        alarms: BrokerAlarms::default(),
         pauses,
         leader: Arc::new(OnceLock::new()),
         decision_times: DecisionTimes::default(),
@@ -132,7 +134,7 @@ fn find(name: &str) -> Result<&'static WorkerDeclaration> {
 /// degraded but stays ready, because a restart would not help.
 fn health(workers: pvt_worker_runtime::Health, dependencies: &Dependencies) -> Health {
     let (mongo, publisher) = (dependencies.mongo.clone(), dependencies.publisher.clone());
-    let unroutable = dependencies.unroutable.clone();
+    let (unroutable, alarms) = (dependencies.unroutable.clone(), dependencies.alarms.clone());
     Health::new()
         .with("workers", Need::Required, move || {
             let workers = workers.snapshot();
@@ -145,6 +147,10 @@ fn health(workers: pvt_worker_runtime::Health, dependencies: &Dependencies) -> H
         .with("mongodb", Need::Optional, move || {
             let mongo = mongo.clone();
             async move { mongo.ping().await.map(|()| None).map_err(|error| error.to_string()) }
+        })
+        .with("broker_alarms", Need::Optional, move || {
+            let found = alarms.check();
+            async move { found }
         })
         .with("unroutable", Need::Optional, move || {
             let found = unroutable.check();

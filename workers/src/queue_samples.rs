@@ -9,6 +9,7 @@ use pvt_messaging::{Oldest, QueueFlow, QueueReading, QueueRole, Topology};
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::queue_samples::{QueueCounts, QueueSample, SAMPLES_KEPT_FOR};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing::warn;
 
@@ -21,12 +22,33 @@ const ALARM: &str = "pvt_broker_alarm";
 /// For one call of MongoDB.
 const STORE_LIMIT: Duration = Duration::from_secs(5);
 
+/// Alarms of the broker that are on, as this process has last read them. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct BrokerAlarms(Arc<Mutex<Vec<String>>>);
+
+impl BrokerAlarms {
+    /// As a health check: nothing can be published, and the broker says so to a connection only when that publishes.
+    pub(crate) fn check(&self) -> Result<Option<String>, String> {
+        let on = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if on.is_empty() {
+            Ok(None)
+        } else {
+            Err(format!("the broker takes no messages: alarm about {}", on.join(", ")))
+        }
+    }
+
+    fn set(&self, on: Vec<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = on;
+    }
+}
+
 /// The queues of one topology as this process has read them.
 pub(crate) struct QueueWatch {
     mongo: Mongo,
     management: Management,
     topology: Topology,
     leader: Leader,
+    alarms: BrokerAlarms,
     /// Of each work queue, by its full name.
     flows: BTreeMap<String, QueueFlow>,
     nodes: BTreeSet<String>,
@@ -36,7 +58,13 @@ pub(crate) struct QueueWatch {
 }
 
 impl QueueWatch {
-    pub(crate) fn new(mongo: Mongo, management: Management, topology: Topology, leader: Leader) -> Self {
+    pub(crate) fn new(
+        mongo: Mongo,
+        management: Management,
+        topology: Topology,
+        leader: Leader,
+        alarms: BrokerAlarms,
+    ) -> Self {
         let work = topology.queues().into_iter().filter(|queue| matches!(queue.role, QueueRole::Work { .. }));
         let flows = work.map(|queue| (queue.name, QueueFlow::default())).collect();
         let (nodes, sampled_minute) = (BTreeSet::new(), None);
@@ -45,6 +73,7 @@ impl QueueWatch {
             management,
             topology,
             leader,
+            alarms,
             flows,
             nodes,
             has_history: false,
@@ -120,6 +149,11 @@ impl QueueWatch {
         let show = |node: &str, alarm: &'static str, is_on: f64| {
             metrics::gauge!(ALARM, "node" => node.to_owned(), "alarm" => alarm).set(is_on);
         };
+        let on = nodes.iter().flatten().flat_map(|node| {
+            let alarms = [(node.mem_alarm, "memory"), (node.disk_free_alarm, "disk space")];
+            alarms.into_iter().filter(|(is_on, _)| *is_on).map(|(_, alarm)| format!("{alarm} of {}", node.name))
+        });
+        self.alarms.set(on.collect());
         self.nodes.extend(nodes.iter().flatten().map(|node| node.name.clone()));
         for name in &self.nodes {
             let node = nodes.iter().flatten().find(|node| node.name == *name);
@@ -179,7 +213,7 @@ fn show_age(queue: &str, seconds: f64) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Oldest, QueueFlow, QueueWatch};
+    use super::{BrokerAlarms, Oldest, QueueFlow, QueueWatch};
     use crate::scheduler::{Leader, Scheduler};
     use anyhow::{Context, Result};
     use chrono::{DateTime, TimeDelta, Utc};
@@ -218,7 +252,8 @@ mod tests {
 
         fn watch(&self, leader: &Leader) -> Result<QueueWatch> {
             let management = Management::of_broker(self.namespace.management_url(), self.namespace.amqp_url())?;
-            Ok(QueueWatch::new(self.mongo.clone(), management, self.namespace.topology(), leader.clone()))
+            let (topology, alarms) = (self.namespace.topology(), BrokerAlarms::default());
+            Ok(QueueWatch::new(self.mongo.clone(), management, topology, leader.clone(), alarms))
         }
 
         async fn samples(&self) -> Result<Vec<QueueSample>> {

@@ -27,7 +27,11 @@ pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
         // A process starts each of its workers once.
         let _ = dependencies.leader.set(scheduler.leader());
         let management = Management::of_broker(config.rabbitmq_management_url.expose_secret(), &amqp_url);
-        let sampled = management.map(|it| QueueWatch::new(mongo.clone(), it, topology.clone(), leader.clone()));
+        let watch = |management| {
+            let alarms = dependencies.alarms.clone();
+            QueueWatch::new(mongo.clone(), management, topology.clone(), leader.clone(), alarms)
+        };
+        let sampled = management.map(watch);
         let stop_sampling = shutdown.clone();
         let collecting = dead_letters::collect_periodically(
             mongo.clone(),
