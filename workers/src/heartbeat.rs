@@ -145,6 +145,7 @@ mod tests {
     use chrono::{DateTime, Utc};
     use pvt_stores::mongo::Mongo;
     use pvt_testkit::{Namespace, eventually};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
     use std::sync::{Arc, OnceLock};
     use std::time::Duration;
     use tokio_util::sync::CancellationToken;
@@ -190,12 +191,18 @@ mod tests {
         times.add(Duration::from_millis(20), Utc::now());
         let stopped = CancellationToken::new();
         let beating = tokio::spawn(heartbeat(&slow, &times).beat_periodically(stopped.clone()));
-        let failed = async || {
+        // Each turn takes the times and returns them when they could not be stored.
+        let (is_taken, returned) = (AtomicBool::new(false), AtomicU32::new(0));
+        let failed_twice = async || {
             let changed = times.take_changed();
             changed.iter().for_each(|(minute, _)| times.not_stored(*minute));
-            Ok((!changed.is_empty() && slow.ping().await.is_err()).then_some(()))
+            let was_taken = is_taken.swap(changed.is_empty(), Ordering::Relaxed);
+            if was_taken && !changed.is_empty() {
+                returned.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok((returned.load(Ordering::Relaxed) >= 2).then_some(()))
         };
-        eventually("MongoDB is unreachable, and the times are kept", SOON, failed).await?;
+        eventually("two turns have failed, and the times are kept", SOON, failed_twice).await?;
         assert!(!beating.is_finished(), "it goes on");
         stopped.cancel();
         tokio::time::timeout(WRITE_LIMIT * 4, beating).await??;
