@@ -206,8 +206,8 @@ fn health(publisher: &Publisher, mongo: &Mongo, inventory_cache: &InventoryCache
     let (publisher, mongo, inventory_cache, reply_queue) =
         (publisher.clone(), mongo.clone(), inventory_cache.clone(), reply_queue.clone());
     let broker = move || {
-        let ready = publisher.is_ready();
-        async move { if ready { Ok(None) } else { Err("not connected, or blocked by a resource alarm".to_owned()) } }
+        let trouble = publisher.trouble();
+        async move { trouble.map_or(Ok(None), |trouble| Err(trouble.to_owned())) }
     };
     let properties = move || {
         let count = inventory_cache.all().len();

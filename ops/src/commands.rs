@@ -13,6 +13,7 @@ mod keys;
 mod migrate;
 mod queues;
 mod reconcile;
+mod schedules;
 mod secrets;
 mod seed;
 #[cfg(feature = "dev")]
@@ -58,6 +59,7 @@ commands! {
     Queues(queues::Queues),
     Dead(dead::Dead),
     Reconcile(reconcile::Reconcile),
+    Schedules(schedules::Schedules),
     Trace(trace::Trace),
     Keys(keys::Keys),
     Users(users::Users),

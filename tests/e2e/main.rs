@@ -7,6 +7,7 @@
 
 mod accounts;
 mod availability;
+mod board;
 mod booking_links;
 mod business_day;
 mod calendar_readers;

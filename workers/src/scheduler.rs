@@ -92,9 +92,12 @@ impl Scheduler {
         let stop_renewing = CancellationToken::new();
         let stop_on_drop = stop_renewing.clone().drop_guard();
         let renewing = tokio::spawn(lease::keep(self.mongo.clone(), self.holder.clone(), current, stop_renewing));
-        let runners =
-            self.schedules.iter().map(|schedule| Runner::new(&self, schedule, lease.clone(), &shutdown).run());
-        tokio::join!(join_all(runners), work);
+        let (requested, requests) = watch::channel(Vec::new());
+        let names: Vec<String> = self.schedules.iter().map(|schedule| schedule.name.clone()).collect();
+        let reading = runner::read_periodically(self.mongo.clone(), names, lease.clone(), requested, &shutdown);
+        let runners = self.schedules.iter();
+        let runners = runners.map(|it| Runner::new(&self, it, lease.clone(), requests.clone(), &shutdown).run());
+        tokio::join!(reading, join_all(runners), work);
         // Schedules may all be disabled; the lease is held all the same, so that one process leads.
         shutdown.cancelled().await;
         drop(stop_on_drop);

@@ -4,7 +4,7 @@ use crate::access::SignedIn;
 use pvt_domain::ids::PropertyId;
 
 /// Pages in the navigation: path, label, whether it is for administrators only.
-const PAGES: [(&str, &str, bool); 10] = [
+const PAGES: [(&str, &str, bool); 11] = [
     ("/", "Overview", false),
     ("/queues", "Queues", false),
     ("/dead-letters", "Dead letters", true),
@@ -13,6 +13,7 @@ const PAGES: [(&str, &str, bool); 10] = [
     ("/chart", "Tape chart", false),
     ("/payments", "Payments", false),
     ("/reconciliations", "Reconciliation", false),
+    ("/workers", "Workers", false),
     ("/schedules", "Schedules", false),
     ("/audit", "Audit", true),
 ];

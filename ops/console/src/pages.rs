@@ -10,6 +10,8 @@ pub(crate) mod payments;
 pub(crate) mod queues;
 pub(crate) mod reconciliations;
 pub(crate) mod schedules;
+pub(crate) mod sparkline;
+pub(crate) mod workers;
 
 use pvt_domain::timestamp::Timestamp;
 

@@ -5,6 +5,7 @@ use super::identity::Arrivals;
 use crate::scheduler::Leader;
 use chrono::Utc;
 use pvt_messaging::{ConsumeError, Delivery, HeldMessages, QueueReader, QueueRole, Subscriber, Topology};
+use pvt_service::periodic::Turns;
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::dead_letters::{Arrival, Stored};
@@ -12,7 +13,7 @@ use pvt_worker_runtime::failpoint;
 use std::collections::HashMap;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -86,11 +87,10 @@ pub async fn collect_periodically(
         leader,
         shutdown: shutdown.clone(),
     };
-    let mut turns = interval(INTERVAL);
-    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut turns = Turns::new(INTERVAL, &shutdown);
     let mut is_failing = false;
     // A pass is not interrupted: what was stored is acknowledged.
-    while shutdown.run_until_cancelled(turns.tick()).await.is_some() {
+    while turns.next().await {
         if !collector.leader.leads() {
             continue;
         }

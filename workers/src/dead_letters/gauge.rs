@@ -1,11 +1,11 @@
 //! Periodic count of stored dead letters by queue, for alerts and dashboards.
 
+use crate::store_calls::within;
 use pvt_messaging::{QueueRole, Topology};
+use pvt_service::periodic::Turns;
 use pvt_stores::mongo::Mongo;
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -22,10 +22,8 @@ pub(crate) async fn count_periodically(mongo: Mongo, topology: Topology, shutdow
     let work_queues = topology.queues().into_iter().filter(|queue| matches!(queue.role, QueueRole::Work { .. }));
     let mut queues: BTreeSet<String> = work_queues.map(|queue| queue.name).collect();
     let counts = async {
-        let mut turns = interval(INTERVAL);
-        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            turns.tick().await;
+        let mut turns = Turns::new(INTERVAL, &shutdown);
+        while turns.next().await {
             let counted = count(&mongo).await;
             if let Err(error) = &counted {
                 warn!(error, "dead letters cannot be counted");
@@ -33,19 +31,12 @@ pub(crate) async fn count_periodically(mongo: Mongo, topology: Topology, shutdow
             show(&topology, &mut queues, counted.ok().as_ref());
         }
     };
-    let stopped: Option<Infallible> = shutdown.run_until_cancelled(counts).await;
-    debug_assert!(stopped.is_none());
+    shutdown.run_until_cancelled(counts).await;
 }
 
-/// Spawned, because a driver's future that is dropped half-way can leave its session in disorder.
 async fn count(mongo: &Mongo) -> Result<BTreeMap<String, u64>, String> {
     let mongo = mongo.clone();
-    let counting = tokio::spawn(async move { mongo.dead_letters().count_by_queue().await });
-    match timeout(COUNT_LIMIT, counting).await {
-        Ok(Ok(counted)) => counted.map_err(|error| error.to_string()),
-        Ok(Err(panic)) => Err(panic.to_string()),
-        Err(_) => Err(format!("no answer within {COUNT_LIMIT:?}")),
-    }
+    within(COUNT_LIMIT, async move { mongo.dead_letters().count_by_queue().await }).await
 }
 
 /// Queues of the topology always have a gauge. So has one that is gone, a partition that is counted no more, as soon as

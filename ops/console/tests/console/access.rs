@@ -8,7 +8,7 @@ use pvt_domain::accounts::Role;
 use pvt_testkit::Namespace;
 use reqwest::{StatusCode, header};
 
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "/",
     "/queues",
     "/dead-letters",
@@ -18,6 +18,7 @@ const PAGES: [&str; 11] = [
     "/chart",
     "/payments",
     "/reconciliations",
+    "/workers",
     "/schedules",
     "/audit",
 ];

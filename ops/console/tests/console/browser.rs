@@ -79,6 +79,7 @@ pub(crate) fn pages(booking: &str) -> Vec<(&'static str, String)> {
         ("chart", format!("/chart?property={HERE}&nights=60")),
         ("payments", "/payments".to_owned()),
         ("reconciliations", "/reconciliations".to_owned()),
+        ("workers", "/workers".to_owned()),
         ("schedules", "/schedules".to_owned()),
         ("audit", "/audit".to_owned()),
     ]

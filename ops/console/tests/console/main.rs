@@ -4,6 +4,7 @@
 
 mod access;
 mod accessibility;
+mod board;
 mod browser;
 mod chromium;
 mod dead_letters;
