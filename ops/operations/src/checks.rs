@@ -2,7 +2,7 @@
 
 use crate::reading::to_its_end;
 use crate::seed::accounts::ACCOUNTS;
-use crate::{broker, queue_pauses};
+use crate::{broker, maintenance, queue_pauses};
 use pvt_domain::accounts::Email;
 use pvt_messaging::{QueueDepth, QueueRole, QueueSpec, queue_depths};
 use pvt_service::config::{Config, Environment};
@@ -20,8 +20,9 @@ const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Names of the checks, from the one whose failure does the most harm: first guests cannot book, then bookings are not
 /// decided, then mails and reports are late.
-const BY_HARM: [&str; 14] = [
+const BY_HARM: [&str; 15] = [
     API,
+    MAINTENANCE,
     RABBITMQ,
     MONGODB,
     QUEUES,
@@ -37,6 +38,7 @@ const BY_HARM: [&str; 14] = [
     SCHEDULES,
 ];
 const API: &str = "API";
+const MAINTENANCE: &str = "maintenance";
 const RABBITMQ: &str = "RabbitMQ";
 const MONGODB: &str = "MongoDB";
 const QUEUES: &str = "queues";
@@ -76,17 +78,22 @@ pub async fn run(config: &Config, mongo: &Mongo, name: &'static str) -> Vec<Find
         let is_exposed = config.environment == Environment::Production || !config.is_local();
         if is_exposed { Some(demonstration_accounts(mongo).await) } else { None }
     };
-    let (mongodb, postgres, smtp, api, schedules, dead_letters, of_broker, of_accounts) = tokio::join!(
+    let (mongodb, postgres, smtp, api, maintenance, schedules, dead_letters, of_broker, of_accounts) = tokio::join!(
         mongodb(mongo),
         postgres(config, name),
         smtp(config),
         api(config),
+        maintenance_mode(mongo),
         schedules(mongo),
         dead_letters(mongo),
         of_broker,
         of_accounts
     );
-    [mongodb, postgres, smtp, api, schedules, dead_letters].into_iter().chain(of_broker).chain(of_accounts).collect()
+    [mongodb, postgres, smtp, api, maintenance, schedules, dead_letters]
+        .into_iter()
+        .chain(of_broker)
+        .chain(of_accounts)
+        .collect()
 }
 
 /// Runs the checks that need no MongoDB, where its URI cannot be used at all, for this reason.
@@ -110,6 +117,19 @@ async fn mongodb(mongo: &Mongo) -> Finding {
     let mongo = mongo.clone();
     let probe = to_its_end(async move { mongo.ping().await });
     check(MONGODB, probe, "check MONGODB_URI; locally `pvt up` starts one; transactions need a replica set").await
+}
+
+/// Whether the API refuses changes because an operator wants it to.
+async fn maintenance_mode(mongo: &Mongo) -> Finding {
+    let mongo = mongo.clone();
+    let probe = to_its_end(async move {
+        match mongo.maintenance().find().await? {
+            None => Ok(()),
+            Some(stored) => Err(anyhow::anyhow!(maintenance::described(&stored))),
+        }
+    });
+    let remedy = "the API refuses changes; `pvt maintenance off` ends it";
+    Finding { warning: true, ..check(MAINTENANCE, probe, remedy).await }
 }
 
 /// Schedules that were ahead of the server's clock have continued; a second time may mean that the clock is wrong.
@@ -180,13 +200,16 @@ async fn smtp(config: &Config) -> Finding {
 
 async fn api(config: &Config) -> Finding {
     let probe = async {
-        let response = reqwest::get(format!("http://{}/readyz?verbose", config.api_metrics_addr)).await?;
+        let mut url = config.api_metrics_url.join("readyz")?;
+        url.set_query(Some("verbose"));
+        let response = reqwest::get(url).await?;
         if response.status().is_success() { Ok(()) } else { Err(anyhow::anyhow!("{}", response.text().await?)) }
     };
     check(
         API,
         probe,
-        "`pvt status` shows where its log is; `pvt up` starts it; elsewhere set PVT_METRICS_ADDR as the API has it",
+        "`pvt status` shows where its log is; `pvt up` starts it; elsewhere set PVT_METRICS_ADDR as the API has it, or \
+            PVT_API_METRICS_URL",
     )
     .await
 }
