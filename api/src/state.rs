@@ -126,8 +126,8 @@ impl App {
         let previous = config.jwt_previous_secret.as_ref();
         let is_stopping = Arc::new(AtomicBool::new(false));
         let health = health(&publisher, &mongo, &inventory_cache, &reply_queue)
-            .with("maintenance", Need::Required, found(maintenance.clone()))
-            .with("serving", Need::Required, serving(is_stopping.clone()));
+            .with("maintenance", Need::Required, maintenance_check(maintenance.clone()))
+            .with("serving", Need::Required, serving_check(is_stopping.clone()));
         tokio::spawn(rate_limits.clone().evict_idle(stop.clone()));
         Ok(Arc::new(Self {
             rate_limits,
@@ -248,12 +248,12 @@ fn health(publisher: &Publisher, mongo: &Mongo, inventory_cache: &InventoryCache
 }
 
 /// Ready means also: it is known whether changes are accepted.
-fn found(maintenance: MaintenanceWatch) -> impl Fn() -> Ready<Finding> + Send + Sync + 'static {
+fn maintenance_check(maintenance: MaintenanceWatch) -> impl Fn() -> Ready<Finding> + Send + Sync + 'static {
     move || ready(maintenance.finding())
 }
 
 /// An instance that stops is not ready, so that load balancers send it nothing more while it still serves.
-fn serving(is_stopping: Arc<AtomicBool>) -> impl Fn() -> Ready<Finding> + Send + Sync + 'static {
+fn serving_check(is_stopping: Arc<AtomicBool>) -> impl Fn() -> Ready<Finding> + Send + Sync + 'static {
     move || {
         let is_stopping = is_stopping.load(Ordering::Relaxed);
         ready(if is_stopping { Finding::Down("it is being stopped".to_owned()) } else { Finding::Up(None) })

@@ -50,7 +50,7 @@ async fn maintenance_refuses_changes_and_loses_nothing() -> Result<()> {
     ensure!(stack.client.get("/readyz").await?.status == StatusCode::OK, "reads go on");
     let verbose = operators_page(&stack, "/readyz?verbose").await?;
     ensure!(verbose.contains("by operator: the mart is moved"), "{verbose}");
-    ensure!(operators_page(&stack, "/metrics").await?.contains("pvt_maintenance 1"));
+    ensure!(operators_page(&stack, "/metrics").await?.contains("pvt_maintenance_mode 1"));
     let doctor = stack.pvt(&["doctor"]).await?;
     let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
     ensure!(said.contains("WARN   maintenance: on since"), "{said}");

@@ -125,7 +125,7 @@ async fn maintenance_mode(mongo: &Mongo) -> Finding {
     let probe = to_its_end(async move {
         match mongo.maintenance().find().await? {
             None => Ok(()),
-            Some(stored) => Err(anyhow::anyhow!(maintenance::described(&stored))),
+            Some(stored) => Err(anyhow::anyhow!(maintenance::summary(&stored))),
         }
     });
     let remedy = "the API refuses changes; `pvt maintenance off` ends it";

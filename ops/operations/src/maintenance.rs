@@ -17,8 +17,8 @@ const SUBJECT: &str = "maintenance";
 /// Begins a maintenance. One that is on goes on, with this reason and this expected end.
 ///
 /// # Errors
-/// [`OperationError::Conflict`] when `until` is over; [`OperationError::TryLater`] when it was changed at the same time;
-/// when MongoDB fails.
+/// [`OperationError::Conflict`] when `until` is over; [`OperationError::TryLater`] when it was changed at the same
+/// time; when MongoDB fails.
 pub async fn begin(
     mongo: &Mongo,
     until: Option<DateTime<Utc>>,
@@ -49,7 +49,7 @@ pub async fn end(mongo: &Mongo, actor: impl Into<Actor>, reason: &str) -> Result
 }
 
 /// A maintenance in words, for operators.
-pub fn described(maintenance: &Maintenance) -> String {
+pub fn summary(maintenance: &Maintenance) -> String {
     let Maintenance { since, until, actor, reason } = maintenance;
     let until = until.map(|until| format!(", until about {until}")).unwrap_or_default();
     format!("on since {since} by {actor}{until}: {reason}")

@@ -75,8 +75,8 @@ impl Maintenance {
 async fn begin(mongo: &Mongo, until: Option<DateTime<Utc>>, reason: &str) -> Result<()> {
     let stored = maintenance::begin(mongo, until, OPERATOR, reason).await?;
     terminal::note(format_args!(
-        "maintenance is {}. Within two seconds the API refuses changes; `pvt maintenance off` ends it, nothing else does.",
-        maintenance::described(&stored)
+        "maintenance is {}. Within two seconds the API refuses changes; only `pvt maintenance off` ends it.",
+        maintenance::summary(&stored)
     ));
     Ok(())
 }
@@ -85,7 +85,7 @@ async fn end(mongo: &Mongo, reason: &str) -> Result<()> {
     match maintenance::end(mongo, OPERATOR, reason).await? {
         Some(ended) => terminal::note(format_args!(
             "maintenance has ended; it was {}. The API accepts changes again within two seconds.",
-            maintenance::described(&ended)
+            maintenance::summary(&ended)
         )),
         None => terminal::note("maintenance was not on"),
     }
@@ -98,7 +98,7 @@ async fn show(mongo: &Mongo, json: bool) -> Result<()> {
         return terminal::json(&json!({ "maintenance": stored }));
     }
     match &stored {
-        Some(stored) => terminal::data(format_args!("maintenance is {}", maintenance::described(stored))),
+        Some(stored) => terminal::data(format_args!("maintenance is {}", maintenance::summary(stored))),
         None => terminal::data("maintenance is off"),
     }
     Ok(())

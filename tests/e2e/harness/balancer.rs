@@ -1,4 +1,5 @@
-//! A load balancer before several API processes: forwards TCP connections in turn to those that say that they are ready.
+//! A load balancer before several API processes: forwards TCP connections, in turn, to those that say that they are
+//! ready.
 
 use anyhow::Result;
 use std::net::SocketAddr;
