@@ -12,7 +12,7 @@ use pvt_service::config::Config;
 use pvt_workers::jobs::WORKERS;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::process::Command;
 
@@ -348,9 +348,9 @@ fn health_check_of_the_images_succeeds_on_200_alone() {
         let port = listener.local_addr().unwrap().port();
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut head = [0; 512];
-            let length = stream.read(&mut head).unwrap();
-            assert!(head[..length].starts_with(b"GET /readyz HTTP/1.1\r\n"));
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+            assert_eq!(lines.next().unwrap(), "GET /readyz HTTP/1.1");
+            assert!(lines.any(|line| line.is_empty()), "the head has an end");
             write!(stream, "HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
         });
         assert_eq!(check(port).success(), is_healthy, "{answer}");
