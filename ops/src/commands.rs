@@ -10,6 +10,7 @@ mod doctor;
 #[cfg(feature = "dev")]
 mod down;
 mod keys;
+mod maintenance;
 mod migrate;
 mod queues;
 mod reconcile;
@@ -57,6 +58,7 @@ commands! {
     Seed(seed::Seed),
     Topology(topology::Topology),
     Queues(queues::Queues),
+    Maintenance(maintenance::Maintenance),
     Dead(dead::Dead),
     Reconcile(reconcile::Reconcile),
     Schedules(schedules::Schedules),

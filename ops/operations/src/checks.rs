@@ -2,7 +2,7 @@
 
 use crate::reading::to_its_end;
 use crate::seed::accounts::ACCOUNTS;
-use crate::{broker, queue_pauses};
+use crate::{broker, maintenance, queue_pauses};
 use pvt_domain::accounts::Email;
 use pvt_messaging::{QueueDepth, QueueRole, QueueSpec, queue_depths};
 use pvt_service::config::{Config, Environment};
@@ -21,8 +21,9 @@ const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Names of the checks, from the one whose failure does the most harm: first guests cannot book, then bookings are not
 /// decided, then mails and reports are late.
-const BY_HARM: [&str; 15] = [
+const BY_HARM: [&str; 16] = [
     API,
+    MAINTENANCE,
     RABBITMQ,
     ALARM,
     MONGODB,
@@ -39,6 +40,7 @@ const BY_HARM: [&str; 15] = [
     SCHEDULES,
 ];
 const API: &str = "API";
+const MAINTENANCE: &str = "maintenance";
 const RABBITMQ: &str = "RabbitMQ";
 const ALARM: &str = "RabbitMQ alarm";
 const MONGODB: &str = "MongoDB";
@@ -94,18 +96,19 @@ pub async fn run_with_dead_letters(
         let is_exposed = config.environment == Environment::Production || !config.is_local();
         if is_exposed { Some(demonstration_accounts(mongo).await) } else { None }
     };
-    let (mongodb, postgres, smtp, api, schedules, alarm, of_broker, of_accounts) = tokio::join!(
+    let (mongodb, postgres, smtp, api, maintenance, schedules, alarm, of_broker, of_accounts) = tokio::join!(
         mongodb(mongo),
         postgres(config, name),
         smtp(config),
         api(config),
+        maintenance_mode(mongo),
         schedules(mongo),
         alarm(config),
         of_broker,
         of_accounts
     );
     let dead_letters = dead_letters_found(dead_letters);
-    let found = [mongodb, postgres, smtp, api, schedules, alarm, dead_letters];
+    let found = [mongodb, postgres, smtp, api, maintenance, schedules, alarm, dead_letters];
     found.into_iter().chain(of_broker).chain(of_accounts).collect()
 }
 
@@ -130,6 +133,19 @@ async fn mongodb(mongo: &Mongo) -> Finding {
     let mongo = mongo.clone();
     let probe = to_its_end(async move { mongo.ping().await });
     check(MONGODB, probe, "check MONGODB_URI; locally `pvt up` starts one; transactions need a replica set").await
+}
+
+/// Whether the API refuses changes because an operator wants it to.
+async fn maintenance_mode(mongo: &Mongo) -> Finding {
+    let mongo = mongo.clone();
+    let probe = to_its_end(async move {
+        match mongo.maintenance().find().await? {
+            None => Ok(()),
+            Some(stored) => Err(anyhow::anyhow!(maintenance::summary(&stored))),
+        }
+    });
+    let remedy = "the API refuses changes; `pvt maintenance off` ends it";
+    Finding { warning: true, ..check(MAINTENANCE, probe, remedy).await }
 }
 
 /// Schedules that were ahead of the server's clock have continued; a second time may mean that the clock is wrong.
@@ -225,13 +241,16 @@ async fn smtp(config: &Config) -> Finding {
 
 async fn api(config: &Config) -> Finding {
     let probe = async {
-        let response = reqwest::get(format!("http://{}/readyz?verbose", config.api_metrics_addr)).await?;
+        let mut url = config.api_metrics_url.join("readyz")?;
+        url.set_query(Some("verbose"));
+        let response = reqwest::get(url).await?;
         if response.status().is_success() { Ok(()) } else { Err(anyhow::anyhow!("{}", response.text().await?)) }
     };
     check(
         API,
         probe,
-        "`pvt status` shows where its log is; `pvt up` starts it; elsewhere set PVT_METRICS_ADDR as the API has it",
+        "`pvt status` shows where its log is; `pvt up` starts it; elsewhere set PVT_METRICS_ADDR as the API has it, or \
+            PVT_API_METRICS_URL",
     )
     .await
 }

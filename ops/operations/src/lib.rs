@@ -1,5 +1,5 @@
 //! Operations on stores and broker that the command line, the console and the development tools share: checks, traces
-//! of bookings, pauses of queues, dead letters, reconciliation and schedules on request, migrations, topology,
+//! of bookings, pauses of queues, maintenance, dead letters, reconciliation and schedules on request, migrations, topology,
 //! demonstration data, and output to the terminal.
 //!
 //! It knows no command-line arguments and starts no process.
@@ -10,6 +10,7 @@ pub mod broker;
 pub mod checks;
 pub mod dead_letters;
 mod error;
+pub mod maintenance;
 pub mod migrate;
 pub mod queue_flows;
 pub mod queue_pauses;

@@ -17,6 +17,7 @@ pub mod inventory;
 mod ledger_totals;
 pub mod ledgers;
 pub mod mail_senders;
+pub mod maintenance;
 pub mod notifications;
 pub mod occupancy;
 pub mod password_resets;
@@ -154,8 +155,14 @@ impl Mongo {
         self.schedule_runs().create_special_indexes().await?;
         // Collections cannot be created inside a transaction cheaply, so those that a transaction writes exist
         // beforehand.
-        let written_in_transactions =
-            [rates::COLLECTION, bookings::COLLECTION, blocks::COLLECTION, commit::CLAIMS, queue_pauses::COLLECTION];
+        let written_in_transactions = [
+            rates::COLLECTION,
+            bookings::COLLECTION,
+            blocks::COLLECTION,
+            commit::CLAIMS,
+            queue_pauses::COLLECTION,
+            maintenance::COLLECTION,
+        ];
         for name in written_in_transactions {
             self.create_collection(name).await?;
         }
@@ -263,6 +270,11 @@ impl Mongo {
     /// Reports of the sweeps that compare Stripe with the ledgers.
     pub fn payment_sweeps(&self) -> payment_sweeps::PaymentSweeps<'_> {
         payment_sweeps::PaymentSweeps(self)
+    }
+
+    /// The maintenance that is on.
+    pub fn maintenance(&self) -> maintenance::MaintenanceMode<'_> {
+        maintenance::MaintenanceMode(self)
     }
 
     /// Pauses of queues by operators.
