@@ -1,7 +1,7 @@
 //! The operator's command line, run as an operator runs it.
 
 use crate::harness::{Expectations, SHORT_TIMEOUT, StackBuilder, pvt};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use chrono::{TimeDelta, Utc};
 use pvt_messaging::management::Management;
 use pvt_testkit::{BasicProperties, DORM, Namespace, booking_body, days_from_now, eventually, properties};
@@ -86,6 +86,51 @@ async fn migrate_and_topology_apply_prepare_empty_stores() -> Result<()> {
     let inventory = namespace.mongo().await?.inventories().find(&"pvt-montreal".into()).await?;
     assert!(inventory.is_some(), "the demonstration property is seeded");
     Ok(())
+}
+
+/// A virtual host of its own, deleted with everything in it.
+async fn with_vhost<F: Future<Output = Result<()>>>(test: impl FnOnce(String, Management) -> F) -> Result<()> {
+    let namespace = Namespace::new().await?;
+    let name = format!("{}import", namespace.topology().prefix().trim_end_matches('.'));
+    let management = Management::new(namespace.management_url(), &name)?;
+    management.create_vhost().await?;
+    let tested = test(name, management.clone()).await;
+    management.delete_vhost().await?;
+    tested
+}
+
+#[tokio::test]
+async fn definitions_are_imported_by_the_broker_and_do_not_differ() -> Result<()> {
+    with_vhost(|vhost, management| async move {
+        let namespace = Namespace::new().await?;
+        let mut amqp_url = url::Url::parse(namespace.amqp_url())?;
+        amqp_url.set_path(&vhost);
+        let environment: Vec<(String, String)> =
+            [("AMQP_URL", amqp_url.as_str()), ("RABBITMQ_MANAGEMENT_URL", namespace.management_url())]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into();
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let diff = pvt(&["topology", "diff"], &environment, folder).await?;
+        ensure!(diff.status.code() == Some(5), "a fresh virtual host lacks everything: {}", text(&diff));
+        let exported = pvt(&["topology", "export"], &environment, folder).await?;
+        let definitions: Value = serde_json::from_slice(&exported.stdout).with_context(|| text(&exported))?;
+        ensure!(definitions["queues"][0]["vhost"] == *vhost, "{definitions}");
+        let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/rabbitmq/definitions.json");
+        let committed: Value = serde_json::from_str(&std::fs::read_to_string(committed)?)?;
+        // The file is for the default virtual host, and the broker imports it into any.
+        for definitions in [&committed, &definitions] {
+            management.import_definitions(definitions).await?;
+            let same = || async {
+                let diff = pvt(&["topology", "diff"], &environment, folder).await?;
+                ensure!(diff.status.success(), "{}", text(&diff));
+                Ok(Some(()))
+            };
+            // The broker's list of queues is some seconds old.
+            eventually("the import is complete", SHORT_TIMEOUT, same).await?;
+        }
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]

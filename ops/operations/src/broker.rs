@@ -21,7 +21,10 @@ pub fn management(config: &Config) -> Result<Management> {
 }
 
 /// The virtual host of `AMQP_URL`; without a path it is `/`.
-fn vhost(config: &Config) -> Result<String> {
+///
+/// # Errors
+/// When the URL cannot be used.
+pub fn vhost(config: &Config) -> Result<String> {
     let url = Url::parse(config.amqp_url.expose_secret())?;
     let path = url.path().trim_start_matches('/');
     let name = path.replace("%2f", "/").replace("%2F", "/");

@@ -30,6 +30,6 @@ pub use outgoing::{EncodeError, Outgoing, Target, encode};
 pub use publisher::{CONFIRM_TIMEOUT, PublishError, Publisher};
 pub use queue_depths::{QueueDepth, begin_counting_queues, queue_depths};
 pub use queue_sender::{QueueSender, SendOutcome};
-pub use topology::{Queue, QueueRole, QueueSpec, RetryDelay, Topology, definitions_json, unversioned};
+pub use topology::{Queue, QueueRole, QueueSpec, RetryDelay, Topology, definitions_json, queue_arguments, unversioned};
 pub use trace_context::TraceParent;
 pub use unroutable::{UnroutableMessages, UnroutablePass, UnroutableRouter};
