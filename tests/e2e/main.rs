@@ -31,6 +31,7 @@ mod invalid_requests;
 mod inventory;
 mod lifecycle;
 mod manual_refunds;
+mod otlp;
 mod outages;
 mod payment_api;
 mod payment_races;

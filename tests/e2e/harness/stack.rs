@@ -164,8 +164,8 @@ impl StackBuilder {
     }
 }
 
-/// Schedules fire when the clock says so, and send to any queue: a test whose queues must be empty at its end would fail
-/// at full hours only if nothing consumed what they send.
+/// Schedules fire when the clock says so, and send to any queue: a test whose queues must be empty at its end would
+/// fail at full hours only if nothing consumed what they send.
 fn check_that_schedules_are_served(processes: &[(String, Vec<String>)]) -> Result<()> {
     let runs =
         |worker: &str| processes.iter().flat_map(|(_, workers)| workers).any(|one| one == "--all" || one == worker);
