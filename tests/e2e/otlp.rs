@@ -6,6 +6,7 @@ use crate::harness::{CONSUMERS, Expectations, SHORT_TIMEOUT, Stack, StackBuilder
 use anyhow::{Context, Result, ensure};
 use pvt_testkit::{DORM, booking_body, days_from_now, eventually};
 use reqwest::StatusCode;
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::net::SocketAddr;
@@ -293,11 +294,19 @@ async fn collector_that_is_down_silent_or_refusing_costs_only_spans() -> Result<
     for (name, _) in collectors {
         stack.ready(name).await?;
     }
+    // Its mail is put off once, which makes a log line.
+    stack.mailbox.inject_fault(&json!({ "mode": "451", "next": 1 })).await?;
     let begun = Instant::now();
-    let booking = stack.book("one", &booking_body(DORM, days_from_now(30), 2, 1)).await?;
+    let answer = stack.client.request_booking("one", &booking_body(DORM, days_from_now(30), 2, 1)).await?;
+    let booking = booked(&answer)?;
+    stack.record_accepted(booking.id);
     stack.client.wait_for_decision(&booking).await?;
     stack.wait_until_quiet(&Expectations::clean()).await?;
     ensure!(begun.elapsed() < SHORT_TIMEOUT, "a collector delayed a booking");
+    let trace = answer.header("traceparent").split('-').nth(1).context("a traceparent")?.to_owned();
+    let log = stack.program("others")?.log();
+    let is_of_mail = |line: &&str| line.contains("mail not accepted") && line.contains(&trace);
+    ensure!(log.lines().any(|line| is_of_mail(&line)), "no line names the trace {trace}: {log}");
     for name in ["bookings", "others"] {
         let metrics = stack.metrics_url(name)?;
         let failed = || async { Ok((spans_counted(&stack, &metrics, "failed").await? > 0.0).then_some(())) };

@@ -127,7 +127,7 @@ pub(crate) async fn edge(State(edge): State<Edge>, mut request: Request, next: N
     edge.finish(&mut response, &context, &method);
     edge.metrics.record(route, &method, response.status(), begun.elapsed());
     if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
-        error!(request_id = ?context.request_id, trace_id = %context.trace.trace_id(), %method, path = route,
+        error!(request_id = context.request_id.to_str().ok(), trace_id = %context.trace.trace_id(), %method, path = route,
             "a request was answered with 500");
     }
     span.end_answered(response.status().as_u16());
@@ -189,10 +189,11 @@ impl Edge {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cors, Edge, RequestContext, Span, edge, is_request_id};
+    use super::{Cors, Edge, Problem, RequestContext, Span, edge, is_request_id};
     use crate::http::metrics::HttpMetrics;
     use axum::body::Body;
     use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
+    use std::sync::{Arc, Mutex};
     use tower::ServiceExt as _;
 
     #[tokio::test]
@@ -207,6 +208,40 @@ mod tests {
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
         let text = std::str::from_utf8(&body).unwrap();
         assert!(text.contains("\"internal_error\"") && !text.contains("secret detail"), "{text}");
+    }
+
+    /// Collects what is logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn request_answered_with_500_is_logged_with_its_ids() {
+        let log = Log::default();
+        let writer = log.clone();
+        let lines = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+        let _guard = tracing::subscriber::set_default(lines);
+        let broken = axum::routing::get(async || Problem::internal("a cause"));
+        let layer =
+            axum::middleware::from_fn_with_state(Edge::new(HttpMetrics::new(["/x"]), Cors::new(&[]), true), edge);
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let request = Request::get("/x").header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
+        let request = request.header("x-request-id", "of-a-caller").body(Body::empty()).unwrap();
+        axum::Router::new().route("/x", broken).layer(layer).oneshot(request).await.unwrap();
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let line = text.lines().find(|line| line.contains("answered with 500")).unwrap_or_else(|| panic!("{text}"));
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!((line["trace_id"].as_str(), line["path"].as_str()), (Some(trace), Some("/x")), "{line}");
+        assert_eq!(line["request_id"], "of-a-caller");
     }
 
     #[test]
