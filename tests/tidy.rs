@@ -28,7 +28,7 @@ const EDGES: [(&str, &[&str]); 19] = [
     ("pvt-mail-sink", &[]),
     ("pvt-messaging", &["pvt-domain", "pvt-traces"]),
     ("pvt-stores", &["pvt-domain"]),
-    ("pvt-stripe", &["pvt-domain"]),
+    ("pvt-stripe", &["pvt-domain", "pvt-traces"]),
     ("pvt-service", &["pvt-domain", "pvt-traces"]),
     ("pvt-stripe-simulator", &[]),
     ("pvt-traces", &[]),

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
 /// Longest stop of a process whose collector does not answer: three seconds for spans beside what it needs anyway.
-const STOP_LIMIT: Duration = Duration::from_secs(12);
+const STOP_LIMIT: Duration = Duration::from_secs(15);
 
 /// Rotel, which writes what it has decoded into its log; killed when it is dropped.
 struct Collector {
@@ -284,6 +284,7 @@ async fn collector_that_is_down_silent_or_refusing_costs_only_spans() -> Result<
         .prepare()
         .await?;
     stack.run(&["mail-sink"]).await?;
+    let started = Instant::now();
     for (name, collector) in collectors {
         let endpoint = format!("http://{collector}");
         // The silent one still holds an export when its process is stopped.
@@ -313,8 +314,9 @@ async fn collector_that_is_down_silent_or_refusing_costs_only_spans() -> Result<
         eventually(&format!("spans of {name} are counted as failed"), SHORT_TIMEOUT, failed).await?;
         ensure!(spans_counted(&stack, &metrics, "exported").await? == 0.0);
         let log = stack.program(name)?.log();
-        let lines = log.matches("spans were not exported").count();
-        ensure!(lines == 1, "{lines} lines about lost spans in a minute: {log}");
+        let (lines, minutes) =
+            (log.matches("spans were not exported").count() as u64, started.elapsed().as_secs() / 60);
+        ensure!((1..=1 + minutes).contains(&lines), "{lines} lines about lost spans in {minutes} minutes: {log}");
     }
     for (name, _) in collectors {
         let begun = Instant::now();

@@ -51,6 +51,8 @@ pub const MESSAGE_TYPE: &str = "pvt.message.type";
 pub const MESSAGE_ATTEMPT: &str = "pvt.message.attempt";
 /// What became of a message that failed, was deferred, or waits: the outcome.
 pub const OUTCOME: &str = "pvt.outcome";
+/// Operation of Stripe, as in metrics.
+pub const STRIPE_OPERATION: &str = "pvt.stripe.operation";
 
 /// The method of a request with one that HTTP does not define.
 pub const OTHER_METHOD: &str = "_OTHER";

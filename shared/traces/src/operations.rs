@@ -64,6 +64,17 @@ impl Span {
         })
     }
 
+    /// One request to Stripe, within the span that is current. Its path holds ids of Stripe and is not recorded.
+    pub fn stripe(operation: &'static str, method: &str) -> Self {
+        Self::begin(Parent::Current, || {
+            let method = METHODS.into_iter().find(|known| *known == method).unwrap_or(names::OTHER_METHOD);
+            SpanBuilder::from_name(format!("stripe {operation}")).with_kind(SpanKind::Client).with_attributes([
+                KeyValue::new(names::HTTP_REQUEST_METHOD, method),
+                KeyValue::new(names::STRIPE_OPERATION, operation),
+            ])
+        })
+    }
+
     /// One attempt to hand a mail to the server: a child of the processing of the message that asked for it.
     pub fn mail(traceparent: Option<&str>) -> Self {
         Self::begin(Parent::Header(traceparent), || {

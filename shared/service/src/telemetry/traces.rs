@@ -13,6 +13,7 @@ use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor,
 };
 use reqwest::blocking::{Client, ClientBuilder};
+use reqwest::redirect::Policy;
 use secrecy::ExposeSecret;
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -84,12 +85,12 @@ impl Account {
 
 /// Counts what becomes of the spans of each batch.
 #[derive(Debug)]
-struct CountedExporter {
-    inner: OtlpExporter,
+struct CountedExporter<E> {
+    inner: E,
     account: Arc<Account>,
 }
 
-impl SpanExporter for CountedExporter {
+impl<E: SpanExporter> SpanExporter for CountedExporter<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         let result = self.inner.export(batch).await;
@@ -118,6 +119,14 @@ impl SpanExporter for CountedExporter {
 struct BoundedProcessor {
     inner: BatchSpanProcessor,
     account: Arc<Account>,
+}
+
+impl BoundedProcessor {
+    fn new(exporter: impl SpanExporter + 'static, account: Arc<Account>) -> Self {
+        let exporter = CountedExporter { inner: exporter, account: account.clone() };
+        let batches = BatchConfigBuilder::default().with_max_queue_size(QUEUE).build();
+        Self { inner: BatchSpanProcessor::builder(exporter).with_batch_config(batches).build(), account }
+    }
 }
 
 impl SpanProcessor for BoundedProcessor {
@@ -179,11 +188,8 @@ pub(super) fn start(settings: Option<&TraceSettings>, service: &'static str) -> 
         .with_headers(headers(settings))
         .build()
         .map_err(|error| error.to_string())?;
-    let exporter = CountedExporter { inner: exporter, account: account.clone() };
-    let batches = BatchConfigBuilder::default().with_max_queue_size(QUEUE).build();
-    let inner = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
     let provider = SdkTracerProvider::builder()
-        .with_span_processor(BoundedProcessor { inner, account: account.clone() })
+        .with_span_processor(BoundedProcessor::new(exporter, account.clone()))
         .with_sampler(sampler(settings.sampler))
         .with_max_links_per_span(MAX_LINKS)
         .with_resource(resource(settings, service))
@@ -196,7 +202,8 @@ pub(super) fn start(settings: Option<&TraceSettings>, service: &'static str) -> 
 
 /// A client of its own: it trusts the configured authority, too.
 fn client(settings: &TraceSettings) -> Result<Client, String> {
-    let mut builder = Client::builder().timeout(settings.timeout);
+    // A redirection would carry the headers, which may be credentials, to another host.
+    let mut builder = Client::builder().timeout(settings.timeout).redirect(Policy::none());
     if let Some(path) = &settings.certificate {
         let pem = std::fs::read(path)
             .map_err(|error| format!("OTEL_EXPORTER_OTLP_CERTIFICATE {}: {error}", path.display()))?;
@@ -230,4 +237,73 @@ fn resource(settings: &TraceSettings, service: &'static str) -> Resource {
     let name = settings.service_name.clone().or_else(|| (!is_named).then(|| service.to_owned()));
     let name = name.map(|name| KeyValue::new("service.name", name));
     Resource::builder().with_attributes(own.into_iter().chain(named).chain(name)).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::telemetry::metrics_handle;
+    use opentelemetry::trace::{Tracer as _, TracerProvider as _};
+    use std::sync::mpsc::{Receiver, channel};
+
+    /// Takes no batch until the other end of its channel is dropped.
+    #[derive(Debug)]
+    struct Stalled(Mutex<Receiver<()>>);
+
+    impl SpanExporter for Stalled {
+        async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+            self.0.lock().unwrap().recv().unwrap_err();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn spans_beyond_the_queue_are_dropped_and_counted() {
+        let metrics = metrics_handle().unwrap();
+        let (release, stalled) = channel();
+        let account = Arc::new(Account::new());
+        let processor = BoundedProcessor::new(Stalled(Mutex::new(stalled)), account.clone());
+        let provider = SdkTracerProvider::builder().with_span_processor(processor).build();
+        let tracer = provider.tracer("test");
+        let begun = Instant::now();
+        (0..QUEUE + 100).for_each(|_| drop(tracer.start("span")));
+        assert!(begun.elapsed() < FLUSH_LIMIT, "ending a span waits for the collector");
+        assert_eq!(account.waiting.load(Ordering::Relaxed), QUEUE);
+        let shown = |outcome: &str, spans: usize| {
+            let line = format!("{SPANS}{{outcome=\"{outcome}\"}} {spans}\n");
+            let shown = metrics.render();
+            assert!(shown.contains(&line), "{line}{shown}");
+        };
+        shown("dropped", 100);
+        shown("exported", 0);
+        drop(release);
+        provider.shutdown().unwrap();
+        shown("exported", QUEUE);
+        assert_eq!(account.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn certificate_that_cannot_be_read_is_an_error() {
+        let config = Config::from_pairs([
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:4318"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem"),
+        ]);
+        let error = start(config.unwrap().traces.as_ref(), "pvt-test").err().unwrap();
+        assert!(error.contains("OTEL_EXPORTER_OTLP_CERTIFICATE /nowhere/ca.pem"), "{error}");
+    }
+
+    #[test]
+    fn name_that_is_set_goes_before_the_attributes_and_the_program() {
+        let name = |pairs: &[(&str, &str)]| {
+            let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318");
+            let config = Config::from_pairs(pairs.iter().copied().chain([endpoint])).unwrap();
+            let resource = resource(&config.traces.unwrap(), "pvt-api");
+            resource.get(&"service.name".into()).unwrap().to_string()
+        };
+        let attributes = ("OTEL_RESOURCE_ATTRIBUTES", "service.name=of-attributes,host.name=a");
+        assert_eq!(name(&[]), "pvt-api");
+        assert_eq!(name(&[attributes]), "of-attributes");
+        assert_eq!(name(&[attributes, ("OTEL_SERVICE_NAME", "own")]), "own");
+    }
 }
