@@ -2,7 +2,7 @@
 //!
 //! The first needs an external program and is ignored by default; `tests/otlp/run` installs it.
 
-use crate::harness::{CONSUMERS, Expectations, SHORT_TIMEOUT, Stack, StackBuilder, booked, ports};
+use crate::harness::{ApiResponse, CONSUMERS, Expectations, SHORT_TIMEOUT, Stack, StackBuilder, booked, ports};
 use anyhow::{Context, Result, ensure};
 use pvt_testkit::{DORM, booking_body, days_from_now, eventually};
 use reqwest::StatusCode;
@@ -153,6 +153,34 @@ const EXPECTED: [&str; 10] = [
     "send events:notification.sent > process analytics",
 ];
 
+/// What a mail that the server puts off adds to it.
+const PUT_OFF: [&str; 2] =
+    ["send events:booking.confirmed > send retry.5s:emails", "send retry.5s:emails > process emails"];
+
+/// The trace and the span in the `traceparent` of an answer.
+fn request_of(answer: &ApiResponse) -> Result<(String, String)> {
+    let header: Vec<&str> = answer.header("traceparent").split('-').collect();
+    let [_, trace, span, _] = header.as_slice() else { anyhow::bail!("no traceparent: {answer:?}") };
+    Ok(((*trace).to_owned(), (*span).to_owned()))
+}
+
+fn of_trace(spans: &[Seen], trace: &str) -> Vec<Seen> {
+    spans.iter().filter(|span| span.trace == trace).cloned().collect()
+}
+
+/// The trace of a booking whose mail the server put off once.
+fn check_retry(own: &[Seen]) -> Result<()> {
+    let failed = |name: &str| -> Vec<&str> {
+        let named = own.iter().filter(|span| span.name == name && span.status == "STATUS_CODE_ERROR");
+        named.map(|span| span.attributes["error.type"].as_str()).collect()
+    };
+    ensure!(failed("send mail") == ["later"] && failed("process emails") == ["smtp_refused_for_now"], "{own:#?}");
+    let attempts = own.iter().filter(|span| span.name == "process emails");
+    let attempts: BTreeSet<&str> = attempts.map(|span| span.attributes["pvt.message.attempt"].as_str()).collect();
+    ensure!(attempts == BTreeSet::from(["1", "2"]), "{attempts:?}");
+    Ok(())
+}
+
 /// The span of the batch in which this one was handled, by its link; the batch must link back to its sending.
 fn batch_of<'s>(spans: &'s [Seen], process: &Seen) -> Result<&'s Seen> {
     let (trace, id) = process.links.first().context("a link to its batch")?;
@@ -180,25 +208,34 @@ async fn booking_with_its_mail_and_mart_row_is_one_trace() -> Result<()> {
     ensure!(answer.status == StatusCode::ACCEPTED, "{answer:?}");
     let booking = booked(&answer)?;
     stack.record_accepted(booking.id);
-    let header: Vec<String> = answer.header("traceparent").split('-').map(str::to_owned).collect();
-    let [_, trace, request, _] = header.as_slice() else { anyhow::bail!("no traceparent: {answer:?}") };
+    let (trace, request) = request_of(&answer)?;
     stack.client.wait_for_decision(&booking).await?;
+    stack.wait_until_quiet(&Expectations::clean()).await?;
+    stack.mailbox.inject_fault(&json!({ "mode": "451", "next": 1 })).await?;
+    let answer = stack.client.request_booking("two", &booking_body(DORM, days_from_now(40), 2, 1)).await?;
+    let (put_off, _) = request_of(&answer)?;
+    let second = booked(&answer)?;
+    stack.record_accepted(second.id);
+    stack.client.wait_for_decision(&second).await?;
     let prefix = stack.topology.prefix().to_owned();
     stack.end(Expectations::clean()).await?;
 
-    let own = |spans: &[Seen]| -> Vec<Seen> { spans.iter().filter(|span| span.trace == *trace).cloned().collect() };
-    let expected: BTreeSet<String> = EXPECTED.map(str::to_owned).into();
+    let names = |edges: &[&str]| -> BTreeSet<String> { edges.iter().map(|edge| (*edge).to_owned()).collect() };
+    let (expected, with_retry) = (names(&EXPECTED), names(&[&EXPECTED[..], &PUT_OFF].concat()));
     let arrived = || async {
         let spans = seen(&collector.log()?, &prefix);
-        let found = edges(own(&spans).iter());
-        ensure!(found == expected, "{found:#?}\nof {spans:#?}");
+        for (trace, expected) in [(&trace, &expected), (&put_off, &with_retry)] {
+            let found = edges(of_trace(&spans, trace).iter());
+            ensure!(found == *expected, "{found:#?}\nof {spans:#?}");
+        }
         Ok(Some(spans))
     };
-    let spans = eventually("the trace is complete", SHORT_TIMEOUT, arrived).await?;
-    let own = own(&spans);
+    let spans = eventually("the traces are complete", SHORT_TIMEOUT, arrived).await?;
+    check_retry(&of_trace(&spans, &put_off))?;
+    let own = of_trace(&spans, &trace);
 
     let root = own.iter().find(|span| span.parent.is_empty()).context("a first span")?;
-    ensure!(root.id == *request, "the answer names another span than {root:?}");
+    ensure!(root.id == request, "the answer names another span than {root:?}");
     ensure!(root.attributes["http.route"] == "/api/bookings" && root.attributes["http.response.status_code"] == "202");
     for span in &own {
         let (service, kind) = match span.name.split(' ').next().unwrap_or_default() {
@@ -304,7 +341,7 @@ async fn collector_that_is_down_silent_or_refusing_costs_only_spans() -> Result<
     stack.client.wait_for_decision(&booking).await?;
     stack.wait_until_quiet(&Expectations::clean()).await?;
     ensure!(begun.elapsed() < SHORT_TIMEOUT, "a collector delayed a booking");
-    let trace = answer.header("traceparent").split('-').nth(1).context("a traceparent")?.to_owned();
+    let (trace, _) = request_of(&answer)?;
     let log = stack.program("others")?.log();
     let is_of_mail = |line: &&str| line.contains("mail not accepted") && line.contains(&trace);
     ensure!(log.lines().any(|line| is_of_mail(&line)), "no line names the trace {trace}: {log}");

@@ -127,8 +127,8 @@ pub(crate) async fn edge(State(edge): State<Edge>, mut request: Request, next: N
     edge.finish(&mut response, &context, &method);
     edge.metrics.record(route, &method, response.status(), begun.elapsed());
     if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
-        error!(request_id = context.request_id.to_str().ok(), trace_id = %context.trace.trace_id(), %method, path = route,
-            "a request was answered with 500");
+        let (request_id, trace_id) = (context.request_id.to_str().ok(), context.trace.trace_id());
+        error!(request_id, trace_id, %method, path = route, "a request was answered with 500");
     }
     span.end_answered(response.status().as_u16());
     response
