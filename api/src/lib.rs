@@ -29,6 +29,8 @@ use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
+/// The name of an instance in its spans, and at the broker.
+pub const NAME: &str = state::ABOUT.name;
 /// For requests in progress at shutdown; within Kubernetes' and systemd's usual 30 s.
 const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 /// For what is still being published after the last answer.

@@ -37,6 +37,7 @@ mod inventory;
 mod lifecycle;
 mod maintenance;
 mod manual_refunds;
+mod otlp;
 mod outages;
 mod payment_api;
 mod payment_races;

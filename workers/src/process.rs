@@ -26,6 +26,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+/// What these processes call themselves.
+const ABOUT: About = About::new("pvt-workers");
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// A worker that is paused for longer makes its process degraded: short pauses are usual, restarts of engines for
 /// example.
@@ -53,7 +55,7 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
         anyhow!("PVT_SCHEDULES: {}", lines.join("; "))
     })?;
     let process = names.join("+");
-    let metrics = telemetry::init(&config)?;
+    let telemetry = telemetry::init(&config, ABOUT.name)?;
     let listener = TcpListener::bind(config.metrics_addr)
         .await
         .with_context(|| format!("PVT_METRICS_ADDR {}", config.metrics_addr))?;
@@ -91,10 +93,9 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
             }
         }
     }
-    let about = About::new("pvt-workers");
     let heartbeat = Heartbeat {
         mongo: dependencies.mongo.clone(),
-        about,
+        about: ABOUT,
         workers: engine.health(),
         tasks: task_names,
         leader: dependencies.leader.clone(),
@@ -105,7 +106,7 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
         health = with_schedules(health, dependencies.mongo.clone());
     }
     let health = Arc::new(health);
-    let pages = Pages { about, health, metrics };
+    let pages = Pages { about: ABOUT, health, metrics: telemetry.metrics() };
     let stopped = CancellationToken::new();
     let beating = tokio::spawn(heartbeat.beat_periodically(stopped.clone()));
     let pages = tokio::spawn(http::serve(listener, pages, stopped.clone()));
@@ -119,6 +120,7 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
     dependencies.publisher.close(CLOSE_LIMIT).await;
     dependencies.mart.close().await;
     dependencies.mongo.shutdown().await;
+    telemetry.close().await;
     finished.into_iter().collect::<Result<()>>()?;
     Ok(drained?)
 }

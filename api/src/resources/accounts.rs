@@ -159,6 +159,6 @@ async fn send_mail(app: &App, context: &RequestContext, user_id: UserId, kind: A
     let mail = AccountMail { mail_id: Uuid::new_v4(), user_id, kind, alert: None, requested_at: Utc::now().into() };
     let key = app.topology.command_key(ACCOUNT_MAIL, "");
     let message = Outgoing::command(key, mail.mail_id, &mail)
-        .map(|message| message.with_correlation_id(user_id.as_uuid()).with_traceparent(context.child_traceparent()));
+        .map(|message| message.with_correlation_id(user_id.as_uuid()).with_traceparent(context.traceparent()));
     app.publish(message, |_| {}).await
 }

@@ -19,3 +19,11 @@ pub fn management(config: &Config) -> Result<Management> {
     let (url, amqp_url) = (config.rabbitmq_management_url.expose_secret(), config.amqp_url.expose_secret());
     Ok(Management::of_broker(url, amqp_url)?)
 }
+
+/// The virtual host of `AMQP_URL`; without a path it is `/`.
+///
+/// # Errors
+/// When the URL cannot be used.
+pub fn vhost(config: &Config) -> Result<String> {
+    Ok(pvt_messaging::management::vhost(config.amqp_url.expose_secret())?)
+}

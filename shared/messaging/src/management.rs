@@ -20,6 +20,17 @@ use url::Url;
 /// Timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The virtual host of an AMQP URL; without a path it is `/`.
+///
+/// # Errors
+/// When the URL cannot be read.
+pub fn vhost(amqp_url: &str) -> Result<String, ManagementError> {
+    let amqp = Url::parse(amqp_url).map_err(|error| ManagementError::Amqp(error.to_string()))?;
+    let path = amqp.path().trim_start_matches('/');
+    let name = path.replace("%2f", "/").replace("%2F", "/");
+    Ok(if name.is_empty() { "/".to_owned() } else { name })
+}
+
 /// A failed request to the management API.
 #[derive(Debug, thiserror::Error)]
 pub enum ManagementError {
@@ -68,6 +79,9 @@ pub struct QueueState {
     /// The policy in force.
     #[serde(default)]
     pub policy: Option<String>,
+    /// The arguments of its declaration.
+    #[serde(default)]
+    pub arguments: Map<String, Value>,
     /// Timestamp of the head message in Unix seconds, where the broker knows it (quorum queues: since 4.x).
     #[serde(default)]
     pub head_message_timestamp: Option<i64>,
@@ -134,6 +148,32 @@ pub struct ConsumerState {
 pub struct ConsumedQueue {
     /// Full name.
     pub name: String,
+}
+
+/// An exchange in the broker.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ExchangeState {
+    /// Full name; empty for the default exchange.
+    pub name: String,
+    /// `direct`, `topic` or `fanout`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whether it survives a restart of the broker.
+    pub durable: bool,
+    /// The arguments of its declaration.
+    #[serde(default)]
+    pub arguments: Map<String, Value>,
+}
+
+/// A binding in the broker.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct BindingState {
+    /// Full name of the exchange; empty for the default exchange.
+    pub source: String,
+    /// Full name of the queue.
+    pub destination: String,
+    /// Routing key or topic pattern.
+    pub routing_key: String,
 }
 
 /// A policy in the broker.
@@ -203,10 +243,7 @@ impl Management {
     /// # Errors
     /// When one of the addresses cannot be read.
     pub fn of_broker(url: &str, amqp_url: &str) -> Result<Self, ManagementError> {
-        let amqp = Url::parse(amqp_url).map_err(|error| ManagementError::Amqp(error.to_string()))?;
-        let path = amqp.path().trim_start_matches('/');
-        let vhost = path.replace("%2f", "/").replace("%2F", "/");
-        Self::new(url, if vhost.is_empty() { "/" } else { &vhost })
+        Self::new(url, &vhost(amqp_url)?)
     }
 
     /// Creates or updates the policies of `topology`. Policies of other prefixes are left alone.
@@ -250,6 +287,48 @@ impl Management {
     pub async fn queues(&self, prefix: &str) -> Result<Vec<QueueState>, ManagementError> {
         let all: Vec<QueueState> = self.get(&["queues", &self.vhost]).await?;
         Ok(all.into_iter().filter(|queue| queue.name.starts_with(prefix)).collect())
+    }
+
+    /// All exchanges of the virtual host, including those of other prefixes.
+    ///
+    /// # Errors
+    /// When the API is unreachable or refuses.
+    pub async fn exchanges(&self) -> Result<Vec<ExchangeState>, ManagementError> {
+        self.get(&["exchanges", &self.vhost]).await
+    }
+
+    /// All bindings of the virtual host, including those of other prefixes.
+    ///
+    /// # Errors
+    /// When the API is unreachable or refuses.
+    pub async fn bindings(&self) -> Result<Vec<BindingState>, ManagementError> {
+        self.get(&["bindings", &self.vhost]).await
+    }
+
+    /// Imports a definitions document into the virtual host. What exists and is not in it stays.
+    ///
+    /// # Errors
+    /// When the API is unreachable, or refuses the document.
+    pub async fn import_definitions(&self, definitions: &Value) -> Result<(), ManagementError> {
+        self.send(Method::POST, &["definitions", &self.vhost], Some(definitions.clone())).await.map(drop)
+    }
+
+    /// Creates the virtual host and gives the user of this client all rights in it.
+    ///
+    /// # Errors
+    /// When the API is unreachable or refuses.
+    pub async fn create_vhost(&self) -> Result<(), ManagementError> {
+        self.send(Method::PUT, &["vhosts", &self.vhost], Some(json!({}))).await?;
+        let all = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+        self.send(Method::PUT, &["permissions", &self.vhost, &self.user], Some(all)).await.map(drop)
+    }
+
+    /// Deletes the virtual host with everything in it; a missing one is no error.
+    ///
+    /// # Errors
+    /// When the API is unreachable or refuses.
+    pub async fn delete_vhost(&self) -> Result<(), ManagementError> {
+        self.delete_if_present(&["vhosts", &self.vhost]).await
     }
 
     /// Deletes all ready messages of a queue.

@@ -7,11 +7,13 @@ mod checks;
 mod error;
 mod limits;
 mod source;
+mod traces;
 mod variables;
 
 pub use error::{ConfigError, Fault};
 pub use limits::{Network, Rate};
 pub use source::Origin;
+pub use traces::{TraceSampler, TraceSettings};
 pub use variables::{Kind, VARIABLES, Variable, env_example};
 
 use checks::Check;
@@ -133,6 +135,8 @@ pub struct Config {
     pub schedules: String,
     /// `PVT_LOG`.
     pub log: String,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT` and what belongs to it; `None` exports no spans.
+    pub traces: Option<TraceSettings>,
     /// `PVT_QUEUE_PREFIX`.
     pub queue_prefix: String,
     /// `PVT_PARTITIONS`.
@@ -254,6 +258,7 @@ impl Config {
         let schedules = reader.take(&variables::PVT_SCHEDULES, |text, _| checks::json_object(text));
         let log =
             reader.take(&variables::PVT_LOG, |text, _| crate::telemetry::check_filter(text).map(|()| text.to_owned()));
+        let traces = traces::read(&mut reader);
         let queue_prefix = reader.take(&variables::PVT_QUEUE_PREFIX, |text, _| checks::queue_prefix(text));
         let partitions = reader.take(&variables::PVT_PARTITIONS, |text, _| checks::number(text, 1, MAX_PARTITIONS));
         let retry_divisor =
@@ -301,6 +306,7 @@ impl Config {
                 api_metrics_url: api_metrics_url?,
                 schedules: schedules?,
                 log: log?,
+                traces,
                 queue_prefix: queue_prefix?,
                 partitions: partitions?,
                 retry_divisor: retry_divisor?,

@@ -15,6 +15,7 @@ mod disposition;
 mod engine;
 mod erased_worker;
 pub mod failpoint;
+mod handling_spans;
 mod health;
 mod job;
 pub mod metrics;

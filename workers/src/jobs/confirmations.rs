@@ -28,6 +28,7 @@ use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::{EncodeError, Outgoing, Queue, RetryDelay, unversioned};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
+use pvt_traces::{Span, Store, names};
 use pvt_worker_runtime::{Batch, BatchWorker, Job, Shape, Spec, failpoint};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -237,7 +238,10 @@ impl Confirmations {
         loaded?;
         let outcome = self.decide_with_reads(grids, commands, now, bookings, blocks).await?;
         failpoint::hit("before_commit");
-        self.mongo.claims().commit(&outcome).await?;
+        let span = Span::store(Store::MongoDb, "commit", "bookings");
+        let committed = self.mongo.claims().commit(&outcome).await;
+        span.end_with(committed.as_ref().err().map(StoreError::class));
+        committed?;
         failpoint::hit("after_commit_before_publish");
         let BatchOutcome { decisions, consequences, grids: changed_grids, .. } = outcome;
         grids.replace(changed_grids);
@@ -317,8 +321,13 @@ impl BatchWorker for Confirmations {
     type Message = Arc<BookingCommand>;
 
     async fn handle(&self, batch: &mut Batch<Arc<BookingCommand>>) -> Result<(), Failure> {
+        let spans = decision_spans(&batch.items);
         let outcomes =
             self.commit_batch(batch.items.iter().map(|job| (job.meta.id, job.message.clone())).collect()).await?;
+        for (span, (decision, _)) in spans.iter().zip(&outcomes) {
+            span.set(names::OUTCOME, outcome_name(decision));
+            span.end();
+        }
         for (job, (decision, moved)) in batch.items.iter_mut().zip(outcomes) {
             for event in moved {
                 job.emit(Outgoing::event(event.event_id, &event)?.with_correlation_id(event.booking_id.as_uuid()));
@@ -347,6 +356,23 @@ enum Lookup {
 impl Lookup {
     fn covers(self, command: &BookingCommand) -> bool {
         self == Self::All || !matches!(command, BookingCommand::Request(_))
+    }
+}
+
+/// A span for each command, from here to its commit; none at all while spans are not recorded.
+fn decision_spans(jobs: &[Job<Arc<BookingCommand>>]) -> Vec<Span> {
+    if !pvt_traces::is_recording() {
+        return Vec::new();
+    }
+    jobs.iter().map(|job| Span::decide(job.meta.traceparent.as_deref())).collect()
+}
+
+fn outcome_name(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Decided(event) => event.status.as_str(),
+        Decision::Changed(_) => "changed",
+        Decision::Refused(outcome, _) => outcome.as_str(),
+        Decision::NotYet => "deferred",
     }
 }
 

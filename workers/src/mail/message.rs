@@ -46,6 +46,8 @@ pub struct OutgoingMail {
     pub envelope: Envelope,
     /// Headers and body, ASCII only, lines ended by CRLF.
     pub message: String,
+    /// The span of the message that asked for it, as a `traceparent` header.
+    pub traceparent: Option<String>,
 }
 
 /// The headers of a mail.
@@ -73,7 +75,7 @@ impl Headers<'_> {
             .header(ContentLanguage(self.language))
             .multipart(body)?;
         let message = String::from_utf8(message.formatted()).map_err(|_| MailError::NotText)?;
-        Ok(OutgoingMail { envelope: Envelope::new(Some(from), vec![to])?, message })
+        Ok(OutgoingMail { envelope: Envelope::new(Some(from), vec![to])?, message, traceparent: None })
     }
 }
 

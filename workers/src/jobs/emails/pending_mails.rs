@@ -44,6 +44,8 @@ pub(super) struct PendingMail<'a> {
     pub(super) inventory: Arc<Inventory>,
     /// Positions of its messages in the batch.
     pub(super) positions: Vec<usize>,
+    /// The span of the first of them, as a `traceparent` header.
+    pub(super) traceparent: Option<String>,
     /// Whether all of its messages are delivered for the first time.
     first_delivery: bool,
     /// The revision to compare the booking with, if the mail says what changed.
@@ -166,6 +168,7 @@ pub(super) fn collect<'a>(jobs: &mut [Job<EmailCommand>], known: Known<'a>, now:
                 former,
                 inventory: inventory.clone(),
                 positions: vec![position],
+                traceparent: job.meta.traceparent.clone(),
                 first_delivery,
                 compared_with: None,
                 state: SendState::InFlight,
