@@ -103,6 +103,12 @@ pub(crate) struct SignedIn {
 }
 
 impl SignedIn {
+    /// A user without a session.
+    #[cfg(test)]
+    pub(crate) fn of(user: User) -> Self {
+        Self { user, token: String::new() }
+    }
+
     pub(crate) fn user(&self) -> &User {
         &self.user
     }
