@@ -15,6 +15,7 @@ mod checked_in;
 mod cli;
 mod config;
 mod console;
+mod console_actions;
 mod contention;
 mod crashes;
 mod dead_letters;
