@@ -29,7 +29,7 @@ const PASSWORD: &str = "correct horse battery";
 const WORKERS: &[(&str, &[&str])] = &[("workers", &["confirmations", "analytics", "emails", "payments"])];
 
 /// A console of this process, on the stores and the API of a stack.
-struct Desk {
+struct TestConsole {
     http: Client,
     base: String,
     stop: CancellationToken,
@@ -49,7 +49,7 @@ struct Page {
     text: String,
 }
 
-impl Desk {
+impl TestConsole {
     async fn start(stack: &Stack) -> Result<Self> {
         let mut config = stack.config()?;
         config.console_addr = "127.0.0.1:0".parse()?;
@@ -146,7 +146,8 @@ fn hidden(page: &str, name: &str) -> Result<String> {
 
 /// The values of all hidden fields of this name.
 fn all_hidden(page: &str, name: &str) -> Vec<String> {
-    let parts = page.split(&format!("name=\"{name}\" value=\"")).skip(1);
+    let begin = format!("name=\"{name}\" value=\"");
+    let parts = page.split(&begin).skip(1);
     parts.map(|rest| rest.split('"').next().unwrap_or_default().replace("&#34;", "\"")).collect()
 }
 
@@ -183,7 +184,7 @@ fn borrowed(fields: &[(String, String)]) -> Vec<(&str, &str)> {
 async fn front_desk_acts_by_the_api() -> Result<()> {
     let (inventory, today) = at_noon(dormitory(PROPERTY, 3))?;
     let mut stack = StackBuilder::new().selling([inventory]).workers(WORKERS).start().await?;
-    let desk = Desk::start(&stack).await?;
+    let desk = TestConsole::start(&stack).await?;
     let staff = desk.sign_in(&stack, Role::Staff, "Grace Hopper", &[PROPERTY]).await?;
     let (x, y) = (book(&stack, "Xylander", today, 1).await?, book(&stack, "Yourcenar", today, 1).await?);
 
@@ -214,7 +215,7 @@ async fn front_desk_acts_by_the_api() -> Result<()> {
 }
 
 /// Staff of another property and forged forms change nothing.
-async fn others_cannot_act(stack: &Stack, desk: &Desk, booking: &AcceptedBooking) -> Result<()> {
+async fn others_cannot_act(stack: &Stack, desk: &TestConsole, booking: &AcceptedBooking) -> Result<()> {
     let elsewhere = desk.sign_in(stack, Role::Staff, "Of another property", &["elsewhere"]).await?;
     let own = desk.sign_in(stack, Role::Staff, "Alan Turing", &[PROPERTY]).await?;
     let key = Uuid::new_v4().to_string();
@@ -246,7 +247,7 @@ async fn others_cannot_act(stack: &Stack, desk: &Desk, booking: &AcceptedBooking
 
 async fn another_bed_is_chosen_at_check_in(
     stack: &Stack,
-    desk: &Desk,
+    desk: &TestConsole,
     staff: &Session,
     booking: &AcceptedBooking,
 ) -> Result<()> {
@@ -270,7 +271,7 @@ async fn another_bed_is_chosen_at_check_in(
 
 async fn balance_is_settled_before_check_out(
     stack: &Stack,
-    desk: &Desk,
+    desk: &TestConsole,
     staff: &Session,
     booking: &AcceptedBooking,
 ) -> Result<()> {
@@ -296,7 +297,7 @@ async fn balance_is_settled_before_check_out(
 
 async fn cancellation_shows_its_fee(
     stack: &Stack,
-    desk: &Desk,
+    desk: &TestConsole,
     staff: &Session,
     booking: &AcceptedBooking,
 ) -> Result<()> {
@@ -319,7 +320,7 @@ async fn cancellation_shows_its_fee(
 
 async fn form_is_sent_again_once_the_api_is_back(
     stack: &mut Stack,
-    desk: &Desk,
+    desk: &TestConsole,
     staff: &Session,
     booking: &AcceptedBooking,
 ) -> Result<()> {
@@ -350,7 +351,7 @@ async fn form_is_sent_again_once_the_api_is_back(
 async fn guests_are_moved_by_a_plan() -> Result<()> {
     let (inventory, today) = at_noon(dormitory(PROPERTY, 3))?;
     let stack = StackBuilder::new().selling([inventory]).workers(WORKERS).start().await?;
-    let desk = Desk::start(&stack).await?;
+    let desk = TestConsole::start(&stack).await?;
     let staff = desk.sign_in(&stack, Role::Staff, "Grace Hopper", &[PROPERTY]).await?;
     let arrival = today + Days::new(20);
     let (x, y) = (book(&stack, "Xylander", arrival, 2).await?, book(&stack, "Yourcenar", arrival, 2).await?);
@@ -377,7 +378,8 @@ async fn guests_are_moved_by_a_plan() -> Result<()> {
     assert!(now_x.history[1..].iter().all(|entry| entry.action == Action::Assign));
 
     let z = book(&stack, "Zola", arrival, 2).await?;
-    let full = desk.get(&staff, &format!("/chart/plan?property={PROPERTY}&move={}/0/{}/{}", x.id, beds.1, beds.0)).await?;
+    let full =
+        desk.get(&staff, &format!("/chart/plan?property={PROPERTY}&move={}/0/{}/{}", x.id, beds.1, beds.0)).await?;
     assert!(full.text.contains("Not possible") && full.text.contains("Yourcenar"), "{}", full.text);
     assert!(!full.text.contains("id=\"confirm\""), "an impossible plan has no form: {}", full.text);
     let choose = desk.get(&staff, &format!("/bookings/{}/move", z.id)).await?;
@@ -389,7 +391,7 @@ async fn guests_are_moved_by_a_plan() -> Result<()> {
     stack.end(Expectations::clean()).await
 }
 
-async fn bed_changes_are_found(stack: &Stack, desk: &Desk, staff: &Session, bed: &str) -> Result<()> {
+async fn bed_changes_are_found(stack: &Stack, desk: &TestConsole, staff: &Session, bed: &str) -> Result<()> {
     assert_eq!(desk.get(staff, "/audit").await?.status, StatusCode::FORBIDDEN);
     let admin = desk.sign_in(stack, Role::Admin, "The Administrator", &[]).await?;
     let name = format!("Grace Hopper ({})", staff.user.email.as_str());
@@ -413,7 +415,7 @@ async fn bed_changes_are_found(stack: &Stack, desk: &Desk, staff: &Session, bed:
     Ok(())
 }
 
-async fn guests_are_found_by_name(stack: &Stack, desk: &Desk, staff: &Session) -> Result<()> {
+async fn guests_are_found_by_name(stack: &Stack, desk: &TestConsole, staff: &Session) -> Result<()> {
     let elsewhere = desk.sign_in(stack, Role::Staff, "Of another property", &["elsewhere"]).await?;
     for name in ["yourcenar", "YOURC", "Yo%C3%BBrcenar"] {
         let found = desk.get(staff, &format!("/bookings?q={name}")).await?;
@@ -442,7 +444,7 @@ async fn until(browser: &mut Chromium, expression: &str, value: &Value) -> Resul
 async fn keyboard_alone_moves_and_checks_in() -> Result<()> {
     let (inventory, today) = at_noon(dormitory(PROPERTY, 3))?;
     let stack = StackBuilder::new().selling([inventory]).workers(WORKERS).start().await?;
-    let desk = Desk::start(&stack).await?;
+    let desk = TestConsole::start(&stack).await?;
     let user = desk.account(&stack, Role::Staff, "Grace Hopper", &[PROPERTY]).await?;
     let x = book(&stack, "Xylander", today, 1).await?;
     let mut browser = Chromium::start().await?;
@@ -496,7 +498,7 @@ async fn moves_by_keyboard(browser: &mut Chromium, stack: &Stack, booking: &Acce
 async fn checks_in_and_out(
     browser: &mut Chromium,
     stack: &Stack,
-    desk: &Desk,
+    desk: &TestConsole,
     booking: &AcceptedBooking,
 ) -> Result<()> {
     browser.open(&format!("{}/front-desk", desk.base)).await?;

@@ -69,7 +69,10 @@ mod tests {
             assert!(account_of(&other).is_none(), "{other}");
         }
         let names = ActorNames(HashMap::from([(staff.to_string(), "Grace (g@example.com)".to_owned())]));
-        assert_eq!((names.of(&staff), names.of(&Actor::SYSTEM)), ("Grace (g@example.com)".to_owned(), "system".to_owned()));
+        assert_eq!(
+            (names.of(&staff), names.of(&Actor::SYSTEM)),
+            ("Grace (g@example.com)".to_owned(), "system".to_owned())
+        );
         let text = format!("rev 2, by {staff} (late), by system, staff:");
         assert_eq!(named_in(&text).collect::<Vec<_>>(), [staff.clone(), "staff:".into()]);
         assert_eq!(names.within(&format!("rev 2, by {staff} (late)")), "rev 2, by Grace (g@example.com) (late)");

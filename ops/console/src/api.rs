@@ -83,8 +83,8 @@ impl Api {
             .build()
             .context("a client of the API cannot be set up")?;
         let (secret, previous) = (&config.jwt_secret, config.jwt_previous_secret.as_ref());
-        let tokens = AccessTokens::new(secret, previous, config.public_url.as_str())
-            .context("JWT_SECRET cannot be used")?;
+        let tokens =
+            AccessTokens::new(secret, previous, config.public_url.as_str()).context("JWT_SECRET cannot be used")?;
         let base = config.console_api_url.as_str().trim_end_matches('/').to_owned();
         Ok(Self { http, base, tokens: Arc::new(tokens) })
     }

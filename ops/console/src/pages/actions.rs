@@ -176,12 +176,7 @@ fn no_action() -> Failure {
 }
 
 /// What a cancellation would cost now, as the API says.
-async fn preview_of(
-    app: &App,
-    user: &SignedIn,
-    action: Action,
-    around: &Surroundings,
-) -> Result<Vec<String>, Notice> {
+async fn preview_of(app: &App, user: &SignedIn, action: Action, around: &Surroundings) -> Result<Vec<String>, Notice> {
     let Some(call) = action.dry_run(&around.booking) else { return Ok(Vec::new()) };
     match app.api.send(user, call).await {
         Ok(Answer::Done(preview)) => Ok(action::preview_lines(&preview)),
@@ -236,13 +231,7 @@ pub(crate) fn idempotency_key(fields: &FormFields) -> Result<String, Failure> {
 
 /// Sends the steps of an action one after the other, each with a key of its own, until one is not done. Each is about
 /// the revision that the one before has made.
-async fn send(
-    app: &App,
-    user: &SignedIn,
-    steps: Vec<Step>,
-    key: &str,
-    rev: Option<u32>,
-) -> Result<Answer, Unanswered> {
+async fn send(app: &App, user: &SignedIn, steps: Vec<Step>, key: &str, rev: Option<u32>) -> Result<Answer, Unanswered> {
     let mut rev = rev;
     let mut last = Answer::Accepted;
     for (index, step) in steps.into_iter().enumerate() {

@@ -80,18 +80,15 @@ pub fn plan_moves(known: &KnownBeds, moves: &[PlannedMove], actor: &Actor, now: 
     for one in moves {
         match groups.iter_mut().find(|group| group.booking_id == one.booking_id) {
             Some(group) => group.moves.push(one.clone()),
-            None => groups.push(Group {
-                booking_id: one.booking_id,
-                moves: vec![one.clone()],
-                was_detoured: false,
-            }),
+            None => groups.push(Group { booking_id: one.booking_id, moves: vec![one.clone()], was_detoured: false }),
         }
     }
     let mut planner = Planner { known, actor, now, commands: Vec::new(), steps: Vec::new(), beds: HashMap::new() };
     while !groups.is_empty() {
         let before = groups.len();
         groups.retain(|group| !planner.takes(group));
-        if groups.len() == before && !groups.iter_mut().any(|group| planner.detours(group)) {
+        let waiting: Vec<BookingId> = groups.iter().map(|group| group.booking_id).collect();
+        if groups.len() == before && !groups.iter_mut().any(|group| planner.detours(group, &waiting)) {
             break;
         }
     }
@@ -111,11 +108,15 @@ impl Planner<'_> {
         self.append(group.booking_id, assignments, false)
     }
 
-    /// Whether the one guest of a booking that has not arrived can go to a free bed first; then that is the next step.
-    fn detours(&mut self, group: &mut Group) -> bool {
+    /// Whether the one guest of a booking that has not arrived, and whose bed others of the plan have, can go to a free
+    /// bed first; then that is the next step.
+    fn detours(&mut self, group: &mut Group, waiting: &[BookingId]) -> bool {
         let has_arrived = |id| self.known.bookings.get(id).is_none_or(|booking| booking.status != Status::Confirmed);
         let [one] = group.moves.as_slice() else { return false };
-        if group.was_detoured || has_arrived(&group.booking_id) {
+        let outcome = self.outcome(group.booking_id, &self.assignments(&group.moves)).1;
+        let Err(Some(why)) = outcome else { return false };
+        let is_circle = !why.bookings.is_empty() && why.bookings.iter().all(|id| waiting.contains(id));
+        if !is_circle || group.was_detoured || has_arrived(&group.booking_id) {
             return false;
         }
         for spare in self.spare_beds(one) {
@@ -222,11 +223,7 @@ impl MoveStep {
 
 impl KnownBeds {
     /// Beds of a room type that nothing has on these nights, by number.
-    pub fn free_beds(
-        &self,
-        room_type: &RoomTypeId,
-        nights: Nights,
-    ) -> impl Iterator<Item = BedId> + use<'_> {
+    pub fn free_beds(&self, room_type: &RoomTypeId, nights: Nights) -> impl Iterator<Item = BedId> + use<'_> {
         let span = self.grid.clipped_span(nights);
         let layout = self.grid.beds_of(room_type);
         let beds = layout.into_iter().flat_map(|layout| layout.rooms.iter().flatten().copied());

@@ -1,7 +1,7 @@
 //! Searches for bookings by operators: by the name of the guest, and by changes of beds.
 
-use super::bookings::{Bookings, COLLECTION, exact};
 use super::SCAN_LIMIT;
+use super::bookings::{Bookings, COLLECTION, exact};
 use crate::StoreError;
 use chrono::NaiveDate;
 use futures_util::TryStreamExt;
@@ -23,7 +23,7 @@ const LAST_NAME: &str = "guest.last_name";
 const FIRST_NAME: &str = "guest.first_name";
 
 /// Comparison of base letters alone: without capitals and accents.
-fn base_letters() -> Collation {
+fn any_accent() -> Collation {
     Collation::builder().locale("en".to_owned()).strength(CollationStrength::Primary).build()
 }
 
@@ -64,7 +64,7 @@ impl Bookings<'_> {
     /// The indexes of guests by their names. MongoDB builds them while it serves others.
     pub(super) async fn create_name_indexes(self) -> Result<(), StoreError> {
         for name in [LAST_NAME, FIRST_NAME] {
-            let options = IndexOptions::builder().name(format!("{name}_letters")).collation(base_letters()).build();
+            let options = IndexOptions::builder().name(format!("{name}_letters")).collation(any_accent()).build();
             let model = IndexModel::builder().keys(doc! { name: 1 }).options(options).build();
             self.0.collection::<Document>(COLLECTION).create_index(model).await?;
         }
@@ -76,16 +76,11 @@ impl Bookings<'_> {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails or the search takes too long.
-    pub async fn of_guest(
-        self,
-        properties: &[PropertyId],
-        name: &str,
-        limit: i64,
-    ) -> Result<Vec<Booking>, StoreError> {
+    pub async fn of_guest(self, properties: &[PropertyId], name: &str, limit: i64) -> Result<Vec<Booking>, StoreError> {
         let properties: Vec<Bson> = properties.iter().map(|property| exact(property.as_str())).collect();
         let query = doc! { "$or": named(name), "property_id": { "$in": properties } };
         let bookings = self.0.collection::<Booking>(COLLECTION);
-        let found = bookings.find(query).collation(base_letters());
+        let found = bookings.find(query).collation(any_accent());
         let newest = found.sort(doc! { "created_at": -1, "_id": -1 }).limit(limit).max_time(SCAN_LIMIT);
         Ok(newest.await?.try_collect().await?)
     }
@@ -94,11 +89,7 @@ impl Bookings<'_> {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails or the search takes too long.
-    pub async fn changed_within(
-        self,
-        filter: &BedChangeFilter,
-        limit: i64,
-    ) -> Result<Vec<ChangedBooking>, StoreError> {
+    pub async fn changed_within(self, filter: &BedChangeFilter, limit: i64) -> Result<Vec<ChangedBooking>, StoreError> {
         let (from, until) = (filter.from.to_string(), filter.until.to_string());
         let mut entry = doc! { "at": { "$gte": &from, "$lt": until } };
         entry.extend(filter.actor.as_ref().map(|actor| ("actor".to_owned(), actor.as_str().into())));
@@ -114,7 +105,6 @@ impl Bookings<'_> {
         let last = found.sort(doc! { "updated_at": -1, "_id": -1 }).limit(limit).max_time(SCAN_LIMIT);
         Ok(last.await?.try_collect().await?)
     }
-
 }
 
 /// Conditions of which a guest of this name meets one.

@@ -55,10 +55,7 @@ impl Users<'_> {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn find_by_ids(
-        self,
-        ids: impl IntoIterator<Item = UserId>,
-    ) -> Result<HashMap<UserId, User>, StoreError> {
+    pub async fn find_by_ids(self, ids: impl IntoIterator<Item = UserId>) -> Result<HashMap<UserId, User>, StoreError> {
         self.0.find_by_ids(COLLECTION, ids, |found: &User| found.id).await
     }
 

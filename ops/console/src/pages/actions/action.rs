@@ -41,15 +41,8 @@ pub(super) struct Step {
 }
 
 impl Action {
-    const ALL: [Self; 7] = [
-        Self::CheckIn,
-        Self::CheckOut,
-        Self::NoShow,
-        Self::Reinstate,
-        Self::Confirm,
-        Self::Cancel,
-        Self::Payment,
-    ];
+    const ALL: [Self; 7] =
+        [Self::CheckIn, Self::CheckOut, Self::NoShow, Self::Reinstate, Self::Confirm, Self::Cancel, Self::Payment];
 
     /// The action of this path.
     pub(super) fn of_path(path: &str) -> Option<Self> {

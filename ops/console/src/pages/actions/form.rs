@@ -200,12 +200,7 @@ fn payment(around: &Surroundings, sent: &Typed<'_>) -> Vec<FieldView> {
             value: amount,
             is_required: true,
         },
-        FieldView::Text {
-            name: "note",
-            label: "Note",
-            value: sent.fields.get("note").to_owned(),
-            is_required: false,
-        },
+        FieldView::Text { name: "note", label: "Note", value: sent.fields.get("note").to_owned(), is_required: false },
     ]
 }
 
@@ -215,9 +210,7 @@ impl Surroundings {
         let is_within = |night: chrono::NaiveDate| nights.arrival <= night && night < nights.departure;
         let stays = self.occupants.iter().flat_map(|one| one.stays.iter().chain(one.pending_stays()));
         let taken = stays.flat_map(Stay::bed_nights).filter(|(_, night)| is_within(*night)).map(|(bed, _)| bed);
-        let meets = |block: &&pvt_domain::block::Block| {
-            block.from < nights.departure && nights.arrival < block.until
-        };
+        let meets = |block: &&pvt_domain::block::Block| block.from < nights.departure && nights.arrival < block.until;
         taken.chain(self.blocks.iter().filter(meets).flat_map(|block| &block.bed_ids)).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! Notices: what became of what a user asked for, in the words of the API.
+//! Notices: the outcome of an action, in the words of the API.
 
 use super::Action;
 use crate::api::{Refusal, Unanswered};

@@ -1,4 +1,4 @@
-//! What the audit is asked for, as the address has it.
+//! Filter of the audit, as the address has it.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -86,13 +86,7 @@ impl Selection {
         let of_bed = property.as_ref().zip(bed.as_ref()).map(|(property, bed)| format!("{property}|bed:{bed}"));
         let subject = subject.or_else(|| booking.as_ref().map(|one| one.id.to_string())).or(of_bed);
         let of_day = |at: Timestamp| day.map(|_| at);
-        let log = AuditFilter {
-            subject,
-            property,
-            actor: actor.clone(),
-            from: of_day(from),
-            until: of_day(until),
-        };
+        let log = AuditFilter { subject, property, actor: actor.clone(), from: of_day(from), until: of_day(until) };
         let id: Option<BookingId> = booking.map(|one| one.id);
         let earliest = from.as_datetime().date_naive().pred_opt().unwrap_or(NaiveDate::MIN);
         let beds = BedChangeFilter { properties, booking: id, actor, from, until, day: earliest };

@@ -1,4 +1,4 @@
-//! Steps of a plan in words: who moves where from which night, what is to be cleaned, and who is in the way.
+//! Steps of a plan in words: the beds and the first night, beds to be cleaned, and bookings in the way.
 
 use chrono::NaiveDate;
 use pvt_domain::booking::{Booking, RefusalCause, Status};
