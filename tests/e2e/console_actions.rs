@@ -314,7 +314,7 @@ async fn cancellation_shows_its_fee(
     assert!(page.text.contains(&format!("{owed} of the fee is owed")), "{}", page.text);
     assert!(page.text.contains(&format!("by Grace Hopper ({})", staff.user.email.as_str())), "{}", page.text);
     let traced = stack.pvt(&["trace", &booking.id.to_string()]).await?;
-    assert!(String::from_utf8_lossy(&traced.stdout).contains(&format!("{owed} of the fee is owed")), "{traced:?}");
+    assert!(String::from_utf8_lossy(&traced.stderr).contains(&format!("{owed} of the fee is owed")), "{traced:?}");
     Ok(())
 }
 
@@ -457,6 +457,7 @@ async fn keyboard_alone_moves_and_checks_in() -> Result<()> {
     );
     browser.load("Runtime.evaluate", json!({ "expression": fill })).await?;
     moves_by_keyboard(&mut browser, &stack, &x).await?;
+    drags(&mut browser, &desk).await?;
     checks_in_and_out(&mut browser, &stack, &desk, &x).await?;
     let picture = Path::new(env!("CARGO_TARGET_TMPDIR")).join("console-actions.png");
     browser.screenshot(&picture).await?;
@@ -493,6 +494,28 @@ async fn moves_by_keyboard(browser: &mut Chromium, stack: &Stack, booking: &Acce
     assert_eq!(bed_of(&stored(stack, booking).await?), to);
     let left = "sessionStorage.length";
     until(browser, left, &0.into()).await
+}
+
+/// Dropped on another bed of its room type a stay leads to the plan; its own bed takes no drop.
+async fn drags(browser: &mut Chromium, desk: &TestConsole) -> Result<()> {
+    browser.open(&format!("{}/chart", desk.base)).await?;
+    until(browser, "document.querySelector('[data-move]')?.draggable ?? false", &true.into()).await?;
+    let over = |row: &str| {
+        format!(
+            "(() => {{ const stay = document.querySelector('[data-move]'), own = stay.closest('.cells'); \
+            const other = [...document.querySelectorAll('.cells[data-bed]')].find((row) => row !== own); \
+            const send = (at, kind) => at.dispatchEvent(new DragEvent(kind, \
+                {{ bubbles: true, cancelable: true, dataTransfer: new DataTransfer() }})); \
+            send(stay, 'dragstart'); \
+            const takes = !send({row}, 'dragover'); \
+            if (takes) send({row}, 'drop'); \
+            send(stay, 'dragend'); return takes; }})()"
+        )
+    };
+    assert_eq!(browser.value(&over("own")).await?, false);
+    assert_eq!(browser.value(&over("other")).await?, true);
+    until(browser, "location.pathname", &"/chart/plan".into()).await?;
+    until(browser, "document.getElementById('confirm') !== null", &true.into()).await
 }
 
 async fn checks_in_and_out(
