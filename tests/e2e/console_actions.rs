@@ -525,11 +525,13 @@ async fn checks_in_and_out(
     booking: &AcceptedBooking,
 ) -> Result<()> {
     browser.open(&format!("{}/front-desk", desk.base)).await?;
+    until(browser, "document.querySelector('.actions button') !== null", &true.into()).await?;
     browser.value("document.querySelector('.actions button').focus()").await?;
     browser.press_named("Enter").await?;
     until(browser, "document.querySelector('#outcome.done h2')?.textContent ?? ''", &"Checked in".into()).await?;
     assert_eq!(stored(stack, booking).await?.status, Status::CheckedIn);
     browser.open(&format!("{}/bookings/{}/actions/check-out", desk.base, booking.id)).await?;
+    until(browser, "document.querySelector('[name=allow_open_balance]') !== null", &true.into()).await?;
     let leave = "document.querySelector('[name=allow_open_balance]').checked = true; \
         document.getElementById('reason').value = 'pays later'; document.getElementById('action').requestSubmit()";
     browser.load("Runtime.evaluate", json!({ "expression": leave })).await?;

@@ -240,8 +240,8 @@ variables! {
     .optional();
     PVT_CONSOLE_API_URL = Variable::new(
         "PVT_CONSOLE_API_URL",
-        "URL at which the console reaches the API, by which it acts on bookings.\nUnset: http://, loopback and the port \
-        of PVT_HTTP_ADDR.",
+        "URL at which the console reaches the API, by which it acts on bookings.\nUnset: http://, loopback and the \
+        port of PVT_HTTP_ADDR.",
         "",
         "https://booking.example.com",
     )

@@ -7,8 +7,8 @@ use pvt_domain::ids::{BedId, BookingId};
 use pvt_domain::inventory::Cleanliness;
 use pvt_domain::messages::{RefusalCode, RefusalDetail};
 
-const OUTDATED: &str = "The guests do not lie in that bed any more, or the booking cannot be changed as it is. Open the \
-    chart again.";
+const OUTDATED: &str =
+    "The guests do not lie in that bed any more, or the booking cannot be changed as it is. Open the chart again.";
 
 /// A step.
 #[derive(Debug, PartialEq, Eq)]

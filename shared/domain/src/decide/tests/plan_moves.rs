@@ -82,7 +82,7 @@ fn swap_makes_a_detour_through_a_free_bed() {
 }
 
 #[test]
-fn swap_without_a_free_bed_is_impossible_and_names_who_is_in_the_way() {
+fn swap_without_a_free_bed_is_impossible_and_names_the_booking_in_the_way() {
     let property = property(&[("x", "a-1"), ("y", "a-2"), ("z", "a-3")]);
     let plan = plan(&property, &[("x", "a-1", "a-2"), ("y", "a-2", "a-1")]);
     assert!(!plan.is_possible());
