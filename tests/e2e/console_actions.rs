@@ -440,6 +440,17 @@ async fn until(browser: &mut Chromium, expression: &str, value: &Value) -> Resul
     anyhow::bail!("{expression} is {last}, never {value}")
 }
 
+/// Presses a key by its name: `ArrowDown`, `Enter`.
+async fn press(browser: &mut Chromium, key: &str) -> Result<()> {
+    let (code, text) = if key == "Enter" { (13, "\r") } else { (40, "") };
+    let kind = if text.is_empty() { "rawKeyDown" } else { "keyDown" };
+    for kind in [kind, "keyUp"] {
+        let event = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text });
+        browser.send("Input.dispatchKeyEvent", event).await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn keyboard_alone_moves_and_checks_in() -> Result<()> {
     let (inventory, today) = at_noon(dormitory(PROPERTY, 3))?;
@@ -473,17 +484,17 @@ async fn moves_by_keyboard(browser: &mut Chromium, stack: &Stack, booking: &Acce
     until(browser, "document.activeElement.dataset.move !== undefined", &true.into()).await?;
     browser.press("m").await?;
     let key = "ArrowDown";
-    browser.press_named(key).await?;
+    press(browser, key).await?;
     until(browser, "document.querySelectorAll('.cells.target').length", &1.into()).await?;
     // Set aside, and taken up again: nothing is lost, and nothing is changed.
     browser.press("p").await?;
     until(browser, "document.querySelectorAll('#parked li').length", &1.into()).await?;
     browser.value("document.querySelector('#parked button').click()").await?;
-    browser.press_named(key).await?;
+    press(browser, key).await?;
     let to = browser.value("document.querySelector('.cells.target').dataset.bed").await?;
     let to = to.as_str().context("a bed")?.to_owned();
     assert_ne!(to, before);
-    browser.press_named("Enter").await?;
+    press(browser, "Enter").await?;
     until(browser, "location.pathname", &"/chart/plan".into()).await?;
     until(browser, "document.getElementById('confirm') !== null", &true.into()).await?;
     assert_eq!(bed_of(&stored(stack, booking).await?), before, "it was only asked");
@@ -527,7 +538,7 @@ async fn checks_in_and_out(
     browser.open(&format!("{}/front-desk", desk.base)).await?;
     until(browser, "document.querySelector('.actions button') !== null", &true.into()).await?;
     browser.value("document.querySelector('.actions button').focus()").await?;
-    browser.press_named("Enter").await?;
+    press(browser, "Enter").await?;
     until(browser, "document.querySelector('#outcome.done h2')?.textContent ?? ''", &"Checked in".into()).await?;
     assert_eq!(stored(stack, booking).await?.status, Status::CheckedIn);
     browser.open(&format!("{}/bookings/{}/actions/check-out", desk.base, booking.id)).await?;

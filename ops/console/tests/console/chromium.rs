@@ -139,23 +139,6 @@ impl Chromium {
         Ok(())
     }
 
-    /// Presses a key that writes nothing, by its name: `ArrowDown`, `Enter`.
-    pub(crate) async fn press_named(&mut self, key: &str) -> Result<()> {
-        let code = match key {
-            "Enter" => 13,
-            "Escape" => 27,
-            "ArrowUp" => 38,
-            _ => 40,
-        };
-        let text = if key == "Enter" { "\r" } else { "" };
-        let press = json!({ "type": if text.is_empty() { "rawKeyDown" } else { "keyDown" }, "key": key, "code": key,
-            "windowsVirtualKeyCode": code, "text": text });
-        self.send("Input.dispatchKeyEvent", press).await?;
-        let release = json!({ "type": "keyUp", "key": key, "code": key, "windowsVirtualKeyCode": code });
-        self.send("Input.dispatchKeyEvent", release).await?;
-        Ok(())
-    }
-
     /// Shows pages on a screen of this size, in this colour scheme.
     pub(crate) async fn screen(&mut self, width: u32, height: u32, scheme: &str) -> Result<()> {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
