@@ -200,6 +200,7 @@ async fn guests_are_found_by_their_names_with_an_index() -> Result<()> {
     for (name, expected) in [
         ("lovelace", &[1][..]),
         ("LOVE", &[1]),
+        ("lóvelace", &[1]),
         ("ada", &[1]),
         ("Ada Lovelace", &[1]),
         ("lovelace ad", &[1]),
