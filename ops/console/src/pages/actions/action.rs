@@ -227,13 +227,15 @@ fn other_beds(around: &Surroundings, chosen: &[Chosen], fields: &FormFields) -> 
         .filter_map(|stay| {
             let id = stay.id.filter(|id| chosen.iter().any(|one| one.id == *id))?;
             let present = stay.beds_on(stay.night_nearest(around.today));
-            let named = (0..present.len()).map(|place| fields.get(&form::bed_field(id, place)));
+            let fields_of = (0..present.len()).map(|place| fields.get(&form::bed_field(id, place)));
+            let named: Vec<&str> = fields_of.collect();
             let beds: Vec<&str> = named
+                .iter()
                 .zip(present)
                 .map(|(named, present)| if named.is_empty() { present.as_str() } else { named })
                 .collect();
-            let is_other = beds.iter().zip(present).any(|(bed, present)| *bed != present.as_str());
-            is_other.then(|| json!({ "id": id, "beds": beds }))
+            // Also when they are there already: a form that is sent again is the same requests.
+            named.iter().any(|bed| !bed.is_empty()).then(|| json!({ "id": id, "beds": beds }))
         })
         .collect();
     let path = format!("/api/bookings/{}/assign", around.booking.id);
