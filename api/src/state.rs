@@ -1,6 +1,5 @@
 //! Application state: the connections, caches and keys of one API instance.
 
-use crate::auth::access_tokens::AccessTokens;
 use crate::auth::api_key_cache::ApiKeyCache;
 use crate::auth::quote_key::QuoteKey;
 use crate::auth::rate_limits::RateLimits;
@@ -21,6 +20,7 @@ use pvt_domain::messages::{PaymentReply, Reply};
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::{EncodeError, Outgoing, PublishError, Publisher, Topology};
 use pvt_service::Config;
+use pvt_service::access_tokens::AccessTokens;
 use pvt_service::config::Network;
 use pvt_service::health::{Finding, Health, Need};
 use pvt_service::http::About;

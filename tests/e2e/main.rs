@@ -18,6 +18,7 @@ mod chromium;
 mod cli;
 mod config;
 mod console;
+mod console_actions;
 mod console_dead_letters;
 mod console_sizes;
 mod contention;

@@ -106,6 +106,12 @@ pub(crate) struct SignedIn {
 }
 
 impl SignedIn {
+    /// A user without a session.
+    #[cfg(test)]
+    pub(crate) fn of(user: User) -> Self {
+        Self { user, token: String::new(), address: std::net::Ipv4Addr::LOCALHOST.into() }
+    }
+
     pub(crate) fn user(&self) -> &User {
         &self.user
     }

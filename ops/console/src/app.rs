@@ -1,6 +1,7 @@
 //! Application state: the connections and caches of one console.
 
 use crate::access::KnownSessions;
+use crate::api::Api;
 use crate::live::board::Board;
 use crate::live::places::Places;
 use crate::live::watch;
@@ -36,6 +37,8 @@ pub(crate) struct App {
     pub(crate) topology: Topology,
     pub(crate) mongo: Mongo,
     pub(crate) mart: Mart,
+    /// By which bookings are changed.
+    pub(crate) api: Api,
     pub(crate) hasher: Hasher,
     /// Of attempts to log in, by address.
     pub(crate) login_limit: Option<RateLimit>,
@@ -82,6 +85,7 @@ impl App {
             health: Arc::new(health(&mongo)),
             stop: stop.clone(),
             config: config.clone(),
+            api: Api::new(config)?,
             topology,
             mongo,
             mart,

@@ -14,6 +14,7 @@ const STYLE: &str = include_str!("../assets/console.css");
 const LIVE: &str = include_str!("../assets/live.js");
 const KEYS: &str = include_str!("../assets/keys.js");
 const SELECTION: &str = include_str!("../assets/selection.js");
+const CHART: &str = include_str!("../assets/chart.js");
 const ICON: &str = include_str!("../assets/icon.svg");
 
 /// Places of the chart's columns as classes, since the policy of the pages allows no style in them.
@@ -44,6 +45,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/assets/live.js", get(async || asset("text/javascript; charset=utf-8", LIVE)))
         .route("/assets/keys.js", get(async || asset("text/javascript; charset=utf-8", KEYS)))
         .route("/assets/selection.js", get(async || asset("text/javascript; charset=utf-8", SELECTION)))
+        .route("/assets/chart.js", get(async || asset("text/javascript; charset=utf-8", CHART)))
         .route("/assets/icon.svg", get(async || asset("image/svg+xml", ICON)))
 }
 

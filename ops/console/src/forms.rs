@@ -46,6 +46,16 @@ impl FormFields {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// Fields that no user has sent.
+    pub(crate) fn of<const N: usize>(fields: [(&str, &str); N]) -> Self {
+        Self(fields.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    /// The trimmed values of all fields of this name.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.trim())
+    }
+
     /// The trimmed value of a field; empty when there is none.
     pub(crate) fn get(&self, name: &str) -> &str {
         self.raw(name).trim()

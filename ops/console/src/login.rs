@@ -49,7 +49,7 @@ struct SignInPage {
 
 /// A page of this console to go to; the overview for anything else. Browsers read a backslash as a slash, and leave out
 /// tabs and line ends before they read a URL at all.
-fn safe_path(next: &str) -> &str {
+pub(crate) fn safe_path(next: &str) -> &str {
     let is_harmful = |one: char| one == '\\' || one.is_control();
     let is_local = next.starts_with('/') && !next.starts_with("//") && !next.contains(is_harmful);
     if is_local { next } else { "/" }

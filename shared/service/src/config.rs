@@ -123,6 +123,8 @@ pub struct Config {
     pub console_addr: SocketAddr,
     /// `PVT_CONSOLE_URL`.
     pub console_url: Url,
+    /// `PVT_CONSOLE_API_URL`.
+    pub console_api_url: Url,
     /// `PVT_CONSOLE_METRICS_ADDR`.
     pub console_metrics_addr: SocketAddr,
     /// `PVT_METRICS_ADDR`, of a worker process.
@@ -247,6 +249,7 @@ impl Config {
         let ops_addr = reader.take(&variables::PVT_OPS_ADDR, |text, _| checks::address(text));
         let console_addr = reader.take(&variables::PVT_CONSOLE_ADDR, |text, _| checks::address(text));
         let console_url = reader.console_url(console_addr);
+        let console_api_url = reader.console_api_url(http_addr);
         let console_metrics_addr = reader.take(&variables::PVT_CONSOLE_METRICS_ADDR, |text, _| checks::address(text));
         let metrics_addr = reader.take(&variables::PVT_METRICS_ADDR, |text, _| checks::address(text));
         // API and workers of one machine share a file of settings; only an address that is set is meant for the API.
@@ -300,6 +303,7 @@ impl Config {
                 ops_addr: ops_addr?,
                 console_addr: console_addr?,
                 console_url: console_url?,
+                console_api_url: console_api_url?,
                 console_metrics_addr: console_metrics_addr?,
                 metrics_addr: metrics_addr?,
                 api_metrics_addr: api_metrics_addr?,
@@ -379,6 +383,21 @@ impl Reader<'_> {
         if !address.ip().is_loopback() {
             self.faults.push(fault(variable, "must be set where PVT_CONSOLE_ADDR is not loopback".to_owned()));
             return None;
+        }
+        Url::parse(&format!("http://{address}")).ok()
+    }
+
+    /// Access tokens go there, so production demands TLS of what is not loopback. An API that listens everywhere is
+    /// reached by loopback, too.
+    fn console_api_url(&mut self, http_addr: Option<SocketAddr>) -> Option<Url> {
+        let faults = self.faults.len();
+        let set = self.take(&variables::PVT_CONSOLE_API_URL, checks::public_url);
+        if set.is_some() || self.faults.len() > faults {
+            return set;
+        }
+        let mut address = http_addr?;
+        if address.ip().is_unspecified() {
+            address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
         }
         Url::parse(&format!("http://{address}")).ok()
     }

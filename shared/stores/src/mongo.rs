@@ -6,6 +6,7 @@ pub mod account_mails;
 pub mod api_keys;
 pub mod audit;
 pub mod blocks;
+pub mod booking_search;
 pub mod bookings;
 pub mod commit;
 pub mod console_sessions;
@@ -146,6 +147,7 @@ impl Mongo {
         }
         self.bookings().create_partial_indexes().await?;
         self.bookings().create_email_index().await?;
+        self.bookings().create_name_indexes().await?;
         self.mail_senders().create_expiry_index().await?;
         self.former_addresses().create_expiry_index().await?;
         self.dead_letters().create_expiry_indexes().await?;

@@ -245,6 +245,14 @@ variables! {
         "https://console.example.com",
     )
     .optional();
+    PVT_CONSOLE_API_URL = Variable::new(
+        "PVT_CONSOLE_API_URL",
+        "URL at which the console reaches the API, by which it acts on bookings.\nUnset: http://, loopback and the \
+        port of PVT_HTTP_ADDR.",
+        "",
+        "https://booking.example.com",
+    )
+    .optional();
     PVT_CONSOLE_METRICS_ADDR = Variable::new(
         "PVT_CONSOLE_METRICS_ADDR",
         "As PVT_METRICS_ADDR, of the console.",
