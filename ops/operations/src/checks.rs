@@ -18,6 +18,8 @@ use tokio::time::timeout;
 use url::Url;
 
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
+/// What is known of stored things while MongoDB is down.
+const UNKNOWN: &str = "unknown, MongoDB cannot be read";
 
 /// Names of the checks, from the one whose failure does the most harm: first guests cannot book, then bookings are not
 /// decided, then mails and reports are late.
@@ -152,13 +154,11 @@ async fn maintenance_mode(mongo: &Mongo) -> Finding {
 async fn schedules(mongo: &Mongo) -> Finding {
     let mongo = mongo.clone();
     let probe = to_its_end(async move {
-        match mongo.schedules().ahead_of_clock().await? {
-            None => Ok(()),
-            Some(ahead) => Err(anyhow::anyhow!("ahead of the clock of MongoDB's server: {ahead}")),
-        }
+        let ahead = mongo.schedules().ahead_of_clock().await?;
+        anyhow::Ok(ahead.map(|ahead| format!("ahead of the clock of MongoDB's server: {ahead}")))
     });
     let remedy = "a backup was restored or a clock was wrong: compare the clock of MongoDB's server with the true time";
-    Finding { warning: true, ..check(SCHEDULES, probe, remedy).await }
+    Finding { warning: true, ..check_stored(SCHEDULES, probe, remedy).await }
 }
 
 /// All pauses of queues; `None` when MongoDB cannot be read, and why is said elsewhere.
@@ -169,7 +169,7 @@ async fn pauses(mongo: &Mongo) -> Option<Vec<QueuePause>> {
 
 fn paused_queues(pauses: Option<&[QueuePause]>) -> Finding {
     let Some(pauses) = pauses else {
-        let unknown = Some("unknown, MongoDB cannot be read".to_owned());
+        let unknown = Some(UNKNOWN.to_owned());
         let remedy = "workers keep to the pauses that they read last, and those that start wait: repair MongoDB";
         return Finding { warning: true, ..finding(PAUSES, unknown, remedy) };
     };
@@ -265,9 +265,10 @@ async fn demonstration_accounts(mongo: &Mongo) -> Finding {
             let found = mongo.users().find_by_email(&email).await?;
             active.extend(found.filter(|user| user.disabled_at.is_none()).map(|_| account.email));
         }
-        if active.is_empty() { Ok(()) } else { Err(anyhow::anyhow!("active: {}", active.join(", "))) }
+        anyhow::Ok((!active.is_empty()).then(|| format!("active: {}", active.join(", "))))
     });
-    check(DEMONSTRATION_ACCOUNTS, probe, "their passwords are published: disable them with `pvt users disable`").await
+    let remedy = "their passwords are published: disable them with `pvt users disable`";
+    check_stored(DEMONSTRATION_ACCOUNTS, probe, remedy).await
 }
 
 async fn rabbitmq(config: &Config, name: &str, pauses: &[QueuePause]) -> Vec<Finding> {
@@ -348,9 +349,33 @@ async fn check<E: std::fmt::Display>(
     finding(what, trouble, remedy)
 }
 
+/// The same for what MongoDB holds: what is wrong there, if anything. That MongoDB cannot be read is a finding of its
+/// own; then this check found nothing, and its remedy would mislead.
+async fn check_stored(
+    what: &'static str,
+    probe: impl Future<Output = anyhow::Result<Option<String>>>,
+    remedy: &'static str,
+) -> Finding {
+    match timeout(PROBE_LIMIT, probe).await {
+        Ok(Ok(trouble)) => finding(what, trouble, remedy),
+        Ok(Err(_)) | Err(_) => finding(what, Some(UNKNOWN.to_owned()), "repair MongoDB first, then check again"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{API, BY_HARM, DEAD_LETTERS, PAUSES, finding, in_order_of_harm};
+    use super::{API, BY_HARM, DEAD_LETTERS, PAUSES, SCHEDULES, UNKNOWN, check_stored, finding, in_order_of_harm};
+
+    #[tokio::test]
+    async fn unread_store_is_not_blamed_on_what_it_holds() {
+        let remedy = "a clock was wrong";
+        let unread = check_stored(SCHEDULES, async { Err(anyhow::anyhow!("connection refused")) }, remedy).await;
+        assert_eq!(unread.trouble.as_deref(), Some(UNKNOWN));
+        assert!(!unread.remedy.contains("clock"), "{}", unread.remedy);
+        let ahead = check_stored(SCHEDULES, async { Ok(Some("ahead".to_owned())) }, remedy).await;
+        assert_eq!((ahead.trouble.as_deref(), ahead.remedy), (Some("ahead"), remedy));
+        assert_eq!(check_stored(SCHEDULES, async { Ok(None) }, remedy).await.trouble, None);
+    }
 
     #[test]
     fn failures_come_before_warnings_and_passed_checks_are_left_out() {

@@ -10,6 +10,7 @@ mod assign;
 mod block;
 mod cancel;
 mod checked_in;
+mod hops;
 mod journal;
 mod modify;
 mod name_guests;
@@ -331,6 +332,7 @@ impl Decider<'_> {
             changes,
             moved: revision.moved,
             bed_moves: revision.bed_moves,
+            hop: None,
         };
         (booking.rev, booking.updated_at) = (rev, self.now);
         self.former_addresses.extend(before.and_then(|before| FormerAddress::left_by(before, &booking)));

@@ -42,6 +42,8 @@ mod wire_enum;
 #[cfg(test)]
 mod fixtures;
 
+pub use values::queue_hop::QueueHop;
+
 /// For [`wire_enum`].
 #[doc(hidden)]
 pub use schemars;

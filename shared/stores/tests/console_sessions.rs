@@ -6,6 +6,7 @@ use anyhow::Result;
 use chrono::{TimeDelta, Utc};
 use pvt_domain::accounts::{Email, Role, User, UserId};
 use pvt_domain::timestamp::Timestamp;
+use pvt_stores::mongo::audit::AuditEntry;
 use pvt_stores::mongo::console_sessions::{CONFIRMATION_AGE, SESSION_AGE};
 use pvt_testkit::Namespace;
 use std::time::Duration;
@@ -73,7 +74,10 @@ async fn new_password_and_disabling_end_every_session() -> Result<()> {
     let second = mongo.console_sessions().begin(id, HASH, now).await?;
     let opened = mongo.console_sessions().find(&second, now).await?.unwrap();
     assert!(opened.is_of_password(HASH) && !opened.is_of_password("other"), "it began with the password of before");
-    assert!(mongo.users().disable(id, now).await?);
+    let entry = AuditEntry::new(Uuid::nil(), now, "operator", "account.disable".to_owned(), &id.to_string(), "");
+    assert!(mongo.users().disable(id, now, &entry).await?);
+    assert!(!mongo.users().disable(id, now, &entry).await?, "it is disabled already");
+    assert_eq!(mongo.audit_log().of_cause(Uuid::nil()).await?, [entry]);
     assert_eq!(mongo.console_sessions().find(&second, now).await?.map(|session| session.user_id), None);
     Ok(())
 }

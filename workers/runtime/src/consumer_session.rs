@@ -390,8 +390,9 @@ impl ConsumerSession {
         let Some(first) = deliveries.first() else { return Span::none() };
         let envelope = &first.envelope;
         let trace_id = envelope.traceparent.as_deref().and_then(trace_id_of).unwrap_or_default();
+        let correlation_id = envelope.correlation_id.map(tracing::field::display);
         info_span!("handle", worker, queue = %self.queue.name, size = deliveries.len(), message_id = %envelope.id,
-            attempt = envelope.attempt, trace_id)
+            correlation_id, attempt = envelope.attempt, trace_id)
     }
 }
 

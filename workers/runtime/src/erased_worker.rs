@@ -194,7 +194,7 @@ fn decode<M: Inbox>(deliveries: Vec<Delivery>) -> (Vec<Job<M>>, Vec<Option<Outco
         }
         match M::decode(&delivery.envelope.kind, &delivery.body) {
             Ok(message) => {
-                jobs.push(Job::at_position(message, delivery.envelope, position));
+                jobs.push(Job::at_position(message, delivery, position));
                 outcomes.push(None);
             }
             Err(error) => outcomes.push(Some(Outcome::Failed(Failure::reject(error.class(), &error)))),

@@ -29,7 +29,7 @@ mod worker;
 
 pub use disposition::{
     DEFERRAL_CAP, ERROR_MESSAGE_MAX_BYTES, HEADER_DEFERRALS, HEADER_ERROR_CLASS, HEADER_ERROR_MESSAGE,
-    HEADER_FIRST_FAILED_AT, HEADER_RETURNED_BY, HEADER_WORKER, begin_anew,
+    HEADER_FIRST_FAILED_AT, HEADER_REPLAY, HEADER_RETURNED_BY, HEADER_WORKER, begin_anew,
 };
 pub use engine::{DRAIN_DEADLINE, Engine, EngineError};
 pub use health::{Health, LastError, UnavailableOperation, WorkerHealth, WorkerState};

@@ -14,6 +14,7 @@ use crate::probes;
 use futures_util::FutureExt;
 use grid_cache::GridCache;
 use group_commit::{CommitQueue, PendingBatch};
+use pvt_domain::QueueHop;
 use pvt_domain::actor::Actor;
 use pvt_domain::block::Block;
 use pvt_domain::booking::{Action, Booking, Status};
@@ -60,7 +61,21 @@ const DECIDED: &str = "pvt_bookings_decided_total";
 const DECISION_SECONDS: &str = "pvt_booking_decision_duration_seconds";
 
 /// A command with its message id.
-type ReceivedCommand = (Uuid, Arc<BookingCommand>);
+#[derive(Clone)]
+struct ReceivedCommand {
+    id: Uuid,
+    command: Arc<BookingCommand>,
+    /// How it came here.
+    hop: Arc<QueueHop>,
+}
+
+impl ReceivedCommand {
+    fn of(job: &Job<Arc<BookingCommand>>) -> Self {
+        let requested_at = job.message.header().map(|header| header.requested_at);
+        let hop = Arc::new(QueueHop { requested_at, ..job.hop() });
+        Self { id: job.meta.id, command: job.message.clone(), hop }
+    }
+}
 
 /// The decision on a command, with the events of the bookings that it reassigned.
 type CommandOutcome = (Decision, Vec<BookingEvent>);
@@ -144,7 +159,7 @@ impl Confirmations {
                 tracing::warn!(%error, batches = group.len(), "group commit failed, committing each batch separately")
             }
             Err(_) => {
-                grids.invalidate(commands.iter().map(|(_, command)| command.property_id()));
+                grids.invalidate(commands.iter().map(|one| one.command.property_id()));
                 tracing::error!(batches = group.len(), "a decision panicked, committing each batch separately");
             }
         }
@@ -205,12 +220,12 @@ impl Confirmations {
                 Err(error @ (StoreError::Duplicate(_) | StoreError::BookingExists(_) | StoreError::Stale(_))) => {
                     // The index or a revision contradicts the cache: read the properties of this batch again.
                     metrics::counter!("pvt_claim_conflicts_total").increment(1);
-                    grids.invalidate(commands.iter().map(|(_, command)| command.property_id()));
+                    grids.invalidate(commands.iter().map(|one| one.command.property_id()));
                     error
                 }
                 Err(error) => {
                     // Whether the commit happened is unknown, so the cache may be outdated.
-                    grids.invalidate(commands.iter().map(|(_, command)| command.property_id()));
+                    grids.invalidate(commands.iter().map(|one| one.command.property_id()));
                     return Err(error);
                 }
                 result => return result,
@@ -228,15 +243,17 @@ impl Confirmations {
         lookup: Lookup,
     ) -> Result<Vec<CommandOutcome>, StoreError> {
         let now = (self.clock)();
-        let read = || commands.iter().filter(|(_, command)| lookup.covers(command));
+        let read = || commands.iter().filter(|one| lookup.covers(&one.command));
         let (bookings, blocks, loaded) = tokio::join!(
-            self.mongo.bookings().find_by_ids(read().filter_map(|(_, command)| command.booking_id())),
-            self.mongo.blocks().find_by_ids(read().filter_map(|(_, command)| command.block_id())),
-            grids.load(&self.mongo, commands.iter().map(|(_, command)| command.property_id()), now),
+            self.mongo.bookings().find_by_ids(read().filter_map(|one| one.command.booking_id())),
+            self.mongo.blocks().find_by_ids(read().filter_map(|one| one.command.block_id())),
+            grids.load(&self.mongo, commands.iter().map(|one| one.command.property_id()), now),
         );
         let (bookings, blocks) = (bookings?, blocks?);
         loaded?;
-        let outcome = self.decide_with_reads(grids, commands, now, bookings, blocks).await?;
+        let mut outcome = self.decide_with_reads(grids, commands, now, bookings, blocks).await?;
+        let hop = |one: &ReceivedCommand| Some((one.id, (one.command.booking_id()?, one.hop.clone())));
+        outcome.note_hops(&commands.iter().filter_map(hop).collect());
         failpoint::hit("before_commit");
         let span = Span::store(Store::MongoDb, "commit", "bookings");
         let committed = self.mongo.claims().commit(&outcome).await;
@@ -264,7 +281,7 @@ impl Confirmations {
         blocks: HashMap<BlockId, Block>,
     ) -> Result<BatchOutcome, StoreError> {
         let commands: Vec<(Uuid, &BookingCommand)> =
-            commands.iter().map(|(id, command)| (*id, command.as_ref())).collect();
+            commands.iter().map(|one| (one.id, one.command.as_ref())).collect();
         let mut occupied = HashMap::new();
         for _ in 0..MAX_READ_ROUNDS {
             let known = KnownState {
@@ -322,8 +339,7 @@ impl BatchWorker for Confirmations {
 
     async fn handle(&self, batch: &mut Batch<Arc<BookingCommand>>) -> Result<(), Failure> {
         let spans = decision_spans(&batch.items);
-        let outcomes =
-            self.commit_batch(batch.items.iter().map(|job| (job.meta.id, job.message.clone())).collect()).await?;
+        let outcomes = self.commit_batch(batch.items.iter().map(ReceivedCommand::of).collect()).await?;
         for (span, (decision, _)) in spans.iter().zip(&outcomes) {
             span.set(names::OUTCOME, outcome_name(decision));
             span.end();

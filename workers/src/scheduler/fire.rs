@@ -4,7 +4,7 @@
 //! fire covers the properties whose time has come since the previous one, so that the next fire makes up for an outage.
 
 use super::schedule::{Schedule, Task};
-use crate::ledgers;
+use crate::ledgers::{self, ChangeCause};
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use pvt_domain::actor::Actor;
 use pvt_domain::booking::mails::REMINDER_DAYS_BEFORE;
@@ -154,7 +154,8 @@ pub(super) async fn resume_payments(
     }
     let since = (fire - LOOKBACK).into();
     for ledger in mongo.ledgers().ahead_of_bookings(since, until, MAX_TOTALS).await? {
-        commands.push(ledgers::settle_payment(&ledger, topology, fire.into())?);
+        let cause = ChangeCause::latest(&ledger);
+        commands.push(ledgers::settle_payment(&ledger, topology, &cause, fire.into())?);
     }
     if !commands.is_empty() {
         tracing::warn!(

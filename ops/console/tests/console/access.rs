@@ -5,8 +5,10 @@ use anyhow::{Context, Result};
 use chrono::Utc;
 use mongodb::bson::{Document, doc};
 use pvt_domain::accounts::Role;
+use pvt_stores::mongo::audit::AuditEntry;
 use pvt_testkit::Namespace;
 use reqwest::{StatusCode, header};
+use uuid::Uuid;
 
 const PAGES: [&str; 12] = [
     "/",
@@ -78,7 +80,8 @@ async fn session_begins_with_the_right_password_and_ends_with_sign_out() -> Resu
     users.update_one(doc! { "_id": late.user.to_string() }, changed).await?;
     assert_eq!(harness.get(&late, "/").await?.0, StatusCode::SEE_OTHER, "a session of the password of before");
     let disabled = harness.sign_in(Role::Admin, &[]).await?;
-    harness.mongo.users().disable(disabled.user, Utc::now().into()).await?;
+    let entry = AuditEntry::new(Uuid::new_v4(), Utc::now().into(), "operator", "account.disable".to_owned(), "", "");
+    harness.mongo.users().disable(disabled.user, Utc::now().into(), &entry).await?;
     assert_eq!(harness.get(&disabled, "/").await?.0, StatusCode::SEE_OTHER);
     Ok(())
 }
