@@ -70,7 +70,8 @@ impl RequestContext {
                     trace_id = %self.trace.trace_id())
             };
         }
-        if pvt_traces::is_recording() { request_span!(Level::INFO) } else { request_span!(Level::DEBUG) }
+        // A filter that passes any line of the request must pass its span.
+        if pvt_traces::is_recording() { request_span!(Level::ERROR) } else { request_span!(Level::DEBUG) }
     }
 }
 

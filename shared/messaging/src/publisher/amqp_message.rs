@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chrono::Utc;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use pvt_domain::messages::MAX_BODY_BYTES;
+use pvt_domain::messages::{BOOKING_REPLY, MAX_BODY_BYTES, PAYMENT_REPLY};
 use pvt_traces::{SentMessage, Span};
 
 /// AMQP 0-9-1, basic class, `delivery-mode`: the message survives a restart of the broker.
@@ -60,6 +60,7 @@ pub(crate) fn sending(message: &Outgoing, exchanges: &ExchangeNames) -> Span {
         kind: &envelope.kind,
         conversation: envelope.correlation_id,
         body_bytes: body.len(),
+        is_reply: [BOOKING_REPLY, PAYMENT_REPLY].contains(&&*envelope.kind),
         traceparent: envelope.traceparent.as_deref(),
     })
 }
