@@ -16,6 +16,7 @@ use pvt_traces::Span;
 use rand::RngExt as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, Level, error};
@@ -95,12 +96,13 @@ pub(crate) struct Edge {
     metrics: Arc<HttpMetrics>,
     cors: Cors,
     encrypted: bool,
+    is_stopping: Arc<AtomicBool>,
 }
 
 impl Edge {
-    /// `encrypted`: whether guests reach us over HTTPS.
-    pub(crate) fn new(metrics: HttpMetrics, cors: Cors, encrypted: bool) -> Self {
-        Self { metrics: Arc::new(metrics), cors, encrypted }
+    /// `encrypted`: whether guests reach us over HTTPS. Once `is_stopping`, connections end with their next answer.
+    pub(crate) fn new(metrics: HttpMetrics, cors: Cors, encrypted: bool, is_stopping: Arc<AtomicBool>) -> Self {
+        Self { metrics: Arc::new(metrics), cors, encrypted, is_stopping }
     }
 }
 
@@ -182,6 +184,10 @@ impl Edge {
         if !headers.contains_key(header::CACHE_CONTROL) {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
+        // A connection that were kept would be closed later, perhaps under a request that is on its way.
+        if self.is_stopping.load(Ordering::Relaxed) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if self.encrypted {
             headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
         }
@@ -194,18 +200,20 @@ mod tests {
     use crate::http::metrics::HttpMetrics;
     use axum::body::Body;
     use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
+    use std::sync::atomic::AtomicBool;
     use std::sync::{Arc, Mutex};
     use tower::ServiceExt as _;
 
     #[tokio::test]
     async fn panic_becomes_problem_without_details() {
         let boom = axum::routing::get(async || -> &'static str { panic!("secret detail") });
-        let layer =
-            axum::middleware::from_fn_with_state(Edge::new(HttpMetrics::new(["/boom"]), Cors::new(&[]), true), edge);
+        let state = Edge::new(HttpMetrics::new(["/boom"]), Cors::new(&[]), true, Arc::new(AtomicBool::new(true)));
+        let layer = axum::middleware::from_fn_with_state(state, edge);
         let router = axum::Router::new().route("/boom", boom).layer(layer);
         let response = router.oneshot(Request::get("/boom").body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(response.headers().contains_key("strict-transport-security"));
+        assert_eq!(response.headers()["connection"], "close", "it is being stopped");
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
         let text = std::str::from_utf8(&body).unwrap();
         assert!(text.contains("\"internal_error\"") && !text.contains("secret detail"), "{text}");
@@ -232,8 +240,8 @@ mod tests {
         let lines = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
         let _guard = tracing::subscriber::set_default(lines);
         let broken = axum::routing::get(async || Problem::internal("a cause"));
-        let layer =
-            axum::middleware::from_fn_with_state(Edge::new(HttpMetrics::new(["/x"]), Cors::new(&[]), true), edge);
+        let state = Edge::new(HttpMetrics::new(["/x"]), Cors::new(&[]), true, Arc::default());
+        let layer = axum::middleware::from_fn_with_state(state, edge);
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         let request = Request::get("/x").header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
         let request = request.header("x-request-id", "of-a-caller").body(Body::empty()).unwrap();

@@ -46,6 +46,7 @@ pub(crate) fn resource() -> Resource {
                 [post(OPEN_PASSWORD, "login", sessions::login)
                     .summary("Log in")
                     .problems([problem::INVALID_LOGIN, problem::OVERLOADED])
+                    .goes_on_in_maintenance()
                     .stored()],
             ),
             at(
@@ -57,6 +58,7 @@ pub(crate) fn resource() -> Resource {
                         session ends.",
                     )
                     .problems([problem::SESSION_ENDED])
+                    .goes_on_in_maintenance()
                     .stored()],
             ),
             at(
@@ -64,6 +66,7 @@ pub(crate) fn resource() -> Resource {
                 [post(OPEN, "logout", sessions::logout)
                     .summary("Log out")
                     .answers(StatusCode::NO_CONTENT, "The session has ended, or there was none.")
+                    .goes_on_in_maintenance()
                     .stored()],
             ),
             at(

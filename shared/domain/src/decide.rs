@@ -17,7 +17,9 @@ mod outcome;
 mod payment;
 mod pending_change;
 mod place;
+mod plan_moves;
 mod preview;
+mod preview_assignments;
 mod reinstate;
 mod repricing;
 mod request;
@@ -27,7 +29,9 @@ mod stay_progress;
 
 use outcome::ClaimChanges;
 pub use outcome::{BatchOutcome, BedNightClaim, BlockChange, Change, Decision, InventoryMarks, MissingState, Owner};
+pub use plan_moves::{MovePlan, MoveStep, PlannedMove, plan_moves};
 pub use preview::preview_modification;
+pub use preview_assignments::{KnownBeds, PreviewedAssignment};
 
 use crate::actor::Actor;
 use crate::block::Block;

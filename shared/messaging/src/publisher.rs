@@ -176,6 +176,18 @@ impl Publisher {
         self.shared.link.is_ready()
     }
 
+    /// Why nothing can be published now, in words for operators; `None` when something can. What to do
+    /// about an alarm of the broker is another thing than about a lost connection.
+    pub fn trouble(&self) -> Option<&'static str> {
+        match self.shared.link.state() {
+            State::Up { blocked_since: None, .. } => None,
+            State::Up { blocked_since: Some(_), .. } => {
+                Some("the broker takes no messages: its alarm about memory or disk space is on")
+            }
+            State::Down { .. } | State::Closed => Some("not connected to the broker"),
+        }
+    }
+
     /// Closes the connection within `limit`. Pending publishes fail; let them finish first.
     pub async fn close(&self, limit: Duration) {
         self.shared.link.close(limit).await;

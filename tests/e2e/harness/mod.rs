@@ -1,5 +1,6 @@
 //! A complete system for one test: a namespace on the engines, the real programs, and the checks at the end.
 
+mod balancer;
 mod client;
 pub(crate) mod clock;
 mod expectations;
@@ -13,6 +14,7 @@ mod stack;
 mod stripe;
 mod virtual_host;
 
+pub(crate) use balancer::Balancer;
 pub(crate) use client::{AcceptedBooking, ApiResponse, Client, booked};
 pub(crate) use expectations::Expectations;
 pub(crate) use front_desk::FrontDesk;

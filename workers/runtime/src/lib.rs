@@ -33,7 +33,7 @@ pub use disposition::{
 };
 pub use engine::{DRAIN_DEADLINE, Engine, EngineError};
 pub use erased_worker::cause;
-pub use health::{Health, UnavailableOperation, WorkerHealth, WorkerState};
+pub use health::{Health, LastError, UnavailableOperation, WorkerHealth, WorkerState};
 pub use job::{Batch, Job, Meta};
 pub use pvt_messaging::{Outgoing, Queue, RetryDelay};
 pub use queue_pauses::{PAUSES_READ_EVERY, QueuePause, QueuePauses};

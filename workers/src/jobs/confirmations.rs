@@ -8,6 +8,7 @@ mod grid_cache;
 mod group_commit;
 
 use crate::clock::{self, Clock};
+use crate::decision_times::DecisionTimes;
 use crate::declaration::{Start, WorkerDeclaration};
 use crate::probes;
 use futures_util::FutureExt;
@@ -71,12 +72,33 @@ pub struct Confirmations {
     /// The grids of this process's partitions. The lock also makes transactions one after another.
     grids: Mutex<GridCache>,
     commit_queue: CommitQueue,
+    times: DecisionTimes,
 }
 
 impl Confirmations {
     /// A worker on this database.
     pub fn new(mongo: Mongo, clock: Clock) -> Self {
-        Self { mongo, clock, grids: Mutex::default(), commit_queue: CommitQueue::default() }
+        let (grids, commit_queue) = (Mutex::default(), CommitQueue::default());
+        Self { mongo, clock, grids, commit_queue, times: DecisionTimes::default() }
+    }
+
+    /// The same, which counts there how long bookings waited for their confirmation.
+    #[must_use]
+    pub fn with_times(self, times: DecisionTimes) -> Self {
+        Self { times, ..self }
+    }
+
+    /// Counts a request that was decided.
+    fn count_time(&self, event: &BookingEvent) {
+        if event.action != Some(Action::Request) {
+            return;
+        }
+        let (decided_at, created_at) = (event.occurred_at.as_datetime(), event.created_at.as_datetime());
+        let waited = (decided_at - created_at).to_std().unwrap_or_default();
+        metrics::histogram!(DECISION_SECONDS).record(waited.as_secs_f64());
+        if event.status == Status::Confirmed {
+            self.times.add(waited, decided_at);
+        }
     }
 
     /// Decides and stores a batch, together with those that other partitions enqueued meanwhile: a transaction costs
@@ -276,7 +298,8 @@ pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
     queues: &[Confirmations::SPEC.queue],
     start: Start::Consumers(|engine, dependencies| {
         begin_counters();
-        Ok(engine.register_batch(Confirmations::new(dependencies.mongo.clone(), clock::system))?)
+        let worker = Confirmations::new(dependencies.mongo.clone(), clock::system);
+        Ok(engine.register_batch(worker.with_times(dependencies.decision_times.clone()))?)
     }),
 };
 
@@ -311,6 +334,9 @@ impl BatchWorker for Confirmations {
         for (job, (decision, moved)) in batch.items.iter_mut().zip(outcomes) {
             for event in moved {
                 job.emit(Outgoing::event(event.event_id, &event)?.with_correlation_id(event.booking_id.as_uuid()));
+            }
+            if let Decision::Decided(event) = &decision {
+                self.count_time(event);
             }
             emit_outcome(job, decision)?;
         }
@@ -359,10 +385,6 @@ fn emit_outcome(job: &mut Job<Arc<BookingCommand>>, decision: Decision) -> Resul
     let (outcome, detail) = match decision {
         Decision::Decided(event) => {
             metrics::counter!(DECIDED, "status" => event.status.as_str()).increment(1);
-            if event.action == Some(Action::Request) {
-                let waited = event.occurred_at.as_datetime() - event.created_at.as_datetime();
-                metrics::histogram!(DECISION_SECONDS).record(waited.as_seconds_f64().max(0.0));
-            }
             job.emit(Outgoing::event(event.event_id, event.as_ref())?.with_correlation_id(subject));
             follow_up_commands(&event)?.into_iter().for_each(|command| job.emit(command));
             (ReplyOutcome::Decided, None)

@@ -2,6 +2,7 @@
 
 use super::browser::{SCREENS, pages, sign_in};
 use super::chromium::Chromium;
+use super::dead_letters;
 use super::harness::{HERE, Harness};
 use anyhow::{Context, Result};
 use chrono::Utc;
@@ -36,7 +37,7 @@ async fn axe_finds_no_serious_violation_on_any_page() -> Result<()> {
     browser.open(&harness.url("/login")).await?;
     found.extend(violations(&mut browser, &axe).await?.into_iter().map(|violation| format!("sign-in: {violation}")));
     sign_in(&mut browser, &harness).await?;
-    for (name, path) in pages(&booking.id.to_string()) {
+    for (name, path) in pages(&booking.id.to_string()).into_iter().chain(dead_letters::pages(&harness).await?) {
         browser.open(&harness.url(&path)).await?;
         for (screen, width, height, scheme) in SCREENS {
             browser.screen(width, height, scheme).await?;

@@ -1,6 +1,7 @@
 //! The console in a real browser: pages without errors, on small screens and in the dark, live figures, the keyboard.
 
 use super::chromium::Chromium;
+use super::dead_letters;
 use super::harness::{FOLLOW_LIMIT, HERE, Harness, PASSWORD};
 use anyhow::{Context, Result};
 use chrono::Utc;
@@ -78,6 +79,7 @@ pub(crate) fn pages(booking: &str) -> Vec<(&'static str, String)> {
         ("chart", format!("/chart?property={HERE}&nights=60")),
         ("payments", "/payments".to_owned()),
         ("reconciliations", "/reconciliations".to_owned()),
+        ("workers", "/workers".to_owned()),
         ("schedules", "/schedules".to_owned()),
         ("audit", "/audit".to_owned()),
     ]
@@ -97,7 +99,7 @@ async fn journey(browser: &mut Chromium, harness: &Harness, booking: &str) -> Re
     browser.open(&harness.url("/login")).await?;
     look(browser, "sign-in", &folder).await?;
     sign_in(browser, harness).await?;
-    for (name, path) in pages(booking) {
+    for (name, path) in pages(booking).into_iter().chain(dead_letters::pages(harness).await?) {
         browser.open(&harness.url(&path)).await?;
         assert_eq!(browser.value("location.pathname + location.search").await?, path);
         look(browser, name, &folder).await?;

@@ -4,8 +4,10 @@
 
 mod access;
 mod accessibility;
+mod board;
 mod browser;
 mod chromium;
+mod dead_letters;
 mod firefox;
 mod harness;
 mod live;

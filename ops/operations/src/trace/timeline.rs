@@ -1,7 +1,7 @@
 //! The timeline of a booking, computed from what the stores hold. Pure.
 
 use chrono::DateTime;
-use pvt_domain::booking::{Booking, HistoryEntry, mails};
+use pvt_domain::booking::{Booking, HistoryEntry, Status, mails};
 use pvt_domain::ledger::{InstructionState, Ledger};
 use pvt_domain::money::{Currency, Money};
 use pvt_domain::timestamp::Timestamp;
@@ -153,6 +153,7 @@ impl Timeline<'_> {
         if booking.payment.refund_due() > 0 {
             waits.push(format!("{} is to be refunded", self.amount(booking.payment.refund_due())));
         }
+        waits.extend(self.owed_after_the_end());
         waits.extend(
             self.mails
                 .iter()
@@ -180,6 +181,17 @@ impl Timeline<'_> {
         } else {
             waits
         }
+    }
+
+    /// What is still owed of a booking that is over: nothing collects it.
+    fn owed_after_the_end(&self) -> Option<String> {
+        let owed = self.booking.outstanding();
+        let what = match self.booking.status {
+            Status::Cancelled | Status::NoShow => "of the fee",
+            Status::CheckedOut => "of the stay",
+            _ => return None,
+        };
+        (owed > 0).then(|| format!("{} {what} is owed, and is not collected by itself", self.amount(owed)))
     }
 
     /// That no mail says how the booking stands, if its guest has an address.
@@ -429,6 +441,24 @@ mod tests {
         booking.status = pvt_domain::booking::Status::Confirmed;
         booking.guest.email.clear();
         assert!(summary(&booking)[0].starts_with("Settled"), "there is no address to write to");
+    }
+
+    #[test]
+    fn booking_that_is_over_is_not_settled_while_something_is_owed() {
+        let (mut booking, none) = (held(), HashSet::new());
+        (booking.status, booking.payment.expires_at) = (pvt_domain::booking::Status::Cancelled, None);
+        booking.guest.email.clear();
+        let summary = |booking: &Booking| {
+            let (ledger, stripe_events, missing_in_mart) = (None, &[], Some(&none));
+            let timeline = Timeline { booking, ledger, stripe_events, mails: &[], claims: 0, missing_in_mart };
+            timeline.summary(at("2026-12-01T12:18:00.000Z"), Vec::new())
+        };
+        booking.cancellation_fee = Some(1_050);
+        assert_eq!(summary(&booking), ["10.50 CAD of the fee is owed, and is not collected by itself"]);
+        booking.cancellation_fee = Some(0);
+        assert!(summary(&booking)[0].starts_with("Settled"), "{:?}", summary(&booking));
+        booking.status = pvt_domain::booking::Status::CheckedOut;
+        assert!(summary(&booking)[0].starts_with("42.00 CAD of the stay is owed"), "{:?}", summary(&booking));
     }
 
     #[test]

@@ -179,6 +179,13 @@ variables! {
         "127.0.0.1:8080",
         "0.0.0.0:8080",
     );
+    PVT_SHUTDOWN_DELAY = Variable::new(
+        "PVT_SHUTDOWN_DELAY",
+        "Seconds, at most 60, for which the API goes on serving after SIGTERM while /readyz is 503 already: \
+        longer than\nload balancers take to notice. Without a load balancer 0.",
+        "0",
+        "10",
+    );
     PVT_TRUSTED_PROXIES = Variable::new(
         "PVT_TRUSTED_PROXIES",
         "Addresses and networks of the proxies in front of the API, comma-separated. X-Forwarded-For is accepted from \
@@ -238,6 +245,14 @@ variables! {
         "https://console.example.com",
     )
     .optional();
+    PVT_CONSOLE_API_URL = Variable::new(
+        "PVT_CONSOLE_API_URL",
+        "URL at which the console reaches the API, by which it acts on bookings.\nUnset: http://, loopback and the \
+        port of PVT_HTTP_ADDR.",
+        "",
+        "https://booking.example.com",
+    )
+    .optional();
     PVT_CONSOLE_METRICS_ADDR = Variable::new(
         "PVT_CONSOLE_METRICS_ADDR",
         "As PVT_METRICS_ADDR, of the console.",
@@ -251,6 +266,14 @@ variables! {
         "127.0.0.1:8092",
         "0.0.0.0:8092",
     );
+    PVT_API_METRICS_URL = Variable::new(
+        "PVT_API_METRICS_URL",
+        "Where `pvt doctor` and the console find the API's PVT_METRICS_ADDR when it runs on another machine. Unset: \
+        http:// and\nthat address.",
+        "",
+        "http://pvt-api:8092",
+    )
+    .optional();
     PVT_SCHEDULES = Variable::new(
         "PVT_SCHEDULES",
         "Overrides of the built-in schedules: a JSON object by schedule, each with any of cron (second minute hour \
