@@ -3,7 +3,7 @@
 
 use crate::consumer::{ConsumeError, Subscriber};
 use crate::outgoing::Outgoing;
-use crate::publisher::{AmqpMessage, CONFIRM_TIMEOUT, ExchangeNames, sending};
+use crate::publisher::{AmqpMessage, CONFIRM_TIMEOUT, ExchangeNames, PublishError, sending};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation};
 use pvt_traces::Span;
@@ -38,10 +38,10 @@ impl QueueSender {
         span.end_with(match &outcome {
             Ok(SendOutcome::Sent) => None,
             Ok(SendOutcome::NoQueue) => Some("no_queue"),
-            Ok(SendOutcome::Refused) => Some("publish_refused"),
-            Err(ConsumeError::Timeout) => Some("publish_timeout"),
+            Ok(SendOutcome::Refused) => Some(PublishError::Nacked.class()),
+            Err(ConsumeError::Timeout) => Some(PublishError::Timeout.class()),
             Err(ConsumeError::Name(_)) => Some("publish_invalid"),
-            Err(_) => Some("publish_lost"),
+            Err(_) => Some(PublishError::Lost.class()),
         });
         outcome
     }
