@@ -1,6 +1,6 @@
 //! The operator's command line, run as an operator runs it.
 
-use crate::harness::{Expectations, SHORT_TIMEOUT, StackBuilder, pvt};
+use crate::harness::{Expectations, SHORT_TIMEOUT, StackBuilder, VirtualHost, pvt};
 use anyhow::{Context, Result, ensure};
 use chrono::{TimeDelta, Utc};
 use pvt_messaging::management::Management;
@@ -90,13 +90,12 @@ async fn migrate_and_topology_apply_prepare_empty_stores() -> Result<()> {
 
 /// Imports these definitions into a fresh virtual host, after which `pvt topology diff` must find nothing.
 async fn check_import(namespace: &Namespace, vhost: &str, definitions: &Value) -> Result<()> {
-    let management = Management::new(namespace.management_url(), vhost)?;
-    management.create_vhost().await?;
+    let host = VirtualHost::create(namespace.management_url(), vhost).await?;
     let (environment, folder) = (environment_of(namespace, vhost)?, Path::new(env!("CARGO_TARGET_TMPDIR")));
     let imported = async {
         let diff = pvt(&["topology", "diff"], &environment, folder).await?;
         ensure!(diff.status.code() == Some(5), "a fresh virtual host lacks everything: {}", text(&diff));
-        management.import_definitions(definitions).await?;
+        host.import(definitions).await?;
         let same = || async {
             let diff = pvt(&["topology", "diff"], &environment, folder).await?;
             ensure!(diff.status.success(), "{}", text(&diff));
@@ -106,7 +105,7 @@ async fn check_import(namespace: &Namespace, vhost: &str, definitions: &Value) -
         eventually("the import is complete", SHORT_TIMEOUT, same).await
     };
     let imported = imported.await;
-    management.delete_vhost().await?;
+    host.delete().await?;
     imported
 }
 

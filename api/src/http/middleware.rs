@@ -71,7 +71,8 @@ impl RequestContext {
                     trace_id = %self.trace.trace_id())
             };
         }
-        if pvt_traces::is_recording() { request_span!(Level::INFO) } else { request_span!(Level::DEBUG) }
+        // A filter that passes any line of the request must pass its span.
+        if pvt_traces::is_recording() { request_span!(Level::ERROR) } else { request_span!(Level::DEBUG) }
     }
 }
 
@@ -195,7 +196,7 @@ impl Edge {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cors, Edge, Problem, RequestContext, Span, edge, is_request_id};
+    use super::{Cors, Edge, Level, Problem, RequestContext, Span, edge, is_request_id};
     use crate::http::metrics::HttpMetrics;
     use axum::body::Body;
     use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
@@ -250,6 +251,26 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!((line["trace_id"].as_str(), line["path"].as_str()), (Some(trace), Some("/x")), "{line}");
         assert_eq!(line["request_id"], "of-a-caller");
+    }
+
+    #[tokio::test]
+    async fn warning_of_a_request_names_its_trace_though_lower_levels_are_off() {
+        // Without a provider, it records nothing but makes the lines of a process that does.
+        pvt_traces::start(true);
+        let log = Log::default();
+        let writer = log.clone();
+        let lines = tracing_subscriber::fmt().json().flatten_event(true).with_max_level(Level::WARN);
+        let _guard = tracing::subscriber::set_default(lines.with_writer(move || writer.clone()).finish());
+        let warns = axum::routing::get(async || tracing::warn!("a store is slow"));
+        let state = Edge::new(HttpMetrics::new(["/x"]), Cors::new(&[]), true, Arc::new(AtomicBool::new(false)));
+        let layer = axum::middleware::from_fn_with_state(state, edge);
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let request = Request::get("/x").header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
+        let request = request.body(Body::empty()).unwrap();
+        axum::Router::new().route("/x", warns).layer(layer).oneshot(request).await.unwrap();
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert_eq!(line["span"]["trace_id"], trace, "{line}");
     }
 
     #[test]

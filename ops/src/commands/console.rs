@@ -15,7 +15,9 @@ pub(crate) struct Console;
 
 impl Console {
     pub(crate) async fn run(self) -> Result<()> {
-        let config = Config::from_env()?;
+        let mut config = Config::from_env()?;
+        // It records no spans, so it exports none.
+        config.traces = None;
         let telemetry = telemetry::init(&config, "pvt-console")?;
         let ended = pvt_console::run(config, shutdown::signal()?).await;
         telemetry.close().await;

@@ -170,8 +170,10 @@ pub struct ExchangeState {
 pub struct BindingState {
     /// Full name of the exchange; empty for the default exchange.
     pub source: String,
-    /// Full name of the queue.
+    /// Full name of the queue, or of another exchange.
     pub destination: String,
+    /// `queue` or `exchange`.
+    pub destination_type: String,
     /// Routing key or topic pattern.
     pub routing_key: String,
 }
@@ -183,6 +185,9 @@ pub struct PolicyState {
     pub name: String,
     /// Regular expression over queue names.
     pub pattern: String,
+    /// What it may apply to: `queues`, `quorum_queues`, `exchanges`, `all` and others.
+    #[serde(rename = "apply-to")]
+    pub apply_to: String,
     /// The matching policy of the highest priority is in force.
     pub priority: i64,
     /// Its keys.
@@ -303,32 +308,6 @@ impl Management {
     /// When the API is unreachable or refuses.
     pub async fn bindings(&self) -> Result<Vec<BindingState>, ManagementError> {
         self.get(&["bindings", &self.vhost]).await
-    }
-
-    /// Imports a definitions document into the virtual host. What exists and is not in it stays.
-    ///
-    /// # Errors
-    /// When the API is unreachable, or refuses the document.
-    pub async fn import_definitions(&self, definitions: &Value) -> Result<(), ManagementError> {
-        self.send(Method::POST, &["definitions", &self.vhost], Some(definitions.clone())).await.map(drop)
-    }
-
-    /// Creates the virtual host and gives the user of this client all rights in it.
-    ///
-    /// # Errors
-    /// When the API is unreachable or refuses.
-    pub async fn create_vhost(&self) -> Result<(), ManagementError> {
-        self.send(Method::PUT, &["vhosts", &self.vhost], Some(json!({}))).await?;
-        let all = json!({ "configure": ".*", "write": ".*", "read": ".*" });
-        self.send(Method::PUT, &["permissions", &self.vhost, &self.user], Some(all)).await.map(drop)
-    }
-
-    /// Deletes the virtual host with everything in it; a missing one is no error.
-    ///
-    /// # Errors
-    /// When the API is unreachable or refuses.
-    pub async fn delete_vhost(&self) -> Result<(), ManagementError> {
-        self.delete_if_present(&["vhosts", &self.vhost]).await
     }
 
     /// Deletes all ready messages of a queue.

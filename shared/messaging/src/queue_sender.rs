@@ -3,9 +3,10 @@
 
 use crate::consumer::{ConsumeError, Subscriber};
 use crate::outgoing::Outgoing;
-use crate::publisher::{AmqpMessage, CONFIRM_TIMEOUT, ExchangeNames, sending};
+use crate::publisher::{AmqpMessage, CONFIRM_TIMEOUT, ExchangeNames, PublishError, sending};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation};
+use pvt_traces::Span;
 use tokio::time::timeout;
 
 /// The broker's answer to a message for one queue.
@@ -33,8 +34,21 @@ impl QueueSender {
     /// message can never be sent.
     pub async fn send(&self, message: &Outgoing) -> Result<SendOutcome, ConsumeError> {
         let span = sending(message, &self.exchanges);
+        let outcome = self.send_within(&span, message).await;
+        span.end_with(match &outcome {
+            Ok(SendOutcome::Sent) => None,
+            Ok(SendOutcome::NoQueue) => Some("no_queue"),
+            Ok(SendOutcome::Refused) => Some(PublishError::Nacked.class()),
+            Err(ConsumeError::Timeout) => Some(PublishError::Timeout.class()),
+            Err(ConsumeError::Name(_)) => Some("publish_invalid"),
+            Err(_) => Some(PublishError::Lost.class()),
+        });
+        outcome
+    }
+
+    async fn send_within(&self, span: &Span, message: &Outgoing) -> Result<SendOutcome, ConsumeError> {
         let AmqpMessage { exchange, routing_key, properties, body } =
-            AmqpMessage::within(&span, message, &self.exchanges)
+            AmqpMessage::within(span, message, &self.exchanges)
                 .map_err(|error| ConsumeError::Name(error.to_string()))?;
         // AMQP 0-9-1, basic.publish: `mandatory` returns a message without a queue. lapin attaches returned messages to
         // the wrong confirm where several are under way, so each is waited for.

@@ -8,9 +8,6 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use uuid::Uuid;
 
-/// RabbitMQ docs, "Server-named Queues": names that the broker gives begin like this.
-const BROKER_NAMED: &str = "amq.";
-
 /// A message that is sent.
 #[derive(Debug, Clone, Copy)]
 pub struct SentMessage<'a> {
@@ -26,6 +23,8 @@ pub struct SentMessage<'a> {
     pub conversation: Option<Uuid>,
     /// Bytes of its body.
     pub body_bytes: usize,
+    /// Whether it is a reply: its routing key is a queue that a caller has named, of which there is no end.
+    pub is_reply: bool,
     /// The header of the span that causes it.
     pub traceparent: Option<&'a str>,
 }
@@ -45,8 +44,7 @@ impl Span {
     /// The sending of a message, until the broker's confirm: a child of what caused it. The message carries this span.
     pub fn send(message: &SentMessage<'_>) -> Self {
         Self::begin(Parent::Header(message.traceparent), || {
-            let is_anonymous = message.exchange.is_empty() && message.routing_key.starts_with(BROKER_NAMED);
-            let destination = if is_anonymous {
+            let destination = if message.is_reply {
                 Cow::Borrowed(names::ANONYMOUS)
             } else {
                 Cow::Owned(joined([message.exchange, message.routing_key, ""]))
@@ -54,7 +52,7 @@ impl Span {
             let mut attributes = of_operation("send", "send");
             attributes.extend(of_message(message));
             attributes.push(KeyValue::new(names::MESSAGING_DESTINATION_NAME, destination.clone().into_owned()));
-            if is_anonymous {
+            if message.is_reply {
                 attributes.push(KeyValue::new(names::MESSAGING_DESTINATION_ANONYMOUS, true));
             }
             SpanBuilder::from_name(format!("send {destination}"))
@@ -64,7 +62,7 @@ impl Span {
     }
 
     /// The handling of a batch. It belongs to none of its messages, so it begins a trace and is linked to what sent
-    /// each of them.
+    /// each of them, as far as that is recorded.
     pub fn handle<'a>(
         worker: &'static str,
         queue: &str,
@@ -78,7 +76,8 @@ impl Span {
             attributes.push(KeyValue::new(names::MESSAGING_BATCH_COUNT, count));
             let links = messages.filter_map(|message| {
                 let id = KeyValue::new(names::MESSAGING_MESSAGE_ID, text(message.sent.id));
-                Some(link(remote(message.sent.traceparent?)?, vec![id]))
+                let sending = remote(message.sent.traceparent?).filter(SpanContext::is_sampled)?;
+                Some(link(sending, vec![id]))
             });
             SpanBuilder::from_name(format!("handle {queue}"))
                 .with_kind(SpanKind::Consumer)
@@ -118,11 +117,12 @@ fn of_message(message: &SentMessage<'_>) -> impl Iterator<Item = KeyValue> {
     let always = [
         KeyValue::new(names::MESSAGING_MESSAGE_ID, text(message.id)),
         KeyValue::new(names::MESSAGE_TYPE, message.kind.to_owned()),
-        KeyValue::new(names::MESSAGING_ROUTING_KEY, message.routing_key.to_owned()),
         KeyValue::new(names::MESSAGING_BODY_SIZE, bytes),
     ];
+    let key = || KeyValue::new(names::MESSAGING_ROUTING_KEY, message.routing_key.to_owned());
+    let key = (!message.is_reply).then(key);
     let conversation = message.conversation.map(|id| KeyValue::new(names::MESSAGING_CONVERSATION_ID, text(id)));
-    always.into_iter().chain(conversation)
+    always.into_iter().chain(key).chain(conversation)
 }
 
 fn link(context: SpanContext, attributes: Vec<KeyValue>) -> Link {

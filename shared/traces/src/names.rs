@@ -21,7 +21,7 @@ pub const MESSAGING_OPERATION_NAME: &str = "messaging.operation.name";
 pub const MESSAGING_OPERATION_TYPE: &str = "messaging.operation.type";
 /// `exchange:key`, for consumers `exchange:key:queue`; parts that are empty are left out.
 pub const MESSAGING_DESTINATION_NAME: &str = "messaging.destination.name";
-/// True for a queue that the broker named, such as one for replies.
+/// True for the queue of a reply, which its caller has named.
 pub const MESSAGING_DESTINATION_ANONYMOUS: &str = "messaging.destination.anonymous";
 /// Routing key.
 pub const MESSAGING_ROUTING_KEY: &str = "messaging.rabbitmq.destination.routing_key";
@@ -56,7 +56,7 @@ pub const STRIPE_OPERATION: &str = "pvt.stripe.operation";
 
 /// The method of a request with one that HTTP does not define.
 pub const OTHER_METHOD: &str = "_OTHER";
-/// What stands for the name of a queue that the broker named, so that names of spans stay few.
+/// What stands for the queue of a reply, so that names of spans stay few.
 pub const ANONYMOUS: &str = "(anonymous)";
 
 /// Span of a decision on one command.

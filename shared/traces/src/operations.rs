@@ -27,10 +27,10 @@ impl Store {
 }
 
 impl Span {
-    /// A request, until the head of its answer: a child of the caller's span. Its path is not recorded, because it may
-    /// hold a booking's token.
+    /// A request, until the head of its answer: a child of the caller's span, or linked to it where callers do not
+    /// decide what is recorded. Its path is not recorded, because it may hold a booking's token.
     pub fn request(method: &str, route: Option<&str>, traceparent: Option<&str>) -> Self {
-        Self::begin(Parent::Header(traceparent), || {
+        Self::begin_for_caller(traceparent, || {
             let known = METHODS.into_iter().find(|known| *known == method);
             let mut attributes = vec![KeyValue::new(names::HTTP_REQUEST_METHOD, known.unwrap_or(names::OTHER_METHOD))];
             attributes.extend(route.map(|route| KeyValue::new(names::HTTP_ROUTE, route.to_owned())));

@@ -5,8 +5,8 @@ use crate::trace_context::TraceParent;
 use futures_util::future::Either;
 use opentelemetry::global::{self, BoxedTracer};
 use opentelemetry::trace::{
-    FutureExt as _, SpanBuilder, SpanContext, SpanId, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState,
-    Tracer as _,
+    FutureExt as _, Link, SpanBuilder, SpanContext, SpanId, Status, TraceContextExt as _, TraceFlags, TraceId,
+    TraceState, Tracer as _,
 };
 use opentelemetry::{Context, KeyValue, Value};
 use std::sync::OnceLock;
@@ -15,16 +15,23 @@ use std::sync::OnceLock;
 const SCOPE: &str = "pvt";
 
 /// Set once: a process records spans from its start, or never.
-static TRACER: OnceLock<BoxedTracer> = OnceLock::new();
+static RECORDING: OnceLock<Recording> = OnceLock::new();
 
-/// Begins to record spans with the global tracer provider, which must be set before.
-pub fn start() {
-    TRACER.get_or_init(|| global::tracer(SCOPE));
+struct Recording {
+    tracer: BoxedTracer,
+    callers_decide: bool,
+}
+
+/// Begins to record spans with the global tracer provider, which must be set before. Unless `callers_decide` what of
+/// theirs is recorded, their requests begin traces of their own: a sampler of shares goes by the id of the trace, which
+/// a caller can choose as well as the flag.
+pub fn start(callers_decide: bool) {
+    RECORDING.get_or_init(|| Recording { tracer: global::tracer(SCOPE), callers_decide });
 }
 
 /// Whether spans are recorded. What is costly to make of them is made only then.
 pub fn is_recording() -> bool {
-    TRACER.get().is_some()
+    RECORDING.get().is_some()
 }
 
 /// One span. It ends when [`Span::end`] is called, or when its last clone is dropped.
@@ -40,9 +47,19 @@ impl Span {
 
     /// Begins the span that `builder` makes; it is called only while spans are recorded.
     pub(crate) fn begin(parent: Parent<'_>, builder: impl FnOnce() -> SpanBuilder) -> Self {
-        let Some(tracer) = TRACER.get() else { return Self::none() };
-        let span = tracer.build_with_context(builder(), &parent.context());
+        let Some(recording) = RECORDING.get() else { return Self::none() };
+        let span = recording.tracer.build_with_context(builder(), &parent.context());
         Self(Some(Context::new().with_span(span)))
+    }
+
+    /// Begins the span of what a caller asks for, within the trace of this header if callers decide what is recorded;
+    /// otherwise in a trace of its own, linked to the caller's.
+    pub(crate) fn begin_for_caller(header: Option<&str>, builder: impl FnOnce() -> SpanBuilder) -> Self {
+        if RECORDING.get().is_none_or(|recording| recording.callers_decide) {
+            return Self::begin(Parent::Header(header), builder);
+        }
+        let caller = header.and_then(remote).map(|caller| Link::new(caller, Vec::new(), 0));
+        Self::begin(Parent::None, || builder().with_links(caller.into_iter().collect()))
     }
 
     /// Its place in its trace, for headers; none while spans are not recorded.

@@ -14,6 +14,7 @@ fn every_span() {
         kind: "booking.request.v1",
         conversation: Some(Uuid::from_u128(2)),
         body_bytes: 500,
+        is_reply: false,
         traceparent: Some(HEADER),
     };
     let received = ReceivedMessage { sent, queue: "bookings.2", attempt: 1 };

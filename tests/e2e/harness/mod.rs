@@ -12,6 +12,7 @@ mod program;
 mod rival_writer;
 mod stack;
 mod stripe;
+mod virtual_host;
 
 pub(crate) use balancer::Balancer;
 pub(crate) use client::{AcceptedBooking, ApiResponse, Client, booked};
@@ -22,6 +23,7 @@ pub(crate) use mailbox::Mailbox;
 pub(crate) use program::{Program, pvt};
 pub(crate) use rival_writer::RivalWriter;
 pub(crate) use stack::{Stack, StackBuilder, WEBHOOK_SECRET};
+pub(crate) use virtual_host::VirtualHost;
 
 use std::time::Duration;
 

@@ -233,7 +233,7 @@ fn panic_text(payload: &(dyn Any + Send)) -> String {
 }
 
 /// The cause of a failure, for logs. Deferrals have none.
-pub(crate) fn cause(failure: &Failure) -> Option<&Cause> {
+pub fn cause(failure: &Failure) -> Option<&Cause> {
     match failure {
         Failure::Retry(cause)
         | Failure::RetryAfter(cause, _)

@@ -2,7 +2,7 @@
 //!
 //! A batch holds messages of many traces, so its span adopts none of them: it begins a trace and links to the sending
 //! of each message. The span of a message stays in the trace of that message and links back to the batch, in which the
-//! calls of stores are found that serve all of them.
+//! calls of stores are found that serve all of them, unless another batch's call served it, too.
 
 use crate::erased_worker::{BatchOutcome, Outcome, cause};
 use crate::spec::{Shape, Spec};
@@ -78,6 +78,7 @@ fn received<'a>(delivery: &'a Delivery, queue: &'a str) -> ReceivedMessage<'a> {
         kind: &envelope.kind,
         conversation: envelope.correlation_id,
         body_bytes: delivery.body.len(),
+        is_reply: false,
         traceparent: envelope.traceparent.as_deref(),
     };
     ReceivedMessage { sent, queue, attempt: envelope.attempt }

@@ -32,6 +32,7 @@ pub use disposition::{
     HEADER_FIRST_FAILED_AT, HEADER_REPLAY, HEADER_RETURNED_BY, HEADER_WORKER, begin_anew,
 };
 pub use engine::{DRAIN_DEADLINE, Engine, EngineError};
+pub use erased_worker::cause;
 pub use health::{Health, LastError, UnavailableOperation, WorkerHealth, WorkerState};
 pub use job::{Batch, Job, Meta};
 pub use pvt_messaging::{Outgoing, Queue, RetryDelay};

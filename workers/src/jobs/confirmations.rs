@@ -30,7 +30,7 @@ use pvt_messaging::{EncodeError, Outgoing, Queue, RetryDelay, unversioned};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use pvt_traces::{Span, Store, names};
-use pvt_worker_runtime::{Batch, BatchWorker, Job, Shape, Spec, failpoint};
+use pvt_worker_runtime::{Batch, BatchWorker, Job, Shape, Spec, cause, failpoint};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -339,7 +339,11 @@ impl BatchWorker for Confirmations {
 
     async fn handle(&self, batch: &mut Batch<Arc<BookingCommand>>) -> Result<(), Failure> {
         let spans = decision_spans(&batch.items);
-        let outcomes = self.commit_batch(batch.items.iter().map(ReceivedCommand::of).collect()).await?;
+        let commands = batch.items.iter().map(ReceivedCommand::of).collect();
+        let outcomes = self.commit_batch(commands).await.inspect_err(|failure| {
+            let class = cause(failure).map(|cause| cause.class);
+            spans.iter().for_each(|span| span.end_with(class));
+        })?;
         for (span, (decision, _)) in spans.iter().zip(&outcomes) {
             span.set(names::OUTCOME, outcome_name(decision));
             span.end();

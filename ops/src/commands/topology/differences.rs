@@ -1,5 +1,5 @@
 //! Comparison of the declared topology with what the broker has: exchanges, queues, bindings and policies, with their
-//! arguments.
+//! arguments, and the policies that are in force.
 
 use pvt_messaging::management::{BindingState, ExchangeState, PolicyState, QueueState};
 use pvt_messaging::topology::Policy;
@@ -26,7 +26,9 @@ pub(super) fn differences(topology: &Topology, missing: &BTreeSet<String>, prese
     found.extend(of_exchanges(topology, &present.exchanges));
     found.extend(of_queues(topology, &present.queues));
     found.extend(of_bindings(topology, missing, &present.bindings));
-    found.extend(of_policies(&topology.policies(), &present.policies));
+    let policies = topology.policies();
+    found.extend(of_policies(&policies, &present.policies));
+    found.extend(in_force(topology, &policies, &present.queues));
     found
 }
 
@@ -40,7 +42,15 @@ fn of_exchanges(topology: &Topology, present: &[ExchangeState]) -> Vec<String> {
     };
     let exchanges = topology.exchanges();
     let differs = exchanges.iter().filter_map(|declared| Some((&declared.name, difference(declared)?)));
-    differs.map(|(name, difference)| format!("~ exchange {name}  ({difference}: {APPLY})")).collect()
+    let differs = differs.map(|(name, difference)| format!("~ exchange {name}  ({difference}: {APPLY})"));
+    // Without a prefix, other exchanges may be those of other systems, and some are the broker's own.
+    let prefix = Some(topology.prefix()).filter(|prefix| !prefix.is_empty());
+    let is_extra = |state: &&ExchangeState| {
+        prefix.is_some_and(|prefix| state.name.starts_with(prefix))
+            && !exchanges.iter().any(|declared| declared.name == state.name)
+    };
+    let extra = present.iter().filter(is_extra).map(|state| format!("+ exchange {}  (not declared here)", state.name));
+    differs.chain(extra).collect()
 }
 
 /// Queues that are declared with other arguments, which no declaration can change, and queues that are not declared.
@@ -69,7 +79,9 @@ fn of_bindings(topology: &Topology, missing: &BTreeSet<String>, present: &[Bindi
     let declared: BTreeSet<_> = queues.iter().flat_map(of_queue).collect();
     let exchanges: BTreeSet<String> = topology.exchanges().into_iter().map(|exchange| exchange.name).collect();
     let is_ours = |binding: &&BindingState| {
-        exchanges.contains(&binding.source) && queues.iter().any(|queue| queue.name == binding.destination)
+        binding.destination_type == "queue"
+            && exchanges.contains(&binding.source)
+            && queues.iter().any(|queue| queue.name == binding.destination)
     };
     let tuple =
         |binding: &BindingState| (binding.source.clone(), binding.routing_key.clone(), binding.destination.clone());
@@ -88,7 +100,8 @@ fn of_bindings(topology: &Topology, missing: &BTreeSet<String>, present: &[Bindi
 fn of_policies(declared: &[Policy], present: &[PolicyState]) -> Vec<String> {
     let difference = |policy: &Policy| {
         let Some(state) = present.iter().find(|state| state.name == policy.name) else { return Some("missing") };
-        let same = state.pattern == policy.pattern
+        let same = state.apply_to == "queues"
+            && state.pattern == policy.pattern
             && state.priority == i64::from(policy.priority)
             && state.definition == policy.definition;
         (!same).then_some("other than declared here")
@@ -97,6 +110,17 @@ fn of_policies(declared: &[Policy], present: &[PolicyState]) -> Vec<String> {
         .iter()
         .filter_map(|policy| Some(format!("~ policy {}  ({}: {APPLY})", policy.name, difference(policy)?)))
         .collect()
+}
+
+/// Declared queues for which another policy is in force, of a higher priority: a queue has one policy only.
+fn in_force(topology: &Topology, declared: &[Policy], present: &[QueueState]) -> Vec<String> {
+    let queues = topology.queues();
+    let of_queue = |state: &QueueState| {
+        let foreign = state.policy.as_ref().filter(|name| !declared.iter().any(|policy| policy.name == **name))?;
+        let is_declared = queues.iter().any(|queue| queue.name == state.name);
+        is_declared.then(|| format!("~ queue {}  (the policy {foreign} is in force, delete it)", state.name))
+    };
+    present.iter().filter_map(of_queue).collect()
 }
 
 #[cfg(test)]
@@ -149,6 +173,19 @@ mod tests {
             &["- binding t.commands to t.bookings.0", "+ binding t.commands to t.bookings.0, key `x`"],
         );
         begins(found(|present| present.policies[0].definition.clear()), &["~ policy t.bookings.0  (other"]);
+        begins(found(|present| present.policies[0].apply_to = "all".into()), &["~ policy t.bookings.0  (other"]);
+        begins(
+            found(|present| present.queues[0].policy = Some("foreign".into())),
+            &["~ queue t.bookings.0  (the policy foreign"],
+        );
+        let extra = ExchangeState { name: "t.other".into(), ..broker(&topology).exchanges[0].clone() };
+        let mut present = broker(&topology);
+        present.exchanges.extend([ExchangeState { name: "foreign".into(), ..extra.clone() }, extra]);
+        begins(differences(&topology, &BTreeSet::new(), &present), &["+ exchange t.other  (not declared"]);
+        begins(
+            found(|present| present.bindings[0].destination_type = "exchange".into()),
+            &["- binding t.commands to t.bookings.0"],
+        );
         let missing = BTreeSet::from(["t.emails".to_owned()]);
         let mut present = broker(&topology);
         present.queues.retain(|queue| queue.name != "t.emails");

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chrono::Utc;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use pvt_domain::messages::MAX_BODY_BYTES;
+use pvt_domain::messages::{BOOKING_REPLY, MAX_BODY_BYTES, PAYMENT_REPLY};
 use pvt_traces::{SentMessage, Span};
 
 /// AMQP 0-9-1, basic class, `delivery-mode`: the message survives a restart of the broker.
@@ -52,16 +52,21 @@ impl ExchangeNames {
 
 /// Begins the span of sending this message.
 pub(crate) fn sending(message: &Outgoing, exchanges: &ExchangeNames) -> Span {
+    Span::send(&sent(message, exchanges))
+}
+
+fn sent<'a>(message: &'a Outgoing, exchanges: &'a ExchangeNames) -> SentMessage<'a> {
     let Outgoing { target, routing_key, envelope, body } = message;
-    Span::send(&SentMessage {
+    SentMessage {
         exchange: exchanges.name(*target),
         routing_key,
         id: envelope.id,
         kind: &envelope.kind,
         conversation: envelope.correlation_id,
         body_bytes: body.len(),
+        is_reply: [BOOKING_REPLY, PAYMENT_REPLY].contains(&&*envelope.kind),
         traceparent: envelope.traceparent.as_deref(),
-    })
+    }
 }
 
 /// The arguments of `basic.publish`.
@@ -163,6 +168,17 @@ mod tests {
 
     fn exchanges() -> ExchangeNames {
         ExchangeNames::of(&Topology::new("t.", 1))
+    }
+
+    #[test]
+    fn replies_differ_from_other_messages_to_a_queue() {
+        let is_reply = |target, key: &'static str, kind: &'static str| {
+            sent(&Outgoing::raw(target, key, Uuid::from_u128(1), kind, "{}"), &exchanges()).is_reply
+        };
+        assert!(is_reply(Target::Queue, "queue-of-a-caller", BOOKING_REPLY));
+        assert!(is_reply(Target::Queue, "amq.gen-1", PAYMENT_REPLY));
+        assert!(!is_reply(Target::Queue, "t.emails", "booking.confirmed.v1"), "a replay");
+        assert!(!is_reply(Target::Events, "booking.confirmed", "booking.confirmed.v1"));
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(super) fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn demand_tls(host: &str, encrypted: bool, how: &str) -> Check<()> {
+pub(super) fn demand_tls(host: &str, encrypted: bool, how: &str) -> Check<()> {
     if encrypted || is_loopback(host) { Ok(()) } else { Err(format!("leaves this machine without TLS; use {how}")) }
 }
 

@@ -91,6 +91,11 @@ impl Source {
         }
     }
 
+    /// Whether the variable of this name has a value.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        self.set(name).is_some()
+    }
+
     fn set(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }

@@ -3,9 +3,10 @@
 //!
 //! Values have the form of OpenTelemetry's specification ("OTLP Exporter Configuration", "Environment Variables").
 
-use super::checks::{Check, is_loopback};
-use super::{Reader, fault, variables};
+use super::checks::{Check, demand_tls};
+use super::{Reader, Variable, fault, variables};
 use percent_encoding::percent_decode_str;
+use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +14,23 @@ use url::Url;
 
 /// The path of spans below the endpoint ("OTLP Exporter Configuration").
 const TRACES_PATH: &str = "v1/traces";
+/// Variables of OpenTelemetry for traces alone, in place of those that are read.
+const VARIABLES_OF_TRACES: [(&Variable, &str, &str); 6] = [
+    (
+        &variables::OTEL_EXPORTER_OTLP_ENDPOINT,
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "set OTEL_EXPORTER_OTLP_ENDPOINT, without the path v1/traces",
+    ),
+    (&variables::OTEL_EXPORTER_OTLP_HEADERS, "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "set OTEL_EXPORTER_OTLP_HEADERS"),
+    (&variables::OTEL_EXPORTER_OTLP_PROTOCOL, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "set OTEL_EXPORTER_OTLP_PROTOCOL"),
+    (&variables::OTEL_EXPORTER_OTLP_TIMEOUT, "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "set OTEL_EXPORTER_OTLP_TIMEOUT"),
+    (
+        &variables::OTEL_EXPORTER_OTLP_CERTIFICATE,
+        "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+        "set OTEL_EXPORTER_OTLP_CERTIFICATE",
+    ),
+    (&variables::OTEL_EXPORTER_OTLP_ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "spans are sent uncompressed"),
+];
 /// Longest time for one export.
 const MAX_TIMEOUT_MS: u64 = 60_000;
 
@@ -46,9 +64,10 @@ pub struct TraceSampler {
 
 /// The settings of the export; none unless an endpoint is set.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<TraceSettings> {
+    refuse_variables_of_traces(reader);
     let disabled = reader.take(&variables::OTEL_SDK_DISABLED, |text, _| Ok(text.eq_ignore_ascii_case("true")));
-    let endpoint = reader.take(&variables::OTEL_EXPORTER_OTLP_ENDPOINT, |text, _| endpoint(text));
-    let headers = reader.take(&variables::OTEL_EXPORTER_OTLP_HEADERS, |text, _| pairs(text)).unwrap_or_default();
+    let endpoint = reader.take(&variables::OTEL_EXPORTER_OTLP_ENDPOINT, endpoint);
+    let headers = reader.take(&variables::OTEL_EXPORTER_OTLP_HEADERS, |text, _| headers(text)).unwrap_or_default();
     reader.take(&variables::OTEL_EXPORTER_OTLP_PROTOCOL, |text, _| protocol(text));
     let timeout = reader.take(&variables::OTEL_EXPORTER_OTLP_TIMEOUT, |text, _| timeout(text));
     let certificate = reader.take(&variables::OTEL_EXPORTER_OTLP_CERTIFICATE, |text, _| Ok(PathBuf::from(text)));
@@ -57,11 +76,6 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<TraceSettings> {
     let service_name = reader.take(&variables::OTEL_SERVICE_NAME, |text, _| Ok(text.to_owned()));
     let resource_attributes = reader.take(&variables::OTEL_RESOURCE_ATTRIBUTES, |text, _| pairs(text));
     let endpoint = endpoint?;
-    let leaves_in_clear = endpoint.scheme() == "http" && !is_loopback(endpoint.host_str().unwrap_or_default());
-    if reader.production && leaves_in_clear && !headers.is_empty() {
-        let problem = "leave this machine without TLS; use https:// in OTEL_EXPORTER_OTLP_ENDPOINT";
-        reader.faults.push(fault(&variables::OTEL_EXPORTER_OTLP_HEADERS, problem.to_owned()));
-    }
     (disabled != Some(true)).then_some(())?;
     Some(TraceSettings {
         endpoint,
@@ -74,14 +88,30 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<TraceSettings> {
     })
 }
 
+/// The exporter reads the headers of the process environment by itself, so that they would go unchecked; it is not asked
+/// for the others at all.
+fn refuse_variables_of_traces(reader: &mut Reader<'_>) {
+    for (variable, name, instead) in VARIABLES_OF_TRACES {
+        if reader.source.is_set(name) {
+            reader.faults.push(fault(variable, format!("{name} is set, which is not supported; {instead}")));
+        }
+    }
+}
+
 /// The endpoint is a base: the path of the signal is added to its own.
-fn endpoint(text: &str) -> Check<Url> {
+fn endpoint(text: &str, production: bool) -> Check<Url> {
     let mut url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
     if !["http", "https"].contains(&url.scheme()) || url.host_str().is_none_or(str::is_empty) {
         return Err("must begin with http:// or https:// and name a host".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("holds credentials; set them in OTEL_EXPORTER_OTLP_HEADERS".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("has a query or a fragment; set a key in OTEL_EXPORTER_OTLP_HEADERS".to_owned());
+    }
+    if production {
+        demand_tls(url.host_str().unwrap_or_default(), url.scheme() == "https", "https://")?;
     }
     let path = format!("{}/{TRACES_PATH}", url.path().trim_end_matches('/'));
     url.set_path(&path);
@@ -97,6 +127,19 @@ fn pairs(text: &str) -> Check<Vec<(String, String)>> {
     };
     let pairs = text.split(',').filter(|text| !text.trim().is_empty()).map(pair);
     pairs.collect::<Option<Vec<_>>>().ok_or_else(|| "is not a list such as name=value,name=value".to_owned())
+}
+
+/// As [`pairs`], each of which HTTP can carry.
+fn headers(text: &str) -> Check<Vec<(String, String)>> {
+    let headers = pairs(text)?;
+    let is_valid = |(name, value): &(String, String)| {
+        HeaderName::try_from(name.as_str()).is_ok() && HeaderValue::try_from(value.as_str()).is_ok()
+    };
+    if headers.iter().all(is_valid) {
+        Ok(headers)
+    } else {
+        Err("has a name or value that no header can have".to_owned())
+    }
 }
 
 fn protocol(text: &str) -> Check<()> {
@@ -168,7 +211,10 @@ mod tests {
         for (name, value) in [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://user:password@collector.example.com"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example.com?key=secret"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x api key=secret"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=a%0D%0Ab"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
             ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
@@ -181,11 +227,18 @@ mod tests {
     }
 
     #[test]
-    fn production_sends_credentials_to_a_collector_only_by_tls() {
+    fn variables_for_traces_alone_are_refused_with_what_to_set_instead() {
+        for (variable, name, _) in VARIABLES_OF_TRACES {
+            assert_eq!(faults(&[ENDPOINT, (name, "http://127.0.0.1:4318")]), [variable.name], "{name}");
+            assert_eq!(faults(&[(name, "http://127.0.0.1:4318")]), [variable.name], "{name}");
+        }
+    }
+
+    #[test]
+    fn production_sends_spans_to_a_collector_only_by_tls() {
         let found = |endpoint| {
-            let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=secret");
-            faults(&[("PVT_ENV", "production"), ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), headers])
-                .contains(&"OTEL_EXPORTER_OTLP_HEADERS")
+            faults(&[("PVT_ENV", "production"), ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)])
+                .contains(&"OTEL_EXPORTER_OTLP_ENDPOINT")
         };
         assert!(found("http://collector.example.com:4318"));
         assert!(!found("https://collector.example.com") && !found("http://127.0.0.1:4318"));

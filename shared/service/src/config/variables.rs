@@ -333,7 +333,7 @@ variables! {
     .optional();
     OTEL_SERVICE_NAME = Variable::new(
         "OTEL_SERVICE_NAME",
-        "Name of the process in its spans. Unset: pvt-api, pvt-workers or pvt-console.",
+        "Name of the process in its spans. Unset: pvt-api or pvt-workers.",
         "",
         "booking-api",
     )

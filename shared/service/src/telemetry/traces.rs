@@ -5,12 +5,14 @@
 
 use crate::config::{TraceSampler, TraceSettings};
 use metrics::{Counter, counter};
+use opentelemetry::trace::{Link, SpanKind, TraceContextExt as _, TraceId};
 use opentelemetry::{Context, KeyValue, global};
 use opentelemetry_otlp::{Protocol, SpanExporter as OtlpExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor,
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample,
+    Span, SpanData, SpanExporter, SpanProcessor,
 };
 use reqwest::blocking::{Client, ClientBuilder};
 use reqwest::redirect::Policy;
@@ -22,8 +24,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
-/// Counter, label `outcome`: spans that were `exported`, that the collector did not take (`failed`), or that found the
-/// queue full (`dropped`).
+/// Counter, label `outcome`: spans that were `exported`, of exports that the collector did not accept (`failed`), or
+/// that found the queue full (`dropped`). What it rejects of an export that it accepts counts as exported.
 const SPANS: &str = "pvt_trace_spans_total";
 /// Spans that may wait for their export. One takes about a kilobyte.
 const QUEUE: usize = 2_048;
@@ -172,6 +174,10 @@ impl Export {
             let spans = self.account.waiting.load(Ordering::Relaxed);
             warn!(spans, %error, "spans were left at the end");
         }
+        let spans = self.account.unreported.swap(0, Ordering::Relaxed);
+        if spans > 0 {
+            warn!(spans, "spans were not exported since the last line about it");
+        }
     }
 }
 
@@ -190,12 +196,12 @@ pub(super) fn start(settings: Option<&TraceSettings>, service: &'static str) -> 
         .map_err(|error| error.to_string())?;
     let provider = SdkTracerProvider::builder()
         .with_span_processor(BoundedProcessor::new(exporter, account.clone()))
-        .with_sampler(sampler(settings.sampler))
+        .with_sampler(LinkedSampler::new(settings.sampler))
         .with_max_links_per_span(MAX_LINKS)
         .with_resource(resource(settings, service))
         .build();
     global::set_tracer_provider(provider.clone());
-    pvt_traces::start();
+    pvt_traces::start(settings.sampler.parent_based);
     info!(collector = %settings.endpoint, "spans are exported");
     Ok(Some(Export { provider, account }))
 }
@@ -220,9 +226,40 @@ fn headers(settings: &TraceSettings) -> HashMap<String, String> {
     settings.headers.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect()
 }
 
-fn sampler(settings: TraceSampler) -> Sampler {
-    let own = Sampler::TraceIdRatioBased(settings.share);
-    if settings.parent_based { Sampler::ParentBased(Box::new(own)) } else { own }
+/// The configured sampler, and every batch with a message whose trace is recorded: alone, the trace of a batch would
+/// be one of a share of its own.
+#[derive(Debug, Clone)]
+struct LinkedSampler {
+    configured: Sampler,
+    /// Whether anything is recorded at all.
+    records: bool,
+}
+
+impl LinkedSampler {
+    fn new(settings: TraceSampler) -> Self {
+        let own = Sampler::TraceIdRatioBased(settings.share);
+        let configured = if settings.parent_based { Sampler::ParentBased(Box::new(own)) } else { own };
+        Self { configured, records: settings.parent_based || settings.share > 0.0 }
+    }
+}
+
+impl ShouldSample for LinkedSampler {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        trace_id: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        let mut result = self.configured.should_sample(parent, trace_id, name, kind, attributes, links);
+        let is_batch = *kind == SpanKind::Consumer && parent.is_none_or(|parent| !parent.has_active_span());
+        if self.records && is_batch && links.iter().any(|link| link.span_context.is_sampled()) {
+            result.decision = SamplingDecision::RecordAndSample;
+        }
+        result
+    }
 }
 
 /// OpenTelemetry's semantic conventions, "Resource": the process that makes the spans.
@@ -244,7 +281,9 @@ mod tests {
     use super::*;
     use crate::Config;
     use crate::telemetry::metrics_handle;
-    use opentelemetry::trace::{Tracer as _, TracerProvider as _};
+    use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceState, Tracer as _, TracerProvider as _};
+    use std::io::{ErrorKind, Read as _, Write as _};
+    use std::net::TcpListener;
     use std::sync::mpsc::{Receiver, channel};
 
     /// Takes no batch until the other end of its channel is dropped.
@@ -281,6 +320,101 @@ mod tests {
         provider.shutdown().unwrap();
         shown("exported", QUEUE);
         assert_eq!(account.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    fn settings(pairs: &[(&str, &str)]) -> TraceSettings {
+        Config::from_pairs(pairs.iter().copied()).unwrap().traces.unwrap()
+    }
+
+    /// Keeps what ends.
+    #[derive(Debug, Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<SpanData>>>);
+
+    impl SpanExporter for Kept {
+        async fn export(&self, spans: Vec<SpanData>) -> OTelSdkResult {
+            self.0.lock().unwrap().extend(spans);
+            Ok(())
+        }
+    }
+
+    const CALLER: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+    fn header(flags: &str) -> String {
+        format!("00-{CALLER}-00f067aa0ba902b7-{flags}")
+    }
+
+    /// The only test here that begins to record spans, because a process does so once.
+    #[test]
+    fn callers_do_not_decide_where_the_sampler_is_not_based_on_parents() {
+        let kept = Kept::default();
+        let sampler = LinkedSampler::new(TraceSampler { parent_based: false, share: 1.0 });
+        let provider = SdkTracerProvider::builder().with_simple_exporter(kept.clone()).with_sampler(sampler).build();
+        global::set_tracer_provider(provider);
+        pvt_traces::start(false);
+        for flags in ["00", "01"] {
+            let request = pvt_traces::Span::request("GET", Some("/api/properties"), Some(&header(flags)));
+            let made = request.context().unwrap();
+            assert!(made.sampled() && made.trace_id() != CALLER, "{made}");
+            // What it causes stays in its trace.
+            let decision = pvt_traces::Span::decide(Some(&made.to_string()));
+            assert_eq!(decision.context().unwrap().trace_id(), made.trace_id());
+            request.end();
+            let spans = std::mem::take(&mut *kept.0.lock().unwrap());
+            let request = spans.iter().find(|span| span.span_kind == SpanKind::Server).unwrap();
+            let links: Vec<String> =
+                request.links.iter().map(|link| link.span_context.trace_id().to_string()).collect();
+            assert_eq!(links, [CALLER], "it is linked to its caller");
+        }
+    }
+
+    #[test]
+    fn sampler_follows_callers_only_where_it_is_based_on_parents_and_batches_follow_their_messages() {
+        let decision = |parent_based, share, parent: Option<&str>, kind, links: &[&str]| {
+            let context = |flags: &str| {
+                let flags = if flags == "01" { TraceFlags::SAMPLED } else { TraceFlags::default() };
+                let trace = TraceId::from_hex(CALLER).unwrap();
+                SpanContext::new(trace, SpanId::from(1_u64), flags, true, TraceState::default())
+            };
+            let parent = parent.map(|flags| Context::new().with_remote_span_context(context(flags)));
+            let links: Vec<Link> = links.iter().map(|flags| Link::new(context(flags), Vec::new(), 0)).collect();
+            let sampler = LinkedSampler::new(TraceSampler { parent_based, share });
+            let trace = TraceId::from_hex(CALLER).unwrap();
+            sampler.should_sample(parent.as_ref(), trace, "name", &kind, &[], &links).decision
+        };
+        let (yes, no) = (SamplingDecision::RecordAndSample, SamplingDecision::Drop);
+        assert_eq!(decision(true, 0.0, Some("01"), SpanKind::Server, &[]), yes);
+        assert_eq!(decision(true, 1.0, Some("00"), SpanKind::Server, &[]), no);
+        assert_eq!(decision(false, 0.0, Some("01"), SpanKind::Server, &[]), no);
+        assert_eq!(decision(false, 1.0, Some("00"), SpanKind::Server, &[]), yes);
+        assert_eq!(decision(true, 0.0, None, SpanKind::Consumer, &["01"]), yes, "a batch with a recorded message");
+        assert_eq!(decision(true, 0.0, None, SpanKind::Consumer, &[]), no);
+        assert_eq!(decision(false, 0.0, None, SpanKind::Consumer, &["01"]), no, "nothing is recorded");
+        assert_eq!(decision(false, 0.000_1, None, SpanKind::Consumer, &["01"]), yes);
+        assert_eq!(decision(false, 0.000_1, None, SpanKind::Server, &["01"]), no, "the link is of a caller");
+        assert_eq!(decision(true, 1.0, Some("00"), SpanKind::Consumer, &["01"]), no, "a message has a parent");
+    }
+
+    #[test]
+    fn redirection_is_not_followed_with_the_headers() {
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        other.set_nonblocking(true).unwrap();
+        let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", collector.local_addr().unwrap());
+        let answer = format!(
+            "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://{}/\r\ncontent-length: 0\r\n\r\n",
+            other.local_addr().unwrap()
+        );
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = collector.accept().unwrap();
+            assert!(stream.read(&mut [0; 4_096]).unwrap() > 0);
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        let found = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_EXPORTER_OTLP_TIMEOUT", "5000")];
+        let client = client(&settings(&found)).unwrap();
+        let response = client.post(&endpoint).header("x-api-key", "secret").body("spans").send().unwrap();
+        assert_eq!(response.status().as_u16(), 307);
+        answering.join().unwrap();
+        assert_eq!(other.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "nothing was sent there");
     }
 
     #[test]
