@@ -27,7 +27,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 /// Counter, label `schedule`: fires that are over.
 const FIRES: &str = "pvt_schedule_fires_total";
@@ -95,8 +94,6 @@ pub(super) struct Runner<'a> {
     lease: watch::Receiver<Option<Lease>>,
     /// Runs of any schedule that operators have requested.
     requests: watch::Receiver<Vec<ScheduleRun>>,
-    /// The last of them that is over, as far as this process knows.
-    answered: Option<Uuid>,
     stop: &'a CancellationToken,
     progress: Option<Progress>,
     fires: Retry,
@@ -112,7 +109,7 @@ impl<'a> Runner<'a> {
         stop: &'a CancellationToken,
     ) -> Self {
         let (fires, catch_up) = (Retry::new(FIRE_RETRY), Retry::new(CATCH_UP_RETRY));
-        Self { scheduler, schedule, lease, requests, answered: None, stop, progress: None, fires, catch_up }
+        Self { scheduler, schedule, lease, requests, stop, progress: None, fires, catch_up }
     }
 
     /// Fires what is due while this process leads, until `stop`.

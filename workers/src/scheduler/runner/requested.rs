@@ -79,17 +79,17 @@ async fn read(mongo: &Mongo, names: &[String], lease: Lease, is_new: bool) -> Re
 
 impl Runner<'_> {
     /// Carries out what was requested of this schedule.
-    pub(super) async fn answer_request(&mut self, lease: Lease) {
-        let is_ours = |run: &&ScheduleRun| run.schedule == self.schedule.name && self.answered != Some(run.id);
+    pub(super) async fn answer_request(&self, lease: Lease) {
+        let is_ours = |run: &&ScheduleRun| run.schedule == self.schedule.name;
         let Some(run) = self.requests.borrow().iter().find(is_ours).cloned() else { return };
         match self.try_answer(&run, lease).await {
-            Ok(()) => self.answered = Some(run.id),
-            Err(FireError::Stopped | FireError::LeaseLost) => {}
+            Ok(()) | Err(FireError::Stopped | FireError::LeaseLost) => {}
             Err(error) => warn!(schedule = run.schedule, run = %run.id, %error, "a requested run will be begun again"),
         }
     }
 
-    /// Fails where the run stays open.
+    /// Fails where the run stays open. One that is over, or that a newer leader has begun, is left alone: what was read
+    /// may be older than that.
     async fn try_answer(&self, run: &ScheduleRun, lease: Lease) -> Result<(), FireError> {
         let runs = self.scheduler.mongo.schedule_runs();
         if !runs.begin(run.id, lease.now().into(), lease.token).await? {
@@ -106,7 +106,9 @@ impl Runner<'_> {
                 Err(error.as_str())
             }
         };
-        runs.finish(run.id, lease.token, RunEnd { at: lease.now().into(), outcome }).await?;
+        if !runs.finish(run.id, lease.token, RunEnd { at: lease.now().into(), outcome }).await? {
+            warn!(schedule = run.schedule, run = %run.id, "a newer leader has begun this run again");
+        }
         Ok(())
     }
 
@@ -128,7 +130,10 @@ impl Runner<'_> {
             let (commands, failed) = self.commands_of_step(&schedule, window, step).await;
             sent += self.publish_unless_dry(&schedule, &commands).await?;
             failures.extend(failed);
-            self.scheduler.mongo.schedule_runs().note_progress(run.id, lease.token, sent).await?;
+            let noted = self.scheduler.mongo.schedule_runs().note_progress(run.id, lease.token, sent).await;
+            if let Err(error) = noted {
+                warn!(schedule = run.schedule, run = %run.id, %error, "progress of a requested run cannot be noted");
+            }
         }
         match failures.first() {
             None => Ok(sent),
