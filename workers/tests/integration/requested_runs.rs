@@ -85,6 +85,8 @@ impl Fixture {
             started_at: None,
             ended_at: None,
             messages: 0,
+            dry_run: false,
+            behind: 0,
             attempts: 0,
             error: None,
             request: Some(request),
@@ -93,9 +95,9 @@ impl Fixture {
         Ok((id, self.mongo.schedule_runs().request(&run, &entry).await?))
     }
 
-    async fn rows(&self) -> Result<Collection<Document>> {
+    async fn rows(&self, collection: &str) -> Result<Collection<Document>> {
         let client = mongodb::Client::with_uri_str(self.namespace.mongodb_uri()).await?;
-        Ok(client.default_database().context("a database")?.collection("schedule_runs"))
+        Ok(client.default_database().context("a database")?.collection(collection))
     }
 
     async fn ended(&self, id: Uuid) -> Result<ScheduleRun> {
@@ -156,7 +158,7 @@ async fn run_of_a_killed_leader_is_begun_again_and_sends_the_same_messages() -> 
     running.await?;
     // As if it had died before it could record the end.
     let not_over = doc! { "$set": { "open": true, "state": "running" }, "$unset": { "ended_at": "" } };
-    fixture.rows().await?.update_one(doc! { "_id": id.to_string() }, not_over).await?;
+    fixture.rows("schedule_runs").await?.update_one(doc! { "_id": id.to_string() }, not_over).await?;
     let (stop, running) = fixture.start(vec![schedule()?]);
     assert_eq!(fixture.ended(id).await?.attempts, 2);
     let mut both = fixture.sent().await?;
@@ -172,7 +174,7 @@ async fn run_of_a_killed_leader_is_begun_again_and_sends_the_same_messages() -> 
 async fn run_that_another_leader_began_and_left_is_carried_out_by_one_that_had_met_it_before() -> Result<()> {
     let fixture = Fixture::open().await?;
     let (id, _) = fixture.request(1, None, false).await?;
-    let rows = fixture.rows().await?;
+    let rows = fixture.rows("schedule_runs").await?;
     // As if a newer leader carried it out.
     rows.update_one(doc! { "_id": id.to_string() }, doc! { "$set": { "token": i64::MAX } }).await?;
     let (stop, running) = fixture.start(vec![schedule()?]);
@@ -199,14 +201,22 @@ async fn request_of_a_disabled_schedule_ends_and_a_dry_run_sends_nothing() -> Re
     assert_eq!((run.state, run.error.as_deref()), (RunState::Failed, Some("the schedule is disabled")));
     stop.cancel();
     running.await?;
-    let audit = schedule()?.with_task(Task::NightAudit);
-    let (stop, running) = fixture.start(vec![audit]);
-    let (id, _) = fixture.request(2, None, true).await?;
-    let run = fixture.ended(id).await?;
-    assert_eq!((run.state, run.messages), (RunState::Succeeded, 0));
-    assert!(fixture.sent().await?.is_empty());
-    stop.cancel();
-    running.await?;
+    let held = doc! {
+        "_id": Uuid::new_v4().to_string(), "status": "held", "property_id": "north",
+        "payment": { "expires_at": "2026-01-01T00:00:00.000Z" },
+    };
+    fixture.rows("bookings").await?.insert_one(held).await?;
+    let holds = schedule()?.with_task(Task::ExpireHolds);
+    // By the request, then by the configuration.
+    for (key, dry_run) in [(2, false), (3, true)] {
+        let (stop, running) = fixture.start(vec![Schedule { dry_run, ..holds.clone() }]);
+        let (id, _) = fixture.request(key, None, !dry_run).await?;
+        let run = fixture.ended(id).await?;
+        assert_eq!((run.state, run.messages, run.dry_run), (RunState::Succeeded, 1, true), "one would be sent");
+        assert!(fixture.broker.peek("stripe", 1).await?.is_empty());
+        stop.cancel();
+        running.await?;
+    }
     Ok(())
 }
 
