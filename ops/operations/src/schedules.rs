@@ -97,8 +97,8 @@ pub async fn run_now(mongo: &Mongo, request: RunNow) -> Result<ScheduleRun> {
     };
     let Some(plan) = state.plan else {
         let text = format!(
-            "{name} is not planned: the scheduler that led last does not run it (PVT_SCHEDULES), or none has led since an \
-            upgrade"
+            "{name} is not planned: the scheduler that led last does not run it (PVT_SCHEDULES), or none has led since \
+            an upgrade"
         );
         return Err(OperationError::Conflict(text).into());
     };

@@ -1,5 +1,5 @@
-//! Runs that operators request. They are carried out by the process that leads, between the fires of the schedule, which
-//! they do not move: one that comes due meanwhile fires when the run is over.
+//! Runs that operators request. They are carried out by the process that leads, between the fires of the schedule,
+//! which they do not move: one that comes due meanwhile fires when the run is over.
 //!
 //! The ids of its messages are functions of the request, so a run that is begun again after a crash, or by two leaders
 //! at once, sends nothing twice. A run at properties covers what was due within a day.
