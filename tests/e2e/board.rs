@@ -3,9 +3,11 @@
 use crate::harness::{CONSUMERS, Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
 use crate::outages::with_own;
 use anyhow::{Context, Result, ensure};
+use pvt_messaging::management::Management;
 use pvt_stores::mongo::worker_processes::SeenProcess;
 use pvt_testkit::{DORM, EngineKind, EphemeralInstance, booking_body, days_from_now, eventually};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::process::Output;
 
 fn text(output: &Output) -> String {
@@ -63,8 +65,10 @@ async fn schedules_are_listed_and_run(stack: &Stack) -> Result<()> {
         let refused = stack.pvt(arguments).await?;
         ensure!(refused.status.code() == Some(code), "pvt {arguments:?}: {}", text(&refused));
     }
-    let dry = stack.pvt(&["schedules", "run", "night_audit", "--dry-run", "--reason", "how many?"]).await?;
-    ensure!(dry.status.success() && text(&dry).contains("0 messages"), "{}", text(&dry));
+    let dry = ["schedules", "run", "reconcile_payments", "--dry-run", "--reason", "how many?", "--json"];
+    let dry = stack.pvt_json(&dry).await?;
+    ensure!(dry["state"] == "succeeded" && dry["dry_run"] == true && dry["messages"] == 1, "{dry}");
+    ensure!(run["dry_run"] == false, "{run}");
     Ok(())
 }
 
@@ -81,6 +85,20 @@ async fn operator_watches_queues_runs_schedules_and_sees_a_killed_worker() -> Re
     };
     let seen = eventually("its heartbeat names every queue", SHORT_TIMEOUT, consuming).await?;
     ensure!(!seen.is_stale() && seen.process.leads.is_none() && seen.process.host != "unknown", "{seen:?}");
+    let tags: BTreeSet<&str> = seen
+        .process
+        .workers
+        .iter()
+        .flat_map(|worker| &worker.queues)
+        .map(|queue| queue.consumer_tag.as_str())
+        .collect();
+    let management = Management::of_broker(stack.namespace.management_url(), stack.namespace.amqp_url())?;
+    let known = || async {
+        let all = management.consumers(stack.topology.prefix()).await?;
+        let known: BTreeSet<&str> = all.iter().map(|consumer| consumer.consumer_tag.as_str()).collect();
+        Ok(tags.is_subset(&known).then_some(()))
+    };
+    eventually("the broker knows the consumers of the heartbeat by the same tags", SHORT_TIMEOUT, known).await?;
     // Killed first, so that what follows passes the time until it is stale.
     stack.program("consumers")?.kill9()?;
     stack.run(&["consumers"]).await?;

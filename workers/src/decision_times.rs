@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Minutes that are kept while MongoDB cannot be written to; the oldest ones are given up.
 const MAX_MINUTES: usize = 60;
+/// The newest minutes, which are kept when they are stored: one that ends may still be counted in.
+const OPEN_MINUTES: usize = 3;
 
 #[derive(Debug, Default)]
 struct Minute {
@@ -33,11 +35,11 @@ impl DecisionTimes {
         }
     }
 
-    /// Minutes whose counts have changed since they were last taken. What was taken and is over is forgotten.
+    /// Minutes whose counts have changed since they were last taken. What was taken and is long over is forgotten.
     pub(crate) fn take_changed(&self) -> Vec<(i64, DurationCounts)> {
         let mut minutes = self.minutes();
-        let newest = minutes.last_key_value().map(|(minute, _)| *minute);
-        minutes.retain(|minute, it| !it.is_stored || Some(*minute) == newest);
+        let first_open = minutes.keys().rev().take(OPEN_MINUTES).last().copied();
+        minutes.retain(|minute, it| !it.is_stored || first_open.is_none_or(|open| *minute >= open));
         let changed = minutes.iter_mut().filter(|(_, it)| !it.is_stored);
         changed
             .map(|(minute, it)| {
@@ -78,6 +80,8 @@ mod tests {
         assert_eq!(taken(), [(10, 2), (11, 1)], "a minute is stored as a whole");
         times.not_stored(11);
         assert_eq!(taken(), [(11, 1)]);
+        add(10);
+        assert_eq!(taken(), [(10, 3)], "a minute that has just ended is still counted in as a whole");
         (0..1_000).for_each(add);
         assert_eq!(times.take_changed().len(), MAX_MINUTES);
     }

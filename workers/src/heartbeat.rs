@@ -71,11 +71,13 @@ impl Heartbeat {
     }
 
     async fn store_decision_times(&self, process: &str) {
-        for (minute, counts) in self.decision_times.take_changed() {
+        let mut changed = self.decision_times.take_changed().into_iter();
+        while let Some((minute, counts)) = changed.next() {
             let (mongo, process) = (self.mongo.clone(), process.to_owned());
             let write = async move { mongo.decision_times().record(&process, minute, &counts).await };
             if within(WRITE_LIMIT, write).await.is_err() {
                 self.decision_times.not_stored(minute);
+                changed.for_each(|(minute, _)| self.decision_times.not_stored(minute));
                 return;
             }
         }
@@ -142,7 +144,7 @@ fn report(worker: WorkerHealth) -> WorkerReport {
 mod tests {
     use super::{About, DecisionTimes, Health, Heartbeat, WRITE_LIMIT};
     use anyhow::{Context, Result};
-    use chrono::{DateTime, Utc};
+    use chrono::{DateTime, TimeDelta, Utc};
     use pvt_stores::mongo::Mongo;
     use pvt_testkit::{Namespace, eventually};
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -188,7 +190,8 @@ mod tests {
         let (slow, link) = namespace.slow_mongo(Duration::ZERO).await?;
         drop(link);
         let times = DecisionTimes::default();
-        times.add(Duration::from_millis(20), Utc::now());
+        let minutes = [Utc::now() - TimeDelta::minutes(1), Utc::now()];
+        minutes.iter().for_each(|at| times.add(Duration::from_millis(20), *at));
         let stopped = CancellationToken::new();
         let beating = tokio::spawn(heartbeat(&slow, &times).beat_periodically(stopped.clone()));
         // Each turn takes the times and returns them when they could not be stored.
@@ -203,6 +206,12 @@ mod tests {
             Ok((returned.load(Ordering::Relaxed) >= 2).then_some(()))
         };
         eventually("two turns have failed, and the times are kept", SOON, failed_twice).await?;
+        let kept = async || {
+            let changed = times.take_changed();
+            changed.iter().for_each(|(minute, _)| times.not_stored(*minute));
+            Ok((changed.len() == minutes.len()).then_some(()))
+        };
+        eventually("both minutes are kept, not only the one that could not be stored", SOON, kept).await?;
         assert!(!beating.is_finished(), "it goes on");
         stopped.cancel();
         tokio::time::timeout(WRITE_LIMIT * 4, beating).await??;

@@ -9,7 +9,7 @@ use pvt_messaging::{Oldest, QueueFlow, QueueReading, QueueRole, Topology};
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::queue_samples::{QueueCounts, QueueSample, SAMPLES_KEPT_FOR};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tracing::warn;
 
@@ -22,23 +22,38 @@ const ALARM: &str = "pvt_broker_alarm";
 /// For one call of MongoDB.
 const STORE_LIMIT: Duration = Duration::from_secs(5);
 
+#[derive(Debug, Default)]
+struct Alarms {
+    on: Vec<String>,
+    is_old: bool,
+}
+
 /// Alarms of the broker that are on, as this process has last read them. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct BrokerAlarms(Arc<Mutex<Vec<String>>>);
+pub(crate) struct BrokerAlarms(Arc<Mutex<Alarms>>);
 
 impl BrokerAlarms {
     /// As a health check: nothing can be published, and the broker says so to a connection only when that publishes.
     pub(crate) fn check(&self) -> Result<Option<String>, String> {
-        let on = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Alarms { on, is_old } = &*self.alarms();
         if on.is_empty() {
-            Ok(None)
-        } else {
-            Err(format!("the broker takes no messages: alarm about {}", on.join(", ")))
+            return Ok(None);
+        }
+        let old = if *is_old { ", as it said last; its management API does not answer" } else { "" };
+        Err(format!("the broker takes no messages: alarm about {}{old}", on.join(", ")))
+    }
+
+    /// Takes what was read; `None` keeps what is known: an alarm ends when the broker says so.
+    fn set(&self, on: Option<Vec<String>>) {
+        let mut alarms = self.alarms();
+        match on {
+            Some(on) => *alarms = Alarms { on, is_old: false },
+            None => alarms.is_old = true,
         }
     }
 
-    fn set(&self, on: Vec<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = on;
+    fn alarms(&self) -> MutexGuard<'_, Alarms> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,11 +124,14 @@ impl QueueWatch {
     /// Continues with the samples that other processes have stored, so that an age does not begin anew.
     async fn recall(&mut self) {
         let mongo = self.mongo.clone();
-        let begin = (Utc::now() - SAMPLES_KEPT_FOR).into();
+        let now = Utc::now();
+        let begin = (now - SAMPLES_KEPT_FOR).into();
         match within(STORE_LIMIT, async move { mongo.queue_samples().after(begin).await }).await {
             Ok(samples) => {
                 self.flows.values_mut().for_each(|flow| *flow = QueueFlow::default());
-                samples.iter().for_each(|sample| self.take(sample));
+                // The clock of the leader before may have been ahead of this one.
+                let until_now = samples.iter().filter(|sample| sample.at <= now.into());
+                until_now.for_each(|sample| self.take(sample));
                 self.has_history = true;
             }
             Err(error) => warn!(error, "samples of queues cannot be read"),
@@ -149,11 +167,7 @@ impl QueueWatch {
         let show = |node: &str, alarm: &'static str, is_on: f64| {
             metrics::gauge!(ALARM, "node" => node.to_owned(), "alarm" => alarm).set(is_on);
         };
-        let on = nodes.iter().flatten().flat_map(|node| {
-            let alarms = [(node.mem_alarm, "memory"), (node.disk_free_alarm, "disk space")];
-            alarms.into_iter().filter(|(is_on, _)| *is_on).map(|(_, alarm)| format!("{alarm} of {}", node.name))
-        });
-        self.alarms.set(on.collect());
+        self.alarms.set(nodes.as_ref().map(|nodes| nodes.iter().flat_map(NodeState::alarms).collect()));
         self.nodes.extend(nodes.iter().flatten().map(|node| node.name.clone()));
         for name in &self.nodes {
             let node = nodes.iter().flatten().find(|node| node.name == *name);
@@ -322,6 +336,20 @@ mod tests {
         Ok(())
     }
 
+    #[test]
+    fn alarm_stays_on_while_the_broker_is_not_read() {
+        let alarms = BrokerAlarms::default();
+        alarms.set(None);
+        assert_eq!(alarms.check(), Ok(None), "none is known");
+        alarms.set(Some(vec!["memory of one".to_owned()]));
+        let on = "the broker takes no messages: alarm about memory of one".to_owned();
+        assert_eq!(alarms.check(), Err(on.clone()));
+        alarms.set(None);
+        assert_eq!(alarms.check(), Err(on + ", as it said last; its management API does not answer"));
+        alarms.set(Some(Vec::new()));
+        assert_eq!(alarms.check(), Ok(None));
+    }
+
     #[tokio::test]
     async fn process_that_does_not_lead_stores_no_samples() -> Result<()> {
         let namespace = Namespace::new().await?;
@@ -336,9 +364,16 @@ mod tests {
         let hour_ago: DateTime<Utc> = Utc::now() - TimeDelta::hours(1);
         let counts = QueueCounts { queue: "emails".to_owned(), ready: 4, ..QueueCounts::default() };
         fixture.mongo.queue_samples().record(QueueSample { at: hour_ago.into(), queues: vec![counts] }).await?;
+        let ahead: DateTime<Utc> = Utc::now() + TimeDelta::hours(1);
+        let counts = QueueCounts { queue: "emails".to_owned(), ready: 0, ..QueueCounts::default() };
+        fixture.mongo.queue_samples().record(QueueSample { at: ahead.into(), queues: vec![counts] }).await?;
         let mut later = fixture.watch(&scheduler.leader())?;
         later.recall().await;
-        assert_eq!(oldest(&later), Some(Oldest { seconds: 0, is_at_least: true }), "it begins with what is stored");
+        assert_eq!(
+            oldest(&later),
+            Some(Oldest { seconds: 0, is_at_least: true }),
+            "it begins with what is stored of before"
+        );
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use crate::reading::to_its_end;
 use crate::seed::accounts::ACCOUNTS;
 use crate::{broker, maintenance, queue_pauses};
 use pvt_domain::accounts::Email;
+use pvt_messaging::management::NodeState;
 use pvt_messaging::{QueueDepth, QueueRole, QueueSpec, queue_depths};
 use pvt_service::config::{Config, Environment};
 use pvt_stores::mart::Mart;
@@ -191,11 +192,7 @@ async fn alarm(config: &Config) -> Finding {
         Ok(Err(error)) => return alarm_unknown(&error.to_string()),
         Err(_) => return alarm_unknown(&format!("no answer within {PROBE_LIMIT:?}")),
     };
-    let on = nodes.iter().flat_map(|node| {
-        let alarms = [(node.mem_alarm, "memory"), (node.disk_free_alarm, "disk space")];
-        alarms.into_iter().filter(|(is_on, _)| *is_on).map(|(_, alarm)| format!("{alarm} of {}", node.name))
-    });
-    let on: Vec<String> = on.collect();
+    let on: Vec<String> = nodes.iter().flat_map(NodeState::alarms).collect();
     finding(ALARM, (!on.is_empty()).then(|| format!("on: {}", on.join(", "))), remedy)
 }
 

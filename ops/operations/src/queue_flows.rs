@@ -21,12 +21,13 @@ impl QueueFlows {
         Self { prefix: topology.prefix().to_owned(), flows }
     }
 
-    /// Begins anew with these samples, oldest first, so that an age does not begin with the first reading.
-    pub fn recall(&mut self, samples: &[QueueSample]) {
+    /// Begins anew with these samples, oldest first, so that an age does not begin with the first reading. Samples
+    /// later than `now` are left out: the clock of the process that took them was ahead.
+    pub fn recall(&mut self, samples: &[QueueSample], now: DateTime<Utc>) {
         for (name, flow) in &mut self.flows {
             let own_name = name.strip_prefix(&self.prefix).unwrap_or(name);
             *flow = QueueFlow::default();
-            for (reading, oldest) in samples.iter().filter_map(|sample| sampled(sample, own_name)) {
+            for (reading, oldest) in until_now(samples, now).filter_map(|sample| sampled(sample, own_name)) {
                 flow.recall(reading, oldest);
             }
         }
@@ -50,6 +51,10 @@ impl QueueFlows {
     pub fn iter(&self) -> impl Iterator<Item = (&String, &QueueFlow)> {
         self.flows.iter()
     }
+}
+
+fn until_now(samples: &[QueueSample], now: DateTime<Utc>) -> impl Iterator<Item = &QueueSample> {
+    samples.iter().filter(move |sample| sample.at <= now.into())
 }
 
 /// The counts of a queue in a sample, and what was known of its first message.

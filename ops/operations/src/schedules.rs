@@ -87,7 +87,8 @@ pub struct RunNow {
 ///
 /// # Errors
 /// [`OperationError::NotFound`] without such a schedule or property; [`OperationError::Conflict`] when it is disabled,
-/// knows no properties, or another requested run of it is not over; when MongoDB fails.
+/// knows no properties, another requested run of it is not over, or its key has requested something else; when MongoDB
+/// fails.
 pub async fn run_now(mongo: &Mongo, request: RunNow) -> Result<ScheduleRun> {
     let RunNow { name, property_id, dry_run, actor, reason, key } = request;
     let Some(state) = mongo.schedules().find(&name).await? else {
@@ -95,7 +96,11 @@ pub async fn run_now(mongo: &Mongo, request: RunNow) -> Result<ScheduleRun> {
         return Err(OperationError::NotFound(text).into());
     };
     let Some(plan) = state.plan else {
-        return Err(OperationError::Conflict(format!("{name} is disabled: PVT_SCHEDULES says so")).into());
+        let text = format!(
+            "{name} is not planned: the scheduler that led last does not run it (PVT_SCHEDULES), or none has led since \
+            an upgrade"
+        );
+        return Err(OperationError::Conflict(text).into());
     };
     if let Some(property) = &property_id {
         if !plan.by_property {
@@ -124,6 +129,8 @@ pub async fn run_now(mongo: &Mongo, request: RunNow) -> Result<ScheduleRun> {
         started_at: None,
         ended_at: None,
         messages: 0,
+        dry_run,
+        behind: 0,
         attempts: 0,
         error: None,
         request: Some(RunRequest { actor, reason, property_id, dry_run }),
@@ -131,7 +138,14 @@ pub async fn run_now(mongo: &Mongo, request: RunNow) -> Result<ScheduleRun> {
     for _ in 0..REQUEST_ATTEMPTS {
         match mongo.schedule_runs().request(&run, &entry).await? {
             RequestOutcome::Requested => return Ok(run),
-            RequestOutcome::RequestedBefore(before) => return Ok(*before),
+            RequestOutcome::RequestedBefore(before) if before.request == run.request => return Ok(*before),
+            RequestOutcome::RequestedBefore(before) => {
+                let text = format!(
+                    "another run of {name} was requested with this form at {}: load it again for one more",
+                    before.fire
+                );
+                return Err(OperationError::Conflict(text).into());
+            }
             RequestOutcome::Another(another) => {
                 let by = another.request.map(|request| format!(" by {}", request.actor)).unwrap_or_default();
                 let text = format!("a run of {name} was requested{by} at {} and is not over", another.fire);

@@ -42,7 +42,7 @@ pub(crate) struct Schedules {
 enum SchedulesCommand {
     /// Lists schedules with their next and last fire, and how the last run ended
     List(List),
-    /// Runs a schedule now, beside its fires, and waits for the end
+    /// Runs a schedule now, between its fires, and waits for the end
     Run(Run),
 }
 
@@ -55,7 +55,8 @@ struct List {
     output: Output,
 }
 
-/// The scheduler that leads carries it out, also when this command is killed. What is due later still fires. A run at
+/// The scheduler that leads carries it out, also when this command is killed. What comes due meanwhile
+/// fires when it is over. A run at
 /// properties covers what was due within a day; what was sent before has no effect a second time.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -116,6 +117,7 @@ struct RunView {
     reason: Option<String>,
     property_id: Option<String>,
     dry_run: bool,
+    behind: u64,
 }
 
 impl From<ScheduleRun> for RunView {
@@ -134,7 +136,8 @@ impl From<ScheduleRun> for RunView {
             messages: run.messages,
             attempts: run.attempts,
             error: run.error,
-            dry_run: request.as_ref().is_some_and(|request| request.dry_run),
+            dry_run: run.dry_run,
+            behind: run.behind,
             property_id: request.as_ref().and_then(|request| request.property_id.as_ref()).map(ToString::to_string),
             requested_by: request.as_ref().map(|request| request.actor.to_string()),
             reason: request.map(|request| request.reason),

@@ -1,6 +1,6 @@
 //! Counts of durations by size, from which percentiles are read. Pure.
 //!
-//! Sizes grow by a twelfth or less, so a percentile is at most that much longer than the exact one, however many
+//! Sizes grow by an eleventh or less, so a percentile is at most that much longer than the exact one, however many
 //! durations were counted. Counts of several processes and minutes add up, which percentiles do not.
 
 use std::collections::BTreeMap;

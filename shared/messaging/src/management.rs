@@ -131,6 +131,14 @@ pub struct NodeState {
     pub disk_free_alarm: bool,
 }
 
+impl NodeState {
+    /// Its alarms that are on, in words.
+    pub fn alarms(&self) -> impl Iterator<Item = String> {
+        let alarms = [(self.mem_alarm, "memory"), (self.disk_free_alarm, "disk space")];
+        alarms.into_iter().filter(|(is_on, _)| *is_on).map(|(_, alarm)| format!("{alarm} of {}", self.name))
+    }
+}
+
 /// A consumer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ConsumerState {

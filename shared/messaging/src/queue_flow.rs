@@ -70,7 +70,8 @@ pub struct QueueFlow {
 }
 
 impl QueueFlow {
-    /// Takes a reading; one that is not newer than the last is left out.
+    /// Takes a reading; one of the same time as the last is left out. An older one means that a clock was set back, and
+    /// begins anew: readings of a time to come would hold every age back until then.
     pub fn observe(&mut self, reading: QueueReading) {
         self.recall(reading, None);
     }
@@ -78,10 +79,12 @@ impl QueueFlow {
     /// Takes a reading of before, with what was known of its first message: readings that were not kept said more.
     pub fn recall(&mut self, reading: QueueReading, oldest: Option<Oldest>) {
         if let Some(last) = self.recent.back() {
-            if reading.at <= last.at {
+            if reading.at == last.at {
                 return;
             }
-            if reading.acknowledged < last.acknowledged {
+            if reading.at < last.at {
+                *self = Self::default();
+            } else if reading.acknowledged < last.acknowledged {
                 // The broker has restarted and counts from zero: earlier counts cannot be compared.
                 *self = Self::default();
             }
@@ -212,6 +215,12 @@ mod tests {
         assert_eq!(oldest(after_a_gap), Some((15, true)), "it came at any time of an hour");
         let broker_restarted = [reading(0, 0, 0, 7), reading(15, 2, 0, 7), reading(30, 2, 0, 0), reading(60, 2, 0, 0)];
         assert_eq!(oldest(broker_restarted), Some((30, true)));
+    }
+
+    #[test]
+    fn clock_that_was_set_back_begins_anew() {
+        let set_back = [reading(3_600, 2, 0, 7), reading(0, 2, 0, 7), reading(0, 9, 0, 7), reading(60, 2, 0, 7)];
+        assert_eq!(oldest(set_back), Some((60, true)));
     }
 
     #[test]

@@ -111,7 +111,8 @@ impl Confirmations {
         let (decided_at, created_at) = (event.occurred_at.as_datetime(), event.created_at.as_datetime());
         let waited = (decided_at - created_at).to_std().unwrap_or_default();
         metrics::histogram!(DECISION_SECONDS).record(waited.as_secs_f64());
-        if event.status == Status::Confirmed {
+        // A hold waits for the guest's payment, the request itself is decided.
+        if matches!(event.status, Status::Held | Status::Confirmed) {
             self.times.add(waited, decided_at);
         }
     }

@@ -3,6 +3,7 @@
 //! Every schedule runs by itself, so that one that fails or takes long delays no other. Within a fire, a property that
 //! fails is left behind and retried; the other properties get their commands.
 
+mod for_all;
 mod records;
 mod requested;
 
@@ -10,11 +11,10 @@ pub(super) use requested::read_periodically;
 
 use super::fire::{self, FireError, FireWindow};
 use super::lease::Lease;
-use super::schedule::{Schedule, Task};
+use super::schedule::Schedule;
 use super::{Scheduler, due};
-use crate::hold_expiry;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
 use pvt_domain::ids::PropertyId;
 use pvt_messaging::Outgoing;
@@ -27,7 +27,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 /// Counter, label `schedule`: fires that are over.
 const FIRES: &str = "pvt_schedule_fires_total";
@@ -50,10 +49,6 @@ const CONCURRENT_READS: usize = 8;
 const PROPERTIES_PER_STEP: usize = 50;
 /// Commands published between two checks of the lease.
 const CHUNK: usize = 500;
-/// Most holds that one fire ends; the next one continues.
-const MAX_HOLDS: i64 = 10_000;
-/// Requests to end a hold are kept for this long after they were to be repeated.
-const KEEP_EXPIRIES: TimeDelta = TimeDelta::days(30);
 
 /// Progress of a schedule during one leadership.
 struct Progress {
@@ -95,8 +90,6 @@ pub(super) struct Runner<'a> {
     lease: watch::Receiver<Option<Lease>>,
     /// Runs of any schedule that operators have requested.
     requests: watch::Receiver<Vec<ScheduleRun>>,
-    /// The last of them that is over, as far as this process knows.
-    answered: Option<Uuid>,
     stop: &'a CancellationToken,
     progress: Option<Progress>,
     fires: Retry,
@@ -112,7 +105,7 @@ impl<'a> Runner<'a> {
         stop: &'a CancellationToken,
     ) -> Self {
         let (fires, catch_up) = (Retry::new(FIRE_RETRY), Retry::new(CATCH_UP_RETRY));
-        Self { scheduler, schedule, lease, requests, answered: None, stop, progress: None, fires, catch_up }
+        Self { scheduler, schedule, lease, requests, stop, progress: None, fires, catch_up }
     }
 
     /// Fires what is due while this process leads, until `stop`.
@@ -221,7 +214,7 @@ impl<'a> Runner<'a> {
     ) -> Result<(), FireError> {
         let begun = lease.now();
         let sent = self.send(progress, fire, done).await;
-        self.record_run(fire, begun, lease.now(), &sent).await;
+        self.record_run(fire, begun, lease.now(), &sent, progress.behind.len()).await;
         sent?;
         let name = &self.schedule.name;
         self.scheduler.mongo.schedules().record_fire(name, fire.into(), true, progress.token).await?;
@@ -238,48 +231,11 @@ impl<'a> Runner<'a> {
         fire: DateTime<Utc>,
         done: Option<PropertyId>,
     ) -> Result<u64, FireError> {
-        match self.schedule.task {
-            task if task.is_by_property() => {
-                let window = FireWindow { after: progress.settled_until, until: fire };
-                self.fire_at_properties(progress, window, done).await
-            }
-            _ => self.send_for_all(self.schedule, fire).await,
+        if !self.schedule.task.is_by_property() {
+            return self.send_for_all(self.schedule, fire).await;
         }
-    }
-
-    /// Sends the commands of a schedule that knows no properties; how many.
-    async fn send_for_all(&self, schedule: &Schedule, fire: DateTime<Utc>) -> Result<u64, FireError> {
-        let Scheduler { mongo, topology, .. } = self.scheduler;
-        let commands = match schedule.task {
-            Task::ExpireHolds => return self.expire_holds(schedule, fire).await,
-            Task::ReconcilePayments => vec![fire::reconcile_payments(schedule, fire, topology)?],
-            _ => fire::resume_payments(schedule, fire, mongo, topology).await?,
-        };
-        if schedule.sends() {
-            self.publish(&commands).await?;
-        }
-        Ok(count(commands.len()))
-    }
-
-    /// Requests the end of expired holds, each once until it is answered; how many.
-    async fn expire_holds(&self, schedule: &Schedule, fire: DateTime<Utc>) -> Result<u64, FireError> {
-        let Scheduler { mongo, topology, .. } = self.scheduler;
-        let due = mongo.hold_expiries().due(fire.into(), hold_expiry::latest(fire), MAX_HOLDS).await?;
-        if !due.is_empty() {
-            let dry_run = schedule.dry_run;
-            tracing::info!(schedule = schedule.name, holds = due.len(), dry_run, "expiring overdue holds");
-        }
-        for holds in due.chunks(CHUNK).filter(|_| !schedule.dry_run) {
-            self.may_go_on()?;
-            let commands = holds.iter().map(|hold| fire::expire_hold(schedule, fire, hold, topology));
-            let commands = commands.collect::<Result<Vec<_>, _>>()?;
-            mongo.hold_expiries().requesting(holds, fire.into()).await?;
-            self.publish(&commands).await?;
-            let next_at = hold_expiry::without_answer(fire, topology.retry_divisor());
-            mongo.hold_expiries().requested(holds, fire.into(), next_at).await?;
-        }
-        mongo.hold_expiries().remove_before((fire - KEEP_EXPIRIES).into()).await?;
-        Ok(count(due.len()))
+        let window = FireWindow { after: progress.settled_until, until: fire };
+        self.fire_at_properties(progress, window, done).await
     }
 
     /// Sends the commands of the properties after `done`, in steps that are recorded; how many.

@@ -3,6 +3,8 @@
 use anyhow::{Context, Result};
 use chrono::Utc;
 use chrono_tz::Tz;
+use mongodb::Collection;
+use mongodb::bson::{Document, doc};
 use pvt_domain::actor::Actor;
 use pvt_domain::demo;
 use pvt_domain::timestamp::Timestamp;
@@ -57,6 +59,16 @@ impl Fixture {
 
     /// Requests a run now; `key` makes it another one.
     async fn request(&self, key: u128, property: Option<&str>, dry_run: bool) -> Result<(Uuid, RequestOutcome)> {
+        self.request_of(NAME, key, property, dry_run).await
+    }
+
+    async fn request_of(
+        &self,
+        schedule: &str,
+        key: u128,
+        property: Option<&str>,
+        dry_run: bool,
+    ) -> Result<(Uuid, RequestOutcome)> {
         let now: Timestamp = Utc::now().into();
         let id = Uuid::from_u128(key);
         let request = RunRequest {
@@ -67,18 +79,25 @@ impl Fixture {
         };
         let run = ScheduleRun {
             id,
-            schedule: NAME.to_owned(),
+            schedule: schedule.to_owned(),
             fire: now,
             state: RunState::Requested,
             started_at: None,
             ended_at: None,
             messages: 0,
+            dry_run: false,
+            behind: 0,
             attempts: 0,
             error: None,
             request: Some(request),
         };
-        let entry = AuditEntry::new(id, now, "operator", "schedule.run".to_owned(), NAME, "a test");
+        let entry = AuditEntry::new(id, now, "operator", "schedule.run".to_owned(), schedule, "a test");
         Ok((id, self.mongo.schedule_runs().request(&run, &entry).await?))
+    }
+
+    async fn rows(&self, collection: &str) -> Result<Collection<Document>> {
+        let client = mongodb::Client::with_uri_str(self.namespace.mongodb_uri()).await?;
+        Ok(client.default_database().context("a database")?.collection(collection))
     }
 
     async fn ended(&self, id: Uuid) -> Result<ScheduleRun> {
@@ -138,16 +157,36 @@ async fn run_of_a_killed_leader_is_begun_again_and_sends_the_same_messages() -> 
     stop.cancel();
     running.await?;
     // As if it had died before it could record the end.
-    let rows = mongodb::Client::with_uri_str(fixture.namespace.mongodb_uri()).await?;
-    let rows = rows.default_database().context("a database")?.collection::<mongodb::bson::Document>("schedule_runs");
-    let not_over = mongodb::bson::doc! { "$set": { "open": true, "state": "running" }, "$unset": { "ended_at": "" } };
-    rows.update_one(mongodb::bson::doc! { "_id": id.to_string() }, not_over).await?;
+    let not_over = doc! { "$set": { "open": true, "state": "running" }, "$unset": { "ended_at": "" } };
+    fixture.rows("schedule_runs").await?.update_one(doc! { "_id": id.to_string() }, not_over).await?;
     let (stop, running) = fixture.start(vec![schedule()?]);
     assert_eq!(fixture.ended(id).await?.attempts, 2);
     let mut both = fixture.sent().await?;
     assert_eq!(both.len(), 4, "each once more");
     both.dedup();
     assert_eq!(both, first, "under its own id");
+    stop.cancel();
+    running.await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn run_that_another_leader_began_and_left_is_carried_out_by_one_that_had_met_it_before() -> Result<()> {
+    let fixture = Fixture::open().await?;
+    let (id, _) = fixture.request(1, None, false).await?;
+    let rows = fixture.rows("schedule_runs").await?;
+    // As if a newer leader carried it out.
+    rows.update_one(doc! { "_id": id.to_string() }, doc! { "$set": { "token": i64::MAX } }).await?;
+    let (stop, running) = fixture.start(vec![schedule()?]);
+    // Requests of a disabled schedule end where requests are read: after the second one this run has been met.
+    for key in [2, 3] {
+        let (other, _) = fixture.request_of("disabled", key, None, false).await?;
+        fixture.ended(other).await?;
+    }
+    let met = fixture.mongo.schedule_runs().find(id).await?.context("the run")?;
+    assert_eq!((met.state, met.attempts), (RunState::Requested, 0), "it is left to the newer leader");
+    rows.update_one(doc! { "_id": id.to_string() }, doc! { "$set": { "token": 0_i64 } }).await?;
+    assert_eq!(fixture.ended(id).await?.state, RunState::Succeeded);
     stop.cancel();
     running.await?;
     Ok(())
@@ -162,14 +201,22 @@ async fn request_of_a_disabled_schedule_ends_and_a_dry_run_sends_nothing() -> Re
     assert_eq!((run.state, run.error.as_deref()), (RunState::Failed, Some("the schedule is disabled")));
     stop.cancel();
     running.await?;
-    let audit = schedule()?.with_task(Task::NightAudit);
-    let (stop, running) = fixture.start(vec![audit]);
-    let (id, _) = fixture.request(2, None, true).await?;
-    let run = fixture.ended(id).await?;
-    assert_eq!((run.state, run.messages), (RunState::Succeeded, 0));
-    assert!(fixture.sent().await?.is_empty());
-    stop.cancel();
-    running.await?;
+    let held = doc! {
+        "_id": Uuid::new_v4().to_string(), "status": "held", "property_id": "north",
+        "payment": { "expires_at": "2026-01-01T00:00:00.000Z" },
+    };
+    fixture.rows("bookings").await?.insert_one(held).await?;
+    let holds = schedule()?.with_task(Task::ExpireHolds);
+    // By the request, then by the configuration.
+    for (key, dry_run) in [(2, false), (3, true)] {
+        let (stop, running) = fixture.start(vec![Schedule { dry_run, ..holds.clone() }]);
+        let (id, _) = fixture.request(key, None, !dry_run).await?;
+        let run = fixture.ended(id).await?;
+        assert_eq!((run.state, run.messages, run.dry_run), (RunState::Succeeded, 1, true), "one would be sent");
+        assert!(fixture.broker.peek("stripe", 1).await?.is_empty());
+        stop.cancel();
+        running.await?;
+    }
     Ok(())
 }
 

@@ -18,6 +18,8 @@ use uuid::Uuid;
 const KEPT_CHANGES: usize = 300;
 /// Oldest round of readings whose figures still count: a few intervals, each with the longest that a round may take.
 const LONGEST_ROUND_OF_QUEUES: Duration = Duration::from_secs(15);
+const LONGEST_ROUND_OF_PROCESSES: Duration = Duration::from_secs(20);
+const LONGEST_ROUND_OF_HISTORY: Duration = Duration::from_secs(45);
 const LONGEST_ROUND_OF_CHECKS: Duration = Duration::from_secs(60);
 
 /// An event of the stream.
@@ -38,9 +40,26 @@ struct Texts<'a> {
 }
 
 /// When the newest round of each watch was complete; before the first one, when the board was made.
+#[derive(Clone, Copy)]
 struct Rounds {
     queues: Instant,
+    processes: Instant,
+    history: Instant,
     checks: Instant,
+}
+
+impl Rounds {
+    fn begin() -> Self {
+        let now = Instant::now();
+        Self { queues: now, processes: now, history: now, checks: now }
+    }
+
+    fn is_fresh(self) -> bool {
+        self.queues.elapsed() < LONGEST_ROUND_OF_QUEUES
+            && self.processes.elapsed() < LONGEST_ROUND_OF_PROCESSES
+            && self.history.elapsed() < LONGEST_ROUND_OF_HISTORY
+            && self.checks.elapsed() < LONGEST_ROUND_OF_CHECKS
+    }
 }
 
 struct State {
@@ -63,8 +82,7 @@ impl Board {
     pub(crate) fn new(topology: Topology) -> Self {
         let figures = Arc::new(Figures::default());
         let texts = figures.texts(&topology);
-        let rounds = Rounds { queues: Instant::now(), checks: Instant::now() };
-        let state = State { rounds, figures, texts, number: 0, changes: VecDeque::new() };
+        let state = State { rounds: Rounds::begin(), figures, texts, number: 0, changes: VecDeque::new() };
         let process = Uuid::new_v4().simple().to_string().chars().take(8).collect();
         Self { topology, process, state: Mutex::new(state), changed: watch::Sender::new(0) }
     }
@@ -84,6 +102,18 @@ impl Board {
         self.update(change);
     }
 
+    /// Takes over what a complete round of reading the processes makes of the figures.
+    pub(crate) fn processes_read(&self, change: impl FnOnce(&mut Figures)) {
+        self.state().rounds.processes = Instant::now();
+        self.update(change);
+    }
+
+    /// Takes over what a complete round of reading the history makes of the figures.
+    pub(crate) fn history_read(&self, change: impl FnOnce(&mut Figures)) {
+        self.state().rounds.history = Instant::now();
+        self.update(change);
+    }
+
     /// Takes over what a complete round of checks makes of the figures.
     pub(crate) fn checks_made(&self, change: impl FnOnce(&mut Figures)) {
         self.state().rounds.checks = Instant::now();
@@ -92,31 +122,36 @@ impl Board {
 
     /// Whether every watch has completed a round of late. Figures of one that hangs may be wrong whatever they say.
     pub(crate) fn is_fresh(&self) -> bool {
-        let state = self.state();
-        let (queues, checks) = (state.rounds.queues.elapsed(), state.rounds.checks.elapsed());
-        queues < LONGEST_ROUND_OF_QUEUES && checks < LONGEST_ROUND_OF_CHECKS
+        self.state().rounds.is_fresh()
     }
 
     /// Makes unknown what no watch has read for too long.
     pub(crate) fn expire(&self) {
-        let (queues, checks) = {
-            let state = self.state();
-            (state.rounds.queues.elapsed(), state.rounds.checks.elapsed())
-        };
+        let rounds = self.state().rounds;
         let now = Utc::now().into();
         let reason = |limit: Duration| format!("the console has not read it for {} s", limit.as_secs());
-        if queues >= LONGEST_ROUND_OF_QUEUES {
+        if rounds.queues.elapsed() >= LONGEST_ROUND_OF_QUEUES {
             let reason = reason(LONGEST_ROUND_OF_QUEUES);
             self.update(|figures| {
                 figures.queues = figures.queues.next(Err(reason.clone()), now);
                 figures.pauses = figures.pauses.next(Err(reason.clone()), now);
                 figures.mongodb = figures.mongodb.next(Err(reason.clone()), now);
                 figures.dead_letters = figures.dead_letters.next(Err(reason.clone()), now);
-                figures.replays = figures.replays.next(Err(reason.clone()), now);
-                figures.processes = figures.processes.next(Err(reason), now);
+                figures.replays = figures.replays.next(Err(reason), now);
             });
         }
-        if checks >= LONGEST_ROUND_OF_CHECKS {
+        if rounds.processes.elapsed() >= LONGEST_ROUND_OF_PROCESSES {
+            let reason = reason(LONGEST_ROUND_OF_PROCESSES);
+            self.update(|figures| {
+                figures.processes = figures.processes.next(Err(reason.clone()), now);
+                figures.active_consumers = figures.active_consumers.next(Err(reason), now);
+            });
+        }
+        if rounds.history.elapsed() >= LONGEST_ROUND_OF_HISTORY {
+            let reason = reason(LONGEST_ROUND_OF_HISTORY);
+            self.update(|figures| figures.history = figures.history.next(Err(reason), now));
+        }
+        if rounds.checks.elapsed() >= LONGEST_ROUND_OF_CHECKS {
             let reason = reason(LONGEST_ROUND_OF_CHECKS);
             self.update(|figures| figures.checks = figures.checks.next(Err(reason), now));
         }
@@ -182,11 +217,13 @@ fn data(texts: &BTreeMap<String, String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Board, KEPT_CHANGES, LONGEST_ROUND_OF_CHECKS, LONGEST_ROUND_OF_QUEUES};
+    use super::{Board, KEPT_CHANGES, LONGEST_ROUND_OF_CHECKS, LONGEST_ROUND_OF_PROCESSES, LONGEST_ROUND_OF_QUEUES};
     use crate::live::reading::Reading;
     use chrono::Utc;
     use pvt_messaging::Topology;
     use pvt_messaging::management::QueueState;
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
 
     fn count(board: &Board, ready: u64) {
         let queue = QueueState { name: "emails".to_owned(), messages_ready: ready, ..QueueState::default() };
@@ -212,7 +249,16 @@ mod tests {
     async fn figures_of_a_watch_that_hangs_expire() {
         let board = Board::new(Topology::new("", 1));
         let checked = || board.checks_made(|figures| figures.checks = Reading::Up((Utc::now().into(), Vec::new())));
+        let processes_read = || {
+            board.processes_read(|figures| {
+                figures.processes = Reading::Up(Vec::new());
+                figures.active_consumers = Reading::Up(BTreeSet::new());
+            });
+        };
+        let history_read = || board.history_read(|figures| figures.history = Reading::Up(Arc::default()));
         checked();
+        processes_read();
+        history_read();
         board.queues_read(|figures| figures.queues = Reading::Up(Vec::new()));
         tokio::time::advance(LONGEST_ROUND_OF_QUEUES / 2).await;
         board.expire();
@@ -221,11 +267,24 @@ mod tests {
         board.expire();
         assert!(!board.is_fresh() && board.figures().queues.outage().is_some(), "the queues are not read any more");
         assert!(board.figures().checks.value().is_some(), "the checks are made still");
-        tokio::time::advance(LONGEST_ROUND_OF_CHECKS).await;
+        assert!(board.figures().processes.value().is_some(), "the processes are read still");
+        tokio::time::advance(LONGEST_ROUND_OF_PROCESSES - LONGEST_ROUND_OF_QUEUES).await;
         board.queues_read(|figures| figures.queues = Reading::Up(Vec::new()));
         board.expire();
+        let figures = board.figures();
+        assert!(!board.is_fresh() && figures.processes.outage().is_some(), "the processes are not read any more");
+        assert!(figures.active_consumers.outage().is_some() && figures.history.value().is_some());
+        processes_read();
+        assert!(board.is_fresh());
+        tokio::time::advance(LONGEST_ROUND_OF_CHECKS).await;
+        board.queues_read(|figures| figures.queues = Reading::Up(Vec::new()));
+        processes_read();
+        board.expire();
         assert!(!board.is_fresh() && board.figures().checks.outage().is_some(), "the checks are not made any more");
+        assert!(board.figures().history.outage().is_some(), "nor is the history read");
         checked();
+        assert!(!board.is_fresh());
+        history_read();
         assert!(board.is_fresh());
     }
 

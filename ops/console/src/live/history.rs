@@ -38,11 +38,13 @@ impl History {
     ) -> Self {
         let begin: Timestamp = (now - SAMPLES_KEPT_FOR).into();
         let mut next = self.clone();
+        // What a clock that is ahead has written is read again when its time has come.
+        let known = begin..=now.into();
         next.samples.extend(newer);
-        next.samples.retain(|sample| sample.at >= begin);
+        next.samples.retain(|sample| known.contains(&sample.at));
         // A minute that is not over is read again.
         next.times.extend(times);
-        next.times.retain(|minute, _| *minute >= begin);
+        next.times.retain(|minute, _| known.contains(minute));
         next
     }
 
@@ -128,5 +130,7 @@ mod tests {
         let later = second.with(vec![sample(361, 9)], times(361, &[5]), at(361));
         assert_eq!(later.of_queue("emails", |counts| counts.ready), [(at(1).into(), 2), (at(361).into(), 9)]);
         assert_eq!(later.p95_by_minute().len(), 2);
+        let ahead = later.with(vec![sample(400, 9)], times(400, &[5]), at(362));
+        assert_eq!((ahead.newest(), ahead.newest_times()), (Some(at(361).into()), Some(at(361).into())));
     }
 }

@@ -74,7 +74,7 @@ pub(crate) async fn queues(
         let read_at = Utc::now();
         let now = read_at.into();
         if let Some(history) = board.figures().history.value().filter(|_| !is_recalled) {
-            flows.recall(history.samples());
+            flows.recall(history.samples(), read_at);
             is_recalled = true;
         }
         if let Ok(queues) = &queues {
@@ -124,7 +124,7 @@ pub(crate) async fn history(board: Arc<Board>, mongo: Mongo, stop: CancellationT
         if let Ok(read) = &read {
             known = read.clone();
         }
-        board.update(|figures| figures.history = figures.history.next(read, now.into()));
+        board.history_read(|figures| figures.history = figures.history.next(read, now.into()));
     }
 }
 
@@ -151,7 +151,7 @@ pub(crate) async fn processes(
             let active = consumers.into_iter().filter(|consumer| consumer.active);
             active.map(|consumer| consumer.consumer_tag).collect()
         });
-        board.update(|figures| {
+        board.processes_read(|figures| {
             figures.processes = figures.processes.next(processes, now);
             figures.active_consumers = figures.active_consumers.next(active, now);
         });

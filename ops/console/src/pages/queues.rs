@@ -90,11 +90,11 @@ fn history(read: &Reading<Arc<History>>) -> Arc<History> {
 fn times(history: &History, now: DateTime<Utc>) -> TimesView {
     let shown = |time: Duration| time_span(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
     let words = history.percentiles(now).map_or_else(
-        || "No booking was confirmed in the last 15 minutes.".to_owned(),
+        || "No booking was held or confirmed in the last 15 minutes.".to_owned(),
         |times| {
             format!(
-                "Of {} bookings confirmed in the last 15 minutes, half waited at most {}, 95 % at most {}, 99 % at \
-                most {}.",
+                "Of {} bookings held or confirmed in the last 15 minutes, half waited for that at most {}, 95 % at \
+                most {}, 99 % at most {}.",
                 times.bookings,
                 shown(times.p50),
                 shown(times.p95),

@@ -168,14 +168,15 @@ fn run_row(run: &ScheduleRun, sight: &Sight<'_>) -> RunRow {
     // An error may be about another property.
     let error = run.error.as_deref().filter(|_| sight.is_admin);
     let error = error.map(|error| format!(": {error}")).unwrap_or_default();
+    let dry_run = if run.dry_run { ", dry run" } else { "" };
+    let behind = if run.behind > 0 { format!(", properties behind: {}", run.behind) } else { String::new() };
     let request = run.request.as_ref().map(|request| {
         let place = request.property_id.as_ref().map(|id| format!(" at {id}")).unwrap_or_default();
-        let dry_run = if request.dry_run { ", dry run" } else { "" };
-        format!("by {}{place}{dry_run}: {}", request.actor, request.reason)
+        format!("by {}{place}: {}", request.actor, request.reason)
     });
     RunRow {
         fire: shown(run.fire),
-        outcome: format!("{}{again}{error}", run.state.as_str()),
+        outcome: format!("{}{again}{dry_run}{behind}{error}", run.state.as_str()),
         lag: known(lag),
         duration: known(duration),
         messages: run.messages,
@@ -257,6 +258,8 @@ mod tests {
             started_at: Some(at(250)),
             ended_at: Some(at(2_250)),
             messages: 4,
+            dry_run: property.is_some(),
+            behind: if property.is_none() { 3 } else { 0 },
             attempts: 2,
             error: Some("there: unreadable".to_owned()),
             request: property.map(|_| request),
@@ -275,11 +278,14 @@ mod tests {
         let here = [PropertyId::from("here")];
         let shown = row(&history, &Sight { properties: &here, is_admin: false }, now());
         let outcomes: Vec<_> = shown.runs.iter().map(|run| (run.outcome.as_str(), run.request.as_str())).collect();
-        let own = "by staff:1 at here, dry run: a test";
-        assert_eq!(outcomes, [("failed after 2 attempts", own), ("failed after 2 attempts", "")]);
+        let fire = "failed after 2 attempts, properties behind: 3";
+        assert_eq!(outcomes, [("failed after 2 attempts, dry run", "by staff:1 at here: a test"), (fire, "")]);
         assert_eq!((shown.runs[0].lag.as_str(), shown.runs[0].duration.as_str()), ("250 ms", "2.0 s"));
         assert!(shown.next_fire.ends_with("due for 5 min"), "{}", shown.next_fire);
         let all = row(&history, &Sight { properties: &[], is_admin: true }, now());
-        assert_eq!((all.runs.len(), all.runs[0].outcome.as_str()), (3, "failed after 2 attempts: there: unreadable"));
+        assert_eq!(
+            (all.runs.len(), all.runs[0].outcome.as_str()),
+            (3, "failed after 2 attempts, dry run: there: unreadable")
+        );
     }
 }

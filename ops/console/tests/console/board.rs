@@ -61,7 +61,10 @@ async fn sparkline_shows_what_was_counted_and_says_it_in_words() -> Result<()> {
     assert_eq!(drawn(row, 20), counts);
     assert!(row.contains("aria-label=\"last 6 hours: 3 at last, 20 at most"), "{row}");
     assert!(!page.contains("style="), "the policy allows no style in a page");
-    assert!(page.contains("Of 100 bookings confirmed in the last 15 minutes, half waited at most 5"), "{page}");
+    assert!(
+        page.contains("Of 100 bookings held or confirmed in the last 15 minutes, half waited for that at most 5"),
+        "{page}"
+    );
     assert!(page.contains("99 % at most 1.0 s"), "{page}");
     Ok(())
 }
@@ -182,6 +185,7 @@ async fn administrator_runs_a_schedule_once_however_often_the_form_is_sent() -> 
     let (one, two) = tokio::join!(send(with_key("property", THERE)), send(with_key("property", THERE)));
     assert_eq!((one?, two?), (StatusCode::SEE_OTHER, StatusCode::SEE_OTHER), "a double click");
     assert_eq!(harness.mongo.schedule_runs().open().await?.len(), 1);
+    assert_eq!(send(with_key("property", HERE)).await?, StatusCode::CONFLICT, "the same form with another property");
     let again = vec![("key", Uuid::new_v4().to_string())];
     assert_eq!(send(again).await?, StatusCode::CONFLICT, "another request, while this one is not over");
     let audit = harness.mongo.audit_log().list(Some("night_audit"), None, 10).await?;

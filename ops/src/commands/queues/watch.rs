@@ -79,7 +79,7 @@ impl Watch {
         let (topology, management, stop) =
             (broker::topology(&config), broker::management(&config)?, shutdown::signal()?);
         let mut flows = QueueFlows::of(&topology);
-        flows.recall(&samples(&config).await);
+        flows.recall(&samples(&config).await, Utc::now());
         let end = self.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
         let mut turns = Turns::new(Duration::from_secs(self.interval), &stop);
         let (mut shown, mut failures) = (0, 0);

@@ -6,7 +6,7 @@ use super::queue_samples::{SAMPLES_KEPT_FOR, create_expiry_index, timestamp};
 use crate::StoreError;
 use futures_util::TryStreamExt as _;
 use mongodb::Collection;
-use mongodb::bson::{DateTime, doc};
+use mongodb::bson::{DateTime, doc, serialize_to_document};
 use pvt_domain::duration_counts::DurationCounts;
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,9 @@ struct Row {
     at: DateTime,
     /// Sizes with their counts.
     counts: Vec<(u16, u64)>,
+    /// The sum of the counts. Absent in rows of earlier versions.
+    #[serde(default)]
+    total: u64,
 }
 
 /// Times to the confirmation of bookings.
@@ -30,15 +33,20 @@ struct Row {
 pub struct DecisionTimes<'a>(pub(super) &'a Mongo);
 
 impl DecisionTimes<'_> {
-    /// Stores what a process has counted in a minute so far.
+    /// Stores what a process has counted in a minute so far. Counts only grow: a write that comes late, after a newer
+    /// one, changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn record(self, process: &str, minute: i64, counts: &DurationCounts) -> Result<(), StoreError> {
         let key = format!("{minute}|{process}");
-        let row =
-            Row { key: key.clone(), at: DateTime::from_millis(minute * 60_000), counts: counts.pairs().collect() };
-        self.rows().replace_one(doc! { "_id": key }, row).upsert(true).await?;
+        let at = DateTime::from_millis(minute * 60_000);
+        let total = counts.total();
+        let row = Row { key: key.clone(), at, counts: counts.pairs().collect(), total };
+        let row = serialize_to_document(&row).map_err(mongodb::error::Error::from)?;
+        let has_more = doc! { "$gt": ["$total", i64::try_from(total).unwrap_or(i64::MAX)] };
+        let next = doc! { "$replaceWith": { "$cond": [has_more, "$$ROOT", { "$literal": row }] } };
+        self.rows().update_one(doc! { "_id": key }, vec![next]).upsert(true).await?;
         Ok(())
     }
 

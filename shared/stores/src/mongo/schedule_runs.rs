@@ -34,7 +34,7 @@ pub enum RunState {
     Requested,
     /// A leader carries it out.
     Running,
-    /// It is over, and everything was sent.
+    /// It is over, and everything was sent, except at the properties that are behind.
     Succeeded,
     /// It ended with an error. The scheduler repeats a fire until it succeeds, and a requested run not at all.
     Failed,
@@ -88,6 +88,12 @@ pub struct ScheduleRun {
     /// Messages that it sent, or would have sent.
     #[serde(default)]
     pub messages: u64,
+    /// Whether it only reported, because of its request or of the configuration of the schedule.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Properties whose commands were still to be sent when it ended; the schedule makes up for them.
+    #[serde(default)]
+    pub behind: u64,
     /// How often it was begun.
     #[serde(default)]
     pub attempts: u32,
@@ -97,6 +103,13 @@ pub struct ScheduleRun {
     /// The request, of one that an operator requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<RunRequest>,
+}
+
+impl ScheduleRun {
+    /// Whether its request asks for a report only.
+    pub fn is_dry_requested(&self) -> bool {
+        self.request.as_ref().is_some_and(|request| request.dry_run)
+    }
 }
 
 /// What a request of a run found.
@@ -119,12 +132,18 @@ pub struct RunEnd<'a> {
     pub at: Timestamp,
     /// Messages sent, or the error.
     pub outcome: Result<u64, &'a str>,
+    /// Whether it only reported.
+    pub dry_run: bool,
+    /// Properties that are behind.
+    pub behind: u64,
 }
 
 impl RunEnd<'_> {
     fn fields(self) -> Document {
         let state = if self.outcome.is_ok() { RunState::Succeeded } else { RunState::Failed };
-        let mut fields = doc! { "state": state.as_str(), "ended_at": self.at.to_string() };
+        let behind = i64::try_from(self.behind).unwrap_or(i64::MAX);
+        let mut fields = doc! { "state": state.as_str(), "ended_at": self.at.to_string(), "dry_run": self.dry_run,
+        "behind": behind };
         match self.outcome {
             Ok(messages) => fields.insert("messages", i64::try_from(messages).unwrap_or(i64::MAX)),
             Err(error) => fields.insert("error", error),

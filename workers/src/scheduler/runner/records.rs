@@ -1,6 +1,6 @@
 //! Records of a schedule for operators: how it runs, and how each fire ended.
 
-use super::Runner;
+use super::{Runner, count};
 use crate::scheduler::fire::{self, FireError};
 use crate::scheduler::lease::Lease;
 use crate::scheduler::next_fire;
@@ -36,6 +36,7 @@ impl Runner<'_> {
         begun: DateTime<Utc>,
         ended: DateTime<Utc>,
         sent: &Result<u64, FireError>,
+        behind: usize,
     ) {
         let name = &self.schedule.name;
         let error = match sent {
@@ -44,7 +45,8 @@ impl Runner<'_> {
             Err(error) => error.to_string(),
         };
         let outcome = sent.as_ref().map(|sent| *sent).map_err(|_| error.as_str());
-        let (id, end) = (fire_id(name, &fire::text(fire), RUN), RunEnd { at: ended.into(), outcome });
+        let (dry_run, behind) = (self.schedule.dry_run, count(behind));
+        let (id, end) = (fire_id(name, &fire::text(fire), RUN), RunEnd { at: ended.into(), outcome, dry_run, behind });
         let recorded = self.scheduler.mongo.schedule_runs().record(id, name, fire.into(), begun.into(), end).await;
         if let Err(error) = recorded {
             tracing::warn!(schedule = name, %error, "the run of a schedule cannot be recorded");

@@ -1,5 +1,5 @@
-//! Runs that operators request. They are carried out by the process that leads, beside the fires of the schedule, which
-//! they do not move: what is due later still fires.
+//! Runs that operators request. They are carried out by the process that leads, between the fires of the schedule,
+//! which they do not move: one that comes due meanwhile fires when the run is over.
 //!
 //! The ids of its messages are functions of the request, so a run that is begun again after a crash, or by two leaders
 //! at once, sends nothing twice. A run at properties covers what was due within a day.
@@ -68,7 +68,8 @@ async fn read(mongo: &Mongo, names: &[String], lease: Lease, is_new: bool) -> Re
         for run in disabled {
             let (runs, now) = (mongo.schedule_runs(), lease.now().into());
             if runs.begin(run.id, now, lease.token).await? {
-                let end = RunEnd { at: now, outcome: Err("the schedule is disabled") };
+                let outcome = Err("the schedule is disabled");
+                let end = RunEnd { at: now, outcome, dry_run: run.is_dry_requested(), behind: 0 };
                 runs.finish(run.id, lease.token, end).await?;
             }
         }
@@ -79,17 +80,17 @@ async fn read(mongo: &Mongo, names: &[String], lease: Lease, is_new: bool) -> Re
 
 impl Runner<'_> {
     /// Carries out what was requested of this schedule.
-    pub(super) async fn answer_request(&mut self, lease: Lease) {
-        let is_ours = |run: &&ScheduleRun| run.schedule == self.schedule.name && self.answered != Some(run.id);
+    pub(super) async fn answer_request(&self, lease: Lease) {
+        let is_ours = |run: &&ScheduleRun| run.schedule == self.schedule.name;
         let Some(run) = self.requests.borrow().iter().find(is_ours).cloned() else { return };
         match self.try_answer(&run, lease).await {
-            Ok(()) => self.answered = Some(run.id),
-            Err(FireError::Stopped | FireError::LeaseLost) => {}
+            Ok(()) | Err(FireError::Stopped | FireError::LeaseLost) => {}
             Err(error) => warn!(schedule = run.schedule, run = %run.id, %error, "a requested run will be begun again"),
         }
     }
 
-    /// Fails where the run stays open.
+    /// Fails where the run stays open. One that is over, or that a newer leader has begun, is left alone: what was read
+    /// may be older than that.
     async fn try_answer(&self, run: &ScheduleRun, lease: Lease) -> Result<(), FireError> {
         let runs = self.scheduler.mongo.schedule_runs();
         if !runs.begin(run.id, lease.now().into(), lease.token).await? {
@@ -106,14 +107,21 @@ impl Runner<'_> {
                 Err(error.as_str())
             }
         };
-        runs.finish(run.id, lease.token, RunEnd { at: lease.now().into(), outcome }).await?;
+        let end = RunEnd { at: lease.now().into(), outcome, dry_run: self.is_dry(run), behind: 0 };
+        if !runs.finish(run.id, lease.token, end).await? {
+            warn!(schedule = run.schedule, run = %run.id, "a newer leader has begun this run again");
+        }
         Ok(())
+    }
+
+    fn is_dry(&self, run: &ScheduleRun) -> bool {
+        self.schedule.dry_run || run.is_dry_requested()
     }
 
     async fn carry_out(&self, run: &ScheduleRun, lease: Lease) -> Result<u64, FireError> {
         let request = run.request.as_ref();
-        let dry_run = self.schedule.dry_run || request.is_some_and(|request| request.dry_run);
-        let (schedule, fire) = (Schedule { dry_run, ..self.schedule.clone() }, run.fire.as_datetime());
+        let schedule = Schedule { dry_run: self.is_dry(run), ..self.schedule.clone() };
+        let fire = run.fire.as_datetime();
         if !schedule.task.is_by_property() {
             return self.send_for_all(&schedule, fire).await;
         }
@@ -128,7 +136,10 @@ impl Runner<'_> {
             let (commands, failed) = self.commands_of_step(&schedule, window, step).await;
             sent += self.publish_unless_dry(&schedule, &commands).await?;
             failures.extend(failed);
-            self.scheduler.mongo.schedule_runs().note_progress(run.id, lease.token, sent).await?;
+            let noted = self.scheduler.mongo.schedule_runs().note_progress(run.id, lease.token, sent).await;
+            if let Err(error) = noted {
+                warn!(schedule = run.schedule, run = %run.id, %error, "progress of a requested run cannot be noted");
+            }
         }
         match failures.first() {
             None => Ok(sent),
