@@ -214,7 +214,9 @@ async fn discard_requires_reason() -> Result<()> {
         .collect();
     assert_eq!(nameless.len(), 2, "{letters:?}");
     let one = nameless.first().context("one of them")?;
-    assert_eq!(stack.pvt_json(&["dead", "show", one]).await?["id"], **one);
+    assert_eq!(stack.pvt_json(&["dead", "show", one, "--json"]).await?["id"], **one);
+    let of_gone_partition = stack.pvt(&["dead", "list", "--queue", "bookings.7"]).await?;
+    assert!(of_gone_partition.status.success(), "{}", text(&of_gone_partition));
     let dry = stack.pvt(&["dead", "discard", one, "--reason", "test", "--dry-run"]).await?;
     assert!(dry.status.success() && text(&dry).contains("1 would be"), "{}", text(&dry));
     let discarded = stack.pvt(&["dead", "discard", one, "--reason", "unknown sender"]).await?;

@@ -12,9 +12,13 @@ mod business_day;
 mod calendar_readers;
 mod changes;
 mod checked_in;
+#[path = "../../ops/console/tests/console/chromium.rs"]
+mod chromium;
 mod cli;
 mod config;
 mod console;
+mod console_dead_letters;
+mod console_sizes;
 mod contention;
 mod crashes;
 mod dead_letters;

@@ -9,6 +9,7 @@
 mod access;
 mod app;
 mod assets;
+mod confirmation;
 mod failure;
 mod forms;
 mod frame;

@@ -4,5 +4,6 @@ pub(crate) mod board;
 pub(crate) mod figures;
 pub(crate) mod places;
 pub(crate) mod reading;
+pub(crate) mod replays;
 pub(crate) mod stream;
 pub(crate) mod watch;

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod bookings;
 pub(crate) mod chart;
+pub(crate) mod dead_letters;
 pub(crate) mod front_desk;
 pub(crate) mod overview;
 pub(crate) mod payments;

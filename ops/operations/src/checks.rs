@@ -45,7 +45,8 @@ const QUEUES: &str = "queues";
 const CONSUMERS: &str = "consumers";
 const DEMONSTRATION_ACCOUNTS: &str = "demonstration accounts";
 const UNROUTABLE: &str = "unroutable messages";
-const DEAD_LETTERS: &str = "dead letters";
+/// The name of the check for stored dead letters.
+pub const DEAD_LETTERS: &str = "dead letters";
 const DEAD_LETTERS_IN_QUEUES: &str = "dead letters in queues";
 const SMTP: &str = "SMTP server";
 const POSTGRESQL: &str = "PostgreSQL";

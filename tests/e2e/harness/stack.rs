@@ -240,6 +240,14 @@ impl Stack {
         self.stripe.as_ref().map(Stripe::control).context("the stack has no Stripe")
     }
 
+    /// Adds a program with further settings; [`Stack::run`] starts it.
+    pub(crate) fn add(&mut self, name: &str, arguments: &[&str], settings: &[(&str, String)], ready_url: String) {
+        let mut environment = self.environment.clone();
+        environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        let program = Program::new(name, arguments, environment, &self.folder, ready_url);
+        self.programs.insert(name.to_owned(), program);
+    }
+
     /// One of its programs: `api`, `mail-sink`, or a worker process by name.
     pub(crate) fn program(&mut self, name: &str) -> Result<&mut Program> {
         self.programs.get_mut(name).with_context(|| format!("there is no program {name}"))

@@ -38,9 +38,12 @@ pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
         let counting = dead_letters::count_periodically(mongo.clone(), topology.clone(), shutdown.clone());
         let routing = route_periodically(amqp_url, topology.clone(), unroutable.clone(), shutdown.clone());
         Box::pin(async move {
-            let ((), (), (), (), (), scheduled) =
-                tokio::join!(measuring, routing, collecting, replaying, counting, scheduler.run(shutdown));
-            Ok(scheduled?)
+            let keeping = async {
+                tokio::join!(collecting, replaying);
+            };
+            let leading = scheduler.run_beside(keeping, shutdown);
+            let ((), (), (), led) = tokio::join!(measuring, routing, counting, leading);
+            Ok(led?)
         })
     }),
 };

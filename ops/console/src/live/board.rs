@@ -116,7 +116,8 @@ impl Board {
                 figures.queues = figures.queues.next(Err(reason.clone()), now);
                 figures.pauses = figures.pauses.next(Err(reason.clone()), now);
                 figures.mongodb = figures.mongodb.next(Err(reason.clone()), now);
-                figures.dead_letters = figures.dead_letters.next(Err(reason), now);
+                figures.dead_letters = figures.dead_letters.next(Err(reason.clone()), now);
+                figures.replays = figures.replays.next(Err(reason), now);
             });
         }
         if checks >= LONGEST_ROUND_OF_CHECKS {

@@ -3,12 +3,14 @@
 //! The same text stands in the page and in the stream, so that a page that loses the stream is merely older.
 
 use super::reading::{Outage, Reading, clock};
+use super::replays;
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::management::QueueState;
 use pvt_messaging::{QueueRole, Topology};
 use pvt_operations::checks::{Finding, in_order_of_harm};
 use pvt_operations::queue_pauses;
 use pvt_operations::trace::time_span;
+use pvt_stores::mongo::dead_letters::ReplayOperation;
 use pvt_stores::mongo::queue_pauses::QueuePause;
 use std::collections::BTreeMap;
 
@@ -26,6 +28,8 @@ pub(crate) struct Figures {
     pub(crate) mongodb: Reading<()>,
     /// Stored dead letters by queue without the prefix, as MongoDB has them.
     pub(crate) dead_letters: Reading<BTreeMap<String, u64>>,
+    /// Replays of dead letters that go on, or ended a short time ago.
+    pub(crate) replays: Reading<Vec<ReplayOperation>>,
     /// The checks of `pvt doctor`, and when they were made.
     pub(crate) checks: Reading<(Timestamp, Vec<Finding>)>,
     /// When the queues were read.
@@ -185,6 +189,7 @@ impl Figures {
         texts.insert("source.checks".to_owned(), self.checks_state());
         texts.insert("digest.wrong".to_owned(), self.wrong_digest());
         texts.insert("digest.pauses".to_owned(), self.pauses_digest());
+        texts.extend(replays::texts(&self.dead_letters, &self.replays));
         texts
     }
 }
@@ -229,6 +234,7 @@ mod tests {
             ]),
             pauses: Reading::Up(vec![pause]),
             dead_letters: Reading::Up([("emails".to_owned(), 2)].into()),
+            replays: Reading::Pending,
             checks: Reading::Pending,
             at: Some(at(2_000)),
         }

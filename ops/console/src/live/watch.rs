@@ -1,13 +1,16 @@
 //! Watches: tasks that read broker and stores again and again, as long as the console runs.
 
 use super::board::Board;
+use super::replays::{MAX_READ, RECENT};
 use crate::store::{ReadError as _, Trouble};
 use chrono::Utc;
+use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::management::Management;
 use pvt_operations::checks;
 use pvt_operations::reading::to_its_end;
 use pvt_service::config::Config;
 use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::dead_letters::ReplayOperation;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +30,7 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(2);
 /// The name of the checks' connections.
 const CHECKS: &str = "pvt-console checks";
 
-/// Reads queues, pauses and the numbers of dead letters until `stop`.
+/// Reads queues, pauses, the numbers of dead letters and their replays until `stop`.
 pub(crate) async fn queues(board: Arc<Board>, management: Management, mongo: Mongo, stop: CancellationToken) {
     let prefix = board.prefix().to_owned();
     let mut ticks = interval(QUEUE_INTERVAL);
@@ -38,10 +41,11 @@ pub(crate) async fn queues(board: Arc<Board>, management: Management, mongo: Mon
             tokio::join!(
                 limited(management.queues(&prefix)),
                 timeout(READ_LIMIT, to_its_end(async move { of_pauses.queue_pauses().list().await })),
-                limited(to_its_end(async move { of_dead_letters.dead_letters().count_by_queue().await }))
+                limited(to_its_end(async move { of_dead_letters.dead_letters().count_by_queue().await })),
+                limited(replays(&mongo))
             )
         };
-        let Some((queues, pauses, dead_letters)) = stop.run_until_cancelled(reads).await else { return };
+        let Some((queues, pauses, dead_letters, replays)) = stop.run_until_cancelled(reads).await else { return };
         let now = Utc::now().into();
         let answers = match &pauses {
             Ok(Err(error)) if matches!(error.trouble(), Trouble::Outage(_)) => Err(error.to_string()),
@@ -54,9 +58,16 @@ pub(crate) async fn queues(board: Arc<Board>, management: Management, mongo: Mon
             figures.queues = figures.queues.next(queues, now);
             figures.pauses = figures.pauses.next(pauses, now);
             figures.dead_letters = figures.dead_letters.next(dead_letters, now);
+            figures.replays = figures.replays.next(replays, now);
             figures.at = Some(now);
         });
     }
+}
+
+/// The replays that go on, or ended a short time ago.
+pub(crate) async fn replays(mongo: &Mongo) -> anyhow::Result<Vec<ReplayOperation>> {
+    let (mongo, since) = (mongo.clone(), Timestamp::from(Utc::now() - RECENT));
+    to_its_end(async move { mongo.dead_letters().operations_since(since, MAX_READ).await }).await
 }
 
 /// Makes the checks of `pvt doctor` until `stop`.

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod access;
+mod accessibility;
 mod browser;
 mod chromium;
+mod dead_letters;
+mod firefox;
 mod harness;
 mod live;
 mod pages;

@@ -78,6 +78,17 @@ impl AuditLog<'_> {
         Ok(())
     }
 
+    /// Adds entries within a transaction, where a repetition fails it; at least one.
+    pub(super) async fn append_all_in(
+        self,
+        session: &mut ClientSession,
+        entries: impl IntoIterator<Item = &AuditEntry> + Send,
+    ) -> Result<(), StoreError> {
+        let entries: Vec<&AuditEntry> = entries.into_iter().collect();
+        self.rows().insert_many(entries).session(session).await?;
+        Ok(())
+    }
+
     /// Entries of a run or a command, oldest first.
     ///
     /// # Errors
