@@ -144,7 +144,7 @@ impl Process {
 
     /// How long it takes to stop at most, in seconds.
     pub(crate) fn stop_seconds(&self, config: &Config) -> u64 {
-        // A drain of 25 s, and the connections' goodbyes.
+        // A drain of 25 s, and the end of its connections.
         let drain = 30;
         if self.program == "pvt-api" { config.shutdown_delay.as_secs() + drain } else { drain }
     }
@@ -155,6 +155,14 @@ pub(crate) fn instructions() -> Vec<(String, String)> {
     let joined = read("ops/deploy/Dockerfile").replace("\\\n", " ");
     let lines = joined.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.filter_map(|line| line.split_once(' ')).map(|(word, rest)| (word.to_owned(), rest.to_owned())).collect()
+}
+
+/// Whether Docker's builder gets this file: the last line of the ignore file that concerns it decides.
+pub(crate) fn is_in_build_context(path: &str) -> bool {
+    let ignored = read("ops/deploy/Dockerfile.dockerignore");
+    let concerns = |pattern: &str| pattern == "*" || Path::new(path).starts_with(pattern);
+    let last = ignored.lines().filter(|line| concerns(line.trim_start_matches('!'))).next_back();
+    last.is_none_or(|line| line.starts_with('!'))
 }
 
 /// The targets of the Dockerfile with the programs that they start.
