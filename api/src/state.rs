@@ -41,7 +41,7 @@ use tracing::{debug, error, warn};
 const RETRY_AFTER_SECS: u32 = 2;
 /// Who may follow a booking's events at once; each is a connection and a question to the store now and then.
 const MAX_EVENT_STREAMS: usize = 1_000;
-/// For the goodbye to the broker.
+/// To close the connection to the broker.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// This program.
@@ -201,7 +201,7 @@ impl App {
         }
     }
 
-    /// Finishes publishing, within `limit`, and says goodbye to broker and store.
+    /// Finishes publishing, within `limit`, and closes the connections to broker and store.
     pub(crate) async fn close(&self, limit: Duration) {
         self.tasks.close();
         if tokio::time::timeout(limit, self.tasks.wait()).await.is_err() {

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "deployment/egress.rs"]
+mod egress;
 #[path = "deployment/files.rs"]
 mod files;
 
@@ -87,6 +89,9 @@ fn every_process_is_deployed_with_arguments_that_it_understands() {
     expected.sort_unstable();
     assert_eq!(workers, expected);
     let names: BTreeSet<_> = deployments(&objects).into_iter().map(|(name, ..)| name.to_owned()).collect();
+    for (name, deployment, _) in deployments(&objects) {
+        assert_eq!(selected(&deployment["metadata"]["labels"]), name, "`kubectl apply -l` finds one by its label");
+    }
     let of_workers = expected.iter().map(|worker| format!("pvt-{worker}"));
     assert_eq!(names, of_workers.chain(["pvt-api".to_owned(), "pvt-console".to_owned()]).collect());
 }
@@ -118,6 +123,30 @@ fn settings_of_kubernetes_exist_and_are_accepted() {
             }
         }
     }
+}
+
+#[test]
+fn only_the_process_that_calls_stripe_has_its_key() {
+    let (shared, secrets) = (overlay_settings(PRODUCTION), secrets_of_production());
+    assert!(!shared.contains_key("STRIPE_SECRET_KEY_FILE") && !secrets.contains_key("STRIPE_SECRET_KEY"));
+    assert!(production().stripe_secret_key.is_none());
+    let patch = &documents(&format!("{PRODUCTION}/stripe.yaml"))[0];
+    assert_eq!((&patch["kind"], name(patch)), (&json!("Deployment"), "pvt-payments"));
+    let pod = &patch["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let objects = kubernetes();
+    let (_, _, patched) = *deployments(&objects).iter().find(|(place, ..)| *place == name(patch)).unwrap();
+    assert_eq!(container["name"], patched["name"], "a patch of another name adds a container");
+    assert_eq!(pod["volumes"][0]["secret"]["secretName"], "pvt-stripe");
+    assert_eq!(pod["volumes"][0]["name"], container["volumeMounts"][0]["name"]);
+    let path = text(&container["env"][0]["value"]);
+    assert!(path.starts_with(&format!("{}/", text(&container["volumeMounts"][0]["mountPath"]))), "{path}");
+    let mut of_payments = shared;
+    of_payments.insert(text(&container["env"][0]["name"]).to_owned(), path.to_owned());
+    let stripe = settings(&format!("{PRODUCTION}/stripe.env.example"));
+    let of_payments = config(&of_payments, &secrets.into_iter().chain(stripe).collect());
+    assert!(of_payments.stripe_secret_key.is_some());
+    assert_eq!(of_payments.stripe_livemode(), production().stripe_livemode(), "the API takes events of the same mode");
 }
 
 #[test]
@@ -324,6 +353,7 @@ fn dockerfile_builds_what_exists() {
     for copied in values("COPY").filter(|rest| !rest.starts_with("--from")) {
         let source = copied.split(' ').next().unwrap();
         assert!(files::root().join(source).exists(), "{source}");
+        assert!(source == "." || files::is_in_build_context(source), "{source} is in Dockerfile.dockerignore");
     }
     let config = production();
     let exposed: Vec<&str> = values("EXPOSE").collect();

@@ -35,7 +35,7 @@ async fn mailed(stack: &Stack, to: &str, subject: &str, link: &str) -> Result<St
 }
 
 /// Sends a request and follows no redirect.
-async fn page(stack: &Stack, path: &str, bearer: Option<&str>) -> Result<reqwest::Response> {
+pub(crate) async fn page(stack: &Stack, path: &str, bearer: Option<&str>) -> Result<reqwest::Response> {
     let browser = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
     let mut request = browser.get(format!("{}{path}", stack.client.base()));
     if let Some(bearer) = bearer {

@@ -234,7 +234,9 @@ async fn unreachable_services_are_reported_in_one_line() -> Result<()> {
         );
     }
     let doctor = text(&pvt(&["doctor"], &environment, folder).await?);
-    assert!(doctor.contains("WARN   pauses of queues: unknown"), "{doctor}");
+    for what in ["pauses of queues", "maintenance"] {
+        assert!(doctor.contains(&format!("WARN   {what}: unknown, MongoDB cannot be read")), "{doctor}");
+    }
     Ok(())
 }
 

@@ -1,13 +1,15 @@
 //! Maintenance: changes are refused by every API process, reads and Stripe's events go on, and nothing is lost.
 
-use crate::harness::{Expectations, SHORT_TIMEOUT, Stack, StackBuilder};
-use crate::webhook::push_event;
+use crate::booking_links::page;
+use crate::harness::{AcceptedBooking, Expectations, SHORT_TIMEOUT, Stack, StackBuilder};
+use crate::payments::{checkout, hold, prepaid, until};
 use anyhow::{Context, Result, ensure};
 use chrono::{SecondsFormat, TimeDelta, Utc};
-use pvt_stores::mongo::stripe_events::StoredStripeEvent;
+use pvt_domain::booking::Status;
+use pvt_stripe_simulator::PayOutcome;
 use pvt_testkit::{DORM, booking_body, days_from_now, eventually};
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 async fn maintenance(stack: &Stack, arguments: &[&str]) -> Result<(Option<i32>, String)> {
     let output = stack.pvt(&[&["maintenance"], arguments].concat()).await?;
@@ -30,12 +32,31 @@ async fn operators_page(stack: &Stack, path: &str) -> Result<String> {
     Ok(stack.client.http().get(format!("http://{address}{path}")).send().await?.text().await?)
 }
 
+/// The value of a counter of the API at `POST /api/bookings`, with these further labels.
+async fn counted(stack: &Stack, counter: &str, labels: &str) -> Result<u32> {
+    let series = format!("{counter}{{route=\"/api/bookings\",method=\"POST\"{labels}}} ");
+    let metrics = operators_page(stack, "/metrics").await?;
+    let value = metrics.lines().find_map(|line| line.strip_prefix(&series)).with_context(|| format!("no {series}"))?;
+    Ok(value.parse()?)
+}
+
+/// The payment link of this booking: the status, and the value of this header.
+async fn payment_link(stack: &Stack, booked: &AcceptedBooking, header: &str) -> Result<(StatusCode, String)> {
+    let path = format!("/api/bookings/{}/pay?token={}", booked.id, booked.token);
+    let answer = page(stack, &path, None).await?;
+    let value = answer.headers().get(header).with_context(|| format!("no {header}: {answer:?}"))?;
+    Ok((answer.status(), value.to_str()?.to_owned()))
+}
+
 #[tokio::test]
 async fn maintenance_refuses_changes_and_loses_nothing() -> Result<()> {
     let mut stack = StackBuilder::new().paid_online().start().await?;
     let before = stack.book("before", &booking_body(DORM, days_from_now(30), 1, 1)).await?;
-    let until = (Utc::now() + TimeDelta::minutes(10)).to_rfc3339_opts(SecondsFormat::Secs, true);
-    let (code, said) = maintenance(&stack, &["on", "--reason", "the mart is moved", "--until", &until]).await?;
+    let paying = hold(&stack, "paying", &prepaid(days_from_now(60), 2)).await?;
+    let (session, _) = checkout(&stack, &paying, "pay").await?;
+    let unpaid = hold(&stack, "unpaid", &prepaid(days_from_now(70), 2)).await?;
+    let end = (Utc::now() + TimeDelta::minutes(10)).to_rfc3339_opts(SecondsFormat::Secs, true);
+    let (code, said) = maintenance(&stack, &["on", "--reason", "the mart is moved", "--until", &end]).await?;
     ensure!(code == Some(0) && said.contains("by operator, until about"), "{said}");
     let wait = refused_with(&stack, "maintenance").await?;
     ensure!((540..=600).contains(&wait), "clients come back at the expected end: {wait}");
@@ -55,18 +76,19 @@ async fn maintenance_refuses_changes_and_loses_nothing() -> Result<()> {
     let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
     ensure!(said.contains("WARN   maintenance: on since"), "{said}");
 
-    // Stripe's events are accepted and applied.
-    push_event(
-        &stack,
-        json!({ "id": "evt_1", "type": "charge.succeeded", "object": "event",
-        "created": 1_800_000_000, "data": { "object": { "id": "ch_1", "amount": 15_000 } } }),
-    )
-    .await?;
-    eventually("the event is stored", SHORT_TIMEOUT, || async {
-        let events: Vec<StoredStripeEvent> = stack.stores.all("stripe_events").await?;
-        Ok((!events.is_empty()).then_some(()))
-    })
-    .await?;
+    let refusals = counted(&stack, "pvt_maintenance_refusals_total", "").await?;
+    ensure!(refusals > 0 && counted(&stack, "pvt_http_requests_total", ",status=\"503\"").await? == refusals);
+
+    // A page of Stripe's that is open is led to, and none is opened.
+    let (status, location) = payment_link(&stack, &paying, "location").await?;
+    ensure!(status == StatusCode::SEE_OTHER && location.ends_with(&session), "{status} {location}");
+    let (status, wait) = payment_link(&stack, &unpaid, "retry-after").await?;
+    ensure!(status == StatusCode::SERVICE_UNAVAILABLE && wait.parse::<u32>()? > 500, "{status} {wait}");
+    ensure!(stack.stripe()?.effects_of_booking(&unpaid.id.to_string()).sessions == 0);
+
+    // What is paid there is confirmed: Stripe's events are accepted and applied.
+    stack.stripe()?.pay(&session, PayOutcome::Success)?;
+    until(&stack, &paying, Status::Confirmed).await?;
 
     // A new process refuses from its first answer on. The end that was announced is withdrawn.
     stack.program("api")?.kill9()?;

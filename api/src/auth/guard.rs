@@ -8,6 +8,7 @@
 use crate::auth::credentials::Credentials;
 use crate::auth::policy::{Access, Bucket, Caller, Rule};
 use crate::http::headers;
+use crate::http::metrics::maintenance_refusals;
 use crate::http::problem::{self, Problem, ProblemKind};
 use crate::openapi::schemas::Schemas;
 use crate::openapi::{Operation, Signature};
@@ -19,6 +20,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
+use metrics::Counter;
 use pvt_service::client_address::client_address;
 use serde_json::Value;
 use std::sync::Arc;
@@ -194,7 +196,8 @@ pub(crate) fn assemble(app: &SharedApp, routes: Vec<Route>) -> Router {
     let mut schemas = Schemas::new();
     let mut guarded = |path: &'static str, endpoint: Endpoint| {
         let parameters = endpoint.known_parameters(path, &mut schemas);
-        let layer = AccessLayer { app: app.clone(), rule: endpoint.rule, is_change: endpoint.is_change, parameters };
+        let refusals = endpoint.is_change.then(|| maintenance_refusals(path, &endpoint.method));
+        let layer = AccessLayer { app: app.clone(), rule: endpoint.rule, refusals, parameters };
         endpoint.handler.route_layer(from_fn_with_state(layer, guard))
     };
     let router = routes.into_iter().fold(Router::new(), |router, route| {
@@ -209,18 +212,22 @@ pub(crate) fn assemble(app: &SharedApp, routes: Vec<Route>) -> Router {
 struct AccessLayer {
     app: SharedApp,
     rule: Rule,
-    is_change: bool,
+    /// Of a change: those that maintenance refuses.
+    refusals: Option<Counter>,
     /// The parameters that the query may have; any, if it is not held to these.
     parameters: Option<Arc<[String]>>,
 }
 
 async fn guard(
-    State(AccessLayer { app, rule, is_change, parameters }): State<AccessLayer>,
+    State(AccessLayer { app, rule, refusals, parameters }): State<AccessLayer>,
     mut request: Request,
     next: Next,
 ) -> Response {
     // Before it is counted: a client that comes back when it was asked to is not over its limit then.
-    if is_change && let Err(refused) = app.maintenance.allow_change() {
+    if let Some(refusals) = refusals
+        && let Err(refused) = app.maintenance.allow_change()
+    {
+        refusals.increment(u64::from(refused.code() == problem::MAINTENANCE.code));
         return refused.into_response();
     }
     let address = client_address(request.extensions(), request.headers(), &app.proxies);

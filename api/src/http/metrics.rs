@@ -25,6 +25,8 @@ pub(crate) const DECISION_WAITERS: &str = "pvt_decision_waiters";
 pub(crate) const CACHED_PROPERTIES: &str = "pvt_inventory_cache_properties";
 /// Gauge: 1 while changes are refused for maintenance, 0 otherwise, NaN until it is known.
 pub(crate) const MAINTENANCE: &str = "pvt_maintenance_mode";
+/// Counter: changes that were refused for maintenance. Labels `route`, `method`.
+const MAINTENANCE_REFUSALS: &str = "pvt_maintenance_refusals_total";
 /// Counter: readings of who has which beds at a property. Events make most of them unnecessary.
 pub(crate) const OCCUPANCY_READS: &str = "pvt_occupancy_reads_total";
 
@@ -129,6 +131,13 @@ wire_enum! {
         /// A document cannot be read.
         Broken = "broken",
     }
+}
+
+/// The counter of the changes that maintenance refuses at this route. It begins at 0, as the error budget leaves them out.
+pub(crate) fn maintenance_refusals(route: &'static str, method: &Method) -> Counter {
+    let refusals = metrics::counter!(MAINTENANCE_REFUSALS, "route" => route, "method" => method.to_string());
+    refusals.increment(0);
+    refusals
 }
 
 /// Counts a webhook event.

@@ -184,7 +184,7 @@ impl Edge {
         if !headers.contains_key(header::CACHE_CONTROL) {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        // A connection that were kept would be closed later, perhaps under a request that is on its way.
+        // A connection that is kept would be closed later, perhaps while a request is on its way.
         if self.is_stopping.load(Ordering::Relaxed) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

@@ -234,6 +234,11 @@ impl Problem {
         self
     }
 
+    /// The value of a header of the answer, if it has this one.
+    pub(crate) fn header(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
     /// A member of the document beside the usual ones. It must be something that the caller may see.
     #[must_use]
     pub(crate) fn with_member(mut self, name: &'static str, value: &impl Serialize) -> Self {

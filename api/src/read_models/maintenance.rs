@@ -60,11 +60,10 @@ impl MaintenanceWatch {
         let mut was_readable = true;
         loop {
             turns.tick().await;
-            match read(&mongo).await {
-                Ok(found) => {
+            match self.take(read(&mongo).await) {
+                Ok(()) => {
                     was_readable = true;
-                    gauge.set(if found.is_some() { 1.0 } else { 0.0 });
-                    self.learn(found.map_or(Known::Off, Known::On));
+                    gauge.set(if self.current().is_some() { 1.0 } else { 0.0 });
                 }
                 Err(error) if was_readable => {
                     was_readable = false;
@@ -73,6 +72,12 @@ impl MaintenanceWatch {
                 Err(_) => {}
             }
         }
+    }
+
+    /// Takes over what was read; a reading that failed leaves what was read before.
+    fn take(&self, reading: Result<Option<Maintenance>, String>) -> Result<(), String> {
+        self.learn(reading?.map_or(Known::Off, Known::On));
+        Ok(())
     }
 
     fn learn(&self, read: Known) {
@@ -163,6 +168,19 @@ mod tests {
         let after = |seconds| retry_after(&until(Some(now + TimeDelta::seconds(seconds))), now);
         assert_eq!(retry_after(&until(None), now), 60);
         assert_eq!([after(-5), after(5), after(600), after(86_400)], [60, 60, 600, 900]);
+    }
+
+    #[test]
+    fn what_was_read_last_stands_while_mongodb_cannot_be_read() {
+        let down = || Err("no primary".to_owned());
+        let watch = MaintenanceWatch::of(None);
+        assert!(watch.take(down()).is_err() && watch.allow_change().is_ok());
+        watch.take(Ok(Some(until(None)))).unwrap();
+        assert!(watch.take(down()).is_err() && watch.allow_change().is_err_and(|it| it.code() == "maintenance"));
+        watch.take(Ok(None)).unwrap();
+        assert!(watch.allow_change().is_ok());
+        watch.0.store(Arc::new(Known::Nothing));
+        assert!(watch.take(down()).is_err() && watch.allow_change().is_err_and(|it| it.code() == "not_ready"));
     }
 
     #[tokio::test]

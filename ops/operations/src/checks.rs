@@ -9,6 +9,7 @@ use pvt_messaging::{QueueDepth, QueueRole, QueueSpec, queue_depths};
 use pvt_service::config::{Config, Environment};
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::maintenance::Maintenance;
 use pvt_stores::mongo::queue_pauses::QueuePause;
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -121,7 +122,8 @@ pub async fn run_without_mongodb(config: &Config, reason: &str, name: &'static s
         finding(MONGODB, Some(reason.to_owned()), "correct MONGODB_URI; what is stored there was not checked");
     let (postgres, smtp, api, alarm, of_broker) =
         tokio::join!(postgres(config, name), smtp(config), api(config), alarm(config), rabbitmq(config, name, &[]));
-    [mongodb, postgres, smtp, api, alarm].into_iter().chain([paused_queues(None)]).chain(of_broker).collect()
+    let unknown = [maintenance_unknown(), paused_queues(None)];
+    [mongodb, postgres, smtp, api, alarm].into_iter().chain(unknown).chain(of_broker).collect()
 }
 
 /// The checks that failed, failures before warnings, each from the most harmful.
@@ -141,14 +143,22 @@ async fn mongodb(mongo: &Mongo) -> Finding {
 /// Whether the API refuses changes because an operator wants it to.
 async fn maintenance_mode(mongo: &Mongo) -> Finding {
     let mongo = mongo.clone();
-    let probe = to_its_end(async move {
-        match mongo.maintenance().find().await? {
-            None => Ok(()),
-            Some(stored) => Err(anyhow::anyhow!(maintenance::summary(&stored))),
-        }
-    });
+    match timeout(PROBE_LIMIT, to_its_end(async move { mongo.maintenance().find().await })).await {
+        Ok(Ok(stored)) => maintenance_known(stored.as_ref()),
+        // Why is said elsewhere.
+        Ok(Err(_)) | Err(_) => maintenance_unknown(),
+    }
+}
+
+fn maintenance_known(stored: Option<&Maintenance>) -> Finding {
     let remedy = "the API refuses changes; `pvt maintenance off` ends it";
-    Finding { warning: true, ..check(MAINTENANCE, probe, remedy).await }
+    Finding { warning: true, ..finding(MAINTENANCE, stored.map(maintenance::summary), remedy) }
+}
+
+fn maintenance_unknown() -> Finding {
+    let unknown = Some("unknown, MongoDB cannot be read".to_owned());
+    let remedy = "API instances keep to what they read last, and those that start refuse changes: repair MongoDB";
+    Finding { warning: true, ..finding(MAINTENANCE, unknown, remedy) }
 }
 
 /// Schedules that were ahead of the server's clock have continued; a second time may mean that the clock is wrong.

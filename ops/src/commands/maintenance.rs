@@ -38,8 +38,8 @@ enum MaintenanceCommand {
     Show(Output),
 }
 
-/// Within two seconds every API instance answers changes with 503 and `Retry-After`; reads, signing in, quotes and
-/// Stripe's events go on. Only `pvt maintenance off` ends it.
+/// Within two seconds every API instance that can read MongoDB answers changes with 503 and `Retry-After`; reads, signing
+/// in, quotes and Stripe's events go on. Only `pvt maintenance off` ends it.
 #[derive(Debug, Args)]
 struct On {
     /// Why; for operators, and recorded in the audit
@@ -75,7 +75,8 @@ impl Maintenance {
 async fn begin(mongo: &Mongo, until: Option<DateTime<Utc>>, reason: &str) -> Result<()> {
     let stored = maintenance::begin(mongo, until, OPERATOR, reason).await?;
     terminal::note(format_args!(
-        "maintenance is {}. Within two seconds the API refuses changes; only `pvt maintenance off` ends it.",
+        "maintenance is {}. Within two seconds every API instance that can read MongoDB refuses changes; only \
+            `pvt maintenance off` ends it.",
         maintenance::summary(&stored)
     ));
     Ok(())

@@ -32,7 +32,7 @@ pub(crate) fn documents(path: &str) -> Vec<Value> {
     documents.collect()
 }
 
-/// What the base and the components for Kubernetes describe.
+/// What the base and the components for Kubernetes describe, with what the base's Deployments have in common.
 pub(crate) fn kubernetes() -> Vec<Value> {
     let folder = "ops/deploy/kubernetes";
     let mut objects = Vec::new();
@@ -40,8 +40,26 @@ pub(crate) fn kubernetes() -> Vec<Value> {
         let kustomization = documents(&format!("{folder}/{part}/kustomization.yaml"));
         let resources = kustomization[0]["resources"].as_array().unwrap();
         objects.extend(resources.iter().flat_map(|name| documents(&format!("{folder}/{part}/{}", text(name)))));
+        for patch in kustomization[0]["patches"].as_array().unwrap().iter().filter(|patch| patch["path"].is_string()) {
+            add_to(&mut objects, &patch["target"], &format!("{folder}/{part}/{}", text(&patch["path"])));
+        }
     }
     objects
+}
+
+/// Adds what a patch (JSON Patch, with `add` alone) says to the objects that are its target.
+fn add_to(objects: &mut [Value], target: &Value, patch: &str) {
+    let label = target["labelSelector"].as_str().map(|selector| selector.split_once('=').unwrap());
+    let is_meant = |object: &&mut Value| {
+        object["kind"] == target["kind"] && label.is_none_or(|(key, value)| object["metadata"]["labels"][key] == value)
+    };
+    for object in objects.iter_mut().filter(is_meant) {
+        for change in documents(patch)[0].as_array().unwrap() {
+            assert_eq!(change["op"], "add", "{patch}");
+            let (parent, member) = text(&change["path"]).rsplit_once('/').unwrap();
+            object.pointer_mut(parent).unwrap()[member] = change["value"].clone();
+        }
+    }
 }
 
 pub(crate) fn of_kind<'v>(objects: &'v [Value], kind: &str) -> Vec<&'v Value> {
@@ -144,7 +162,7 @@ impl Process {
 
     /// How long it takes to stop at most, in seconds.
     pub(crate) fn stop_seconds(&self, config: &Config) -> u64 {
-        // A drain of 25 s, and the connections' goodbyes.
+        // A drain of 25 s, and the end of its connections.
         let drain = 30;
         if self.program == "pvt-api" { config.shutdown_delay.as_secs() + drain } else { drain }
     }
@@ -155,6 +173,14 @@ pub(crate) fn instructions() -> Vec<(String, String)> {
     let joined = read("ops/deploy/Dockerfile").replace("\\\n", " ");
     let lines = joined.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.filter_map(|line| line.split_once(' ')).map(|(word, rest)| (word.to_owned(), rest.to_owned())).collect()
+}
+
+/// Whether Docker's builder gets this file: the last line of the ignore file that concerns it decides.
+pub(crate) fn is_in_build_context(path: &str) -> bool {
+    let ignored = read("ops/deploy/Dockerfile.dockerignore");
+    let concerns = |pattern: &str| pattern == "*" || Path::new(path).starts_with(pattern);
+    let last = ignored.lines().filter(|line| concerns(line.trim_start_matches('!'))).next_back();
+    last.is_none_or(|line| line.starts_with('!'))
 }
 
 /// The targets of the Dockerfile with the programs that they start.

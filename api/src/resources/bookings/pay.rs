@@ -29,12 +29,13 @@ use pvt_domain::timestamp::Timestamp;
 const MIN_TIME_LEFT: TimeDelta = TimeDelta::minutes(2);
 
 /// Problems that pass after a while.
-const TRANSIENT: [&ProblemKind; 6] = [
+const TRANSIENT: [&ProblemKind; 7] = [
     problem::PROVIDER_REFUSED,
     problem::PROVIDER_UNAVAILABLE,
     problem::BROKER_UNAVAILABLE,
     problem::STORE_UNAVAILABLE,
     problem::MAINTENANCE,
+    problem::NOT_READY,
     problem::RATE_LIMITED,
 ];
 /// Most languages of `Accept-Language` that are considered.
@@ -66,7 +67,8 @@ type PageResult = Result<PaymentPage, Problem>;
 pub(super) async fn pay(State(app): State<SharedApp>, access: BookingAccess, parts: Parts) -> PageResult {
     let booking = match access.decided_booking(&app).await {
         Err(problem) if is_transient(&problem) => {
-            return unavailable(phrases_from_accept_language(&parts.headers), &access.id.reference());
+            let phrases = phrases_from_accept_language(&parts.headers);
+            return unavailable(phrases, &access.id.reference(), problem.header(&header::RETRY_AFTER));
         }
         found => found?,
     };
@@ -87,7 +89,7 @@ pub(super) async fn pay(State(app): State<SharedApp>, access: BookingAccess, par
     }
     match page(&app, &parts, &access, &booking).await {
         Ok(Some(url)) => redirect(&url),
-        Ok(None) => unavailable(phrases, reference),
+        Ok(None) => unavailable(phrases, reference, None),
         Err(problem) => refused(phrases, reference, &receipt, problem),
     }
 }
@@ -138,7 +140,7 @@ fn refused(phrases: &'static Phrases, reference: &str, receipt: &str, problem: P
     match problem.code() {
         "not_payable" => notice(phrases, reference, StatusCode::OK, (phrases.hold_expired, phrases.hold_expired_more)),
         "nothing_due" => redirect(receipt),
-        _ if is_transient(&problem) => unavailable(phrases, reference),
+        _ if is_transient(&problem) => unavailable(phrases, reference, problem.header(&header::RETRY_AFTER)),
         _ => Err(problem),
     }
 }
@@ -148,10 +150,12 @@ fn is_transient(problem: &Problem) -> bool {
     TRANSIENT.iter().any(|kind| kind.code == problem.code())
 }
 
-fn unavailable(phrases: &'static Phrases, reference: &str) -> PageResult {
+/// `retry_after`: as the problem has it, if it says when.
+fn unavailable(phrases: &'static Phrases, reference: &str, retry_after: Option<&HeaderValue>) -> PageResult {
     let PaymentPage(mut answer) =
         notice(phrases, reference, StatusCode::SERVICE_UNAVAILABLE, (phrases.unavailable, phrases.unavailable_more))?;
-    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(submit::RETRY_AFTER_SECS));
+    let retry_after = retry_after.cloned().unwrap_or_else(|| HeaderValue::from(submit::RETRY_AFTER_SECS));
+    answer.headers_mut().insert(header::RETRY_AFTER, retry_after);
     Ok(PaymentPage(answer))
 }
 

@@ -58,8 +58,10 @@ impl StartPlan {
         let settings = published_settings(&config, urls);
         let (http_addr, operators) = (config.http_addr.to_string(), config.api_metrics_addr.to_string());
         let console = [config.console_addr.to_string(), config.console_metrics_addr.to_string()];
+        // No load balancer has to notice that the API stops.
+        let of_api = [engines.as_slice(), &[("PVT_SHUTDOWN_DELAY".to_owned(), "0".to_owned())]].concat();
         let mut processes = vec![
-            process("api", &["api"], engines.clone(), &[&http_addr, &operators], READY_PATH, "/api"),
+            process("api", &["api"], of_api, &[&http_addr, &operators], READY_PATH, "/api"),
             process("console", &["console"], engines.clone(), &console.each_ref().map(String::as_str), READY_PATH, "/"),
         ];
         let simulated = simulator(&config, state_dir);

@@ -6,7 +6,7 @@ use super::Mongo;
 use super::audit::AuditEntry;
 use super::inventory::end;
 use crate::StoreError;
-use mongodb::bson::doc;
+use mongodb::bson::{Bson, doc, serialize_to_document};
 use mongodb::{ClientSession, Collection};
 use pvt_domain::actor::Actor;
 use pvt_domain::timestamp::Timestamp;
@@ -84,7 +84,10 @@ impl MaintenanceMode<'_> {
         ended: &Maintenance,
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
-        let meant = doc! { "_id": ID, "since": ended.since.to_string() };
+        let mut meant = serialize_to_document(ended).map_err(mongodb::error::Error::from)?;
+        meant.insert("_id", ID);
+        // Without an expected end only one that has none either is meant.
+        meant.entry("until".to_owned()).or_insert(Bson::Null);
         if self.rows().delete_one(meant).session(&mut *session).await?.deleted_count == 0 {
             return Ok(false);
         }
