@@ -4,7 +4,7 @@ mod discards;
 mod edits;
 mod forecast;
 
-pub use discards::{DiscardOutcome, discard, discard_shown};
+pub use discards::{DiscardOutcome, ShownDiscard, discard, discard_shown};
 pub use edits::{apply_edit, check_edit, edit};
 pub use forecast::{Done, Forecast, forecast};
 
@@ -13,6 +13,7 @@ use crate::reason::one_line;
 use anyhow::Result;
 use chrono::Utc;
 use pvt_domain::actor::Actor;
+use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::audit::AuditEntry;
 use pvt_stores::mongo::dead_letters::{BeginOutcome, DeadLetterFilter, Matched, OperationState, ReplayOperation};
@@ -35,7 +36,8 @@ pub async fn begin_replay(
     actor: impl Into<Actor>,
     reason: &str,
 ) -> Result<Option<ReplayOperation>> {
-    Ok(mongo.dead_letters().begin_replay(&new_operation(filter, rate, actor, reason), filter).await?)
+    let operation = new_operation(filter, rate, actor, reason);
+    mongo.dead_letters().begin_replay(&operation, filter).await.map_err(failed)
 }
 
 /// The same for those that were shown to the actor, under an id of the operation that was chosen then: a repeated
@@ -53,7 +55,7 @@ pub async fn begin_shown_replay(
     reason: &str,
 ) -> Result<ReplayOperation> {
     let operation = ReplayOperation { id, ..new_operation(filter, rate, actor, reason) };
-    match mongo.dead_letters().begin_shown_replay(&operation, filter, shown).await? {
+    match mongo.dead_letters().begin_shown_replay(&operation, filter, shown).await.map_err(failed)? {
         BeginOutcome::Begun(operation) => Ok(operation),
         BeginOutcome::Nothing | BeginOutcome::Changed => Err(changed_since_shown(shown).into()),
     }
@@ -66,8 +68,8 @@ fn new_operation(filter: &DeadLetterFilter, rate: u32, actor: impl Into<Actor>, 
 fn changed_since_shown(shown: &Matched) -> OperationError {
     let count = shown.count;
     OperationError::Conflict(format!(
-        "Not the {count} dead letters that were shown are dead now: some have been replayed, discarded, or died again. \
-        Nothing was changed; look at them again."
+        "The {count} dead letters that were shown are no longer all that match, or not as they were: some have been \
+        replayed, edited, discarded, or died again. Nothing was changed; look at them again."
     ))
 }
 
@@ -105,6 +107,17 @@ fn changed_meanwhile() -> OperationError {
     OperationError::TryLater("the dead letter was changed at the same time".to_owned())
 }
 
+/// A change that others were always faster than is no outage: it can be repeated.
+fn failed(error: StoreError) -> anyhow::Error {
+    match error {
+        StoreError::Transient { .. } => OperationError::TryLater(
+            "Others change these dead letters at the same time. Try again in a moment.".to_owned(),
+        )
+        .into(),
+        other => other.into(),
+    }
+}
+
 /// A selection as people read it.
 pub fn in_words(filter: &DeadLetterFilter) -> String {
     let DeadLetterFilter { ids, queues, class, group, kind, booking, until } = filter;
@@ -133,6 +146,15 @@ pub fn in_words(filter: &DeadLetterFilter) -> String {
 mod tests {
     use super::*;
     use chrono::DateTime;
+
+    #[test]
+    fn change_that_others_were_faster_than_is_no_outage() {
+        let message = "write conflict".to_owned();
+        let busy = failed(StoreError::Transient { store: "mongodb", message: message.clone() });
+        assert!(matches!(busy.downcast_ref(), Some(OperationError::TryLater(_))), "{busy}");
+        let down = failed(StoreError::Unavailable { store: "mongodb", message });
+        assert!(matches!(down.downcast_ref(), Some(StoreError::Unavailable { .. })), "{down}");
+    }
 
     #[test]
     fn selections_are_written_in_words() {

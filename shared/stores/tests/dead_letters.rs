@@ -290,6 +290,48 @@ async fn shown_selection_begins_once_and_only_unchanged() -> Result<()> {
     Ok(())
 }
 
+/// A form that is sent twice at once, or three times: the first one takes long, and the others meet it.
+#[tokio::test]
+async fn ten_thousand_that_are_requested_at_once_several_times_begin_once() -> Result<()> {
+    let (_namespace, mongo) = open().await?;
+    let letters = mongo.dead_letters();
+    let all: Vec<Arrival> = (1..=10_000).map(|message| arrival(message, 1, None)).collect();
+    for some in all.chunks(1_000) {
+        assert!(store(&mongo, some).await?.iter().all(Stored::is_kept));
+    }
+    let filter = DeadLetterFilter { until: Some(Utc::now().into()), ..DeadLetterFilter::default() };
+    let shown = letters.matched(&filter).await?;
+    let operation = ReplayOperation::new("operator", "fixed".to_owned(), "all".to_owned(), 10, Utc::now().into());
+    let requests = [(); 3].map(|()| letters.begin_shown_replay(&operation, &filter, &shown));
+    for outcome in futures_util::future::try_join_all(requests).await? {
+        let BeginOutcome::Begun(begun) = outcome else { panic!("{outcome:?}") };
+        assert_eq!((begun.id, begun.total), (operation.id, 10_000));
+    }
+    assert_eq!(mongo.audit_log().list(None, None, 5).await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn selection_with_one_that_was_edited_since_begins_nothing() -> Result<()> {
+    let (_namespace, mongo) = open().await?;
+    let letters = mongo.dead_letters();
+    store(&mongo, &[arrival(1, 1, None), arrival(2, 1, None)]).await?;
+    let all = DeadLetterFilter::default();
+    let shown = letters.matched(&all).await?;
+    let read = find(&mongo, 2).await?;
+    let message = read.message.clone().context("a message")?;
+    let (at, actor, reason) = (Utc::now().into(), "operator", "a typing error".to_owned());
+    let entry = AuditEntry::new(Uuid::now_v7(), at, actor, "dead_letter.edit".to_owned(), "2", &reason);
+    let edit = Edit { at, actor: actor.into(), reason, changed: vec!["death".to_owned()] };
+    assert!(letters.edit(&read, &message, b"edited".to_vec(), &edit, &entry).await?);
+    let operation = ReplayOperation::new("operator", "fixed".to_owned(), "all".to_owned(), 10, Utc::now().into());
+    assert_eq!(letters.begin_shown_replay(&operation, &all, &shown).await?, BeginOutcome::Changed);
+    let now = letters.matched(&all).await?;
+    assert_eq!(now, Matched::of_dead_letters(&letters.list(&all, &[DeadLetterState::Dead], 0, 0).await?));
+    assert!(matches!(letters.begin_shown_replay(&operation, &all, &now).await?, BeginOutcome::Begun(_)));
+    Ok(())
+}
+
 #[tokio::test]
 async fn batch_is_discarded_without_those_that_have_changed() -> Result<()> {
     let (_namespace, mongo) = open().await?;
@@ -335,6 +377,27 @@ async fn operation_counts_what_died_again_and_passes_over_queues() -> Result<()>
     let since = |seconds| (Utc::now() - chrono::TimeDelta::seconds(seconds)).into();
     assert_eq!(letters.operations_since(since(60), 5).await?.len(), 1);
     assert!(letters.operations_since(since(-60), 5).await?.is_empty(), "it ended before");
+    Ok(())
+}
+
+#[tokio::test]
+async fn operation_that_goes_on_is_read_however_many_ended_after_it() -> Result<()> {
+    let (_namespace, mongo) = open().await?;
+    let letters = mongo.dead_letters();
+    let mut begun = Vec::new();
+    for message in 1..=3 {
+        store(&mongo, &[arrival(message, 1, None)]).await?;
+        begun.push(begin(&mongo, &DeadLetterFilter::default()).await?.context("an operation")?);
+    }
+    for ended in &begun[1..] {
+        let held = letters.next_held(ended.id, &[]).await?.context("it holds one")?;
+        letters.record_replay(&held, &replay(ended)).await?;
+        letters.end_operation(ended.id, ended.state, Utc::now().into()).await?;
+    }
+    let since = (Utc::now() - chrono::TimeDelta::seconds(60)).into();
+    let read: Vec<_> = letters.operations_since(since, 1).await?;
+    let read: Vec<_> = read.iter().map(|operation| (operation.id, operation.remaining)).collect();
+    assert_eq!(read, [(begun[2].id, 0), (begun[0].id, 1)]);
     Ok(())
 }
 

@@ -235,8 +235,8 @@ impl Collector {
         mut document: Arrival,
         limit: u32,
     ) -> Result<Stored, CollectError> {
-        for _ in 0..limit {
-            document = arrivals.renamed(delivery, document);
+        while let Some(another) = arrivals.renamed(delivery, document, limit) {
+            document = another;
             let outcomes = self.mongo.dead_letters().store(std::slice::from_ref(&document)).await?;
             match outcomes.into_iter().next() {
                 Some(Stored::Known) => {}
@@ -244,7 +244,7 @@ impl Collector {
                 None => return Ok(Stored::Refused("no outcome".to_owned())),
             }
         }
-        Ok(Stored::Refused(format!("it has no id, and {limit} messages that are equal to it are stored")))
+        Ok(Stored::Refused(format!("it has no id, and {limit} messages that are equal to it may be stored")))
     }
 }
 

@@ -39,8 +39,8 @@ async fn count(mongo: &Mongo) -> Result<BTreeMap<String, u64>, String> {
     within(COUNT_LIMIT, async move { mongo.dead_letters().count_by_queue().await }).await
 }
 
-/// Queues of the topology always have a gauge. So has one that is gone, a partition that is counted no more, as soon as
-/// it has had dead letters.
+/// Queues of the topology always have a gauge. So has one that is gone, a partition that is no longer counted, as soon
+/// as it has had dead letters.
 fn show(topology: &Topology, queues: &mut BTreeSet<String>, counts: Option<&BTreeMap<String, u64>>) {
     queues.extend(counts.into_iter().flat_map(BTreeMap::keys).map(|queue| topology.name(queue)));
     for queue in &*queues {
@@ -59,8 +59,13 @@ mod tests {
     fn partition_that_is_gone_keeps_its_gauge() {
         let topology = Topology::new("x.", 2);
         let mut queues = BTreeSet::from(["x.emails".to_owned()]);
-        show(&topology, &mut queues, Some(&BTreeMap::from([("bookings.7".to_owned(), 3)])));
-        show(&topology, &mut queues, Some(&BTreeMap::new()));
-        assert_eq!(queues.iter().collect::<Vec<_>>(), ["x.bookings.7", "x.emails"], "it has to become 0");
+        let metrics = pvt_service::telemetry::metrics_handle().unwrap();
+        let counts = [Some(BTreeMap::from([("bookings.7".to_owned(), 3)])), Some(BTreeMap::new()), None];
+        for (counts, expected) in counts.iter().zip(["3", "0", "NaN"]) {
+            show(&topology, &mut queues, counts.as_ref());
+            let shown = metrics.render();
+            let line = format!("pvt_dead_letters{{queue=\"x.bookings.7\"}} {expected}\n");
+            assert!(shown.contains(&line), "{line}{shown}");
+        }
     }
 }

@@ -70,11 +70,16 @@ impl Arrivals {
         }
     }
 
-    /// The id of another document, for a message without an id that is equal to one that was stored before.
-    pub(super) fn renamed(&mut self, delivery: &Delivery, mut arrival: Arrival) -> Arrival {
+    /// The id of another document, for a message without an id that is equal to one that was stored before; `None`
+    /// where `most` equal ones have one.
+    pub(super) fn renamed(&mut self, delivery: &Delivery, mut arrival: Arrival, most: u32) -> Option<Arrival> {
+        let equal = self.identical.get(&content_id(&self.dead_queue, delivery)).copied().unwrap_or_default();
+        if equal >= most {
+            return None;
+        }
         arrival.id = nameless_id(&self.dead_queue, delivery, &mut self.identical);
         arrival.death.id = death_id(arrival.id, delivery);
-        arrival
+        Some(arrival)
     }
 
     /// What a replay has noted counts; the message may have been edited since it first died.
@@ -100,14 +105,19 @@ impl Arrivals {
 /// An id for a message of this dead-letter queue (full name) that has none: the same at every reading, and distinct for
 /// each of several identical messages.
 pub fn nameless_id(dead_queue: &str, delivery: &Delivery, identical: &mut HashMap<Uuid, u32>) -> Uuid {
+    let content = content_id(dead_queue, delivery);
+    let earlier = identical.entry(content).or_default();
+    *earlier += 1;
+    Uuid::new_v5(&content, earlier.to_string().as_bytes())
+}
+
+/// The same for messages that are equal.
+fn content_id(dead_queue: &str, delivery: &Delivery) -> Uuid {
     let envelope = &delivery.envelope;
     let failed = envelope.header(HEADER_FIRST_FAILED_AT).unwrap_or_default();
     let sent = envelope.timestamp.map(|time| time.timestamp()).unwrap_or_default();
     let about = format!("{dead_queue}\n{}\n{failed}\n{sent}\n", envelope.kind);
-    let content = Uuid::new_v5(&Uuid::nil(), &[about.as_bytes(), &delivery.body].concat());
-    let earlier = identical.entry(content).or_default();
-    *earlier += 1;
-    Uuid::new_v5(&content, earlier.to_string().as_bytes())
+    Uuid::new_v5(&Uuid::nil(), &[about.as_bytes(), &delivery.body].concat())
 }
 
 /// Of everything that tells one death of a message from another: the replay before it, errors, times.
@@ -236,6 +246,23 @@ mod tests {
         assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), ids.len());
         let of_another = Arrivals::after(0, "emails", "t.emails.dead").next(&delivery(1, &[], "{}"), Utc::now());
         assert!(!ids.contains(&of_another.id));
+    }
+
+    #[test]
+    fn equal_messages_share_the_bound_of_their_copies() {
+        let mut arrivals = arrivals();
+        let equal = [delivery(0, &[], "{}"), delivery(0, &[], "{}")];
+        let first = equal.each_ref().map(|delivery| arrivals.next(delivery, Utc::now()));
+        let mut copies = Vec::new();
+        for _ in 0..5 {
+            for (delivery, arrival) in equal.iter().zip(first.clone()) {
+                copies.extend(arrivals.renamed(delivery, arrival, 6).map(|copy| copy.id));
+            }
+        }
+        assert_eq!(copies.len(), 4, "with the two, six in all");
+        let other = delivery(0, &[], "[]");
+        let arrival = arrivals.next(&other, Utc::now());
+        assert!(arrivals.renamed(&other, arrival, 6).is_some(), "one that is not equal has copies of its own");
     }
 
     #[test]

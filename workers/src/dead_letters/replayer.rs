@@ -24,8 +24,11 @@ use uuid::Uuid;
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Between two attempts while the broker or the store fails, or a queue is full.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Before a queue is tried again that has not answered: each attempt holds up all others.
+/// Before a queue is tried again that has not answered: each attempt holds up all others. Doubled with each repetition.
 const SILENCE_PAUSE: Duration = Duration::from_secs(20);
+/// The pause is doubled so many times at most.
+const MAX_DOUBLINGS: u32 = 4;
+const SILENT: &str = "does not answer";
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Reasons for which a dead letter stays dead.
@@ -57,6 +60,8 @@ struct Replayer {
     due: HashMap<Uuid, Instant>,
     /// Queues that have not taken a message, without the broker's prefix: until when nothing is sent to them, and why.
     blocked: HashMap<String, (Instant, &'static str)>,
+    /// How often in succession each has not answered.
+    silences: HashMap<String, u32>,
     leader: Leader,
     shutdown: CancellationToken,
 }
@@ -70,8 +75,9 @@ pub async fn replay_periodically(
     shutdown: CancellationToken,
 ) {
     let subscriber = Subscriber::start(&amqp_url, topology.clone(), "replays");
-    let (due, blocked, stop) = (HashMap::new(), HashMap::new(), shutdown.clone());
-    let mut replayer = Replayer { mongo, subscriber, topology, sender: None, due, blocked, leader, shutdown };
+    let (due, blocked, silences) = (HashMap::new(), HashMap::new(), HashMap::new());
+    let stop = shutdown.clone();
+    let mut replayer = Replayer { mongo, subscriber, topology, sender: None, due, blocked, silences, leader, shutdown };
     let mut next = Instant::now();
     // A message under way is not interrupted: what was sent is recorded.
     while stop.run_until_cancelled(sleep_until(next)).await.is_some() {
@@ -170,6 +176,11 @@ impl Replayer {
             if self.replay(&dead_letter, operation).await? {
                 return Ok(Step::Done);
             }
+            // Whatever else may be silent, too, is left to later steps: other operations are due, or the end.
+            let is_silent = self.blocked.get(&dead_letter.queue).is_some_and(|(_, why)| *why == SILENT);
+            if is_silent || !self.may_go_on() {
+                break;
+            }
         }
         match mongo.dead_letters().next_held(operation.id, &[]).await? {
             None => self.end(operation).await,
@@ -198,14 +209,19 @@ impl Replayer {
         };
         let outgoing = identity::replay(dead_letter, message, queue, operation.id);
         match self.sender().await?.send(&outgoing).await {
-            Ok(SendOutcome::Sent) => {}
+            Ok(SendOutcome::Sent) => {
+                self.silences.remove(&dead_letter.queue);
+            }
             Ok(SendOutcome::NoQueue) => return Ok(keep(NO_QUEUE).await?),
             Ok(SendOutcome::Refused) => return Ok(self.block(&dead_letter.queue, "is full", PAUSE)),
             // Perhaps of one queue alone, which has lost the majority of its replicas. If it has the message after all,
             // it gets it twice, under one id.
             Err(ConsumeError::Timeout) => {
                 self.sender = None;
-                return Ok(self.block(&dead_letter.queue, "does not answer", SILENCE_PAUSE));
+                let earlier = self.silences.entry(dead_letter.queue.clone()).or_default();
+                let pause = silence_pause(*earlier);
+                *earlier += 1;
+                return Ok(self.block(&dead_letter.queue, SILENT, pause));
             }
             Err(ConsumeError::Name(error)) => {
                 warn!(dead_letter = %dead_letter.id, error, "a dead letter cannot be sent");
@@ -231,5 +247,21 @@ impl Replayer {
             None => self.subscriber.queue_sender().await?,
         };
         Ok(self.sender.insert(sender))
+    }
+}
+
+/// The pause after a silence that follows so many.
+fn silence_pause(earlier: u32) -> Duration {
+    SILENCE_PAUSE * 2_u32.pow(earlier.min(MAX_DOUBLINGS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::silence_pause;
+
+    #[test]
+    fn queue_that_stays_silent_is_tried_ever_more_rarely() {
+        let pauses = [0, 1, 2, 4, 5, 1_000].map(|earlier| silence_pause(earlier).as_secs());
+        assert_eq!(pauses, [20, 40, 80, 320, 320, 320]);
     }
 }

@@ -65,7 +65,9 @@ pub(crate) fn texts(
     replays: &Reading<Vec<ReplayOperation>>,
 ) -> Vec<(String, String)> {
     let of_one = |one: &ReplayOperation| (format!("replay.{}.digest", one.id), digest(one));
-    let mut texts: Vec<_> = replays.value().into_iter().flatten().map(of_one).collect();
+    let state_of_one = |one: &ReplayOperation| (format!("replay.{}.state", one.id), one.state.as_str().to_owned());
+    let all = || replays.value().into_iter().flatten();
+    let mut texts: Vec<_> = all().map(of_one).chain(all().map(state_of_one)).collect();
     texts.push(("digest.replays".to_owned(), all_digest(replays)));
     texts.push(("digest.dead_letters".to_owned(), dead_letters_digest(counts, replays)));
     texts
@@ -89,7 +91,9 @@ mod tests {
         let distinct: std::collections::BTreeSet<&String> = digests.iter().collect();
         assert_eq!(distinct.len(), digests.len(), "{digests:?}");
         assert!(state(&waits).contains("10.0.0.1"));
+        let state = format!("replay.{}.state", waits.id);
         let texts = texts(&Reading::Pending, &Reading::Up(vec![waits]));
+        assert!(texts.contains(&(state, "running".to_owned())), "a wait does not change it: {texts:?}");
         assert!(texts.iter().all(|(_, text)| !text.contains("10.0.0.1")), "{texts:?}");
     }
 }

@@ -187,7 +187,8 @@ pub(crate) async fn expiry(board: Arc<Board>, stop: CancellationToken) {
     }
 }
 
-async fn limited<T, E: Display>(reading: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+/// A reading within the time that each has.
+pub(crate) async fn limited<T, E: Display>(reading: impl Future<Output = Result<T, E>>) -> Result<T, String> {
     match timeout(READ_LIMIT, reading).await {
         Ok(read) => read.map_err(|error| error.to_string()),
         Err(_) => Err(no_answer()),

@@ -151,7 +151,7 @@ async fn change<T: Send + 'static>(
 
 /// Reads the replays now, without waiting for the next round: what the user has done is on the next page.
 async fn read_replays(app: &App) {
-    if let Ok(replays) = watch::replays(&app.mongo).await {
+    if let Ok(replays) = watch::limited(watch::replays(&app.mongo)).await {
         app.board.update(|figures| figures.replays = figures.replays.next(Ok(replays), Utc::now().into()));
     }
 }

@@ -116,7 +116,11 @@ async fn passwords_are_tried_a_few_times_only() -> Result<()> {
         with_form(request.header(header::COOKIE, &cookie), &fields).send().await
     };
     for _ in 0..5 {
-        assert_eq!(attempt("203.0.113.7", "of another site").await?.status(), StatusCode::FORBIDDEN, "it counts not");
+        assert_eq!(
+            attempt("203.0.113.7", "of another site").await?.status(),
+            StatusCode::FORBIDDEN,
+            "it does not count"
+        );
     }
     for _ in 0..2 {
         assert_eq!(attempt("203.0.113.7", &token).await?.status(), StatusCode::UNAUTHORIZED);

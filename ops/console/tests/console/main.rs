@@ -7,6 +7,7 @@ mod accessibility;
 mod board;
 mod browser;
 mod chromium;
+mod dead_letter_forms;
 mod dead_letters;
 mod firefox;
 mod harness;

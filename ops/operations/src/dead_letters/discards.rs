@@ -1,6 +1,6 @@
 //! Discarding of dead letters for good, in batches: each with its audit entry, and none that has changed.
 
-use super::changed_since_shown;
+use super::{changed_since_shown, failed};
 use crate::reason::one_line;
 use anyhow::Result;
 use chrono::Utc;
@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 /// Dead letters that are discarded in one transaction.
 const BATCH: usize = 500;
+const DISCARD: &str = "dead_letter.discard";
 
 /// Dead letters that were discarded, and those that were not.
 #[derive(Debug, Default)]
@@ -33,45 +34,80 @@ pub async fn discard(
     reason: &str,
 ) -> Result<DiscardOutcome> {
     let selected = mongo.dead_letters().list(filter, &[DeadLetterState::Dead], 0, 0).await?;
-    discard_each(mongo, selected, actor.into(), reason).await
+    let mut outcome = DiscardOutcome::default();
+    discard_each(mongo, Uuid::now_v7(), selected, (actor.into(), reason), &mut outcome).await?;
+    Ok(outcome)
 }
 
-/// Discards those that were shown to the actor.
+/// What has become of those that were shown.
+#[derive(Debug)]
+pub struct ShownDiscard {
+    /// Discarded by requests of this cause, this one and earlier ones.
+    pub done: u64,
+    /// The others.
+    pub left: u64,
+    /// Why it ended before the last one.
+    pub failure: Option<anyhow::Error>,
+}
+
+/// Discards those that were shown to the actor, with audit entries of a cause that was chosen then: a repeated request
+/// discards nothing more, and reports what was discarded.
 ///
 /// # Errors
-/// [`crate::OperationError::Conflict`] when other ones match now: then nothing was discarded; when MongoDB fails: then
-/// some may have been.
+/// When nothing was discarded: [`crate::OperationError::Conflict`] when other ones match now; when MongoDB fails.
 pub async fn discard_shown(
     mongo: &Mongo,
-    filter: &DeadLetterFilter,
-    shown: &Matched,
+    cause: Uuid,
+    (filter, shown): (&DeadLetterFilter, &Matched),
     actor: impl Into<Actor>,
     reason: &str,
-) -> Result<DiscardOutcome> {
+) -> Result<ShownDiscard> {
     let selected = mongo.dead_letters().list(filter, &[DeadLetterState::Dead], 0, 0).await?;
-    if selected.is_empty() || Matched::of_dead_letters(&selected) != *shown {
-        return Err(changed_since_shown(shown).into());
+    let is_as_shown = !selected.is_empty() && Matched::of_dead_letters(&selected) == *shown;
+    let mut outcome = DiscardOutcome::default();
+    let ended = if is_as_shown {
+        discard_each(mongo, cause, selected, (actor.into(), reason), &mut outcome).await
+    } else {
+        Err(changed_since_shown(shown).into())
+    };
+    // A request of the same form may have been faster, or have ended early.
+    let audited = mongo.audit_log().of_cause(cause).await.map(|entries| {
+        let discards = entries.iter().filter(|entry| entry.action == DISCARD);
+        discards.count()
+    });
+    let done = audited.unwrap_or_default().max(outcome.discarded.len());
+    match ended {
+        Err(error) if done == 0 => Err(error),
+        ended => {
+            let done = u64::try_from(done).unwrap_or(u64::MAX);
+            let failure = ended.err().filter(|_| is_as_shown);
+            Ok(ShownDiscard { done, left: shown.count.saturating_sub(done), failure })
+        }
     }
-    discard_each(mongo, selected, actor.into(), reason).await
 }
 
-async fn discard_each(mongo: &Mongo, selected: Vec<DeadLetter>, actor: Actor, reason: &str) -> Result<DiscardOutcome> {
-    let (cause, now) = (Uuid::now_v7(), Utc::now().into());
+async fn discard_each(
+    mongo: &Mongo,
+    cause: Uuid,
+    selected: Vec<DeadLetter>,
+    (actor, reason): (Actor, &str),
+    outcome: &mut DiscardOutcome,
+) -> Result<()> {
+    let now = Utc::now().into();
     let discarded = Discarded { at: now, actor, reason: one_line(reason) };
     let entry = |dead_letter: &DeadLetter| {
         let DeadLetter { id, message_id, kind, queue, .. } = dead_letter;
         let detail = format!("{kind} {message_id} of {queue}: {}", discarded.reason);
-        AuditEntry::new(cause, now, &discarded.actor, "dead_letter.discard".to_owned(), &id.to_string(), &detail)
+        AuditEntry::new(cause, now, &discarded.actor, DISCARD.to_owned(), &id.to_string(), &detail)
     };
-    let mut outcome = DiscardOutcome::default();
     let mut rest = selected.into_iter();
     loop {
         let batch: Vec<DeadLetter> = rest.by_ref().take(BATCH).collect();
         if batch.is_empty() {
-            return Ok(outcome);
+            return Ok(());
         }
         let with_entries: Vec<_> = batch.iter().map(|dead_letter| (dead_letter, entry(dead_letter))).collect();
-        let gone = mongo.dead_letters().discard(&with_entries, &discarded).await?;
+        let gone = mongo.dead_letters().discard(&with_entries, &discarded).await.map_err(failed)?;
         let (discarded, changed): (Vec<_>, Vec<_>) = batch.into_iter().partition(|one| gone.contains(&one.id));
         outcome.discarded.extend(discarded);
         outcome.changed.extend(changed);

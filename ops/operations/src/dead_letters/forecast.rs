@@ -10,10 +10,16 @@ use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterState};
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+use tokio::time::timeout;
 use uuid::Uuid;
 
-/// Dead letters that are read together with what they are about.
-const CHUNK: usize = 200;
+/// Most dead letters that are read together with what they are about.
+const CHUNK: usize = 100;
+/// Most bytes of their bodies.
+const CHUNK_BYTES: u64 = 16 * 1024 * 1024;
+/// For one question to the mart.
+const MART_LIMIT: Duration = Duration::from_secs(1);
 
 /// Whether a message was handled before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +35,7 @@ pub enum Done {
 /// What a replay of a dead letter would do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forecast {
-    /// The dead letter.
+    /// The dead letter, without its message.
     pub dead_letter: DeadLetter,
     /// Why its worker cannot read it.
     pub unreadable: Option<String>,
@@ -64,21 +70,45 @@ struct Known {
 pub async fn forecast(mongo: &Mongo, mart: &Mart, filter: &DeadLetterFilter, limit: i64) -> Result<Vec<Forecast>> {
     let selected = mongo.dead_letters().list(filter, &[DeadLetterState::Dead], 0, limit).await?;
     let mut forecasts = Vec::with_capacity(selected.len());
-    for chunk in selected.chunks(CHUNK) {
+    // One that does not answer is not asked again: every question would have to be waited for.
+    let mut mart = Some(mart);
+    let mut rest = selected.as_slice();
+    while !rest.is_empty() {
+        let (chunk, later) = rest.split_at(chunk_length(rest.iter().map(|one| one.last.bytes)));
+        rest = later;
         let found = mongo.dead_letters().with_messages(chunk.iter().map(|one| one.id)).await?;
         let mut found: HashMap<Uuid, DeadLetter> = found.into_iter().map(|one| (one.id, one)).collect();
-        let known = known(mongo, mart, chunk).await?;
+        let known = known(mongo, &mut mart, chunk).await?;
         let complete = chunk.iter().filter_map(|one| found.remove(&one.id));
         forecasts.extend(complete.map(|one| known.forecast(one)));
     }
     Ok(forecasts)
 }
 
-async fn known(mongo: &Mongo, mart: &Mart, dead_letters: &[DeadLetter]) -> Result<Known> {
+/// How many of the first are read together: a body may have megabytes.
+fn chunk_length(lengths: impl Iterator<Item = u32>) -> usize {
+    let mut bytes = 0;
+    let fits = lengths.take(CHUNK).take_while(|length| {
+        bytes += u64::from(*length);
+        bytes <= CHUNK_BYTES
+    });
+    fits.count().max(1)
+}
+
+async fn known(mongo: &Mongo, mart: &mut Option<&Mart>, dead_letters: &[DeadLetter]) -> Result<Known> {
     let of = |queue: &'static str| dead_letters.iter().filter(move |one| one.queue_family() == queue);
     let bookings = mongo.bookings().find_by_ids(of(queues::BOOKINGS).filter_map(|one| one.booking_id)).await?;
     let events: Vec<Uuid> = of(queues::ANALYTICS).map(|one| one.message_id).collect();
-    let missing = if events.is_empty() { None } else { mart.missing_events(&events).await.ok() };
+    let missing = match mart {
+        Some(asked) if !events.is_empty() => {
+            let missing = timeout(MART_LIMIT, asked.missing_events(&events)).await.ok().and_then(Result::ok);
+            if missing.is_none() {
+                *mart = None;
+            }
+            missing
+        }
+        _ => None,
+    };
     Ok(Known { bookings, missing })
 }
 
@@ -87,7 +117,8 @@ impl Known {
         let DeadLetter { kind, message, .. } = &dead_letter;
         let body = message.as_ref().map(|message| message.body.as_slice()).unwrap_or_default();
         let unreadable = check_readable(dead_letter.queue_family(), kind, body).err().map(|error| error.to_string());
-        Forecast { done: self.done(&dead_letter), unreadable, dead_letter }
+        let done = self.done(&dead_letter);
+        Forecast { done, unreadable, dead_letter: DeadLetter { message: None, original: None, ..dead_letter } }
     }
 
     fn done(&self, dead_letter: &DeadLetter) -> Done {
@@ -109,5 +140,17 @@ impl Known {
             },
             _ => Done::Unknown,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chunk_length;
+
+    #[test]
+    fn few_large_bodies_are_read_together_and_always_one() {
+        assert_eq!(chunk_length([1_000; 500].into_iter()), 100);
+        assert_eq!(chunk_length([6 * 1024 * 1024; 500].into_iter()), 2);
+        assert_eq!(chunk_length([u32::MAX, 1].into_iter()), 1);
     }
 }

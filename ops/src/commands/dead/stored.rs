@@ -134,8 +134,13 @@ pub(super) async fn replay(
         return Err(OperationError::TryLater("none was replayed, for the reasons above".to_owned()).into());
     }
     let count = usize::try_from(ended.total - kept).unwrap_or(usize::MAX);
-    let died_again = if detach { None } else { Some(watch_deaths(mongo, &ended).await?) };
+    let died_again = if detach { None } else { noted(watch_deaths(mongo, &ended).await) };
     Ok(Replayed { count, died_again })
+}
+
+/// They were replayed, also where it cannot be seen whether they die again.
+fn noted(watched: Result<u64>) -> Option<u64> {
+    watched.inspect_err(|error| terminal::note(format_args!("whether any died again is unknown: {error}"))).ok()
 }
 
 /// How many of those that an operation has replayed die again at once.

@@ -6,7 +6,7 @@
 use super::former_addresses::{self, StoredAddress};
 use super::{Mongo, blocks, bookings, inventory};
 use crate::StoreError;
-use backon::{BackoffBuilder as _, ExponentialBuilder};
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use chrono::NaiveDate;
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, RawDocumentBuf, doc, serialize_to_bson, serialize_to_raw_document_buf};
@@ -32,6 +32,28 @@ const DELAYS: ExponentialBuilder = ExponentialBuilder::new()
     .with_max_delay(MAX_DELAY)
     .with_jitter()
     .without_max_times();
+
+/// Attempts of one transaction that meets others: after pauses that grow, until its budget is used up.
+pub(super) struct Attempts {
+    started: Instant,
+    delays: ExponentialBackoff,
+}
+
+impl Attempts {
+    pub(super) fn new() -> Self {
+        Self { started: Instant::now(), delays: DELAYS.build() }
+    }
+
+    /// Waits before a further attempt; `false` when there is no time left for one.
+    pub(super) async fn pause(&mut self) -> bool {
+        if self.started.elapsed() >= TRANSACTION_BUDGET {
+            return false;
+        }
+        metrics::counter!("pvt_transaction_retries_total").increment(1);
+        tokio::time::sleep(self.delays.next().unwrap_or(MAX_DELAY)).await;
+        true
+    }
+}
 
 /// A claim as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,12 +226,11 @@ impl Claims<'_> {
     }
 
     async fn store_batch(self, batch: &Batch) -> Result<(), StoreError> {
-        let started = Instant::now();
-        let mut delays = DELAYS.build();
+        let mut attempts = Attempts::new();
         loop {
             let mut session = self.0.client().start_session().await?;
             let outcome = match self.write_batch(&mut session, batch).await {
-                Ok(()) => commit_until_known(&mut session, started).await,
+                Ok(()) => commit_until_known(&mut session, attempts.started).await,
                 Err(error) => {
                     // The server aborts it in any case; this only frees its locks sooner.
                     if let Err(abort) = session.abort_transaction().await {
@@ -219,10 +240,7 @@ impl Claims<'_> {
                 }
             };
             match outcome {
-                Err(StoreError::Transient { .. }) if started.elapsed() < TRANSACTION_BUDGET => {
-                    metrics::counter!("pvt_transaction_retries_total").increment(1);
-                    tokio::time::sleep(delays.next().unwrap_or(MAX_DELAY)).await;
-                }
+                Err(StoreError::Transient { .. }) if attempts.pause().await => {}
                 other => return other,
             }
         }

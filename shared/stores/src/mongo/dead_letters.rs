@@ -36,9 +36,9 @@ pub(crate) const OPERATIONS: &str = "replay_operations";
 /// Replayed and discarded dead letters, and operations that have ended, are removed after this. Dead ones never are.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Selections; the newest position of a queue; by message; what an operation holds, in order; all that groups and
-/// digests of selections need, so that no document is read, and the members of a group in order; deaths that followed
-/// an operation; by booking; operations by state, and the newest ones.
+/// Selections; the newest position of a queue; by message; what an operation holds, in order; all that groups need, so
+/// that no document is read, and the members of a group in order; deaths that followed an operation; by booking;
+/// operations by state, and the newest ones.
 pub(crate) const INDEXES: &[Index] = &[
     (COLLECTION, &[("state", 1), ("queue", 1), ("last.position", 1), ("_id", 1)], false),
     (COLLECTION, &[("queue", 1), ("last.position", -1)], false),
@@ -56,7 +56,6 @@ pub(crate) const INDEXES: &[Index] = &[
             ("new_since_replay", 1),
             ("first_died_at", 1),
             ("last.died_at", 1),
-            ("last.id", 1),
         ],
         false,
     ),
@@ -201,6 +200,12 @@ impl DeadLetters<'_> {
     fn rows(self) -> Collection<DeadLetter> {
         self.0.collection(COLLECTION)
     }
+}
+
+/// The failure of a change that others were faster than until it gave up.
+fn never_first() -> StoreError {
+    let message = "dead letters that were selected change all the time".to_owned();
+    StoreError::Transient { store: "mongodb", message }
 }
 
 /// When what is finished now is removed.

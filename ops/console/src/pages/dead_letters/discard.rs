@@ -13,10 +13,11 @@ use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::response::Html;
 use chrono::Utc;
-use pvt_operations::dead_letters::{DiscardOutcome, discard_shown, in_words};
+use pvt_operations::dead_letters::{ShownDiscard, discard_shown, in_words};
 use pvt_stores::StoreError;
-use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterState, Matched};
+use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterState};
 use tracing::info;
+use uuid::Uuid;
 
 /// Dead letters that are listed.
 const MAX_LISTED: i64 = 50;
@@ -56,12 +57,14 @@ pub(crate) async fn review(
         let listed = mongo.dead_letters().list(&filter, &[DeadLetterState::Dead], 0, MAX_LISTED).await?;
         Ok::<_, StoreError>((matched, listed))
     });
-    let (Matched { count, digest }, listed) = read.await?;
+    let (matched, listed) = read.await?;
+    let count = matched.count;
     if count == 0 {
         return Err(Failure::NotFound("None of them is dead any more.".to_owned()));
     }
     let mut fields = selection.fields();
-    fields.extend([("until", until.to_string()), ("count", count.to_string()), ("digest", digest)]);
+    fields.extend(Shown { until, matched }.fields());
+    fields.push(("cause", Uuid::now_v7().to_string()));
     page(&DiscardPage {
         frame: Frame::new(&user, "Discard dead letters", PATH),
         words: in_words(&selection.filter(None)),
@@ -89,8 +92,10 @@ impl DiscardRow {
 #[template(path = "dead_letters/discarded.html")]
 struct DiscardedPage {
     frame: Frame,
-    count: usize,
-    changed: usize,
+    done: u64,
+    left: u64,
+    /// Why it ended before the last one.
+    failure: Option<String>,
 }
 
 /// `POST /dead-letters/discard`, by administrators: those that were shown.
@@ -98,15 +103,18 @@ pub(crate) async fn discard(State(app): State<SharedApp>, form: Submitted) -> Re
     let user = form.user.clone().admin()?;
     let reason = form.fields.required("reason", SAY_WHY)?.to_owned();
     let Shown { until, matched } = Shown::of_fields(&form.fields)?;
+    let incomplete = || Failure::Invalid("Open the page again: the form is incomplete.".to_owned());
+    let cause = Uuid::try_parse(form.fields.get("cause")).map_err(|_| incomplete())?;
     let filter = Selection::of_fields(&form.fields)?.filter(Some(until));
     confirmation::require(&app, &form).await?;
     info!(user_id = %user.user().id, count = matched.count, "discarding dead letters");
     let (mongo, actor) = (app.mongo.clone(), user.actor());
-    let discarding = async move { discard_shown(&mongo, &filter, &matched, actor, &reason).await };
-    let DiscardOutcome { discarded, changed } = change(discarding).await?;
+    let discarding = async move { discard_shown(&mongo, cause, (&filter, &matched), actor, &reason).await };
+    let ShownDiscard { done, left, failure } = change(discarding).await?;
     page(&DiscardedPage {
         frame: Frame::new(&user, "Dead letters were discarded", PATH),
-        count: discarded.len(),
-        changed: changed.len(),
+        done,
+        left,
+        failure: failure.map(|failure| failure.to_string()),
     })
 }

@@ -2,6 +2,7 @@
 
 use super::message::{read, record_unmasked, version};
 use super::{PATH, SAY_WHY, change};
+use crate::access::SignedIn;
 use crate::app::{App, SharedApp};
 use crate::confirmation;
 use crate::failure::{Failure, page};
@@ -9,7 +10,8 @@ use crate::forms::{FormFields, Submitted};
 use crate::frame::Frame;
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::response::{Html, Redirect};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
 use pvt_domain::dead_letters::MemberChange;
 use pvt_operations::dead_letters::{apply_edit, check_edit};
 use pvt_stores::mongo::dead_letters::{DeadLetter, StoredMessage};
@@ -31,9 +33,23 @@ struct EditPage {
     version: String,
 }
 
+/// The form once more with what was written, where only the password is missing: an edit may take longer than a
+/// confirmation counts.
+#[derive(Template)]
+#[template(path = "dead_letters/again.html")]
+struct AgainPage {
+    frame: Frame,
+    notice: String,
+    action: String,
+    version: String,
+    body: String,
+    reason: String,
+    needs_password: bool,
+}
+
 /// A member before and after.
 struct ChangeRow {
-    sign: char,
+    what: &'static str,
     path: String,
     before: String,
     after: String,
@@ -46,7 +62,11 @@ impl ChangeRow {
             Some(value) => serde_json::to_string_pretty(value).unwrap_or_default(),
         };
         Self {
-            sign: change.without_values().chars().next().unwrap_or('~'),
+            what: match (&change.before, &change.after) {
+                (None, _) => "added",
+                (_, None) => "removed",
+                _ => "changed",
+            },
             path: change.path.clone(),
             before: text(&change.before),
             after: text(&change.after),
@@ -60,14 +80,16 @@ pub(crate) async fn review(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
     form: Submitted,
-) -> Result<Html<String>, Failure> {
+) -> Result<Response, Failure> {
     let user = form.user.clone().admin()?;
     let (reason, body) = fields(&form.fields)?;
-    confirmation::require(&app, &form).await?;
+    if let Err(failed) = confirmation::require(&app, &form).await {
+        return again(&user, format!("{PATH}/messages/{id}/review"), &form.fields, failed);
+    }
     let (dead_letter, message) = read_unchanged(&app, &id, &form.fields).await?;
     let changes = check_edit(&dead_letter, &message, body.as_bytes()).map_err(Failure::of_operation)?;
     record_unmasked(&app, &user, dead_letter.id, &format!("to edit it: {reason}")).await?;
-    page(&EditPage {
+    let reviewed = page(&EditPage {
         frame: Frame::new(&user, "Edit of a dead letter", PATH),
         id: dead_letter.id.to_string(),
         changes: changes.iter().map(ChangeRow::of).collect(),
@@ -76,7 +98,8 @@ pub(crate) async fn review(
         queue: dead_letter.queue,
         body,
         reason,
-    })
+    })?;
+    Ok(reviewed.into_response())
 }
 
 /// `POST /dead-letters/messages/{id}/edit`, by administrators.
@@ -84,15 +107,34 @@ pub(crate) async fn apply(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
     form: Submitted,
-) -> Result<Redirect, Failure> {
+) -> Result<Response, Failure> {
     let user = form.user.clone().admin()?;
     let (reason, body) = fields(&form.fields)?;
+    if let Err(failed) = confirmation::require(&app, &form).await {
+        return again(&user, format!("{PATH}/messages/{id}/edit"), &form.fields, failed);
+    }
     let (dead_letter, message) = read_unchanged(&app, &id, &form.fields).await?;
     info!(user_id = %user.user().id, dead_letter = %dead_letter.id, "editing a dead letter");
     let (mongo, actor, id) = (app.mongo.clone(), user.actor(), dead_letter.id);
     let editing = async move { apply_edit(&mongo, (&dead_letter, &message), body.into_bytes(), actor, &reason).await };
     change(editing).await?;
-    Ok(Redirect::to(&format!("{PATH}/messages/{id}")))
+    Ok(Redirect::to(&format!("{PATH}/messages/{id}")).into_response())
+}
+
+/// The form again where the password was missing or wrong; any other failure as it is.
+fn again(user: &SignedIn, action: String, written: &FormFields, failed: Failure) -> Result<Response, Failure> {
+    let Failure::Unconfirmed(notice) = failed else { return Err(failed) };
+    let (reason, body) = fields(written)?;
+    let form = page(&AgainPage {
+        frame: Frame::new(user, "Password needed", PATH),
+        notice: notice.to_owned(),
+        action,
+        version: written.get("version").to_owned(),
+        body,
+        reason,
+        needs_password: true,
+    })?;
+    Ok((StatusCode::FORBIDDEN, form).into_response())
 }
 
 /// The reason and the new body. Browsers end the lines of a text with a carriage return, too.

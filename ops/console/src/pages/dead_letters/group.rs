@@ -26,7 +26,7 @@ struct GroupPage {
     class: String,
     message: String,
     dead: u64,
-    count: u64,
+    replaying: u64,
     rows: Vec<DeadLetterRow>,
     pages: Pages,
     /// All of the group.
@@ -64,13 +64,13 @@ pub(crate) async fn show(
     let (mongo, filter) = (app.mongo.clone(), of_group.filter(None));
     let read = store::read(&app, async move {
         let dead = mongo.dead_letters().count(&filter, &[DeadLetterState::Dead]).await?;
-        let count = mongo.dead_letters().count(&filter, &OPEN).await?;
-        let pages = Pages::new(number, count, &path, &page_query);
+        let replaying = mongo.dead_letters().count(&filter, &[DeadLetterState::Replaying]).await?;
+        let pages = Pages::new(number, dead + replaying, &path, &page_query);
         let limit = i64::try_from(PAGE_SIZE).unwrap_or(i64::MAX);
         let found = mongo.dead_letters().list(&filter, &OPEN, pages.skip(), limit).await?;
-        Ok::<_, StoreError>((dead, count, pages, found))
+        Ok::<_, StoreError>((dead, replaying, pages, found))
     });
-    let (dead, count, pages, found) = read.await?;
+    let (dead, replaying, pages, found) = read.await?;
     let none = || Failure::NotFound("No dead letters of this group are left.".to_owned());
     let last = found.first().map(|one| one.last.clone()).ok_or_else(none)?;
     let queue = found.first().map(|one| one.queue.clone()).unwrap_or_default();
@@ -82,7 +82,7 @@ pub(crate) async fn show(
         query: of_group.query(),
         group,
         dead,
-        count,
+        replaying,
         rows: found.into_iter().map(DeadLetterRow::of).collect(),
         pages,
     })

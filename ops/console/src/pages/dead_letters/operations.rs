@@ -77,6 +77,8 @@ struct OperationPage {
     kept: Vec<(String, u64)>,
     died_again: u64,
     ended: Option<String>,
+    /// As it is stored: a wait does not change it.
+    state: &'static str,
     is_running: bool,
 }
 
@@ -87,29 +89,31 @@ pub(crate) async fn show(
     Path(id): Path<String>,
 ) -> Result<Html<String>, Failure> {
     let user = user.admin()?;
+    // What the stream has is read first: the page shows that or what is newer, and is fetched anew only when the stream
+    // has moved on.
+    let figures = app.board.figures();
     let operation = read(&app, &id).await?;
+    let streamed = figures.replays.value().and_then(|replays| replays.iter().find(|one| one.id == operation.id));
+    let seen = streamed.unwrap_or(&operation);
     page(&OperationPage {
         frame: Frame::new(&user, "Replay of dead letters", PATH),
         row: OperationRow::of(&operation),
-        digest: replays::digest(&operation),
+        digest: replays::digest(seen),
         total: operation.total,
         passed: operation.total.saturating_sub(operation.remaining),
         rate: operation.rate,
         died_again: operation.died_again,
         ended: operation.ended_at.map(shown),
+        state: seen.state.as_str(),
         is_running: operation.state == OperationState::Running,
         kept: operation.kept.into_iter().map(|(why, count)| (why.replace('_', " "), count)).collect(),
     })
 }
 
-/// The replay as the stream has it, so that page and stream agree; one that the stream does not have, as it is stored.
+/// The replay as it is stored: what the stream has may be older than what the user has just done.
 async fn read(app: &App, id: &str) -> Result<ReplayOperation, Failure> {
     let none = || Failure::NotFound("There is no such replay. Those that have ended are kept for 30 days.".to_owned());
     let id = Uuid::try_parse(id).map_err(|_| none())?;
-    let figures = app.board.figures();
-    if let Some(found) = figures.replays.value().and_then(|replays| replays.iter().find(|one| one.id == id)) {
-        return Ok(found.clone());
-    }
     let mongo = app.mongo.clone();
     store::read(app, async move { mongo.dead_letters().operation(id).await }).await?.ok_or_else(none)
 }

@@ -13,7 +13,6 @@ use axum::extract::{RawQuery, State};
 use axum::response::{Html, Redirect};
 use chrono::Utc;
 use pvt_operations::dead_letters::{self, DEFAULT_RATE, Done, Forecast, MAX_RATE, begin_shown_replay, in_words};
-use pvt_stores::mongo::dead_letters::Matched;
 use tracing::info;
 use uuid::Uuid;
 
@@ -63,17 +62,18 @@ pub(crate) async fn review(
     let filter = selection.filter(Some(until));
     let words = in_words(&selection.filter(None));
     let (mongo, mart) = (app.mongo.clone(), app.mart.clone());
-    let read = store::read(&app, async move {
+    let read = store::read_in_turn(&app, &app.scans, async move {
         let matched = mongo.dead_letters().matched(&filter).await?;
         anyhow::Ok((matched, dead_letters::forecast(&mongo, &mart, &filter, MAX_FORECAST).await?))
     });
-    let (Matched { count, digest }, forecasts) = read.await?;
+    let (matched, forecasts) = read.await?;
+    let count = matched.count;
     if count == 0 {
         return Err(Failure::NotFound("None of them is dead any more.".to_owned()));
     }
     let mut fields = selection.fields();
-    let shown = [("until", until.to_string()), ("count", count.to_string()), ("digest", digest)];
-    fields.extend(shown.into_iter().chain([("operation", Uuid::now_v7().to_string())]));
+    fields.extend(Shown { until, matched }.fields());
+    fields.push(("operation", Uuid::now_v7().to_string()));
     let is_partial = u64::try_from(forecasts.len()).is_ok_and(|known| known < count);
     page(&ReplayPage {
         frame: Frame::new(&user, "Replay dead letters", PATH),

@@ -108,6 +108,12 @@ pub(super) struct Shown {
 }
 
 impl Shown {
+    /// The same as fields of a form.
+    pub(super) fn fields(self) -> [(&'static str, String); 3] {
+        let Matched { count, digest } = self.matched;
+        [("until", self.until.to_string()), ("count", count.to_string()), ("digest", digest)]
+    }
+
     /// What the form of a page says that it has shown.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 //! Discarding and editing of dead letters.
 
-use super::{COLLECTION, DeadLetter, DeadLetters, Discarded, Edit, StoredMessage, expiry};
+use super::{COLLECTION, DeadLetter, DeadLetters, Discarded, Edit, StoredMessage, expiry, never_first};
 use crate::StoreError;
 use crate::mongo::audit::AuditEntry;
+use crate::mongo::commit::Attempts;
 use crate::mongo::inventory::end;
 use mongodb::ClientSession;
 use mongodb::bson::spec::BinarySubtype;
@@ -11,9 +12,6 @@ use pvt_domain::ids::uuid_text;
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
-
-/// Attempts of a transaction that met another one.
-const ATTEMPTS: usize = 5;
 
 impl DeadLetters<'_> {
     /// Discards those that are dead and have not changed since they were read, each with its audit entry, in one
@@ -28,7 +26,8 @@ impl DeadLetters<'_> {
     ) -> Result<HashSet<Uuid>, StoreError> {
         let discarded = serialize_to_bson(discarded).map_err(mongodb::error::Error::from)?;
         let change = doc! { "$set": { "state": "discarded", "discarded": discarded, "expires_at": expiry() } };
-        for _ in 0..ATTEMPTS {
+        let mut attempts = Attempts::new();
+        loop {
             let mut session = self.0.client().start_session().await?;
             session.start_transaction().await?;
             let mut unchanged = HashSet::new();
@@ -37,9 +36,10 @@ impl DeadLetters<'_> {
             if end(&mut session, written).await? || is_empty {
                 return Ok(unchanged);
             }
+            if !attempts.pause().await {
+                return Err(never_first());
+            }
         }
-        let message = "dead letters that were selected change all the time".to_owned();
-        Err(StoreError::Transient { store: "mongodb", message })
     }
 
     async fn discard_in(
@@ -59,7 +59,7 @@ impl DeadLetters<'_> {
             versions.insert(id, (last.id, edits));
         }
         let is_same = |dead_letter: &DeadLetter| {
-            let version = (dead_letter.last.id, edits_of(dead_letter));
+            let version = (dead_letter.last.id, dead_letter.edit_count());
             versions.get(&dead_letter.id) == Some(&version)
         };
         let same: Vec<_> = selected.iter().filter(|(dead_letter, _)| is_same(dead_letter)).collect();
@@ -111,7 +111,7 @@ impl DeadLetters<'_> {
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let same = doc! { "_id": dead_letter.id.to_string(), "state": "dead",
-        "last.id": dead_letter.last.id.to_string(), "edits": { "$size": edits_of(dead_letter) } };
+        "last.id": dead_letter.last.id.to_string(), "edits": { "$size": dead_letter.edit_count() } };
         if self.rows().update_one(same, change).session(&mut *session).await?.matched_count == 0 {
             return Ok(false);
         }
@@ -133,8 +133,4 @@ struct Now {
 struct LastDeath {
     #[serde(with = "uuid_text")]
     id: Uuid,
-}
-
-fn edits_of(dead_letter: &DeadLetter) -> i32 {
-    i32::try_from(dead_letter.edits.len()).unwrap_or(i32::MAX)
 }

@@ -88,6 +88,11 @@ impl DeadLetter {
         if self.message_id.is_nil() { self.id } else { self.message_id }
     }
 
+    /// How often it was edited, as the server counts.
+    pub(super) fn edit_count(&self) -> i32 {
+        i32::try_from(self.edits.len()).unwrap_or(i32::MAX)
+    }
+
     /// Its queue without the partition.
     pub fn queue_family(&self) -> &str {
         queue_family(&self.queue)

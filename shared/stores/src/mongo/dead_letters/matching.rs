@@ -15,17 +15,18 @@ use std::fmt::Write as _;
 pub struct Matched {
     /// How many.
     pub count: u64,
-    /// A hash of which they are, each with its last death: another set, or one of them that has died again, has
-    /// another one.
+    /// A hash of which they are, each with its last death and the number of its edits: another set, or one of them
+    /// that has died again or was edited, has another one.
     pub digest: String,
 }
 
-/// A dead letter and its last death, by their ids.
+/// A dead letter and its last death, by their ids, and how often it was edited.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub(super) struct Identity {
     #[serde(rename = "_id")]
     id: String,
     last: LastDeath,
+    edits: i32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -35,14 +36,17 @@ struct LastDeath {
 
 /// What an [`Identity`] is read from.
 pub(super) fn projection() -> Document {
-    doc! { "_id": 1, "last.id": 1 }
+    doc! { "_id": 1, "last.id": 1, "edits": { "$size": "$edits" } }
 }
 
 impl Matched {
     /// Describes these.
     pub fn of_dead_letters(dead_letters: &[DeadLetter]) -> Self {
-        let identity =
-            |one: &DeadLetter| Identity { id: one.id.to_string(), last: LastDeath { id: one.last.id.to_string() } };
+        let identity = |one: &DeadLetter| Identity {
+            id: one.id.to_string(),
+            last: LastDeath { id: one.last.id.to_string() },
+            edits: one.edit_count(),
+        };
         Self::of(dead_letters.iter().map(identity).collect())
     }
 
@@ -50,8 +54,8 @@ impl Matched {
     pub(super) fn of(mut identities: Vec<Identity>) -> Self {
         identities.sort_unstable();
         let mut hash = Sha256::new();
-        for Identity { id, last } in &identities {
-            hash.update(format!("{id} {}\n", last.id));
+        for Identity { id, last, edits } in &identities {
+            hash.update(format!("{id} {} {edits}\n", last.id));
         }
         let digest = hash.finalize().iter().fold(String::new(), |mut hex, byte| {
             // Writing into a text does not fail.
@@ -83,13 +87,19 @@ mod tests {
     use super::{Identity, LastDeath, Matched};
 
     #[test]
-    fn another_set_or_another_death_has_another_digest() {
-        let one = |id: &str, death: &str| Identity { id: id.to_owned(), last: LastDeath { id: death.to_owned() } };
+    fn another_set_death_or_edit_has_another_digest() {
+        let one =
+            |id: &str, death: &str| Identity { id: id.to_owned(), last: LastDeath { id: death.to_owned() }, edits: 0 };
+        let edited = Identity { edits: 1, ..one("b", "1") };
         let shown = Matched::of(vec![one("a", "1"), one("b", "1")]);
         assert_eq!(shown, Matched::of(vec![one("b", "1"), one("a", "1")]), "in whatever order");
-        for changed in
-            [vec![one("a", "1"), one("c", "1")], vec![one("a", "1"), one("b", "2")], vec![one("a", "1")], Vec::new()]
-        {
+        for changed in [
+            vec![one("a", "1"), one("c", "1")],
+            vec![one("a", "1"), one("b", "2")],
+            vec![one("a", "1"), edited],
+            vec![one("a", "1")],
+            Vec::new(),
+        ] {
             assert_ne!(shown, Matched::of(changed));
         }
     }

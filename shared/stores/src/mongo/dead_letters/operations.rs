@@ -9,7 +9,8 @@ use pvt_domain::actor::Actor;
 use pvt_domain::ids::uuid_text;
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 /// State of a replay operation.
@@ -112,7 +113,7 @@ impl DeadLetters<'_> {
     /// [`StoreError`] when MongoDB fails.
     pub async fn operation(self, id: Uuid) -> Result<Option<ReplayOperation>, StoreError> {
         let Some(found) = self.operations().find_one(doc! { "_id": id.to_string() }).await? else { return Ok(None) };
-        Ok(Some(self.counted(found).await?))
+        Ok(self.all_counted(vec![found]).await?.pop())
     }
 
     /// The newest operations, each with what it holds now, the newest first.
@@ -124,15 +125,21 @@ impl DeadLetters<'_> {
         self.all_counted(found.try_collect().await?).await
     }
 
-    /// The operations that have not ended, or not before `since`, each with what it holds now, the newest first.
+    /// The operations that have not ended, and of those that ended no earlier than `since` the newest `limit`, each
+    /// with what it holds now, the newest first.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn operations_since(self, since: Timestamp, limit: i64) -> Result<Vec<ReplayOperation>, StoreError> {
+        let mut found = self.open_operations().await?;
         let ended = doc! { "ended_at": { "$gte": since.to_string() } };
-        let recent = doc! { "$or": [open(), ended] };
-        let found = self.operations().find(recent).sort(doc! { "created_at": -1 }).limit(limit).await?;
-        self.all_counted(found.try_collect().await?).await
+        let ended = self.operations().find(ended).sort(doc! { "created_at": -1 }).limit(limit).await?;
+        let ended: Vec<ReplayOperation> = ended.try_collect().await?;
+        // One may have ended between the two readings.
+        found.retain(|open| ended.iter().all(|operation| operation.id != open.id));
+        found.extend(ended);
+        found.sort_by_key(|operation| Reverse((operation.created_at, operation.id)));
+        self.all_counted(found).await
     }
 
     /// The operations that have not ended, the oldest first.
@@ -143,21 +150,35 @@ impl DeadLetters<'_> {
         Ok(self.operations().find(open()).sort(doc! { "created_at": 1, "_id": 1 }).await?.try_collect().await?)
     }
 
-    async fn all_counted(self, operations: Vec<ReplayOperation>) -> Result<Vec<ReplayOperation>, StoreError> {
-        let mut counted = Vec::with_capacity(operations.len());
-        for operation in operations {
-            counted.push(self.counted(operation).await?);
+    async fn all_counted(self, mut operations: Vec<ReplayOperation>) -> Result<Vec<ReplayOperation>, StoreError> {
+        let held = self.counts_of(&operations, "operation", "replaying").await?;
+        let died_again = self.counts_of(&operations, "last.follows", "dead").await?;
+        for operation in &mut operations {
+            let id = operation.id.to_string();
+            if !operation.state.has_ended() {
+                operation.remaining = held.get(&id).copied().unwrap_or_default();
+            }
+            operation.died_again = died_again.get(&id).copied().unwrap_or_default();
         }
-        Ok(counted)
+        Ok(operations)
     }
 
-    async fn counted(self, mut operation: ReplayOperation) -> Result<ReplayOperation, StoreError> {
-        if !operation.state.has_ended() {
-            operation.remaining = self.rows().count_documents(held_by(operation.id)).await?;
-        }
-        let died_again = doc! { "last.follows": operation.id.to_string(), "state": "dead" };
-        operation.died_again = self.rows().count_documents(died_again).await?;
-        Ok(operation)
+    /// How many in this state name each of the operations in this field.
+    async fn counts_of(
+        self,
+        operations: &[ReplayOperation],
+        field: &str,
+        state: &str,
+    ) -> Result<HashMap<String, u64>, StoreError> {
+        let ids: Vec<String> = operations.iter().map(|operation| operation.id.to_string()).collect();
+        let pipeline = [
+            doc! { "$match": { field: { "$in": ids }, "state": state } },
+            doc! { "$group": { "_id": format!("${field}"), "count": { "$sum": 1_i64 } } },
+        ];
+        let counts: Vec<Document> = self.rows().aggregate(pipeline).await?.try_collect().await?;
+        let count = |row: &Document| Some((row.get_str("_id").ok()?.to_owned(), row.get_i64("count").ok()?));
+        let counts = counts.iter().filter_map(count);
+        Ok(counts.map(|(id, count)| (id, u64::try_from(count).unwrap_or_default())).collect())
     }
 
     pub(super) fn operations(self) -> Collection<ReplayOperation> {

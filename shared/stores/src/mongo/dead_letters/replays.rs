@@ -6,17 +6,15 @@
 
 use super::matching::{self, Matched};
 use super::operations::{OperationState, ReplayOperation, held_by};
-use super::{DeadLetter, DeadLetterFilter, DeadLetterState, DeadLetters, Replay, expiry};
+use super::{DeadLetter, DeadLetterFilter, DeadLetterState, DeadLetters, Replay, expiry, never_first};
 use crate::StoreError;
 use crate::mongo::audit::AuditEntry;
+use crate::mongo::commit::Attempts;
 use crate::mongo::inventory::end;
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc, serialize_to_bson};
 use pvt_domain::timestamp::Timestamp;
 use uuid::Uuid;
-
-/// Attempts of a transaction that met another one.
-const ATTEMPTS: usize = 5;
 
 /// The outcome of beginning an operation.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,7 +71,8 @@ impl DeadLetters<'_> {
         filter: &DeadLetterFilter,
         shown: Option<&Matched>,
     ) -> Result<BeginOutcome, StoreError> {
-        for _ in 0..ATTEMPTS {
+        let mut attempts = Attempts::new();
+        loop {
             let mut new = operation.clone();
             let mut session = self.0.client().start_session().await?;
             session.start_transaction().await?;
@@ -96,9 +95,10 @@ impl DeadLetters<'_> {
             if let Some(outcome) = outcome {
                 return Ok(outcome);
             }
+            if !attempts.pause().await {
+                return Err(never_first());
+            }
         }
-        let message = "dead letters that were selected change all the time".to_owned();
-        Err(StoreError::Transient { store: "mongodb", message })
     }
 
     async fn begin_in(
