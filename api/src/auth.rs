@@ -1,6 +1,5 @@
 //! Authentication and authorization: credentials, callers, the rules of routes, and rate limits.
 
-pub(crate) mod access_tokens;
 pub(crate) mod api_key_cache;
 pub(crate) mod booking_access;
 pub(crate) mod credentials;

@@ -1,12 +1,12 @@
 //! Credentials of a request: an API key, an access token, or a booking token.
 
-use crate::auth::access_tokens::is_signed_token;
 use crate::auth::policy::{Caller, SignedInUser};
 use crate::http::headers::bearer;
 use crate::http::problem::{self, Problem};
 use crate::state::App;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use pvt_service::access_tokens::is_signed_token;
 use pvt_service::tokens::Purpose;
 use std::sync::Arc;
 

@@ -7,8 +7,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod access;
+mod actors;
+mod api;
 mod app;
 mod assets;
+mod confirmation;
 mod failure;
 mod forms;
 mod frame;

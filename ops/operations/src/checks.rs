@@ -2,7 +2,7 @@
 
 use crate::reading::to_its_end;
 use crate::seed::accounts::ACCOUNTS;
-use crate::{broker, queue_pauses};
+use crate::{broker, maintenance, queue_pauses};
 use pvt_domain::accounts::Email;
 use pvt_messaging::{QueueDepth, QueueRole, QueueSpec, queue_depths};
 use pvt_service::config::{Config, Environment};
@@ -12,6 +12,7 @@ use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::queue_pauses::QueuePause;
 use secrecy::ExposeSecret;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -23,9 +24,11 @@ const UNKNOWN: &str = "unknown, MongoDB cannot be read";
 
 /// Names of the checks, from the one whose failure does the most harm: first guests cannot book, then bookings are not
 /// decided, then mails and reports are late.
-const BY_HARM: [&str; 14] = [
+const BY_HARM: [&str; 16] = [
     API,
+    MAINTENANCE,
     RABBITMQ,
+    ALARM,
     MONGODB,
     QUEUES,
     CONSUMERS,
@@ -40,13 +43,16 @@ const BY_HARM: [&str; 14] = [
     SCHEDULES,
 ];
 const API: &str = "API";
+const MAINTENANCE: &str = "maintenance";
 const RABBITMQ: &str = "RabbitMQ";
+const ALARM: &str = "RabbitMQ alarm";
 const MONGODB: &str = "MongoDB";
 const QUEUES: &str = "queues";
 const CONSUMERS: &str = "consumers";
 const DEMONSTRATION_ACCOUNTS: &str = "demonstration accounts";
 const UNROUTABLE: &str = "unroutable messages";
-const DEAD_LETTERS: &str = "dead letters";
+/// The name of the check for stored dead letters.
+pub const DEAD_LETTERS: &str = "dead letters";
 const DEAD_LETTERS_IN_QUEUES: &str = "dead letters in queues";
 const SMTP: &str = "SMTP server";
 const POSTGRESQL: &str = "PostgreSQL";
@@ -69,6 +75,20 @@ pub struct Finding {
 
 /// Runs every check, all at once; `name` is that of the connections.
 pub async fn run(config: &Config, mongo: &Mongo, name: &'static str) -> Vec<Finding> {
+    let counting = mongo.clone();
+    let counts = timeout(PROBE_LIMIT, to_its_end(async move { counting.dead_letters().count_by_queue().await })).await;
+    let counts = counts.map_err(|_| format!("no answer within {PROBE_LIMIT:?}"));
+    let counts = counts.and_then(|counted| counted.map_err(|error| error.to_string()));
+    run_with_dead_letters(config, mongo, counts.as_ref().map_err(String::as_str), name).await
+}
+
+/// The same where the dead letters are counted anyway, by queue.
+pub async fn run_with_dead_letters(
+    config: &Config,
+    mongo: &Mongo,
+    dead_letters: Result<&BTreeMap<String, u64>, &str>,
+    name: &'static str,
+) -> Vec<Finding> {
     let of_broker = async {
         let pauses = pauses(mongo).await;
         let mut findings = vec![paused_queues(pauses.as_deref())];
@@ -79,26 +99,29 @@ pub async fn run(config: &Config, mongo: &Mongo, name: &'static str) -> Vec<Find
         let is_exposed = config.environment == Environment::Production || !config.is_local();
         if is_exposed { Some(demonstration_accounts(mongo).await) } else { None }
     };
-    let (mongodb, postgres, smtp, api, schedules, dead_letters, of_broker, of_accounts) = tokio::join!(
+    let (mongodb, postgres, smtp, api, maintenance, schedules, alarm, of_broker, of_accounts) = tokio::join!(
         mongodb(mongo),
         postgres(config, name),
         smtp(config),
         api(config),
+        maintenance_mode(mongo),
         schedules(mongo),
-        dead_letters(mongo),
+        alarm(config),
         of_broker,
         of_accounts
     );
-    [mongodb, postgres, smtp, api, schedules, dead_letters].into_iter().chain(of_broker).chain(of_accounts).collect()
+    let dead_letters = dead_letters_found(dead_letters);
+    let found = [mongodb, postgres, smtp, api, maintenance, schedules, alarm, dead_letters];
+    found.into_iter().chain(of_broker).chain(of_accounts).collect()
 }
 
 /// Runs the checks that need no MongoDB, where its URI cannot be used at all, for this reason.
 pub async fn run_without_mongodb(config: &Config, reason: &str, name: &'static str) -> Vec<Finding> {
     let mongodb =
         finding(MONGODB, Some(reason.to_owned()), "correct MONGODB_URI; what is stored there was not checked");
-    let (postgres, smtp, api, of_broker) =
-        tokio::join!(postgres(config, name), smtp(config), api(config), rabbitmq(config, name, &[]));
-    [mongodb, postgres, smtp, api].into_iter().chain([paused_queues(None)]).chain(of_broker).collect()
+    let (postgres, smtp, api, alarm, of_broker) =
+        tokio::join!(postgres(config, name), smtp(config), api(config), alarm(config), rabbitmq(config, name, &[]));
+    [mongodb, postgres, smtp, api, alarm].into_iter().chain([paused_queues(None)]).chain(of_broker).collect()
 }
 
 /// The checks that failed, failures before warnings, each from the most harmful.
@@ -113,6 +136,19 @@ async fn mongodb(mongo: &Mongo) -> Finding {
     let mongo = mongo.clone();
     let probe = to_its_end(async move { mongo.ping().await });
     check(MONGODB, probe, "check MONGODB_URI; locally `pvt up` starts one; transactions need a replica set").await
+}
+
+/// Whether the API refuses changes because an operator wants it to.
+async fn maintenance_mode(mongo: &Mongo) -> Finding {
+    let mongo = mongo.clone();
+    let probe = to_its_end(async move {
+        match mongo.maintenance().find().await? {
+            None => Ok(()),
+            Some(stored) => Err(anyhow::anyhow!(maintenance::summary(&stored))),
+        }
+    });
+    let remedy = "the API refuses changes; `pvt maintenance off` ends it";
+    Finding { warning: true, ..check(MAINTENANCE, probe, remedy).await }
 }
 
 /// Schedules that were ahead of the server's clock have continued; a second time may mean that the clock is wrong.
@@ -146,17 +182,42 @@ fn paused_queues(pauses: Option<&[QueuePause]>) -> Finding {
     Finding { warning: true, ..finding(PAUSES, trouble, "`pvt queues resume` ends one") }
 }
 
-/// Messages that were given up.
-async fn dead_letters(mongo: &Mongo) -> Finding {
-    let mongo = mongo.clone();
-    let probe = to_its_end(async move {
-        let counts = mongo.dead_letters().count_by_queue().await?;
-        let words: Vec<String> = counts.into_iter().map(|(queue, count)| format!("{count} of {queue}")).collect();
-        anyhow::Ok((!words.is_empty()).then(|| words.join(", ")))
+/// An alarm of the broker, which then takes no messages while everything else of it works.
+async fn alarm(config: &Config) -> Finding {
+    let remedy = "the broker takes no messages until it ends: free disk space, or find the queue that fills the \
+        memory; delete no queue";
+    let nodes = async { anyhow::Ok(broker::management(config)?.nodes().await?) };
+    let nodes = match timeout(PROBE_LIMIT, nodes).await {
+        Ok(Ok(nodes)) => nodes,
+        Ok(Err(error)) => return alarm_unknown(&error.to_string()),
+        Err(_) => return alarm_unknown(&format!("no answer within {PROBE_LIMIT:?}")),
+    };
+    let on = nodes.iter().flat_map(|node| {
+        let alarms = [(node.mem_alarm, "memory"), (node.disk_free_alarm, "disk space")];
+        alarms.into_iter().filter(|(is_on, _)| *is_on).map(|(_, alarm)| format!("{alarm} of {}", node.name))
     });
+    let on: Vec<String> = on.collect();
+    finding(ALARM, (!on.is_empty()).then(|| format!("on: {}", on.join(", "))), remedy)
+}
+
+fn alarm_unknown(reason: &str) -> Finding {
+    let remedy = "check RABBITMQ_MANAGEMENT_URL; its user needs the tag `monitoring` or `administrator`";
+    Finding { warning: true, ..finding(ALARM, Some(format!("unknown: {reason}")), remedy) }
+}
+
+/// Messages that were given up.
+fn dead_letters_found(counts: Result<&BTreeMap<String, u64>, &str>) -> Finding {
+    let trouble = match counts {
+        Ok(counts) if counts.is_empty() => None,
+        Ok(counts) => {
+            let words: Vec<String> = counts.iter().map(|(queue, count)| format!("{count} of {queue}")).collect();
+            Some(words.join(", "))
+        }
+        Err(reason) => Some(reason.to_owned()),
+    };
     let remedy = "`pvt dead groups` shows the causes; `pvt dead replay` returns them to their queues, `pvt dead \
         discard` removes them";
-    check_stored(DEAD_LETTERS, probe, remedy).await
+    finding(DEAD_LETTERS, trouble, remedy)
 }
 
 async fn postgres(config: &Config, name: &str) -> Finding {
@@ -181,13 +242,16 @@ async fn smtp(config: &Config) -> Finding {
 
 async fn api(config: &Config) -> Finding {
     let probe = async {
-        let response = reqwest::get(format!("http://{}/readyz?verbose", config.api_metrics_addr)).await?;
+        let mut url = config.api_metrics_url.join("readyz")?;
+        url.set_query(Some("verbose"));
+        let response = reqwest::get(url).await?;
         if response.status().is_success() { Ok(()) } else { Err(anyhow::anyhow!("{}", response.text().await?)) }
     };
     check(
         API,
         probe,
-        "`pvt status` shows where its log is; `pvt up` starts it; elsewhere set PVT_METRICS_ADDR as the API has it",
+        "`pvt status` shows where its log is; `pvt up` starts it; elsewhere set PVT_METRICS_ADDR as the API has it, or \
+            PVT_API_METRICS_URL",
     )
     .await
 }
@@ -299,7 +363,11 @@ async fn check_stored(
         Ok(Err(error)) if matches!(error.downcast_ref(), Some(StoreError::Unavailable { .. })) => {
             unread(&error.to_string())
         }
-        Ok(Err(error)) => finding(what, Some(format!("unknown: {error:#}")), "what was read is not as expected: see why"),
+        Ok(Err(error)) => finding(
+            what,
+            Some(format!("unknown: {error:#}")),
+            "what is stored cannot be read as it is: the trouble says why",
+        ),
         Err(_) => unread(&format!("no answer within {PROBE_LIMIT:?}")),
     }
 }

@@ -7,22 +7,26 @@ mod checks;
 mod error;
 mod limits;
 mod source;
+mod traces;
 mod variables;
 
 pub use error::{ConfigError, Fault};
 pub use limits::{Network, Rate};
 pub use source::Origin;
+pub use traces::{TraceSampler, TraceSettings};
 pub use variables::{Kind, VARIABLES, Variable, env_example};
 
 use checks::Check;
 use secrecy::{ExposeSecret, SecretString};
 use source::Source;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 use url::Url;
 
 /// Most partitions of the booking queue; each costs two quorum queues.
 const MAX_PARTITIONS: u16 = 256;
 const MAX_RETRY_DIVISOR: u32 = 10_000;
+const MAX_SHUTDOWN_DELAY_SECS: u64 = 60;
 /// Where the API answers operators unless it is set: beside the address of workers, as both may run on one machine.
 const API_METRICS_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8093);
 
@@ -99,6 +103,8 @@ pub struct Config {
     pub public_url: Url,
     /// `PVT_HTTP_ADDR`.
     pub http_addr: SocketAddr,
+    /// `PVT_SHUTDOWN_DELAY`.
+    pub shutdown_delay: Duration,
     /// `PVT_TRUSTED_PROXIES`.
     pub trusted_proxies: Vec<Network>,
     /// `PVT_CORS_ORIGINS`.
@@ -117,16 +123,22 @@ pub struct Config {
     pub console_addr: SocketAddr,
     /// `PVT_CONSOLE_URL`.
     pub console_url: Url,
+    /// `PVT_CONSOLE_API_URL`.
+    pub console_api_url: Url,
     /// `PVT_CONSOLE_METRICS_ADDR`.
     pub console_metrics_addr: SocketAddr,
     /// `PVT_METRICS_ADDR`, of a worker process.
     pub metrics_addr: SocketAddr,
     /// `PVT_METRICS_ADDR`, of the API.
     pub api_metrics_addr: SocketAddr,
+    /// `PVT_API_METRICS_URL`; without it, [`Config::api_metrics_addr`].
+    pub api_metrics_url: Url,
     /// `PVT_SCHEDULES`, a JSON object; the scheduler knows what may be in it.
     pub schedules: String,
     /// `PVT_LOG`.
     pub log: String,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT` and what belongs to it; `None` exports no spans.
+    pub traces: Option<TraceSettings>,
     /// `PVT_QUEUE_PREFIX`.
     pub queue_prefix: String,
     /// `PVT_PARTITIONS`.
@@ -225,6 +237,9 @@ impl Config {
             reader.secret(&variables::JWT_PREVIOUS_SECRET, |text, _| checks::signing_secret(text));
         let public_url = reader.take(&variables::PUBLIC_URL, checks::public_url);
         let http_addr = reader.take(&variables::PVT_HTTP_ADDR, |text, _| checks::address(text));
+        let shutdown_delay = reader.take(&variables::PVT_SHUTDOWN_DELAY, |text, _| {
+            checks::number(text, 0, MAX_SHUTDOWN_DELAY_SECS).map(Duration::from_secs)
+        });
         let trusted_proxies = reader.take(&variables::PVT_TRUSTED_PROXIES, |text, _| limits::networks(text));
         let cors_origins = reader.take(&variables::PVT_CORS_ORIGINS, |text, _| limits::origins(text));
         let rate_general = reader.take(&variables::PVT_RATE_GENERAL, |text, _| limits::rate(text));
@@ -234,14 +249,19 @@ impl Config {
         let ops_addr = reader.take(&variables::PVT_OPS_ADDR, |text, _| checks::address(text));
         let console_addr = reader.take(&variables::PVT_CONSOLE_ADDR, |text, _| checks::address(text));
         let console_url = reader.console_url(console_addr);
+        let console_api_url = reader.console_api_url(http_addr);
         let console_metrics_addr = reader.take(&variables::PVT_CONSOLE_METRICS_ADDR, |text, _| checks::address(text));
         let metrics_addr = reader.take(&variables::PVT_METRICS_ADDR, |text, _| checks::address(text));
         // API and workers of one machine share a file of settings; only an address that is set is meant for the API.
         let is_set = matches!(source.find(&variables::PVT_METRICS_ADDR), Ok(Some(_)));
         let api_metrics_addr = if is_set { metrics_addr } else { Some(API_METRICS_ADDR) };
+        let api_metrics_url = reader
+            .take(&variables::PVT_API_METRICS_URL, |text, _| checks::internal_url(text))
+            .or_else(|| Url::parse(&format!("http://{}", api_metrics_addr?)).ok());
         let schedules = reader.take(&variables::PVT_SCHEDULES, |text, _| checks::json_object(text));
         let log =
             reader.take(&variables::PVT_LOG, |text, _| crate::telemetry::check_filter(text).map(|()| text.to_owned()));
+        let traces = traces::read(&mut reader);
         let queue_prefix = reader.take(&variables::PVT_QUEUE_PREFIX, |text, _| checks::queue_prefix(text));
         let partitions = reader.take(&variables::PVT_PARTITIONS, |text, _| checks::number(text, 1, MAX_PARTITIONS));
         let retry_divisor =
@@ -273,6 +293,7 @@ impl Config {
                 jwt_previous_secret,
                 public_url: public_url?,
                 http_addr: http_addr?,
+                shutdown_delay: shutdown_delay?,
                 trusted_proxies: trusted_proxies?,
                 cors_origins: cors_origins?,
                 rate_general: rate_general?,
@@ -282,11 +303,14 @@ impl Config {
                 ops_addr: ops_addr?,
                 console_addr: console_addr?,
                 console_url: console_url?,
+                console_api_url: console_api_url?,
                 console_metrics_addr: console_metrics_addr?,
                 metrics_addr: metrics_addr?,
                 api_metrics_addr: api_metrics_addr?,
+                api_metrics_url: api_metrics_url?,
                 schedules: schedules?,
                 log: log?,
+                traces,
                 queue_prefix: queue_prefix?,
                 partitions: partitions?,
                 retry_divisor: retry_divisor?,
@@ -359,6 +383,21 @@ impl Reader<'_> {
         if !address.ip().is_loopback() {
             self.faults.push(fault(variable, "must be set where PVT_CONSOLE_ADDR is not loopback".to_owned()));
             return None;
+        }
+        Url::parse(&format!("http://{address}")).ok()
+    }
+
+    /// Access tokens go there, so production demands TLS of what is not loopback. An API that listens everywhere is
+    /// reached by loopback, too.
+    fn console_api_url(&mut self, http_addr: Option<SocketAddr>) -> Option<Url> {
+        let faults = self.faults.len();
+        let set = self.take(&variables::PVT_CONSOLE_API_URL, checks::public_url);
+        if set.is_some() || self.faults.len() > faults {
+            return set;
+        }
+        let mut address = http_addr?;
+        if address.ip().is_unspecified() {
+            address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
         }
         Url::parse(&format!("http://{address}")).ok()
     }

@@ -170,6 +170,58 @@ async fn guests_are_found_whatever_the_capitals_of_their_address() -> Result<()>
     Ok(())
 }
 
+/// Names are stored as they were written, and found by their base letters.
+#[tokio::test]
+async fn guests_are_found_by_their_names_with_an_index() -> Result<()> {
+    let namespace = Namespace::new().await?;
+    let mongo = namespace.mongo().await?;
+    let raw =
+        Client::with_uri_str(namespace.mongodb_uri()).await?.default_database().context("the URI names a database")?;
+    fill(&raw).await?;
+    let guests = [
+        (1, "here", "Ada", "Lovelace"),
+        (2, "here", "Zoé", "O’Brien-Łuk"),
+        (3, "here", "", "Björk"),
+        (4, "HERE", "Ada", "Lovelace"),
+        (5, "here", "Juan Carlos", "de la Vega"),
+        (6, "here", "李明", ""),
+    ];
+    for (number, property, first, last) in guests {
+        let guest = doc! { "first_name": first, "last_name": last, "email": "" };
+        let booking = doc! {
+            "_id": BookingId::from_uuid(Uuid::from_u128(number)).to_string(), "reference": "PVT-0000000000",
+            "status": "cancelled", "rev": 1, "property_id": property, "rate_plan_id": "standard", "source": "direct",
+            "stays": [], "guest": guest, "fingerprint": "f", "created_at": "2026-12-01T12:00:00.000Z",
+            "updated_at": "2026-12-01T12:00:01.000Z", "history": [],
+        };
+        raw.collection::<Document>("bookings").insert_one(booking).await?;
+    }
+    raw.run_command(doc! { "profile": 2 }).await?;
+    for (name, expected) in [
+        ("lovelace", &[1][..]),
+        ("LOVE", &[1]),
+        ("lóvelace", &[1]),
+        ("ada", &[1]),
+        ("Ada Lovelace", &[1]),
+        ("lovelace ad", &[1]),
+        ("zoe", &[2]),
+        ("Zo\u{65}\u{301} o’brien", &[2]),
+        ("bjork", &[3]),
+        ("juan carlos de la vega", &[5]),
+        ("de la", &[5]),
+        ("carlos", &[]),
+        ("李", &[6]),
+        ("lovelace grace", &[]),
+    ] {
+        let found = mongo.bookings().of_guest(&["here".into()], name, 10).await?;
+        let ids: Vec<u128> = found.iter().map(|booking| booking.id.as_uuid().as_u128()).collect();
+        assert_eq!(ids, expected, "{name}");
+    }
+    let profile = queries(&raw).await?;
+    assert!(profile.len() >= 13, "{profile:?}");
+    refuse_scans(&profile)
+}
+
 /// Every query that the profiler recorded; ends the recording.
 async fn queries(raw: &mongodb::Database) -> Result<Vec<Document>> {
     raw.run_command(doc! { "profile": 0 }).await?;

@@ -150,7 +150,7 @@ where
         return BatchOutcome { outcomes: outcomes.into_iter().flatten().collect(), shared_failure: None };
     }
     let (handled, begun) = (jobs.len(), Instant::now());
-    let task = tokio::spawn(handle(jobs).instrument(Span::current()));
+    let task = tokio::spawn(pvt_traces::in_current(handle(jobs).instrument(Span::current())));
     let common = match join(task, limit).await {
         Ok((jobs, result)) => {
             for job in jobs {

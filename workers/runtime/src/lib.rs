@@ -15,6 +15,7 @@ mod disposition;
 mod engine;
 mod erased_worker;
 pub mod failpoint;
+mod handling_spans;
 mod health;
 mod job;
 pub mod metrics;
@@ -31,7 +32,7 @@ pub use disposition::{
     HEADER_FIRST_FAILED_AT, HEADER_REPLAY, HEADER_RETURNED_BY, HEADER_WORKER, begin_anew,
 };
 pub use engine::{DRAIN_DEADLINE, Engine, EngineError};
-pub use health::{Health, UnavailableOperation, WorkerHealth, WorkerState};
+pub use health::{Health, LastError, UnavailableOperation, WorkerHealth, WorkerState};
 pub use job::{Batch, Job, Meta};
 pub use pvt_messaging::{Outgoing, Queue, RetryDelay};
 pub use queue_pauses::{PAUSES_READ_EVERY, QueuePause, QueuePauses};

@@ -8,6 +8,7 @@ mod grid_cache;
 mod group_commit;
 
 use crate::clock::{self, Clock};
+use crate::decision_times::DecisionTimes;
 use crate::declaration::{Start, WorkerDeclaration};
 use crate::probes;
 use futures_util::FutureExt;
@@ -28,6 +29,7 @@ use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::{EncodeError, Outgoing, Queue, RetryDelay, unversioned};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
+use pvt_traces::{Span, Store, names};
 use pvt_worker_runtime::{Batch, BatchWorker, Job, Shape, Spec, failpoint};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -85,12 +87,33 @@ pub struct Confirmations {
     /// The grids of this process's partitions. The lock also makes transactions one after another.
     grids: Mutex<GridCache>,
     commit_queue: CommitQueue,
+    times: DecisionTimes,
 }
 
 impl Confirmations {
     /// A worker on this database.
     pub fn new(mongo: Mongo, clock: Clock) -> Self {
-        Self { mongo, clock, grids: Mutex::default(), commit_queue: CommitQueue::default() }
+        let (grids, commit_queue) = (Mutex::default(), CommitQueue::default());
+        Self { mongo, clock, grids, commit_queue, times: DecisionTimes::default() }
+    }
+
+    /// The same, which counts there how long bookings waited for their confirmation.
+    #[must_use]
+    pub fn with_times(self, times: DecisionTimes) -> Self {
+        Self { times, ..self }
+    }
+
+    /// Counts a request that was decided.
+    fn count_time(&self, event: &BookingEvent) {
+        if event.action != Some(Action::Request) {
+            return;
+        }
+        let (decided_at, created_at) = (event.occurred_at.as_datetime(), event.created_at.as_datetime());
+        let waited = (decided_at - created_at).to_std().unwrap_or_default();
+        metrics::histogram!(DECISION_SECONDS).record(waited.as_secs_f64());
+        if event.status == Status::Confirmed {
+            self.times.add(waited, decided_at);
+        }
     }
 
     /// Decides and stores a batch, together with those that other partitions enqueued meanwhile: a transaction costs
@@ -232,7 +255,10 @@ impl Confirmations {
         let hop = |one: &ReceivedCommand| Some((one.id, one.command.booking_id()?, one.hop.clone()));
         outcome.note_hops(commands.iter().filter_map(hop));
         failpoint::hit("before_commit");
-        self.mongo.claims().commit(&outcome).await?;
+        let span = Span::store(Store::MongoDb, "commit", "bookings");
+        let committed = self.mongo.claims().commit(&outcome).await;
+        span.end_with(committed.as_ref().err().map(StoreError::class));
+        committed?;
         failpoint::hit("after_commit_before_publish");
         let BatchOutcome { decisions, consequences, grids: changed_grids, .. } = outcome;
         grids.replace(changed_grids);
@@ -289,7 +315,8 @@ pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
     queues: &[Confirmations::SPEC.queue],
     start: Start::Consumers(|engine, dependencies| {
         begin_counters();
-        Ok(engine.register_batch(Confirmations::new(dependencies.mongo.clone(), clock::system))?)
+        let worker = Confirmations::new(dependencies.mongo.clone(), clock::system);
+        Ok(engine.register_batch(worker.with_times(dependencies.decision_times.clone()))?)
     }),
 };
 
@@ -311,10 +338,18 @@ impl BatchWorker for Confirmations {
     type Message = Arc<BookingCommand>;
 
     async fn handle(&self, batch: &mut Batch<Arc<BookingCommand>>) -> Result<(), Failure> {
+        let spans = decision_spans(&batch.items);
         let outcomes = self.commit_batch(batch.items.iter().map(ReceivedCommand::of).collect()).await?;
+        for (span, (decision, _)) in spans.iter().zip(&outcomes) {
+            span.set(names::OUTCOME, outcome_name(decision));
+            span.end();
+        }
         for (job, (decision, moved)) in batch.items.iter_mut().zip(outcomes) {
             for event in moved {
                 job.emit(Outgoing::event(event.event_id, &event)?.with_correlation_id(event.booking_id.as_uuid()));
+            }
+            if let Decision::Decided(event) = &decision {
+                self.count_time(event);
             }
             emit_outcome(job, decision)?;
         }
@@ -340,16 +375,29 @@ impl Lookup {
     }
 }
 
+/// A span for each command, from here to its commit; none at all while spans are not recorded.
+fn decision_spans(jobs: &[Job<Arc<BookingCommand>>]) -> Vec<Span> {
+    if !pvt_traces::is_recording() {
+        return Vec::new();
+    }
+    jobs.iter().map(|job| Span::decide(job.meta.traceparent.as_deref())).collect()
+}
+
+fn outcome_name(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Decided(event) => event.status.as_str(),
+        Decision::Changed(_) => "changed",
+        Decision::Refused(outcome, _) => outcome.as_str(),
+        Decision::NotYet => "deferred",
+    }
+}
+
 /// Queues what follows from a decision: its event, follow-up commands, and the reply to a waiting caller.
 fn emit_outcome(job: &mut Job<Arc<BookingCommand>>, decision: Decision) -> Result<(), Failure> {
     let subject = job.message.subject();
     let (outcome, detail) = match decision {
         Decision::Decided(event) => {
             metrics::counter!(DECIDED, "status" => event.status.as_str()).increment(1);
-            if event.action == Some(Action::Request) {
-                let waited = event.occurred_at.as_datetime() - event.created_at.as_datetime();
-                metrics::histogram!(DECISION_SECONDS).record(waited.as_seconds_f64().max(0.0));
-            }
             job.emit(Outgoing::event(event.event_id, event.as_ref())?.with_correlation_id(subject));
             follow_up_commands(&event)?.into_iter().for_each(|command| job.emit(command));
             (ReplyOutcome::Decided, None)

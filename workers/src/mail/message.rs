@@ -47,6 +47,8 @@ pub struct OutgoingMail {
     pub envelope: Envelope,
     /// Headers and body, ASCII only, lines ended by CRLF.
     pub message: String,
+    /// The span of the message that asked for it, as a `traceparent` header.
+    pub traceparent: Option<String>,
 }
 
 /// The headers of a mail.
@@ -79,7 +81,7 @@ impl Headers<'_> {
         }
         let message = builder.multipart(body)?;
         let message = String::from_utf8(message.formatted()).map_err(|_| MailError::NotText)?;
-        Ok(OutgoingMail { envelope: Envelope::new(Some(from), vec![to])?, message })
+        Ok(OutgoingMail { envelope: Envelope::new(Some(from), vec![to])?, message, traceparent: None })
     }
 }
 

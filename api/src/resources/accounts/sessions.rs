@@ -2,7 +2,6 @@
 
 use super::forms::{LoginForm, RefreshForm};
 use super::profile::{UserView, account_example};
-use crate::auth::access_tokens::ACCESS_TOKEN_AGE;
 use crate::http::extract::Form;
 use crate::http::problem::{self, Problem};
 use crate::http::response::{NoContent, Shown};
@@ -11,6 +10,7 @@ use crate::store_call;
 use axum::extract::State;
 use chrono::Utc;
 use pvt_domain::accounts::User;
+use pvt_service::access_tokens::ACCESS_TOKEN_AGE;
 use pvt_service::logins::{LoginOutcome, count_login, pad_answer_time};
 use pvt_stores::mongo::refresh_tokens::{REFRESH_TOKEN_AGE, Rotation};
 use schemars::JsonSchema;

@@ -43,7 +43,7 @@ struct Item<'a> {
     status: Status,
     rev: u32,
     guest: &'a Guest,
-    /// Still to be paid.
+    /// Still owed, also the fee of a no-show.
     due: Money,
     /// Those of this day.
     stays: Vec<StayView<'a>>,
@@ -185,7 +185,7 @@ impl<'a> Item<'a> {
             status: booking.status,
             rev: booking.rev,
             guest: &booking.guest,
-            due: Money::new(booking.balance(), currency),
+            due: Money::new(booking.outstanding(), currency),
             stays: stays.collect(),
         }
     }

@@ -1,35 +1,41 @@
-//! Audit: who changed what, newest first. For administrators: it concerns accounts and every property.
+//! Audit: who changed what, newest first, and beside it who moved guests to other beds, which the histories of bookings
+//! say. For administrators: it concerns accounts and every property.
+
+mod bed_changes;
+mod filter;
 
 use crate::access::SignedIn;
+use crate::actors::ActorNames;
 use crate::app::SharedApp;
 use crate::failure::{Failure, page};
-use crate::frame::Frame;
+use crate::frame::{Choice, Frame};
 use crate::pages::shown;
 use crate::store;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Html;
+use bed_changes::ChangeRow;
+use filter::{AuditQuery, Selection};
+use pvt_stores::StoreError;
 use pvt_stores::mongo::audit::AuditEntry;
-use serde::Deserialize;
 use url::form_urlencoded;
 
 /// Entries on one page.
 const PAGE_SIZE: usize = 100;
+/// Most bookings whose histories are looked through.
+const MAX_BOOKINGS: usize = 500;
 /// Between the parts of a position.
 const SEPARATOR: char = '|';
-
-#[derive(Deserialize)]
-pub(crate) struct AuditQuery {
-    subject: Option<String>,
-    /// The entry before the first one of the page: its time and its id.
-    before: Option<String>,
-}
 
 #[derive(Template)]
 #[template(path = "audit.html")]
 struct AuditPage {
     frame: Frame,
-    subject: String,
+    query: AuditQuery,
+    properties: Vec<Choice>,
+    changes: Vec<ChangeRow>,
+    /// What the changes of beds are limited to.
+    extent: String,
     rows: Vec<AuditRow>,
     /// The query of the next page.
     older: Option<String>,
@@ -43,40 +49,58 @@ struct AuditRow {
     detail: String,
 }
 
-/// `GET /audit?subject=&before=`.
+/// `GET /audit?property=&bed=&booking=&actor=&day=&subject=&before=`.
 pub(crate) async fn show(
     State(app): State<SharedApp>,
     user: SignedIn,
     Query(query): Query<AuditQuery>,
 ) -> Result<Html<String>, Failure> {
     let user = user.admin()?;
-    let subject = query.subject.map(|subject| subject.trim().to_owned()).filter(|subject| !subject.is_empty());
-    let (mongo, only, before) = (app.mongo.clone(), subject.clone(), query.before);
+    let all = user.properties(&app).await?;
+    let selection = Selection::read(&app, &query, &all).await?;
+    let (mongo, before, log) = (app.mongo.clone(), query.before.clone(), selection.log.clone());
+    let beds = selection.beds.clone();
     let read = store::read(&app, async move {
         let before = before.as_deref().and_then(|before| before.split_once(SEPARATOR));
         let limit = i64::try_from(PAGE_SIZE).unwrap_or(i64::MAX) + 1;
-        mongo.audit_log().list(only.as_deref(), before, limit).await
+        let entries = mongo.audit_log().search(&log, before, limit).await?;
+        let most = i64::try_from(MAX_BOOKINGS).unwrap_or(i64::MAX);
+        let changed = mongo.bookings().changed_within(&beds, most).await?;
+        Ok::<_, StoreError>((entries, changed))
     });
-    let entries = read.await?;
+    let (entries, changed) = read.await?;
+    let extent = selection.extent(changed.len() >= MAX_BOOKINGS);
+    let found = bed_changes::of(&changed, &selection);
+    let actors = entries.iter().map(|entry| &entry.actor).chain(found.iter().map(|change| &change.entry.actor));
+    let names = ActorNames::read(&app, actors).await?;
+    let changes = found.iter().map(|change| change.row(&names)).collect();
     let older = (entries.len() > PAGE_SIZE).then(|| entries.get(PAGE_SIZE - 1)).flatten();
-    let older = older.map(|last| next_page(subject.as_deref(), last));
+    let older = older.map(|last| next_page(&query, last));
+    let mut properties = vec![Choice { value: String::new(), is_chosen: query.value(&query.property).is_none() }];
+    properties.extend(
+        all.iter()
+            .map(|id| Choice { value: id.to_string(), is_chosen: query.value(&query.property) == Some(id.as_str()) }),
+    );
     page(&AuditPage {
         frame: Frame::new(&user, "Audit", "/audit"),
-        subject: subject.unwrap_or_default(),
-        rows: entries.into_iter().take(PAGE_SIZE).map(AuditRow::of).collect(),
+        properties,
+        changes,
+        extent,
+        rows: entries.into_iter().take(PAGE_SIZE).map(|entry| AuditRow::of(entry, &names)).collect(),
         older,
+        query,
     })
 }
 
-fn next_page(subject: Option<&str>, last: &AuditEntry) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(subject.map(|subject| ("subject", subject)));
-    query.append_pair("before", &format!("{}{SEPARATOR}{}", last.at, last.id)).finish()
+fn next_page(query: &AuditQuery, last: &AuditEntry) -> String {
+    let mut text = form_urlencoded::Serializer::new(String::new());
+    text.extend_pairs(query.pairs());
+    text.append_pair("before", &format!("{}{SEPARATOR}{}", last.at, last.id)).finish()
 }
 
 impl AuditRow {
-    fn of(entry: AuditEntry) -> Self {
+    fn of(entry: AuditEntry, names: &ActorNames) -> Self {
         let AuditEntry { at, actor, action, subject, detail, .. } = entry;
-        Self { at: shown(at), actor: actor.to_string(), action, subject, detail }
+        Self { at: shown(at), actor: names.of(&actor), action, subject, detail }
     }
 }

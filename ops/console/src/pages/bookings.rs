@@ -1,9 +1,12 @@
 //! Bookings: the search, and the timeline of one.
 
 use crate::access::SignedIn;
+use crate::actors::{self, ActorNames};
 use crate::app::SharedApp;
 use crate::failure::{Failure, page};
 use crate::frame::Frame;
+use crate::pages::actions::{Action, Offer};
+use crate::pages::moves::is_movable;
 use crate::pages::shown;
 use crate::store;
 use askama::Template;
@@ -81,7 +84,7 @@ pub(crate) async fn search(
 fn note(sought: &str, found: usize) -> String {
     match found {
         _ if sought.is_empty() => {
-            "Search by reference, id, the guest’s address, the id of a message, or an id of Stripe.".to_owned()
+            "Search by reference, id, the guest’s name or address, the id of a message, or an id of Stripe.".to_owned()
         }
         0 => "No booking at your properties matches.".to_owned(),
         _ if i64::try_from(found).is_ok_and(|found| found >= MAX_FOUND) => {
@@ -99,6 +102,8 @@ struct BookingPage {
     rev: u32,
     claims: u64,
     balance: String,
+    offers: Vec<Offer>,
+    is_movable: bool,
     waits: Vec<String>,
     events: Vec<EventRow>,
 }
@@ -131,25 +136,29 @@ pub(crate) async fn show(
         anyhow::Ok(Some((booking, traced)))
     });
     let (booking, Trace { events, summary, claims }) = found.await?.ok_or_else(none)?;
+    let acted = events.iter().flat_map(|event| actors::named_in(&event.what)).collect::<Vec<_>>();
+    let names = ActorNames::read(&app, &acted).await?;
     let currency = booking.price.as_ref().map_or(Currency::XXX, |price| price.currency);
     let title = format!("Booking {}", booking.reference);
     page(&BookingPage {
         frame: Frame::new(&user, title, "/bookings"),
         rev: booking.rev,
         claims,
-        balance: Money::new(booking.balance(), currency).to_string(),
+        balance: Money::new(booking.outstanding(), currency).to_string(),
+        offers: Action::offers(&booking, None),
+        is_movable: booking.stays.iter().any(|stay| is_movable(booking.status, stay)),
         waits: summary,
-        events: event_rows(events),
+        events: event_rows(events, &names),
         booking: BookingRow::of(&booking),
     })
 }
 
-fn event_rows(events: Vec<TimelineEvent>) -> Vec<EventRow> {
+fn event_rows(events: Vec<TimelineEvent>, names: &ActorNames) -> Vec<EventRow> {
     let row = |event: TimelineEvent| EventRow {
         at: instant(&event),
         after: event.after_ms.map_or_else(String::new, |after| format!("+{}", time_span(after))),
         place: event.place,
-        what: event.what,
+        what: names.within(&event.what),
         message: event.message_id.map_or_else(String::new, |id| id.to_string()),
     };
     events.into_iter().map(row).collect()

@@ -5,13 +5,14 @@ use crate::app::SharedApp;
 use crate::assets::CHART_NIGHTS;
 use crate::failure::{Failure, page};
 use crate::frame::{Choice, Frame};
+use crate::pages::moves::is_movable;
 use crate::store;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Html;
 use chrono::{Datelike as _, Days, NaiveDate, Utc};
 use pvt_domain::block::{Block, BlockKind};
-use pvt_domain::booking::{Status, Stay, StayProgress};
+use pvt_domain::booking::{Status, Stay, StayProgress, stay_id};
 use pvt_domain::business_day::business_date;
 use pvt_domain::ids::BedId;
 use pvt_domain::inventory::{BedService, BedState, Cleanliness, Inventory};
@@ -74,6 +75,8 @@ struct RoomView {
 #[derive(Debug)]
 struct BedView {
     id: String,
+    /// The room type as which it is sold.
+    sold_as: String,
     /// What staff have set: to be cleaned, out of service.
     notes: Vec<&'static str>,
     entries: Vec<EntryView>,
@@ -89,6 +92,8 @@ struct EntryView {
     kind: &'static str,
     /// The booking to open.
     booking_id: Option<String>,
+    /// Booking, stay and bed, if it can be moved to another bed.
+    movable: Option<String>,
     label: String,
     title: String,
 }
@@ -154,6 +159,7 @@ impl Chart {
                     .iter()
                     .map(|bed| BedView {
                         id: bed.to_string(),
+                        sold_as: room.room_type_id.to_string(),
                         notes: notes(room.state_of(bed)),
                         entries: entries.remove(bed).unwrap_or_default(),
                     })
@@ -188,7 +194,12 @@ impl DayView {
 
 /// Beds that the inventory has no more, and that something has still.
 fn removed_beds(entries: HashMap<&BedId, Vec<EntryView>>) -> Option<RoomView> {
-    let bed = |(bed, entries): (&BedId, Vec<EntryView>)| BedView { id: bed.to_string(), notes: Vec::new(), entries };
+    let bed = |(bed, entries): (&BedId, Vec<EntryView>)| BedView {
+        id: bed.to_string(),
+        sold_as: String::new(),
+        notes: Vec::new(),
+        entries,
+    };
     let mut beds: Vec<BedView> = entries.into_iter().map(bed).collect();
     beds.sort_by(|one, other| one.id.cmp(&other.id));
     let title = "Beds that are not in the inventory".to_owned();
@@ -210,9 +221,15 @@ fn entries<'a>(bookings: &'a [Occupant], blocks: &'a [Block], shown: Nights) -> 
         }
     };
     for booking in bookings {
-        for stay in &booking.stays {
+        for (index, stay) in booking.stays.iter().enumerate() {
             let entry = of_stay(booking, stay, false);
-            stay.parts().for_each(|(nights, beds)| beds.iter().for_each(|bed| add(bed, nights, &entry)));
+            for (nights, beds) in stay.parts() {
+                for bed in beds {
+                    let is_last = nights.departure == stay.departure && is_movable(booking.status, stay);
+                    let key = || format!("{}/{}/{bed}", booking.id, stay_id(&booking.stays, index));
+                    add(bed, nights, &EntryView { movable: is_last.then(key), ..entry.clone() });
+                }
+            }
         }
         let own: HashSet<(&BedId, NaiveDate)> = booking.stays.iter().flat_map(Stay::bed_nights).collect();
         for stay in booking.pending_stays() {
@@ -267,6 +284,7 @@ fn of_stay(booking: &Occupant, stay: &Stay, is_pending: bool) -> EntryView {
         columns: 1,
         kind,
         booking_id: Some(booking.id.to_string()),
+        movable: None,
         title: format!("{guest}, {}, {status}{lock}, {} – {}", booking.reference, stay.arrival, stay.departure),
         label: format!("{guest} ({status}{lock})"),
     }
@@ -284,6 +302,7 @@ fn of_block(block: &Block) -> EntryView {
         columns: 1,
         kind: "block",
         booking_id: None,
+        movable: None,
         title: format!("Block: {kind}, {} – {}", block.from, block.until),
         label: format!("Block: {kind}"),
     }

@@ -4,12 +4,13 @@ use crate::access::SignedIn;
 use crate::app::SharedApp;
 use crate::failure::{Failure, page};
 use crate::frame::{Choice, Frame};
+use crate::pages::actions::{Action, Offer};
 use crate::store;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Html;
 use chrono::{Days, NaiveDate, Utc};
-use pvt_domain::booking::{Booking, Status, Stay, StayProgress};
+use pvt_domain::booking::{Booking, Status, Stay, StayProgress, stay_id};
 use pvt_domain::business_day::business_date;
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::{Cleanliness, Inventory};
@@ -18,6 +19,7 @@ use pvt_domain::nights::Nights;
 use pvt_stores::StoreError;
 use serde::Deserialize;
 use std::collections::HashSet;
+use uuid::Uuid;
 
 #[derive(Deserialize)]
 pub(crate) struct PropertyQuery {
@@ -29,6 +31,7 @@ pub(crate) struct PropertyQuery {
 struct FrontDeskPage {
     frame: Frame,
     properties: Vec<Choice>,
+    property: String,
     name: String,
     date: NaiveDate,
     lists: [GuestList; 4],
@@ -53,6 +56,13 @@ struct GuestRow {
     balance: String,
     /// Whether the beds are made; empty where that does not matter.
     made: &'static str,
+    /// Id of the stay, and the revision that is shown.
+    stay: u32,
+    rev: u32,
+    /// What is done at once, with the key of its form.
+    direct: Option<(Offer, String)>,
+    /// What needs a form of its own.
+    offers: Vec<Offer>,
 }
 
 /// `GET /front-desk?property=`.
@@ -78,6 +88,7 @@ pub(crate) async fn show(
     page(&FrontDeskPage {
         frame: Frame::new(&user, "Front desk", "/front-desk"),
         properties: Choice::of_properties(&all, &property),
+        property: property.to_string(),
         name: inventory.property.name.clone(),
         date,
         lists: lists(&inventory, date, found),
@@ -133,8 +144,9 @@ fn rows(
         let mut rows: Vec<GuestRow> = booking
             .stays
             .iter()
-            .filter(|stay| is_of(booking, stay))
-            .map(|stay| row(inventory, date, booking, stay))
+            .enumerate()
+            .filter(|(_, stay)| is_of(booking, stay))
+            .map(|(index, stay)| row(inventory, date, (booking, index), stay))
             .collect();
         // It is that of the booking: once, so that it is not taken for the stay's, nor added up.
         rows.iter_mut().skip(1).for_each(|row| row.balance = "same booking".to_owned());
@@ -143,7 +155,7 @@ fn rows(
     bookings.iter().flat_map(of_booking).collect()
 }
 
-fn row(inventory: &Inventory, date: NaiveDate, booking: &Booking, stay: &Stay) -> GuestRow {
+fn row(inventory: &Inventory, date: NaiveDate, (booking, index): (&Booking, usize), stay: &Stay) -> GuestRow {
     let currency = booking.price.as_ref().map_or(inventory.property.currency, |price| price.currency);
     let beds = stay.beds_on(stay.night_nearest(date));
     let progress = booking.progress_of(stay);
@@ -168,10 +180,41 @@ fn row(inventory: &Inventory, date: NaiveDate, booking: &Booking, stay: &Stay) -
             (_, StayProgress::CheckedIn) => "checked in",
             (_, StayProgress::CheckedOut) => "checked out",
         },
-        balance: match booking.balance() {
-            0 => "paid".to_owned(),
+        balance: match booking.outstanding() {
+            0 => "nothing due".to_owned(),
             due => format!("{} due", Money::new(due, currency)),
         },
         made,
+        stay: stay_id(&booking.stays, index),
+        rev: booking.rev,
+        direct: direct(booking, stay, date).map(|action| (offer(action), Uuid::new_v4().to_string())),
+        offers: offers(booking, stay, date),
     }
+}
+
+/// What the front desk does at once: guests who are due come, guests who are there leave.
+fn direct(booking: &Booking, stay: &Stay, date: NaiveDate) -> Option<Action> {
+    let action = match booking.progress_of(stay) {
+        StayProgress::Expected if stay.arrival <= date => Action::CheckIn,
+        StayProgress::CheckedIn if stay.departure <= date => Action::CheckOut,
+        _ => return None,
+    };
+    Some(action).filter(|action| action.is_offered(booking))
+}
+
+/// What needs a form of its own: guests one by one, other beds, a reason, an amount.
+fn offers(booking: &Booking, stay: &Stay, date: NaiveDate) -> Vec<Offer> {
+    let of_progress: &[Action] = match booking.progress_of(stay) {
+        StayProgress::Expected if stay.arrival <= date => &[Action::CheckIn, Action::NoShow],
+        StayProgress::CheckedIn => &[Action::CheckOut, Action::Reinstate],
+        _ => &[],
+    };
+    let payment = [Action::Payment].into_iter().filter(|_| booking.outstanding() > 0);
+    let reinstate = [Action::Reinstate].into_iter().filter(|_| booking.status == Status::NoShow);
+    let meant = of_progress.iter().copied().chain(reinstate).chain(payment);
+    meant.filter(|action| action.is_offered(booking)).map(offer).collect()
+}
+
+fn offer(action: Action) -> Offer {
+    Offer { path: action.path(), label: action.label() }
 }

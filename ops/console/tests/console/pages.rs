@@ -4,10 +4,13 @@ use super::harness::{FOLLOW_LIMIT, HERE, Harness};
 use anyhow::{Context, Result};
 use chrono::{Days, Utc};
 use pvt_domain::accounts::Role;
+use pvt_domain::booking::Booking;
 use pvt_domain::business_day::business_date;
+use pvt_domain::ids::BedId;
+use pvt_domain::inventory::Room;
 use pvt_testkit::{Namespace, SlowLink, eventually};
 use reqwest::{StatusCode, header};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use url::form_urlencoded;
 
 #[tokio::test]
@@ -71,13 +74,66 @@ async fn front_desk_and_chart_show_the_day() -> Result<()> {
         assert!(section.contains(title) && section.contains(&booking.reference), "{title}: {section}");
     }
     assert!(sections[0].contains(&missing.reference), "expected since yesterday: {}", sections[0]);
+    assert!(sections[1].contains("/actions/check-in\" method=\"post\"") && !sections[1].contains("/actions/check-out"));
+    assert!(sections[2].contains("/actions/check-out\" method=\"post\""), "{}", sections[2]);
     assert!(sections[1].contains("84.00 CAD due") && sections[1].contains("beds made"), "{}", sections[1]);
     let (_, chart) = harness.get(&staff, "/chart?nights=30").await?;
     assert!(chart.contains("nights-30") && chart.contains("today-column today-3"), "two nights before today");
     assert!(chart.contains(&format!("confirmed from-3 for-2\" href=\"/bookings/{}\"", arriving.id)), "{chart}");
+    assert!(chart.contains(&format!("data-move=\"{}/0/{}\"", arriving.id, arriving.stays[0].assigned_beds[0])));
     assert!(chart.contains(&format!("checked-in from-1 for-2\" href=\"/bookings/{}\"", leaving.id)), "{chart}");
     assert_eq!(harness.get(&staff, "/chart?nights=15").await?.0, StatusCode::BAD_REQUEST);
     assert_eq!(harness.get(&staff, "/chart?from=tomorrow").await?.0, StatusCode::BAD_REQUEST);
+    Ok(())
+}
+
+/// Four hundred beds, each with thirteen stays of a week.
+#[tokio::test]
+async fn chart_of_a_large_property_is_made_in_time() -> Result<()> {
+    const LIMIT: Duration = Duration::from_secs(2);
+    let harness = Harness::start().await?;
+    let mut inventory = super::harness::inventory(HERE);
+    let beds: Vec<BedId> = (0..400).map(|bed| BedId::from(format!("big-{bed}").as_str())).collect();
+    inventory.rooms = vec![Room::new("big", "dorm-6-mixed", beds.clone())];
+    harness.mongo.inventories().save(&inventory).await?;
+    let today = business_date(&inventory.property, Utc::now().into());
+    let weeks = |bed: &BedId| {
+        let stays = (0..13).map(|week| {
+            let mut booking = super::harness::booking(HERE, "confirmed", today + Days::new(7 * week));
+            booking.stays[0].departure = booking.stays[0].arrival + Days::new(7);
+            booking.stays[0].assigned_beds = vec![bed.clone()];
+            booking
+        });
+        stays.collect::<Vec<_>>()
+    };
+    let bookings: Vec<Booking> = beds.iter().flat_map(weeks).collect();
+    harness.database().await?.collection::<Booking>("bookings").insert_many(&bookings).await?;
+    let staff = harness.sign_in(Role::Staff, &[HERE]).await?;
+    let mut fastest = Duration::MAX;
+    for _ in 0..3 {
+        let begun = Instant::now();
+        let (status, page) = harness.get(&staff, "/chart?nights=92").await?;
+        fastest = fastest.min(begun.elapsed());
+        assert_eq!((status, page.matches("data-move=").count()), (StatusCode::OK, bookings.len()));
+    }
+    assert!(fastest < LIMIT, "{fastest:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn balance_of_a_booking_is_shown_once_in_each_list() -> Result<()> {
+    let harness = Harness::start().await?;
+    let inventory = super::harness::inventory(HERE);
+    let today = business_date(&inventory.property, Utc::now().into());
+    let mut booking = super::harness::booking(HERE, "confirmed", today);
+    let mut second = booking.stays[0].clone();
+    second.assigned_beds = vec![inventory.rooms[0].beds[1].clone()];
+    booking.stays.push(second);
+    harness.database().await?.collection::<Booking>("bookings").insert_one(&booking).await?;
+    let staff = harness.sign_in(Role::Staff, &[HERE]).await?;
+    let (_, page) = harness.get(&staff, "/front-desk").await?;
+    let count = |text: &str| page.matches(text).count();
+    assert_eq!((count(&booking.reference), count("CAD due"), count("same booking")), (2, 1, 1), "{page}");
     Ok(())
 }
 

@@ -49,7 +49,8 @@ pub(super) async fn create(mongo: &Mongo) -> Result<()> {
         };
         let hash = tokio::task::spawn_blocking(move || passwords::hash(password)).await??;
         let (action, id) = ("account.create".to_owned(), user.id.to_string());
-        let entry = AuditEntry::new(Uuid::now_v7(), user.created_at, OPERATOR, action, &id, &role.granted_at(&user.properties));
+        let entry =
+            AuditEntry::new(Uuid::now_v7(), user.created_at, OPERATOR, action, &id, &role.granted_at(&user.properties));
         match mongo.users().create_audited(user, hash, &entry).await {
             Ok(()) | Err(StoreError::Duplicate(_)) => {}
             Err(error) => return Err(error.into()),

@@ -1,5 +1,5 @@
-//! Search for bookings by whatever an operator has in hand: a reference, an id, an address, the id of a message or of
-//! an object of Stripe.
+//! Search for bookings by whatever an operator has in hand: a reference, an id, an address, the guest's name, the id of
+//! a message or of an object of Stripe.
 
 use anyhow::Result;
 use pvt_domain::booking::Booking;
@@ -10,7 +10,7 @@ use pvt_stores::mongo::bookings::{BookingFilter, BookingScope};
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// Most bookings that a search finds; the newest of an address.
+/// Most bookings that a search finds; the newest of an address or a name.
 pub const MAX_FOUND: i64 = 50;
 
 /// Prefixes of Stripe's ids: payment intents, charges, checkout sessions, refunds, disputes.
@@ -26,6 +26,7 @@ enum Named {
     StripeObject(String),
     StripeEvent(String),
     Reference(BookingId, BookingId),
+    Name(String),
     Nothing,
 }
 
@@ -44,8 +45,18 @@ impl Named {
         if STRIPE_OBJECTS.iter().any(|prefix| text.starts_with(prefix)) {
             return Self::StripeObject(text.to_owned());
         }
-        BookingId::range_of_reference(text).map_or(Self::Nothing, |(least, greatest)| Self::Reference(least, greatest))
+        match BookingId::range_of_reference(text) {
+            Some((least, greatest)) => Self::Reference(least, greatest),
+            None if is_name(text) => Self::Name(text.to_owned()),
+            None => Self::Nothing,
+        }
     }
+}
+
+/// Whether a text may be the name of a person, or the beginning of one: two letters at least, and no digit.
+fn is_name(text: &str) -> bool {
+    let letters = text.chars().filter(|letter| letter.is_alphabetic()).count();
+    letters >= 2 && !text.chars().any(|letter| letter.is_numeric())
 }
 
 /// Whether the search for this text may read a whole collection, because it has no index.
@@ -53,7 +64,7 @@ pub fn may_scan(text: &str) -> bool {
     matches!(Named::read(text), Named::Id(_) | Named::StripeObject(_) | Named::StripeEvent(_))
 }
 
-/// The bookings of these properties that a text names: none, one, or those of an address, newest first.
+/// The bookings of these properties that a text names: none, one, or those of an address or a name, newest first.
 ///
 /// # Errors
 /// When MongoDB fails, or a search without an index takes too long.
@@ -74,6 +85,7 @@ pub async fn search(mongo: &Mongo, properties: &[PropertyId], text: &str) -> Res
         Named::Reference(least, greatest) => {
             mongo.bookings().list(&filter(None, Some((least, greatest))), None, MAX_FOUND).await?
         }
+        Named::Name(name) => mongo.bookings().of_guest(properties, &name, MAX_FOUND).await?,
         Named::StripeObject(id) => of_objects(mongo, &[&id]).await?,
         Named::StripeEvent(id) => of_stripe_event(mongo, &id).await?,
     };
@@ -144,7 +156,11 @@ mod tests {
         assert_eq!(Named::read("evt_1"), Named::StripeEvent("evt_1".to_owned()));
         assert!(matches!(Named::read("pvt-hmy8ymkd1q"), Named::Reference(..)));
         assert!(may_scan(&id.to_string()) && may_scan("pi_1") && !may_scan("ada@example.com") && !may_scan("PVT-1"));
-        for nothing in ["", "Lovelace", "PVT-1"] {
+        for name in ["Lovelace", "Ada Lovelace", "o’", "Łó", "李明"] {
+            let expected = if name == "o’" { Named::Nothing } else { Named::Name(name.to_owned()) };
+            assert_eq!(Named::read(name), expected, "{name}");
+        }
+        for nothing in ["", "L", "PVT-1", "?", "12"] {
             assert_eq!(Named::read(nothing), Named::Nothing, "{nothing}");
         }
     }

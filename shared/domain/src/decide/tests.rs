@@ -14,6 +14,7 @@ mod parts_of_bookings;
 mod parts_random;
 mod payment;
 mod pending_change;
+mod plan_moves;
 mod property;
 mod random;
 mod reshuffling;

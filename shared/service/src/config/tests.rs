@@ -196,6 +196,19 @@ fn console_is_opened_over_tls_unless_it_is_loopback() {
 }
 
 #[test]
+fn console_reaches_the_api_where_it_listens_unless_it_is_set() {
+    let shown = |pairs: &[(&'static str, &'static str)]| read(pairs).unwrap().console_api_url.to_string();
+    assert_eq!(shown(&[]), "http://127.0.0.1:8080/");
+    let own = [("JWT_SECRET", "0123456789abcdef0123456789abcdef"), ("STRIPE_WEBHOOK_SECRETS", "whsec_own")];
+    let everywhere: Vec<_> = own.into_iter().chain([("PVT_HTTP_ADDR", "0.0.0.0:9001")]).collect();
+    assert_eq!(shown(&everywhere), "http://127.0.0.1:9001/");
+    assert_eq!(shown(&[("PVT_CONSOLE_API_URL", "http://api:8080")]), "http://api:8080/");
+    assert_eq!(faulty(&[("PVT_CONSOLE_API_URL", "api:8080")]), ["PVT_CONSOLE_API_URL"]);
+    let plain = production_with(&[("PVT_CONSOLE_API_URL", "http://api.example.com")]);
+    assert_eq!(faulty(&plain), ["PVT_CONSOLE_API_URL"], "tokens need TLS");
+}
+
+#[test]
 fn a_stripe_key_fits_where_it_is_used() {
     assert!(read(PRODUCTION).unwrap().stripe_secret_key.is_none(), "a property may take cash alone");
     let config = read(&production_with(&[("STRIPE_SECRET_KEY", "rk_live_1")])).unwrap();

@@ -1,14 +1,14 @@
 //! Audit log: who did what. Insert-only: rows are never changed or deleted.
 
 use super::commit::end_transaction;
-use super::{Index, Mongo};
+use super::{Index, Mongo, SCAN_LIMIT};
 use crate::StoreError;
 use backon::{ExponentialBuilder, Retryable as _};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use mongodb::{ClientSession, Collection};
 use pvt_domain::actor::Actor;
-use pvt_domain::ids::uuid_text;
+use pvt_domain::ids::{PropertyId, uuid_text};
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 const COLLECTION: &str = "audit";
 
-/// Attempts of a change that conflicts with another one: 10 to 20 ms apart at first, doubling each time.
+/// Further attempts of a change that conflicts with another one: 10 to 20 ms apart at first, doubling each time.
 const RETRIES: ExponentialBuilder =
     ExponentialBuilder::new().with_min_delay(Duration::from_millis(10)).with_max_times(5).with_jitter();
 
@@ -63,6 +63,46 @@ impl AuditEntry {
     }
 }
 
+/// What entries are about; without any member, all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// This subject.
+    pub subject: Option<String>,
+    /// This property or a part of it.
+    pub property: Option<PropertyId>,
+    /// By this actor.
+    pub actor: Option<Actor>,
+    /// From this instant on.
+    pub from: Option<Timestamp>,
+    /// Before this instant.
+    pub until: Option<Timestamp>,
+}
+
+impl AuditFilter {
+    fn query(&self, before: Option<(&str, &str)>) -> Document {
+        let mut query = Document::new();
+        query.extend(self.subject.as_ref().map(|subject| ("subject".to_owned(), subject.into())));
+        query.extend(self.actor.as_ref().map(|actor| ("actor".to_owned(), actor.as_str().into())));
+        if let (Some(property), None) = (&self.property, &self.subject) {
+            // The letter after the separator ends the range of the parts.
+            let parts = doc! { "$gte": format!("{property}|"), "$lt": format!("{property}}}") };
+            query.insert("$and", [doc! { "$or": [{ "subject": property.as_str() }, { "subject": parts }] }].to_vec());
+        }
+        let mut at = Document::new();
+        at.extend(self.from.map(|from| ("$gte".to_owned(), from.to_string().into())));
+        at.extend(self.until.map(|until| ("$lt".to_owned(), until.to_string().into())));
+        if let Some((last, id)) = before {
+            query.insert("$or", [doc! { "at": { "$lt": last } }, doc! { "at": last, "_id": { "$lt": id } }].to_vec());
+            // A bound that the index can use.
+            at.insert("$lte", last);
+        }
+        if !at.is_empty() {
+            query.insert("at", at);
+        }
+        query
+    }
+}
+
 /// Repeats a change in a transaction that lost a race, so that it finds what the faster one has stored, and says so.
 pub(super) async fn retried<T, F>(change: impl FnMut() -> F) -> Result<T, StoreError>
 where
@@ -90,6 +130,17 @@ impl AuditLog<'_> {
     /// Adds an entry within a transaction, where a repetition fails it.
     pub(super) async fn append_in(self, session: &mut ClientSession, entry: &AuditEntry) -> Result<(), StoreError> {
         self.rows().insert_one(entry).session(session).await?;
+        Ok(())
+    }
+
+    /// Adds entries within a transaction, where a repetition fails it; at least one.
+    pub(super) async fn append_all_in(
+        self,
+        session: &mut ClientSession,
+        entries: impl IntoIterator<Item = &AuditEntry> + Send,
+    ) -> Result<(), StoreError> {
+        let entries: Vec<&AuditEntry> = entries.into_iter().collect();
+        self.rows().insert_many(entries).session(session).await?;
         Ok(())
     }
 
@@ -133,17 +184,23 @@ impl AuditLog<'_> {
         before: Option<(&str, &str)>,
         limit: i64,
     ) -> Result<Vec<AuditEntry>, StoreError> {
-        let mut query = Document::new();
-        if let Some(subject) = subject {
-            query.insert("subject", subject);
-        }
-        if let Some((at, id)) = before {
-            query.insert("$or", [doc! { "at": { "$lt": at } }, doc! { "at": at, "_id": { "$lt": id } }].to_vec());
-            // A bound that the index can use.
-            query.insert("at", doc! { "$lte": at });
-        }
-        let found = self.rows().find(query).sort(doc! { "at": -1, "_id": -1 }).limit(limit).await?;
-        Ok(found.try_collect().await?)
+        let filter = AuditFilter { subject: subject.map(str::to_owned), ..AuditFilter::default() };
+        self.search(&filter, before, limit).await
+    }
+
+    /// Entries that a filter selects, newest first: those before the given entry, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails, or when entries of an actor or a property alone are too far apart.
+    pub async fn search(
+        self,
+        filter: &AuditFilter,
+        before: Option<(&str, &str)>,
+        limit: i64,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        let rows = self.rows();
+        let found = rows.find(filter.query(before)).sort(doc! { "at": -1, "_id": -1 }).limit(limit);
+        Ok(found.max_time(SCAN_LIMIT).await?.try_collect().await?)
     }
 
     fn rows(self) -> Collection<AuditEntry> {

@@ -98,13 +98,17 @@ impl BookingFilter {
     /// A value that is compared exactly. A query by address ignores capitals, in all of its texts but in patterns, and
     /// properties and clients whose names differ in capitals alone are not the same.
     fn exact(&self, text: &str) -> Bson {
-        let whole = |pattern: String| {
-            Some(Regex { pattern: CString::try_from(pattern).ok()?, options: CString::try_from("").ok()? })
-        };
-        // A text with a NUL, which no name has, is no pattern.
-        let pattern = self.email.as_ref().and_then(|_| whole(format!("^{}$", literal(text))));
-        pattern.map_or_else(|| text.into(), Bson::from)
+        if self.email.is_some() { exact(text) } else { text.into() }
     }
+}
+
+/// A value that is compared exactly in a query that ignores capitals.
+pub(super) fn exact(text: &str) -> Bson {
+    let whole = |pattern: String| {
+        Some(Regex { pattern: CString::try_from(pattern).ok()?, options: CString::try_from("").ok()? })
+    };
+    // A text with a NUL, which no name has, is no pattern.
+    whole(format!("^{}$", literal(text))).map_or_else(|| text.into(), Bson::from)
 }
 
 /// A pattern that matches this text.

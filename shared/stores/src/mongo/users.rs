@@ -12,6 +12,7 @@ use pvt_domain::accounts::{Email, Profile, Role, User, UserId};
 use pvt_domain::ids::PropertyId;
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 const COLLECTION: &str = "users";
 
@@ -67,6 +68,14 @@ impl Users<'_> {
     /// [`StoreError`] when MongoDB fails.
     pub async fn find(self, id: UserId) -> Result<Option<User>, StoreError> {
         Ok(self.rows().find_one(doc! { "_id": id.to_string() }).await?)
+    }
+
+    /// The given accounts, as far as they are stored.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn find_by_ids(self, ids: impl IntoIterator<Item = UserId>) -> Result<HashMap<UserId, User>, StoreError> {
+        self.0.find_by_ids(COLLECTION, ids, |found: &User| found.id).await
     }
 
     /// The account of this address.

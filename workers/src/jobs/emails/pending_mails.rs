@@ -45,6 +45,8 @@ pub(super) struct PendingMail<'a> {
     pub(super) inventory: Arc<Inventory>,
     /// Positions of its messages in the batch.
     pub(super) positions: Vec<usize>,
+    /// The span of the first of them, as a `traceparent` header.
+    pub(super) traceparent: Option<String>,
     /// How the first of them came.
     hop: QueueHop,
     /// Whether all of its messages are delivered for the first time.
@@ -170,6 +172,7 @@ pub(super) fn collect<'a>(jobs: &mut [Job<EmailCommand>], known: Known<'a>, now:
                 former,
                 inventory: inventory.clone(),
                 positions: vec![position],
+                traceparent: job.meta.traceparent.clone(),
                 hop: job.hop(),
                 first_delivery,
                 compared_with: None,

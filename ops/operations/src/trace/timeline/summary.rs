@@ -1,7 +1,7 @@
 //! Summary of a booking: what it waits for, or that it is settled.
 
 use super::{Timeline, queues};
-use pvt_domain::booking::mails;
+use pvt_domain::booking::{Status, mails};
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::mongo::notifications::NotificationStatus;
 
@@ -12,6 +12,7 @@ impl Timeline<'_> {
         waits.extend(self.dead_letters.iter().filter_map(queues::waiting));
         waits.extend(self.hold(now));
         waits.extend(self.payments());
+        waits.extend(self.owed_after_the_end());
         let unsent = self.mails.iter().filter(|mail| mail.status != NotificationStatus::Sent);
         waits.extend(unsent.map(|mail| format!("the mail {} is {}", mail.kind.as_str(), mail.status.as_str())));
         waits.extend(self.missing_mail());
@@ -58,6 +59,17 @@ impl Timeline<'_> {
         let due = self.booking.payment.refund_due();
         waits.extend((due > 0).then(|| format!("{} is to be refunded", self.amount(due))));
         waits
+    }
+
+    /// What is still owed of a booking that is over: nothing collects it.
+    fn owed_after_the_end(&self) -> Option<String> {
+        let owed = self.booking.outstanding();
+        let what = match self.booking.status {
+            Status::Cancelled | Status::NoShow => "of the fee",
+            Status::CheckedOut => "of the stay",
+            _ => return None,
+        };
+        (owed > 0).then(|| format!("{} {what} is owed, and is not collected by itself", self.amount(owed)))
     }
 
     fn missing_in_mart(&self) -> Option<String> {

@@ -307,3 +307,17 @@ fn booking_is_not_settled_while_a_queue_is_paused() {
     assert!(timeline.summary(at(NOW), Vec::new())[0].starts_with("Settled"));
     assert_eq!(timeline.summary(at(NOW), vec!["queue emails is paused".to_owned()]), ["queue emails is paused"]);
 }
+
+#[test]
+fn booking_that_is_over_is_not_settled_while_something_is_owed() {
+    let mut booking = confirmed();
+    booking.status = Status::Cancelled;
+    booking.guest.email.clear();
+    let summary = |booking: &Booking| Timeline { claims: 0, ..complete(booking) }.summary(at(NOW), Vec::new());
+    booking.cancellation_fee = Some(1_050);
+    assert_eq!(summary(&booking), ["10.50 CAD of the fee is owed, and is not collected by itself"]);
+    booking.cancellation_fee = Some(0);
+    assert!(summary(&booking)[0].starts_with("Settled"), "{:?}", summary(&booking));
+    booking.status = Status::CheckedOut;
+    assert!(summary(&booking)[0].starts_with("42.00 CAD of the stay is owed"), "{:?}", summary(&booking));
+}

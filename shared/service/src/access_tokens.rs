@@ -2,7 +2,8 @@
 //!
 //! One algorithm, one key, one issuer, one audience, one type. Whatever a token's header says beyond that is a reason
 //! to refuse it, never an instruction. Nothing is stored: a token is good until it runs out, so what a role may do can
-//! be taken away within that time.
+//! be taken away within that time. The API issues them to users and verifies them; the console issues one, good for a
+//! moment, for each request that it sends to the API for a user.
 
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
@@ -10,11 +11,12 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use pvt_domain::accounts::{AccessClaims, User};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
+use std::fmt;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long a token is good.
-pub(crate) const ACCESS_TOKEN_AGE: Duration = Duration::from_secs(15 * 60);
+/// How long a token is good that a user is given.
+pub const ACCESS_TOKEN_AGE: Duration = Duration::from_secs(15 * 60);
 /// By how much the clocks of two instances may differ.
 const LEEWAY_SECS: u64 = 5;
 const ALGORITHM: Algorithm = Algorithm::HS256;
@@ -26,13 +28,31 @@ const PURPOSE: &[u8] = b"pvt-booking/access-token/v1";
 /// Longest token that is looked at, in bytes: a member of staff with a hundred properties stays below.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
+/// A key or a token that cannot be made; not known to happen.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct AccessTokenError(String);
+
+impl From<jsonwebtoken::errors::Error> for AccessTokenError {
+    fn from(error: jsonwebtoken::errors::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// Signs and verifies.
-pub(crate) struct AccessTokens {
+pub struct AccessTokens {
     signing: EncodingKey,
     /// The signing key, and while the secret is being rotated the one before.
     verifying: Vec<DecodingKey>,
     validation: Validation,
     issuer: String,
+}
+
+/// Shows nothing of the keys.
+impl fmt::Debug for AccessTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessTokens").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
 }
 
 impl AccessTokens {
@@ -41,13 +61,14 @@ impl AccessTokens {
     ///
     /// # Errors
     /// When no key can be made of a secret; the derived keys have 32 bytes, so none is known to fail.
-    pub(crate) fn new(
+    pub fn new(
         secret: &SecretString,
         previous: Option<&SecretString>,
         public_url: &str,
-    ) -> anyhow::Result<Self> {
-        let derived = |secret: &SecretString| -> anyhow::Result<_> {
-            let mut derivation = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())?;
+    ) -> Result<Self, AccessTokenError> {
+        let derived = |secret: &SecretString| -> Result<_, AccessTokenError> {
+            let mut derivation = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
+                .map_err(|error| AccessTokenError(error.to_string()))?;
             derivation.update(PURPOSE);
             Ok(derivation.finalize().into_bytes())
         };
@@ -69,7 +90,15 @@ impl AccessTokens {
     ///
     /// # Errors
     /// Never for claims of ours; the library's type says otherwise.
-    pub(crate) fn issue(&self, user: &User, now: DateTime<Utc>) -> Result<String, jsonwebtoken::errors::Error> {
+    pub fn issue(&self, user: &User, now: DateTime<Utc>) -> Result<String, AccessTokenError> {
+        self.issue_for(user, now, ACCESS_TOKEN_AGE)
+    }
+
+    /// The same, good for `age`.
+    ///
+    /// # Errors
+    /// As [`Self::issue`].
+    pub fn issue_for(&self, user: &User, now: DateTime<Utc>, age: Duration) -> Result<String, AccessTokenError> {
         let issued = now.timestamp();
         let claims = AccessClaims {
             iss: self.issuer.clone(),
@@ -77,15 +106,16 @@ impl AccessTokens {
             sub: user.id,
             jti: Uuid::new_v4(),
             iat: issued,
-            exp: issued.saturating_add_unsigned(ACCESS_TOKEN_AGE.as_secs()),
+            exp: issued.saturating_add_unsigned(age.as_secs()),
             role: user.role,
             properties: user.properties.clone(),
         };
-        encode(&Header { typ: Some(TYPE.to_owned()), ..Header::new(ALGORITHM) }, &claims, &self.signing)
+        let header = Header { typ: Some(TYPE.to_owned()), ..Header::new(ALGORITHM) };
+        Ok(encode(&header, &claims, &self.signing)?)
     }
 
     /// What a token says; `None` for every token that is not ours, not an access token, or not good any more.
-    pub(crate) fn verify(&self, token: &str) -> Option<AccessClaims> {
+    pub fn verify(&self, token: &str) -> Option<AccessClaims> {
         if token.len() > MAX_TOKEN_BYTES {
             return None;
         }
@@ -100,7 +130,7 @@ impl AccessTokens {
 }
 
 /// Whether a bearer value has the form of a signed token: no key and no booking's token holds a dot.
-pub(crate) fn is_signed_token(value: &str) -> bool {
+pub fn is_signed_token(value: &str) -> bool {
     value.contains('.')
 }
 

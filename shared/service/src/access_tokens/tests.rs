@@ -10,6 +10,7 @@ use pvt_domain::accounts::{Email, Role, User, UserId};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sha2::Sha256;
+use std::time::Duration;
 use uuid::Uuid;
 
 const SECRET: &str = "a secret of the tests that is long enough";
@@ -73,6 +74,9 @@ fn token_identifies_its_bearer() {
     let claims = tokens().verify(&tokens().issue(&user(), Utc::now()).unwrap()).unwrap();
     assert_eq!((claims.sub, claims.role, claims.properties), (user().id, Role::Staff, user().properties));
     assert_eq!(claims.exp - claims.iat, 15 * 60);
+    let brief = tokens().issue_for(&user(), Utc::now(), Duration::from_secs(60)).unwrap();
+    let claims = tokens().verify(&brief).unwrap();
+    assert_eq!((claims.sub, claims.exp - claims.iat), (user().id, 60));
 }
 
 #[test]

@@ -1,0 +1,61 @@
+//! Notices: the outcome of an action, in the words of the API.
+
+use super::Action;
+use crate::api::{Refusal, Unanswered};
+use pvt_domain::booking::Booking;
+use pvt_domain::ids::BookingId;
+
+/// A notice at the head of a page.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Notice {
+    /// Class of the style sheet.
+    pub(crate) kind: &'static str,
+    pub(crate) title: String,
+    pub(crate) text: String,
+    pub(crate) lines: Vec<String>,
+    /// Bookings to look at.
+    pub(crate) bookings: Vec<BookingId>,
+}
+
+impl Notice {
+    fn new(kind: &'static str, title: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { kind, title: title.into(), text: text.into(), lines: Vec::new(), bookings: Vec::new() }
+    }
+
+    /// It is done.
+    pub(crate) fn done(what: &str) -> Self {
+        Self::new("done", what, "The booking is shown as it is now.")
+    }
+
+    /// It is accepted, and not decided yet.
+    pub(crate) fn accepted() -> Self {
+        Self::new(
+            "unknown",
+            "Accepted, not decided yet",
+            "It waits in the queue of the property. Send the form again as it is to see what has become of it: it is \
+            done once.",
+        )
+    }
+
+    /// The API has refused it.
+    pub(crate) fn refused(refusal: &Refusal) -> Self {
+        let lines = refusal.lines();
+        Self { lines, bookings: refusal.bookings.clone(), ..Self::new("refused", &refusal.title, &refusal.detail) }
+    }
+
+    /// There is no answer.
+    pub(crate) fn unanswered(unanswered: &Unanswered) -> Self {
+        Self::new("unknown", "No answer of the API", unanswered.to_string())
+    }
+
+    /// The form makes no sense.
+    pub(crate) fn invalid(advice: &str) -> Self {
+        Self::new("refused", "Not understood", advice)
+    }
+
+    /// The booking's status does not allow it.
+    pub(super) fn not_offered(action: Action, booking: &Booking) -> Self {
+        let text = format!("The booking is {}; what it allows is listed below.", booking.status.as_str());
+        Self::new("refused", format!("{}: not now", action.label()), text)
+    }
+}

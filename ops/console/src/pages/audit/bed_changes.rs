@@ -1,0 +1,84 @@
+//! Changes of beds in the histories of bookings. Pure.
+
+use super::filter::Selection;
+use crate::actors::ActorNames;
+use crate::pages::shown;
+use pvt_domain::booking::{HistoryEntry, Stay};
+use pvt_domain::ids::BedId;
+use pvt_stores::mongo::booking_search::ChangedBooking;
+
+/// A revision that gave a stay other beds.
+pub(super) struct BedChange<'a> {
+    booking: &'a ChangedBooking,
+    pub(super) entry: &'a HistoryEntry,
+    before: &'a Stay,
+    after: &'a Stay,
+}
+
+/// The same as it is shown.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ChangeRow {
+    pub(super) at: String,
+    pub(super) actor: String,
+    pub(super) booking_id: String,
+    pub(super) reference: String,
+    pub(super) guest: String,
+    pub(super) property: String,
+    pub(super) beds: String,
+    pub(super) action: &'static str,
+    pub(super) reason: String,
+}
+
+/// The changes that are selected, newest first.
+pub(super) fn of<'a>(bookings: &'a [ChangedBooking], selection: &Selection) -> Vec<BedChange<'a>> {
+    let filter = &selection.beds;
+    let is_meant = |entry: &&HistoryEntry| {
+        filter.from <= entry.at
+            && entry.at < filter.until
+            && filter.actor.as_ref().is_none_or(|actor| *actor == entry.actor)
+    };
+    let all = bookings.iter().flat_map(|booking| booking.history.iter().map(move |entry| (booking, entry)));
+    let mut found: Vec<BedChange<'a>> = all
+        .filter(|(_, entry)| is_meant(entry))
+        .flat_map(|(booking, entry)| changes(booking, entry))
+        .filter(|change| selection.bed.as_ref().is_none_or(|bed| change.concerns(bed)))
+        .collect();
+    found.sort_by_key(|change| std::cmp::Reverse(change.entry.at));
+    found
+}
+
+fn changes<'a>(booking: &'a ChangedBooking, entry: &'a HistoryEntry) -> impl Iterator<Item = BedChange<'a>> {
+    let stays = entry.changes.iter().flat_map(|changes| &changes.stays);
+    stays.filter_map(move |change| {
+        let (before, after) = (change.before.as_ref()?, change.after.as_ref()?);
+        let is_other = before.assigned_beds != after.assigned_beds || before.earlier_beds != after.earlier_beds;
+        is_other.then_some(BedChange { booking, entry, before, after })
+    })
+}
+
+impl BedChange<'_> {
+    fn concerns(&self, bed: &BedId) -> bool {
+        self.before.assigned_beds.contains(bed) || self.after.assigned_beds.contains(bed)
+    }
+
+    /// As it is shown.
+    pub(super) fn row(&self, names: &ActorNames) -> ChangeRow {
+        let listed = |beds: &[BedId]| match beds {
+            [] => "none".to_owned(),
+            beds => beds.iter().map(BedId::as_str).collect::<Vec<_>>().join(", "),
+        };
+        let first = self.after.earlier_beds.last().filter(|_| self.before.earlier_beds != self.after.earlier_beds);
+        let from = first.map_or_else(String::new, |earlier| format!(", from the night of {}", earlier.until));
+        ChangeRow {
+            at: shown(self.entry.at),
+            actor: names.of(&self.entry.actor),
+            booking_id: self.booking.id.to_string(),
+            reference: self.booking.reference.clone(),
+            guest: self.booking.guest.full_name(),
+            property: self.booking.property_id.to_string(),
+            beds: format!("{} → {}{from}", listed(&self.before.assigned_beds), listed(&self.after.assigned_beds)),
+            action: self.entry.action.as_str(),
+            reason: self.entry.reason.clone().unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Carrying out a plan: its steps are sent to the API in their order, until one is not done.
+//!
+//! A step frees no bed that a later one still needs for its own guests, so wherever it ends, each guest has a bed.
+
+use super::view::{StepView, named};
+use super::{Confirm, PlanPage, chart_of, known_beds};
+use crate::access::SignedIn;
+use crate::api::{Answer, Call, Refusal, Unanswered};
+use crate::app::{App, SharedApp};
+use crate::failure::{Failure, page};
+use crate::forms::Submitted;
+use crate::frame::Frame;
+use crate::pages::actions::{Notice, idempotency_key};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use pvt_domain::decide::{KnownBeds, MovePlan};
+use pvt_domain::ids::{BedId, BookingId};
+use pvt_domain::messages::Assignment;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use tracing::info;
+
+/// Most steps of a plan: each move, and a detour for each.
+const MAX_STEPS: usize = 2 * super::MAX_MOVES;
+
+/// A step as the form carries it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct PostedStep {
+    booking: BookingId,
+    /// The revision that was shown; of later steps of a booking, the one that its step before makes.
+    rev: Option<u32>,
+    assignments: Vec<Assignment>,
+}
+
+impl PostedStep {
+    /// The steps of a plan that is possible.
+    pub(super) fn of_plan(known: &KnownBeds, plan: &MovePlan) -> Vec<Self> {
+        let mut seen = Vec::new();
+        let steps = plan.steps.iter().map(|step| {
+            let is_first = !seen.contains(&step.booking_id);
+            seen.push(step.booking_id);
+            let booking = known.bookings.get(&step.booking_id).filter(|_| is_first);
+            let rev = booking.map(|booking| booking.rev);
+            Self { booking: step.booking_id, rev, assignments: step.assignments.clone() }
+        });
+        steps.collect()
+    }
+
+    /// As a field holds it.
+    pub(super) fn text(&self) -> String {
+        json!(self).to_string()
+    }
+
+    fn shown(&self, known: &KnownBeds, outcome: String) -> StepView {
+        let beds = self.assignments.iter().flat_map(|one| one.beds.iter().flatten());
+        StepView {
+            booking_id: self.booking.to_string(),
+            guest: named(known, self.booking),
+            what: vec![format!("to {}", beds.map(BedId::as_str).collect::<Vec<_>>().join(", "))],
+            warnings: Vec::new(),
+            refusal: None,
+            in_the_way: Vec::new(),
+            outcome: Some(outcome),
+        }
+    }
+}
+
+/// What became of the steps.
+struct CarriedOut {
+    done: usize,
+    /// Why the next one was not done.
+    stopped: Option<Stop>,
+}
+
+enum Stop {
+    Refused(Box<Refusal>),
+    Accepted,
+    Unanswered(Unanswered),
+}
+
+impl Stop {
+    fn notice(&self) -> Notice {
+        match self {
+            Self::Refused(refusal) => Notice::refused(refusal),
+            Self::Accepted => Notice::accepted(),
+            Self::Unanswered(unanswered) => Notice::unanswered(unanswered),
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Refused(refusal) => StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::CONFLICT),
+            Self::Accepted => StatusCode::ACCEPTED,
+            Self::Unanswered(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// Whether the same form may be sent again.
+    fn is_undecided(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.is_undecided(),
+            Self::Accepted | Self::Unanswered(_) => true,
+        }
+    }
+}
+
+/// `POST /chart/plan`.
+pub(crate) async fn carry_out(State(app): State<SharedApp>, submitted: Submitted) -> Result<Response, Failure> {
+    let Submitted { user, fields } = submitted;
+    let (property, _) = user.property(&app, Some(fields.get("property"))).await?;
+    let key = idempotency_key(&fields)?;
+    let texts: Vec<String> = fields.all("step").map(str::to_owned).collect();
+    let steps = texts.iter().map(|text| serde_json::from_str(text)).collect::<Result<Vec<PostedStep>, _>>();
+    let steps = steps.ok().filter(|steps| (1..=MAX_STEPS).contains(&steps.len()));
+    let steps = steps.ok_or_else(|| Failure::Invalid("Open the plan again: its steps cannot be read.".to_owned()))?;
+    let reason = fields.get("reason").to_owned();
+    info!(user_id = %user.user().id, %property, steps = steps.len(), "moving guests");
+    let CarriedOut { done, stopped } = send(&app, &user, &steps, (&key, &reason)).await;
+    let (known, _) = known_beds(&app, &property, steps.iter().map(|step| step.booking).collect()).await?;
+    let outcome = |index: usize| match (&stopped, index) {
+        (_, index) if index < done => "Done",
+        (Some(stop), index) if index == done && stop.is_undecided() => "Not known yet",
+        (_, index) if index == done => "Not done",
+        _ => "Not sent",
+    };
+    let shown = steps.iter().enumerate().map(|(index, step)| step.shown(&known, outcome(index).to_owned()));
+    let repeatable = stopped.as_ref().is_some_and(Stop::is_undecided);
+    let notice = stopped.as_ref().map_or_else(|| Notice::done("The guests are moved"), Stop::notice);
+    let status = stopped.as_ref().map_or(StatusCode::OK, Stop::status);
+    let body = page(&PlanPage {
+        frame: Frame::new(&user, "Move guests", "/chart"),
+        notice: Some(notice),
+        chart: chart_of(&property),
+        property: property.to_string(),
+        steps: shown.collect(),
+        confirm: repeatable.then_some(Confirm { key, steps: texts, reason }),
+        is_done: stopped.is_none(),
+    })?;
+    Ok((status, body).into_response())
+}
+
+/// Sends the steps, each with a key of its own.
+async fn send(app: &App, user: &SignedIn, steps: &[PostedStep], (key, reason): (&str, &str)) -> CarriedOut {
+    let mut revs: HashMap<BookingId, u32> = HashMap::new();
+    for (index, step) in steps.iter().enumerate() {
+        let mut body = json!({ "assignments": step.assignments });
+        if !reason.is_empty() {
+            body["reason"] = reason.into();
+        }
+        let rev = revs.get(&step.booking).copied().or(step.rev);
+        let call = Call::post(format!("/api/bookings/{}/assign", step.booking), body);
+        let stop = match app.api.send(user, call.keyed(format!("{key}-{index}")).at_rev(rev)).await {
+            Ok(Answer::Done(done)) => {
+                let rev = done.get("rev").and_then(Value::as_u64).and_then(|rev| u32::try_from(rev).ok());
+                revs.extend(rev.map(|rev| (step.booking, rev)));
+                continue;
+            }
+            Ok(Answer::Refused(refusal)) => Stop::Refused(refusal),
+            Ok(Answer::Accepted) => Stop::Accepted,
+            Err(unanswered) => Stop::Unanswered(unanswered),
+        };
+        return CarriedOut { done: index, stopped: Some(stop) };
+    }
+    CarriedOut { done: steps.len(), stopped: None }
+}
