@@ -95,6 +95,7 @@ async fn timeline_is_whole(stack: &Stack, booking: &str) -> Result<()> {
     // Two commands and two mails came over queues; the cancellation was requested through the API, too.
     let counts = ["api", "queue", "booking", "mart", "mail"].map(count);
     assert_eq!(counts, [2, 4, 2, 2, 2], "{lines:#?}");
+    assert!(lines.iter().any(|line| line.get("cause").is_some()), "events name their causes: {lines:#?}");
     for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.get("cause").is_some()) {
         let cause = lines.iter().position(|other| other["id"] == line["cause"]);
         assert!(cause.is_some_and(|cause| cause < index), "{line} stands before its cause");

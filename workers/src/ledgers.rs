@@ -8,7 +8,7 @@ use pvt_domain::actor::Actor;
 use pvt_domain::events::PaymentEvent;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
-use pvt_domain::ledger::{AttentionItem, Ledger, LedgerChange, Record, Refetch};
+use pvt_domain::ledger::{AttentionItem, Ledger, LedgerChange, Record, Refetch, Summary};
 use pvt_domain::messages::{ACCOUNT_MAIL, StaffAlert};
 use pvt_domain::messages::{
     BOOKING_SETTLE_PAYMENT, CommandHeader, PAYMENT_REFRESH, PAYMENT_REFUND, RefreshPayment, Refund, SettlePayment,
@@ -29,27 +29,37 @@ const SAVE_ATTEMPTS: u32 = 8;
 pub(crate) struct ChangeCause {
     pub(crate) actor: Actor,
     pub(crate) reason: Option<String>,
+    /// What staff returned by it.
+    refunded: i64,
 }
 
 impl ChangeCause {
     /// Stripe, by an event or an answer.
-    pub(crate) const STRIPE: Self = Self { actor: Actor::STRIPE, reason: None };
+    pub(crate) const STRIPE: Self = Self { actor: Actor::STRIPE, reason: None, refunded: 0 };
 
     /// Staff, who recorded what Stripe does not see.
     pub(crate) fn record(record: &Record) -> Self {
-        Self { actor: record.actor.clone(), reason: record.note.clone() }
+        Self { actor: record.actor.clone(), reason: record.note.clone(), refunded: (-record.amount).max(0) }
+    }
+
+    /// The cause of all that changed between these totals: Stripe's, if it refunded something as well, since the mail
+    /// of a refund by staff promises nothing on a card.
+    fn between(self, known: &Summary, totals: &Summary) -> Self {
+        if totals.refunded - known.refunded > self.refunded { Self::STRIPE } else { self }
     }
 
     /// That of the latest change, where no message says it any more: the last record, unless Stripe reported something
-    /// since.
+    /// since. What was read from Stripe need not have changed anything.
     pub(crate) fn latest(ledger: &Ledger) -> Self {
         let sessions = ledger.sessions.iter().map(|fact| &fact.observation);
         let intents = ledger.intents.iter().map(|fact| &fact.observation);
         let refunds = ledger.refunds.iter().map(|fact| &fact.observation);
         let disputes = ledger.disputes.iter().map(|fact| &fact.observation);
-        let observed = sessions.chain(intents).chain(refunds).chain(disputes).map(|observation| observation.at).max();
+        let observed = sessions.chain(intents).chain(refunds).chain(disputes);
+        let reported = observed.filter(|observation| observation.by.starts_with("evt_"));
+        let reported = reported.map(|observation| observation.at).max();
         let last = ledger.records.iter().max_by_key(|record| record.at);
-        let last = last.filter(|record| observed.is_none_or(|at| at <= record.at.as_datetime().timestamp()));
+        let last = last.filter(|record| reported.is_none_or(|at| at <= record.at.as_datetime().timestamp()));
         last.map_or(Self::STRIPE, Self::record)
     }
 }
@@ -196,8 +206,11 @@ impl Ledgers {
         head: &BookingHead,
         cause: &ChangeCause,
     ) -> Result<Option<Outgoing>, EncodeError> {
-        let is_behind = head.ledger_rev() < ledger.totals_rev;
-        is_behind.then(|| settle_payment(ledger, &self.topology, cause, self.now())).transpose()
+        if head.ledger_rev() >= ledger.totals_rev {
+            return Ok(None);
+        }
+        let cause = cause.clone().between(&head.payment.ledger(), &ledger.summary());
+        settle_payment(ledger, &self.topology, &cause, self.now()).map(Some)
     }
 
     /// The command for a refund that the booking decided and that was impossible then, during a dispute for example, or
@@ -255,5 +268,67 @@ impl Ledgers {
             requested_at: self.now(),
         };
         Ok(Outgoing::command(self.topology.command_key(PAYMENT_REFRESH, ""), id, &command)?.with_actor(Actor::STRIPE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ChangeCause;
+    use pvt_domain::ledger::facts::{Observation, RefundFact};
+    use pvt_domain::ledger::{Ledger, Record, RecordMethod, Summary};
+    use pvt_domain::money::Currency;
+    use pvt_domain::stripe::RefundStatus;
+    use pvt_domain::timestamp::Timestamp;
+    use uuid::Uuid;
+
+    const RECORDED_AT: i64 = 1_800_000_000;
+
+    fn at(seconds: i64) -> Timestamp {
+        chrono::DateTime::from_timestamp(seconds, 0).unwrap().into()
+    }
+
+    fn record(amount: i64) -> Record {
+        let (id, method, note) = (Uuid::nil(), RecordMethod::Cash, Some("cold shower".to_owned()));
+        Record { id, method, amount, actor: "staff:1".into(), note, at: at(RECORDED_AT) }
+    }
+
+    #[test]
+    fn refund_of_stripe_is_not_taken_for_one_by_hand() {
+        let refunded = |refunded: i64| Summary { refunded, ..Summary::default() };
+        let actor = |amount: i64, [known, totals]: [i64; 2]| {
+            ChangeCause::record(&record(amount)).between(&refunded(known), &refunded(totals)).actor.to_string()
+        };
+        assert_eq!(actor(-500, [200, 700]), "staff:1");
+        assert_eq!(actor(5_000, [200, 200]), "staff:1", "a payment");
+        assert_eq!(actor(-500, [0, 700]), "stripe", "Stripe refunded something as well");
+        assert_eq!(actor(5_000, [0, 200]), "stripe", "staff took money, Stripe refunded some");
+    }
+
+    #[test]
+    fn reading_from_stripe_takes_no_record_from_staff() {
+        let observed = |by: &str, seconds: i64| {
+            let mut ledger = Ledger::new(
+                "11111111-2222-5333-8444-555555555555".parse().unwrap(),
+                "p".into(),
+                Currency::CAD,
+                at(RECORDED_AT - 60),
+            );
+            ledger.record(record(-500));
+            ledger.refunds.observe(RefundFact {
+                id: "re_1".to_owned(),
+                status: RefundStatus::Succeeded,
+                observation: Observation { at: seconds, by: by.to_owned() },
+                intent: "pi_1".to_owned(),
+                amount: 100,
+                currency: "cad".to_owned(),
+                key: None,
+                created: RECORDED_AT - 60,
+                failure: None,
+            });
+            ChangeCause::latest(&ledger).actor.to_string()
+        };
+        assert_eq!(observed("evt_1", RECORDED_AT - 1), "staff:1");
+        assert_eq!(observed("evt_1", RECORDED_AT + 1), "stripe");
+        assert_eq!(observed("read:refresh", RECORDED_AT + 1), "staff:1", "it need not have changed anything");
     }
 }

@@ -1,6 +1,7 @@
 //! Warnings: what a request has done that its caller may not have meant. It is done all the same.
 
 use pvt_domain::booking::Stay;
+use pvt_domain::money::Money;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -34,11 +35,16 @@ impl Warning {
         vec![Self { code: "stays_dropped", message, stays }]
     }
 
-    /// That more was paid than is owed; this much is to be returned by hand.
-    pub(crate) fn above_balance(surplus: &str) -> Self {
+    /// That more was paid than is owed: what Stripe returns by itself, and what is to be returned by hand.
+    pub(crate) fn above_balance(by_stripe: Money, by_hand: Money) -> Self {
+        let stripe = format!("Stripe returns {by_stripe} to the card by itself: do not return that as well.");
+        let hand = format!("Return {by_hand} yourself.");
+        let parts = [(by_stripe, stripe), (by_hand, hand)].into_iter().filter(|(part, _)| part.amount > 0);
+        let parts: Vec<String> = parts.map(|(_, words)| words).collect();
         let message = format!(
-            "More was paid than is owed: {surplus} is to be returned. Correct a wrong amount, or record what you \
-            return, with POST /api/payments/record and a minus."
+            "More was paid than is owed. {} Correct a wrong amount, or record what you return, with POST \
+            /api/payments/record and a minus.",
+            parts.join(" ")
         );
         Self { code: "above_balance", message, stays: Vec::new() }
     }
@@ -48,7 +54,20 @@ impl Warning {
 mod tests {
     use super::Warning;
     use pvt_domain::booking::Stay;
+    use pvt_domain::money::{Currency, Money};
     use serde_json::json;
+
+    #[test]
+    fn surplus_says_which_part_is_returned_by_whom() {
+        let message = |by_stripe: i64, by_hand: i64| {
+            Warning::above_balance(Money::new(by_stripe, Currency::CAD), Money::new(by_hand, Currency::CAD)).message
+        };
+        let (stripe, hand) = (message(590, 0), message(0, 590));
+        assert!(stripe.contains("Stripe returns 5.90 CAD") && !stripe.contains("yourself"), "{stripe}");
+        assert!(hand.contains("Return 5.90 CAD yourself") && !hand.contains("Stripe"), "{hand}");
+        let both = message(300, 290);
+        assert!(both.contains("Stripe returns 3.00 CAD") && both.contains("Return 2.90 CAD yourself"), "{both}");
+    }
 
     #[test]
     fn dropped_stays_are_named_by_their_ids() {

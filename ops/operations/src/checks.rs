@@ -7,6 +7,7 @@ use pvt_domain::accounts::Email;
 use pvt_messaging::management::NodeState;
 use pvt_messaging::{QueueDepth, QueueRole, QueueSpec, queue_depths};
 use pvt_service::config::{Config, Environment};
+use pvt_stores::StoreError;
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::maintenance::Maintenance;
@@ -357,28 +358,46 @@ async fn check<E: std::fmt::Display>(
 }
 
 /// The same for what MongoDB holds: what is wrong there, if anything. That MongoDB cannot be read is a finding of its
-/// own; then this check found nothing, and its remedy would mislead.
+/// own; then, and when the check itself failed, it found nothing, and its remedy would mislead.
 async fn check_stored(
     what: &'static str,
     probe: impl Future<Output = anyhow::Result<Option<String>>>,
     remedy: &'static str,
 ) -> Finding {
+    let unread = |why: &str| finding(what, Some(format!("{UNKNOWN}: {why}")), "repair MongoDB first, then check again");
     match timeout(PROBE_LIMIT, probe).await {
         Ok(Ok(trouble)) => finding(what, trouble, remedy),
-        Ok(Err(_)) | Err(_) => finding(what, Some(UNKNOWN.to_owned()), "repair MongoDB first, then check again"),
+        Ok(Err(error)) if matches!(error.downcast_ref(), Some(StoreError::Unavailable { .. })) => {
+            unread(&error.to_string())
+        }
+        Ok(Err(error)) => finding(
+            what,
+            Some(format!("unknown: {error:#}")),
+            "what is stored cannot be read as it is: the trouble says why",
+        ),
+        Err(_) => unread(&format!("no answer within {PROBE_LIMIT:?}")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{API, BY_HARM, DEAD_LETTERS, PAUSES, SCHEDULES, UNKNOWN, check_stored, finding, in_order_of_harm};
+    use pvt_stores::StoreError;
 
     #[tokio::test]
     async fn unread_store_is_not_blamed_on_what_it_holds() {
         let remedy = "a clock was wrong";
-        let unread = check_stored(SCHEDULES, async { Err(anyhow::anyhow!("connection refused")) }, remedy).await;
-        assert_eq!(unread.trouble.as_deref(), Some(UNKNOWN));
-        assert!(!unread.remedy.contains("clock"), "{}", unread.remedy);
+        let message = "connection refused".to_owned();
+        let refused = StoreError::Unavailable { store: "mongodb", message };
+        let unread = check_stored(SCHEDULES, async { Err(refused.into()) }, remedy).await;
+        let trouble = unread.trouble.unwrap();
+        assert!(trouble.starts_with(UNKNOWN) && trouble.contains("connection refused"), "{trouble}");
+        assert!(unread.remedy.contains("repair MongoDB"), "{}", unread.remedy);
+        let message = "invalid type: string \"x\"".to_owned();
+        let broken = StoreError::Broken { store: "mongodb", message };
+        let failed = check_stored(SCHEDULES, async { Err(broken.into()) }, remedy).await;
+        assert!(failed.trouble.unwrap().contains("invalid type"), "why it failed is said");
+        assert!(!["clock", "MongoDB"].iter().any(|word| failed.remedy.contains(word)), "{}", failed.remedy);
         let ahead = check_stored(SCHEDULES, async { Ok(Some("ahead".to_owned())) }, remedy).await;
         assert_eq!((ahead.trouble.as_deref(), ahead.remedy), (Some("ahead"), remedy));
         assert_eq!(check_stored(SCHEDULES, async { Ok(None) }, remedy).await.trouble, None);

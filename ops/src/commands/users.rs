@@ -124,7 +124,7 @@ impl Create {
         };
         let mongo = connect(config).await?;
         let (id, hash) = (user.id, passwords::hash(&password)?);
-        let entry = entry("account.create", id, &granted(role, &user.properties));
+        let entry = entry("account.create", id, &role.granted_at(&user.properties));
         match mongo.users().create_audited(user, hash, &entry).await {
             Ok(()) => {}
             Err(StoreError::Duplicate(_)) => bail!("{} has an account already", self.email),
@@ -145,7 +145,7 @@ impl SetRole {
         let (role, properties) = read_role(&self.role, &self.property)?;
         let mongo = connect(config).await?;
         let user = find(&mongo, &self.email).await?;
-        let entry = entry("account.role", user.id, &granted(role, &properties));
+        let entry = entry("account.role", user.id, &role.granted_at(&properties));
         mongo.users().set_role(user.id, user.rev, (role, &properties), &entry).await?;
         mongo.shutdown().await;
         terminal::note(format_args!(
@@ -248,12 +248,6 @@ async fn disable(config: &Config, email: &str) -> Result<()> {
 
 fn entry(action: &str, user: UserId, detail: &str) -> AuditEntry {
     AuditEntry::new(Uuid::new_v4(), Utc::now().into(), OPERATOR, action.to_owned(), &user.to_string(), detail)
-}
-
-/// A role with the properties that it is for.
-fn granted(role: Role, properties: &[PropertyId]) -> String {
-    let properties: Vec<&str> = properties.iter().map(PropertyId::as_str).collect();
-    format!("{} {}", role.as_str(), properties.join(",")).trim().to_owned()
 }
 
 #[cfg(test)]

@@ -92,6 +92,14 @@ pub struct User {
     pub disabled_at: Option<Timestamp>,
 }
 
+impl Role {
+    /// The role with the properties that it is for, as the audit log has it.
+    pub fn granted_at(self, properties: &[PropertyId]) -> String {
+        let listed: Vec<&str> = properties.iter().map(PropertyId::as_str).collect();
+        format!("{} {}", self.as_str(), listed.join(",")).trim_end().to_owned()
+    }
+}
+
 fn first_rev() -> u32 {
     1
 }
@@ -160,7 +168,7 @@ pub struct AccessClaims {
 
 #[cfg(test)]
 mod tests {
-    use super::{Email, Profile, check_password};
+    use super::{Email, Profile, Role, check_password};
 
     #[test]
     fn email_addresses_are_normalized() {
@@ -169,6 +177,12 @@ mod tests {
         for bad in ["", "ada", "ada@example", "ada@example.com\r\nBcc: x@y.z", "a da@example.com"] {
             assert!(Email::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn role_is_granted_at_its_properties() {
+        assert_eq!(Role::Admin.granted_at(&[]), "admin");
+        assert_eq!(Role::Staff.granted_at(&["a".into(), "b".into()]), "staff a,b");
     }
 
     #[test]

@@ -99,7 +99,6 @@ fn mismatch<'de, T: Deserialize<'de>>(body: &'de [u8], error: &serde_json::Error
     let text = error.to_string();
     let missing = text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
     match (path, missing) {
-        (Some(path), Some(missing)) if path.ends_with(missing) => format!("field {path} is missing"),
         (Some(path), Some(missing)) => format!("field {path}.{missing} is missing"),
         (None, Some(missing)) => format!("field {missing} is missing"),
         (Some(path), None) => format!("field {path} is of the wrong type or value"),

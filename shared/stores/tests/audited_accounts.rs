@@ -4,6 +4,7 @@
 
 use anyhow::Result;
 use chrono::Utc;
+use futures_util::future::join_all;
 use pvt_domain::accounts::{Email, Role, User, UserId};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::api_keys::{ApiRole, NewApiKey, PropertyScope, ScopeSet};
@@ -62,6 +63,39 @@ async fn refused_change_of_an_account_leaves_no_entry() -> Result<()> {
     let entries = mongo.audit_log().list(None, None, 10).await?;
     assert_eq!(entries.len(), 2, "{entries:?}");
     assert!([created, promoted].iter().all(|entry| entries.contains(entry)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn lost_race_is_answered_as_what_the_winner_made_of_it() -> Result<()> {
+    const WRITERS: usize = 8;
+    let namespace = Namespace::new().await?;
+    let mongo = namespace.mongo().await?;
+    let ids: Vec<UserId> = (0..WRITERS).map(|_| UserId::from_uuid(Uuid::now_v7())).collect();
+    let created = join_all(ids.iter().map(|id| {
+        let mongo = mongo.clone();
+        let entry = entry("account.create", *id);
+        async move { mongo.users().create_audited(user(*id), "hash".to_owned(), &entry).await }
+    }));
+    let created = created.await;
+    assert_eq!(created.iter().filter(|one| one.is_ok()).count(), 1, "{created:?}");
+    let is_taken = |one: &Result<_, StoreError>| matches!(one, Ok(()) | Err(StoreError::Duplicate(_)));
+    assert!(created.iter().all(is_taken), "the address has an account: {created:?}");
+    let id = mongo.users().find_by_email(&user(ids[0]).email).await?.unwrap().id;
+    let promoted = join_all((0..WRITERS).map(|_| {
+        let mongo = mongo.clone();
+        async move { mongo.users().set_role(id, 1, (Role::Admin, &[]), &entry("account.role", id)).await }
+    }));
+    let promoted = promoted.await;
+    assert_eq!(promoted.iter().filter(|one| one.is_ok()).count(), 1, "{promoted:?}");
+    let is_stale = |one: &Result<_, StoreError>| matches!(one, Ok(_) | Err(StoreError::Stale(_)));
+    assert!(promoted.iter().all(is_stale), "another revision: {promoted:?}");
+    let (name, properties) = ("front desk".to_owned(), PropertyScope::All);
+    let new = NewApiKey { role: ApiRole::Staff, name, properties, scopes: ScopeSet::All };
+    let (key, _) = mongo.api_keys().create(new, "operator", Utc::now().into()).await?;
+    let revoked = join_all((0..WRITERS).map(|_| mongo.api_keys().revoke(&key.id, "operator", Utc::now().into())));
+    let revoked: Vec<bool> = revoked.await.into_iter().collect::<Result<_, _>>()?;
+    assert_eq!(revoked.iter().filter(|revoked| **revoked).count(), 1, "{revoked:?}");
     Ok(())
 }
 

@@ -42,6 +42,8 @@ impl<M> Job<M> {
     /// The way of the message through its queue, to be stored with what its handler writes.
     pub fn hop(&self) -> QueueHop {
         let header = |name: &str| self.meta.header(name);
+        let replayed = header(HEADER_REPLAY).is_some();
+        let has_failed = self.meta.attempt > 1 || replayed;
         let first_failed_at = header(HEADER_FIRST_FAILED_AT).and_then(|at| DateTime::parse_from_rfc3339(at).ok());
         QueueHop {
             requested_at: None,
@@ -51,8 +53,9 @@ impl<M> Job<M> {
             deferrals: header(HEADER_DEFERRALS).and_then(|count| count.parse().ok()).unwrap_or_default(),
             redeliveries: self.redeliveries,
             first_failed_at: first_failed_at.map(|at| at.to_utc().into()),
-            failed_with: header(HEADER_ERROR_CLASS).map(str::to_owned),
-            replayed: header(HEADER_REPLAY).is_some(),
+            // A message that was only delayed has not failed.
+            failed_with: header(HEADER_ERROR_CLASS).filter(|_| has_failed).map(str::to_owned),
+            replayed,
         }
     }
 
@@ -132,6 +135,9 @@ mod tests {
         assert_eq!((hop.attempt, hop.deferrals, hop.redeliveries, hop.replayed), (3, 2, 1, true));
         assert_eq!(hop.failed_with.as_deref(), Some("store_error"));
         assert_eq!(hop.first_failed_at.unwrap().to_string(), "2027-01-15T08:00:01.500Z");
+        let headers = vec![header(HEADER_ERROR_CLASS, "mongodb_unavailable")];
+        let waited = Job::new((), Meta { attempt: 1, headers, ..Meta::default() }).hop();
+        assert_eq!(waited.failed_with, None, "it waited for a store, and did not fail");
     }
 
     #[test]

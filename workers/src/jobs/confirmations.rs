@@ -253,8 +253,8 @@ impl Confirmations {
         let (bookings, blocks) = (bookings?, blocks?);
         loaded?;
         let mut outcome = self.decide_with_reads(grids, commands, now, bookings, blocks).await?;
-        let hop = |one: &ReceivedCommand| Some((one.id, (one.command.booking_id()?, one.hop.clone())));
-        outcome.note_hops(&commands.iter().filter_map(hop).collect());
+        let hop = |one: &ReceivedCommand| Some((one.id, one.command.booking_id()?, one.hop.clone()));
+        outcome.note_hops(commands.iter().filter_map(hop));
         failpoint::hit("before_commit");
         let span = Span::store(Store::MongoDb, "commit", "bookings");
         let committed = self.mongo.claims().commit(&outcome).await;

@@ -152,11 +152,15 @@ impl Payments {
                     continue;
                 };
                 let mut after = before.clone();
-                let refetch =
-                    |incoming: &IncomingEvent| after.apply(&incoming.event).map(|refetch| (incoming.position, refetch));
-                merged.refetches.extend(incoming_events.iter().filter_map(refetch).collect::<Vec<_>>());
+                for incoming in incoming_events {
+                    let earlier = after.clone();
+                    let refetch = after.apply(&incoming.event);
+                    merged.refetches.extend(refetch.map(|refetch| (incoming.position, refetch)));
+                    if after != earlier {
+                        after.note_event(&incoming.event.id);
+                    }
+                }
                 if after != before {
-                    after.note_events(incoming_events.iter().map(|incoming| incoming.event.id.as_str()));
                     after.advance_rev(&before, self.ledgers.now());
                     changed.push(after.clone());
                 }

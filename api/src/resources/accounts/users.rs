@@ -43,10 +43,9 @@ pub(super) async fn set_role(
     let rev = revisions.expected(newest).unwrap_or(newest);
     let (mongo, actor) = (app.mongo.clone(), caller.actor());
     let changed = store_call::write(async move {
-        let listed = properties.iter().map(|property| property.as_str()).collect::<Vec<_>>().join(",");
-        let detail = format!("{} {listed}", role.as_str());
+        let detail = role.granted_at(&properties);
         let (now, action) = (Utc::now().into(), "account.role".to_owned());
-        let entry = AuditEntry::new(Uuid::new_v4(), now, &actor, action, &id.to_string(), detail.trim());
+        let entry = AuditEntry::new(Uuid::new_v4(), now, &actor, action, &id.to_string(), &detail);
         current(mongo.users().set_role(id, rev, (role, &properties), &entry).await)
     });
     changed.await?.as_ref().map(shown).ok_or_else(|| Problem::from(problem::PRECONDITION_FAILED))

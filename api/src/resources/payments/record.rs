@@ -21,7 +21,7 @@ use pvt_domain::ids::BookingId;
 use pvt_domain::intake::FieldError;
 use pvt_domain::ledger::{Record, RecordMethod};
 use pvt_domain::messages::{PAYMENT_RECORD, RecordPayment};
-use pvt_domain::money::Money;
+use pvt_domain::money::{Currency, Money};
 use serde_json::{Value, json};
 
 /// Largest amount of a record, either way, in minor units.
@@ -113,19 +113,35 @@ pub(super) async fn record(
     };
     Ok(match submitted.reaches_booking(&app, &ledger).await? {
         Some(booking) => {
-            let warnings = surplus_of(&booking, form.amount).into_iter();
-            let warnings = warnings.map(|surplus| Warning::above_balance(&surplus.to_string())).collect();
-            Either::This(submitted.created(&location, &payment.warning(warnings))?)
+            let warning = surplus_of(&booking, form.amount).map(Surplus::warning);
+            Either::This(submitted.created(&location, &payment.warning(warning.into_iter().collect()))?)
         }
         None => Either::That(submitted.pending(&id, booking.id, &location)?),
     })
 }
 
-/// What of a recorded payment is more than was owed: it is to be returned by hand, as it was taken. Nothing of what
-/// staff returned is.
-fn surplus_of(booking: &Booking, recorded: Money) -> Option<Money> {
-    let surplus = booking.payment.refunds_due().manual.min(recorded.amount);
-    (surplus > 0).then(|| Money::new(surplus, recorded.currency))
+/// What of a recorded payment is more than was owed, by who returns it.
+#[derive(Debug, PartialEq, Eq)]
+struct Surplus {
+    by_stripe: i64,
+    by_hand: i64,
+    currency: Currency,
+}
+
+impl Surplus {
+    fn warning(self) -> Warning {
+        let money = |amount| Money::new(amount, self.currency);
+        Warning::above_balance(money(self.by_stripe), money(self.by_hand))
+    }
+}
+
+/// What of a recorded payment is more than was owed; nothing of what staff returned is. Stripe returns what a card has
+/// paid before anything is left to staff, whichever payment came last.
+fn surplus_of(booking: &Booking, recorded: Money) -> Option<Surplus> {
+    let due = booking.payment.refunds_due();
+    let surplus = due.total().min(recorded.amount);
+    let by_hand = due.manual.min(surplus);
+    (surplus > 0).then(|| Surplus { by_stripe: surplus - by_hand, by_hand, currency: recorded.currency })
 }
 
 #[cfg(test)]
@@ -137,17 +153,22 @@ mod tests {
     use pvt_domain::money::{Currency, Money};
 
     #[test]
-    fn cash_above_the_bill_is_warned_of() {
+    fn payment_above_the_bill_is_warned_of() {
         let mut booking = stored();
-        let mut surplus = |captured: i64, recorded: i64| {
-            booking.payment.ledger = Some(Summary { captured, manual: captured, ..Summary::default() });
+        let mut surplus = |by_card: i64, in_cash: i64, recorded: i64| {
+            let ledger = Summary { captured: by_card + in_cash, manual: in_cash, ..Summary::default() };
+            booking.payment.ledger = Some(ledger);
             booking.payment.to_refund = booking.total_to_refund();
-            surplus_of(&booking, Money::new(recorded, Currency::CAD)).map(|surplus| surplus.amount)
+            let surplus = surplus_of(&booking, Money::new(recorded, Currency::CAD));
+            surplus.map(|surplus| (surplus.by_stripe, surplus.by_hand))
         };
-        assert_eq!(surplus(4_410, 4_410), None, "the bill exactly");
-        assert_eq!(surplus(5_000, 5_000), Some(590));
-        assert_eq!(surplus(5_000, 100), Some(100), "the rest was recorded before");
-        assert_eq!(surplus(5_000, -100), None, "staff return something");
+        assert_eq!(surplus(0, 4_410, 4_410), None, "the bill exactly");
+        assert_eq!(surplus(0, 5_000, 5_000), Some((0, 590)));
+        assert_eq!(surplus(0, 5_000, 100), Some((0, 100)), "the rest was recorded before");
+        assert_eq!(surplus(0, 5_000, -100), None, "staff return something");
+        assert_eq!(surplus(4_410, 590, 590), Some((590, 0)), "the card had paid the bill: Stripe returns it");
+        assert_eq!(surplus(300, 4_700, 4_700), Some((300, 290)), "the card had paid less than is returned");
+        assert_eq!(surplus(2_000, 2_410, 2_410), None, "the card had paid a part");
     }
 
     #[test]

@@ -121,6 +121,23 @@ async fn chart_of_a_large_property_is_made_in_time() -> Result<()> {
 }
 
 #[tokio::test]
+async fn balance_of_a_booking_is_shown_once_in_each_list() -> Result<()> {
+    let harness = Harness::start().await?;
+    let inventory = super::harness::inventory(HERE);
+    let today = business_date(&inventory.property, Utc::now().into());
+    let mut booking = super::harness::booking(HERE, "confirmed", today);
+    let mut second = booking.stays[0].clone();
+    second.assigned_beds = vec![inventory.rooms[0].beds[1].clone()];
+    booking.stays.push(second);
+    harness.database().await?.collection::<Booking>("bookings").insert_one(&booking).await?;
+    let staff = harness.sign_in(Role::Staff, &[HERE]).await?;
+    let (_, page) = harness.get(&staff, "/front-desk").await?;
+    let count = |text: &str| page.matches(text).count();
+    assert_eq!((count(&booking.reference), count("CAD due"), count("same booking")), (2, 1, 1), "{page}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn broker_that_is_down_has_no_figures() -> Result<()> {
     let settings = [("RABBITMQ_MANAGEMENT_URL", "http://guest:guest@127.0.0.1:1")];
     let harness = Harness::with(Namespace::new().await?, &settings).await?;

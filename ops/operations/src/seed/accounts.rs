@@ -1,5 +1,6 @@
 //! The demonstration accounts. Their passwords are published here, so they must never exist in production.
 
+use crate::OPERATOR;
 use anyhow::Result;
 use chrono::Utc;
 use pvt_domain::accounts::{Email, Role, User, UserId};
@@ -7,6 +8,7 @@ use pvt_domain::demo;
 use pvt_service::passwords;
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::audit::AuditEntry;
 use uuid::Uuid;
 
 /// A demonstration account.
@@ -46,7 +48,10 @@ pub(super) async fn create(mongo: &Mongo) -> Result<()> {
             disabled_at: None,
         };
         let hash = tokio::task::spawn_blocking(move || passwords::hash(password)).await??;
-        match mongo.users().create(user, hash).await {
+        let (action, id) = ("account.create".to_owned(), user.id.to_string());
+        let entry =
+            AuditEntry::new(Uuid::now_v7(), user.created_at, OPERATOR, action, &id, &role.granted_at(&user.properties));
+        match mongo.users().create_audited(user, hash, &entry).await {
             Ok(()) | Err(StoreError::Duplicate(_)) => {}
             Err(error) => return Err(error.into()),
         }

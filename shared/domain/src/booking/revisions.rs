@@ -37,10 +37,16 @@ impl Booking {
         state
     }
 
-    /// The stays that the latest revision dropped because the change that made it left them out; none of a revision
-    /// that is no change.
+    /// The stays that the latest revision dropped because the change that made it left them out, or will drop once that
+    /// change is paid; none of a revision that is no change.
     pub fn dropped_stays(&self) -> Vec<Stay> {
-        let last = self.history.last().filter(|entry| entry.action == Action::Modify && entry.rev > 1);
+        let last = self.history.last();
+        if let Some(pending) = &self.pending_change
+            && last.is_some_and(|entry| entry.action == Action::HoldChange)
+        {
+            return left_out(&self.stays, &pending.stays);
+        }
+        let last = last.filter(|entry| entry.action == Action::Modify && entry.rev > 1);
         let changes_stays = |entry: &&HistoryEntry| {
             entry.changes.iter().flat_map(|changes| &changes.stays).any(|change| change.before.is_some())
         };

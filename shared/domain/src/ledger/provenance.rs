@@ -9,12 +9,10 @@ use uuid::Uuid;
 const MAX_EVENTS: usize = 100;
 
 impl Ledger {
-    /// Notes events that changed it, in the order in which they were applied.
-    pub fn note_events<'a>(&mut self, ids: impl IntoIterator<Item = &'a str>) {
-        for id in ids {
-            if !self.events.iter().any(|known| known == id) {
-                self.events.push(id.to_owned());
-            }
+    /// Notes an event that changed it.
+    pub fn note_event(&mut self, id: &str) {
+        if !self.events.iter().any(|known| known == id) {
+            self.events.push(id.to_owned());
         }
         let surplus = self.events.len().saturating_sub(MAX_EVENTS);
         self.events.drain(..surplus);
@@ -46,7 +44,7 @@ mod tests {
             DateTime::UNIX_EPOCH.into(),
         );
         let ids: Vec<String> = (0..=MAX_EVENTS).map(|number| format!("evt_{number}")).collect();
-        ledger.note_events(ids.iter().map(String::as_str).chain(["evt_7"]));
+        ids.iter().map(String::as_str).chain(["evt_7"]).for_each(|id| ledger.note_event(id));
         assert_eq!(ledger.events, ids[1..]);
     }
 }

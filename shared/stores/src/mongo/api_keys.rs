@@ -1,6 +1,6 @@
 //! API keys: credentials of programs. Only a hash of the secret is stored; the key is shown once, when it is created.
 
-use super::audit::AuditEntry;
+use super::audit::{AuditEntry, retried};
 use super::{Index, Mongo};
 use crate::StoreError;
 use futures_util::TryStreamExt;
@@ -184,12 +184,17 @@ impl ApiKeys<'_> {
         };
         let detail = format!("{} key `{}`", key.role.as_str(), key.name);
         let entry = AuditEntry::new(Uuid::now_v7(), now, actor, "api_key.create".to_owned(), &key.id, &detail);
-        let audit = self.0.audit_log();
-        let mut session = audit.begin().await?;
-        let inserted = self.0.collection::<ApiKey>(COLLECTION).insert_one(&key).session(&mut session).await;
-        audit.end(session, inserted.map(Some).map_err(StoreError::from), &entry).await?;
+        retried(|| self.insert_once(&key, &entry)).await?;
         let text = format!("{PREFIX}{}_{secret}", key.id);
         Ok((key, text))
+    }
+
+    async fn insert_once(self, key: &ApiKey, entry: &AuditEntry) -> Result<(), StoreError> {
+        let audit = self.0.audit_log();
+        let mut session = audit.begin().await?;
+        let inserted = self.0.collection::<ApiKey>(COLLECTION).insert_one(key).session(&mut session).await;
+        audit.end(session, inserted.map(Some).map_err(StoreError::from), entry).await?;
+        Ok(())
     }
 
     /// The key of this id, revoked or not.
@@ -221,6 +226,11 @@ impl ApiKeys<'_> {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn revoke(self, id: &str, actor: impl Into<Actor>, now: Timestamp) -> Result<bool, StoreError> {
+        let actor = actor.into();
+        retried(|| self.revoke_once(id, &actor, now)).await
+    }
+
+    async fn revoke_once(self, id: &str, actor: &Actor, now: Timestamp) -> Result<bool, StoreError> {
         let active = doc! { "_id": id, "revoked_at": { "$exists": false } };
         let revoked = doc! { "$set": { "revoked_at": now.to_string() } };
         let audit = self.0.audit_log();
@@ -229,7 +239,7 @@ impl ApiKeys<'_> {
         let key = keys.find_one_and_update(active, revoked).session(&mut session).await.map_err(StoreError::from);
         let name = |key: &ApiKey| format!("{} key `{}`", key.role.as_str(), key.name);
         let detail = key.as_ref().ok().and_then(Option::as_ref).map(name).unwrap_or_default();
-        let entry = AuditEntry::new(Uuid::now_v7(), now, actor, "api_key.revoke".to_owned(), id, &detail);
+        let entry = AuditEntry::new(Uuid::now_v7(), now, actor.clone(), "api_key.revoke".to_owned(), id, &detail);
         Ok(audit.end(session, key, &entry).await?.is_some())
     }
 }

@@ -1,7 +1,9 @@
 //! Audit log: who did what. Insert-only: rows are never changed or deleted.
 
+use super::commit::end_transaction;
 use super::{Index, Mongo, SCAN_LIMIT};
 use crate::StoreError;
+use backon::{ExponentialBuilder, Retryable as _};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use mongodb::{ClientSession, Collection};
@@ -9,9 +11,14 @@ use pvt_domain::actor::Actor;
 use pvt_domain::ids::{PropertyId, uuid_text};
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use uuid::Uuid;
 
 const COLLECTION: &str = "audit";
+
+/// Further attempts of a change that conflicts with another one: 10 to 20 ms apart at first, doubling each time.
+const RETRIES: ExponentialBuilder =
+    ExponentialBuilder::new().with_min_delay(Duration::from_millis(10)).with_max_times(5).with_jitter();
 
 /// Entries of one run or command; entries of one subject, newest first; all entries, newest first.
 pub(crate) const INDEXES: &[Index] = &[
@@ -96,6 +103,14 @@ impl AuditFilter {
     }
 }
 
+/// Repeats a change in a transaction that lost a race, so that it finds what the faster one has stored, and says so.
+pub(super) async fn retried<T, F>(change: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    change.retry(RETRIES).when(|error| matches!(error, StoreError::Transient { .. })).await
+}
+
 /// Audit log: insert-only.
 #[derive(Debug, Clone, Copy)]
 pub struct AuditLog<'a>(pub(super) &'a Mongo);
@@ -147,15 +162,7 @@ impl AuditLog<'_> {
             Ok(Some(value)) => self.append_in(&mut session, entry).await.map(|()| Some(value)),
             unchanged => unchanged,
         };
-        if let Ok(Some(value)) = recorded {
-            session.commit_transaction().await?;
-            return Ok(Some(value));
-        }
-        // The server aborts it in any case; this only releases its locks sooner.
-        if let Err(abort) = session.abort_transaction().await {
-            tracing::debug!(error = %abort, "abort was not acknowledged");
-        }
-        recorded
+        end_transaction(&mut session, recorded).await
     }
 
     /// Entries of a run or a command, oldest first.

@@ -232,10 +232,7 @@ impl Claims<'_> {
             let outcome = match self.write_batch(&mut session, batch).await {
                 Ok(()) => commit_until_known(&mut session, attempts.started).await,
                 Err(error) => {
-                    // The server aborts it in any case; this only frees its locks sooner.
-                    if let Err(abort) = session.abort_transaction().await {
-                        tracing::debug!(error = %abort, "abort was not acknowledged");
-                    }
+                    abort(&mut session).await;
                     Err(error)
                 }
             };
@@ -309,7 +306,7 @@ impl Claims<'_> {
 
 /// Commits, asking again while the server cannot say whether it did: a repeated commit of the same transaction is
 /// harmless.
-pub(super) async fn commit_until_known(session: &mut ClientSession, started: Instant) -> Result<(), StoreError> {
+async fn commit_until_known(session: &mut ClientSession, started: Instant) -> Result<(), StoreError> {
     loop {
         match session.commit_transaction().await {
             Ok(()) => return Ok(()),
@@ -321,5 +318,26 @@ pub(super) async fn commit_until_known(session: &mut ClientSession, started: Ins
             }
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Ends a transaction: what was changed is committed; where nothing was, or on a failure, it is aborted.
+pub(super) async fn end_transaction<T>(
+    session: &mut ClientSession,
+    changed: Result<Option<T>, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    match changed {
+        Ok(Some(value)) => commit_until_known(session, Instant::now()).await.map(|()| Some(value)),
+        unchanged => {
+            abort(session).await;
+            unchanged
+        }
+    }
+}
+
+/// The server aborts it in any case; this only frees its locks sooner.
+async fn abort(session: &mut ClientSession) {
+    if let Err(error) = session.abort_transaction().await {
+        tracing::debug!(%error, "abort was not acknowledged");
     }
 }

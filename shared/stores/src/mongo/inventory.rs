@@ -4,7 +4,7 @@
 //! sees its rooms without its rate plans.
 
 use super::audit::AuditEntry;
-use super::commit::commit_until_known;
+use super::commit::end_transaction;
 use super::{Mongo, blocks};
 use crate::StoreError;
 use futures_util::TryStreamExt;
@@ -14,7 +14,6 @@ use pvt_domain::ids::{BlockId, PropertyId};
 use pvt_domain::inventory::Inventory;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::time::Instant;
 
 pub(super) const PROPERTIES: &str = "properties";
 
@@ -191,18 +190,8 @@ pub(super) fn at_revision(property: &PropertyId, rev: u64) -> Document {
 /// Ends a change of a property: commits it if it was written, aborts it otherwise. A concurrent change of the same
 /// property that was faster is a lost race, not a failure: `false`.
 pub(super) async fn end(session: &mut ClientSession, written: Result<bool, StoreError>) -> Result<bool, StoreError> {
-    let outcome = match written {
-        Ok(true) => commit_until_known(session, Instant::now()).await.map(|()| true),
-        not_written => {
-            // The server aborts it in any case; this only releases its locks sooner.
-            if let Err(abort) = session.abort_transaction().await {
-                tracing::debug!(error = %abort, "abort was not acknowledged");
-            }
-            not_written
-        }
-    };
-    match outcome {
+    match end_transaction(session, written.map(|is_written| is_written.then_some(()))).await {
         Err(StoreError::Transient { .. } | StoreError::Duplicate(_)) => Ok(false),
-        other => other,
+        outcome => outcome.map(|written| written.is_some()),
     }
 }

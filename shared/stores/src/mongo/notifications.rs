@@ -182,8 +182,8 @@ impl Notifications<'_> {
                 },
             })
         };
-        let broken = |error: BsonError| StoreError::Broken { store: "mongodb", message: error.to_string() };
-        let statements: Vec<Document> = claims.iter().map(statement).collect::<Result<_, _>>().map_err(broken)?;
+        let statements: Result<Vec<Document>, BsonError> = claims.iter().map(statement).collect();
+        let statements = statements.map_err(mongodb::error::Error::from)?;
         self.update_rows(statements.into_iter()).await?;
         // The reply of a bulk update does not say which statements matched, so the rows are read.
         let keys: Vec<&str> = claims.iter().map(|claim| claim.key.as_str()).collect();

@@ -1,7 +1,7 @@
 //! Accounts. The hash of a password is part of the document and leaves this repository only through
 //! [`Users::credentials_by_email`] and [`Users::credentials`]; a [`User`] never contains it.
 
-use super::audit::AuditEntry;
+use super::audit::{AuditEntry, retried};
 use super::{Index, Mongo};
 use crate::StoreError;
 use futures_util::TryStreamExt;
@@ -50,9 +50,13 @@ impl Users<'_> {
     /// # Errors
     /// [`StoreError::Duplicate`] when the address has an account.
     pub async fn create_audited(self, user: User, password_hash: String, entry: &AuditEntry) -> Result<(), StoreError> {
+        let stored = Stored { user, password_hash };
+        retried(|| self.insert_once(&stored, entry)).await
+    }
+
+    async fn insert_once(self, stored: &Stored, entry: &AuditEntry) -> Result<(), StoreError> {
         let audit = self.0.audit_log();
         let mut session = audit.begin().await?;
-        let stored = Stored { user, password_hash };
         let inserted = self.0.collection::<Stored>(COLLECTION).insert_one(stored).session(&mut session).await;
         audit.end(session, inserted.map(Some).map_err(StoreError::from), entry).await?;
         Ok(())
@@ -152,14 +156,24 @@ impl Users<'_> {
         entry: &AuditEntry,
     ) -> Result<User, StoreError> {
         let properties: Vec<&str> = properties.iter().map(PropertyId::as_str).collect();
-        let audit = self.0.audit_log();
-        let mut session = audit.begin().await?;
         let expected = doc! { "_id": id.to_string(), "rev": rev };
         let change = doc! { "$set": { "role": role.as_str(), "properties": properties }, "$inc": { "rev": 1 } };
-        let users = self.rows();
+        let changed = retried(|| self.change_once(expected.clone(), change.clone(), entry)).await?;
+        changed.ok_or_else(|| stale(id, rev))
+    }
+
+    /// Changes an account that is as expected, with its audit entry.
+    async fn change_once(
+        self,
+        expected: Document,
+        change: Document,
+        entry: &AuditEntry,
+    ) -> Result<Option<User>, StoreError> {
+        let (audit, users) = (self.0.audit_log(), self.rows());
+        let mut session = audit.begin().await?;
         let changed = users.find_one_and_update(expected, change).return_document(ReturnDocument::After);
         let changed = changed.session(&mut session).await.map_err(StoreError::from);
-        audit.end(session, changed, entry).await?.ok_or_else(|| stale(id, rev))
+        audit.end(session, changed, entry).await
     }
 
     /// Disables an account, with its audit entry, and ends its sessions; `false`, and no entry, when it does not exist
@@ -170,11 +184,7 @@ impl Users<'_> {
     pub async fn disable(self, id: UserId, now: Timestamp, entry: &AuditEntry) -> Result<bool, StoreError> {
         let active = doc! { "_id": id.to_string(), "disabled_at": { "$exists": false } };
         let change = doc! { "$set": { "disabled_at": now.to_string() }, "$inc": { "rev": 1 } };
-        let audit = self.0.audit_log();
-        let mut session = audit.begin().await?;
-        let changed = self.rows().update_one(active, change).session(&mut session).await.map_err(StoreError::from);
-        let changed = changed.map(|changed| (changed.modified_count == 1).then_some(()));
-        let disabled = audit.end(session, changed, entry).await?.is_some();
+        let disabled = retried(|| self.change_once(active.clone(), change.clone(), entry)).await?.is_some();
         self.0.refresh_tokens().revoke_sessions(id, now).await?;
         self.0.console_sessions().end_all(id).await?;
         Ok(disabled)

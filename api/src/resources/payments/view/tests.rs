@@ -181,6 +181,23 @@ fn staff_notes_are_hidden_from_guests() {
 }
 
 #[test]
+fn note_and_actor_of_a_recorded_payment_are_for_its_staff_alone() {
+    let mut ledger = paid();
+    recorded(&mut ledger, 7, 2_000, at("2027-01-15T09:00:00Z"));
+    ledger.records[0].note = Some("paid by the brother".to_owned());
+    let actor = ledger.records[0].actor.to_string();
+    let seen_by =
+        |caller: &Caller| serde_json::to_value(payments_of(&ledger, soon()).remove(0).visible_to(caller)).unwrap();
+    let seen = seen_by(&staff_of("pvt-montreal"));
+    assert_eq!((&seen["note"], &seen["actor"]), (&json!("paid by the brother"), &json!(actor)));
+    for other in [Caller::Anonymous, staff_of("another-property")] {
+        let seen = seen_by(&other);
+        assert_eq!((seen.get("note"), seen.get("actor")), (None, None));
+        assert_eq!((&seen["channel"], &seen["amount"]), (&json!("cash"), &money(2_000)), "the rest is theirs");
+    }
+}
+
+#[test]
 fn dispute_status_takes_precedence() {
     let mut ledger = paid();
     observe(&mut ledger, 5, "charge.dispute.created", dispute("needs_response"));

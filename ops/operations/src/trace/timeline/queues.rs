@@ -61,10 +61,10 @@ pub(super) fn dead_letter(dead: &DeadLetter) -> Vec<Step> {
     let died = step("last", last.died_at, given_up);
     let follows = last.follows.map(|operation| replay_key(dead, operation));
     steps.push(Step { cause: follows.or((dead.deaths > 1).then(|| format!("dead {} first", dead.id))), ..died });
-    for edit in &dead.edits {
+    for (number, edit) in dead.edits.iter().enumerate() {
         let what =
             format!("{kind} edited by {}: {} ({})", edit.actor, edit.changed.join(", "), sanitized(&edit.reason));
-        steps.push(step("edited", edit.at, what));
+        steps.push(step(&format!("edited {number}"), edit.at, what));
     }
     for replay in &dead.replays {
         let what = format!("{kind} returned to {} by {}", dead.queue, replay.actor);

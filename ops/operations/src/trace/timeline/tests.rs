@@ -10,7 +10,7 @@ use pvt_stores::mongo::dead_letters::DeadLetter;
 use pvt_stores::mongo::notifications::Notification;
 use pvt_stores::mongo::stripe_events::StoredStripeEvent;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 const ID: &str = "11111111-2222-5333-8444-555555555555";
@@ -244,6 +244,22 @@ fn dead_letter_is_waited_for_until_it_is_replayed() {
         ]
     );
     assert!(!serde_json::to_string(&events).unwrap().contains("example.com"), "errors may quote a message");
+}
+
+#[test]
+fn every_edit_of_a_dead_letter_has_its_own_id() {
+    let booking = confirmed();
+    let mut dead = dead_letter("dead", json!([]));
+    let edit = |minute: u32| {
+        json!({ "at": format!("2026-12-01T12:0{minute}:00.000Z"), "actor": "operator", "reason": "typo",
+            "changed": ["/guest/email"] })
+    };
+    dead.edits = serde_json::from_value(json!([edit(2), edit(3)])).unwrap();
+    let dead = [dead];
+    let events = Timeline { dead_letters: &dead, ..complete(&booking) }.events();
+    let ids: HashSet<&str> = events.iter().map(|event| event.id.as_str()).collect();
+    assert_eq!(ids.len(), events.len(), "{events:?}");
+    assert_eq!(events.iter().filter(|event| event.what.contains("edited by operator")).count(), 2);
 }
 
 #[test]

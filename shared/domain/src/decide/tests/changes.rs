@@ -10,6 +10,9 @@ use crate::messages::*;
 use crate::nights::Nights;
 use crate::rates::restrictions::Restriction;
 use crate::rates::{DateSet, RateCalendar, Rates};
+use crate::values::queue_hop::QueueHop;
+use serde_json::json;
+use std::sync::Arc;
 use uuid::Uuid;
 
 fn booked() -> TestProperty {
@@ -126,6 +129,21 @@ fn redelivered_modification_is_applied_once() {
     let first = property.run(std::slice::from_ref(&command));
     let again = property.decide_until_known(&[command]);
     assert_eq!((&again.decisions, again.changes.len()), (&first, 0));
+}
+
+#[test]
+fn message_that_came_twice_in_a_batch_has_the_way_of_the_first() {
+    let property = booked();
+    let modify = property.modification("1", vec![stay("dorm-6-mixed", "2027-01-10", "2027-01-14", 2)]);
+    let command = (Uuid::from_u128(7), BookingCommand::Modify(Box::new(modify)));
+    let mut outcome = property.decide_until_known(&[command.clone(), command.clone()]);
+    let hop = |attempt: u32| -> QueueHop {
+        let hop = json!({ "delivered_at": "2026-12-01T12:00:00.000Z", "attempt": attempt });
+        serde_json::from_value(hop).unwrap()
+    };
+    outcome.note_hops([1, 2].map(|attempt| (command.0, id("1"), Arc::new(hop(attempt)))));
+    let last = outcome.changes[0].booking.history.last().unwrap();
+    assert_eq!(last.hop.as_deref(), Some(&hop(1)));
 }
 
 #[test]

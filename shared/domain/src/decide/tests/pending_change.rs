@@ -82,6 +82,21 @@ fn addition_is_held_until_its_deposit_is_paid() {
     assert_eq!(property.claims.len(), 12);
 }
 
+#[test]
+fn held_change_that_drops_a_stay_warns_of_it() {
+    let mut property = paid_night();
+    guest_changes(&mut property, extended());
+    assert_eq!(property.booking("1").dropped_stays(), [], "the stay goes on");
+    let mut property = paid_night();
+    let instead = StayModification { stay: extended().remove(0), continues: None, beds: None };
+    let mut modify = ModifyBooking { stays: Some(vec![instead]), ..property.modification("1", Vec::new()) };
+    modify.header.actor = Actor::GUEST;
+    property.one(BookingCommand::Modify(Box::new(modify)));
+    assert_eq!(property.booking("1").history.last().unwrap().action, Action::HoldChange);
+    let dropped: Vec<Option<u32>> = property.booking("1").dropped_stays().iter().map(|stay| stay.id).collect();
+    assert_eq!(dropped, [Some(0)]);
+}
+
 fn stay_end(day: &str) -> chrono::NaiveDate {
     crate::fixtures::date(day)
 }

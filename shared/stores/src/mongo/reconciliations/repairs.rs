@@ -115,18 +115,8 @@ impl Reconciliations<'_> {
             Work::Release => self.release_in(&mut session, claim).await,
             Work::Restore => self.restore_in(&mut session, claim).await,
         };
-        let outcome = match outcome {
-            Ok(true) => self.0.audit_log().append_in(&mut session, audit).await.map(|()| ClaimRepair::Done),
-            Ok(false) => Ok(ClaimRepair::NotDue),
-            Err(error) => Err(error),
-        };
-        if matches!(outcome, Ok(ClaimRepair::Done)) {
-            session.commit_transaction().await?;
-        } else if let Err(error) = session.abort_transaction().await {
-            // The server aborts it in any case; this only releases its locks sooner.
-            tracing::debug!(%error, "abort was not acknowledged");
-        }
-        outcome
+        let repaired = outcome.map(|is_due| is_due.then_some(ClaimRepair::Done));
+        Ok(self.0.audit_log().end(session, repaired, audit).await?.unwrap_or(ClaimRepair::NotDue))
     }
 
     /// Deletes the claim; `false` when it has an owner or does not exist.
