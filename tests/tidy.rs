@@ -21,18 +21,19 @@ const MAX_LINES: usize = 600;
 const MAX_COLUMNS: usize = 120;
 
 /// Which of our crates each crate may use (docs/architecture.md). [`FOR_TESTS`] lists those that tests may use besides.
-const EDGES: [(&str, &[&str]); 18] = [
+const EDGES: [(&str, &[&str]); 19] = [
     ("pvt-calendar-files", &["pvt-domain"]),
     ("pvt-domain", &[]),
     ("pvt-local-engines", &[]),
     ("pvt-mail-sink", &[]),
-    ("pvt-messaging", &["pvt-domain"]),
+    ("pvt-messaging", &["pvt-domain", "pvt-traces"]),
     ("pvt-stores", &["pvt-domain"]),
-    ("pvt-stripe", &["pvt-domain"]),
-    ("pvt-service", &["pvt-domain"]),
+    ("pvt-stripe", &["pvt-domain", "pvt-traces"]),
+    ("pvt-service", &["pvt-domain", "pvt-traces"]),
     ("pvt-stripe-simulator", &[]),
+    ("pvt-traces", &[]),
     ("pvt-testkit", &["pvt-domain", "pvt-local-engines", "pvt-messaging", "pvt-stores"]),
-    ("pvt-worker-runtime", &["pvt-domain", "pvt-messaging"]),
+    ("pvt-worker-runtime", &["pvt-domain", "pvt-messaging", "pvt-traces"]),
     (
         "pvt-workers",
         &[
@@ -42,10 +43,11 @@ const EDGES: [(&str, &[&str]); 18] = [
             "pvt-service",
             "pvt-stores",
             "pvt-stripe",
+            "pvt-traces",
             "pvt-worker-runtime",
         ],
     ),
-    ("pvt-api", &["pvt-calendar-files", "pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores"]),
+    ("pvt-api", &["pvt-calendar-files", "pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores", "pvt-traces"]),
     ("pvt-operations", &["pvt-domain", "pvt-messaging", "pvt-service", "pvt-stores"]),
     ("pvt-console", &["pvt-domain", "pvt-messaging", "pvt-operations", "pvt-service", "pvt-stores"]),
     (

@@ -22,11 +22,15 @@ use pvt_service::http::Pages;
 use pvt_service::server;
 use state::{App, SharedApp};
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
+/// The name of an instance in its spans, and at the broker.
+pub const NAME: &str = state::ABOUT.name;
 /// For requests in progress at shutdown; within Kubernetes' and systemd's usual 30 s.
 const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 /// For what is still being published after the last answer.
@@ -39,6 +43,8 @@ pub struct Server {
     listener: TcpListener,
     operators: TcpListener,
     pages: Pages,
+    /// While it still serves after it was asked to stop.
+    shutdown_delay: Duration,
     parts: CancellationToken,
     /// Ends the tasks of an instance that is dropped, run or not.
     guard: DropGuard,
@@ -69,7 +75,7 @@ impl Server {
         // First: metrics that are created before there is a recorder are lost.
         let pages = router::operating_pages(&app)?;
         let router = router::router(app.clone(), config);
-        Ok(Self { app, router, listener, operators, pages, parts, guard })
+        Ok(Self { app, router, listener, operators, pages, shutdown_delay: config.shutdown_delay, parts, guard })
     }
 
     /// Where it listens; tells the port when the configured one was 0.
@@ -80,20 +86,26 @@ impl Server {
         Ok(self.listener.local_addr()?)
     }
 
-    /// Answers until `stop` is cancelled, then finishes what has begun: at most 30 s.
+    /// Answers until `stop` is cancelled. Then it is not ready any more and goes on for `PVT_SHUTDOWN_DELAY`, and
+    /// finishes what has begun: at most 25 s.
     ///
     /// # Errors
     /// When the system does not know where it listens.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         info!(address = %self.local_addr()?, "the API listens");
-        let Self { app, router, listener, operators, pages, parts, guard } = self;
+        let Self { app, router, listener, operators, pages, shutdown_delay, parts, guard } = self;
+        let finish = CancellationToken::new();
         // Requests that only wait are answered once the parts are stopped, so both stop at once.
         let stopped = async {
             stop.cancelled().await;
+            app.is_stopping.store(true, Ordering::Relaxed);
+            // Requests go on arriving until every load balancer has seen that this instance is not ready.
+            sleep(shutdown_delay).await;
+            finish.cancel();
             parts.cancel();
         };
-        let operating = pvt_service::http::serve(operators, pages, stop.clone());
-        let guests = server::serve(listener, router, stop.clone(), DRAIN_LIMIT);
+        let operating = pvt_service::http::serve(operators, pages, finish.clone());
+        let guests = server::serve(listener, router, finish.clone(), DRAIN_LIMIT);
         let ((), operated, ()) = tokio::join!(stopped, operating, guests);
         if let Err(error) = operated {
             warn!(%error, "the pages for operators failed");

@@ -10,10 +10,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> anyhow::Result<()> {
     tls::install_provider();
     let config = Config::from_env()?;
-    telemetry::init(&config)?;
+    let telemetry = telemetry::init(&config, pvt_api::NAME)?;
     program::run(async {
         let stop = shutdown::signal().context("signals cannot be handled")?;
-        pvt_api::run(config, stop).await
+        let ended = pvt_api::run(config, stop).await;
+        telemetry.close().await;
+        ended
     })
     .context("no runtime")?
 }

@@ -10,3 +10,4 @@ pub(crate) mod payments;
 pub(crate) mod properties;
 pub(crate) mod quotes;
 pub(crate) mod system;
+pub(crate) mod warning;

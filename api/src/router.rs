@@ -60,7 +60,8 @@ pub(crate) fn operating_pages(app: &App) -> anyhow::Result<Pages> {
 pub(crate) fn router(app: SharedApp, config: &Config) -> Router {
     let table = table();
     let metrics = HttpMetrics::new(table.iter().map(|route| route.path).chain(PROBES));
-    let edge_state = Edge::new(metrics, Cors::new(&config.cors_origins), config.public_url.scheme() == "https");
+    let is_encrypted = config.public_url.scheme() == "https";
+    let edge_state = Edge::new(metrics, Cors::new(&config.cors_origins), is_encrypted, app.is_stopping.clone());
     assemble(&app, table)
         .merge(http::probes(app.health.clone()))
         .fallback(async || Problem::from(problem::NOT_FOUND).into_response())

@@ -10,6 +10,7 @@ use crate::commands::reply_queue::{ReplyListeners, ReplyQueue};
 use crate::http::metrics::{IntakeMetrics, begin_counters};
 use crate::http::problem::{self, Problem};
 use crate::read_models::inventory::InventoryCache;
+use crate::read_models::maintenance::MaintenanceWatch;
 use crate::read_models::occupancy::OccupancyCache;
 use crate::resources::payments::return_urls::ReturnUrls;
 use crate::resources::payments::webhook_signature::WebhookSecrets;
@@ -21,13 +22,15 @@ use pvt_messaging::{EncodeError, Outgoing, PublishError, Publisher, Topology};
 use pvt_service::Config;
 use pvt_service::access_tokens::AccessTokens;
 use pvt_service::config::Network;
-use pvt_service::health::{Health, Need};
+use pvt_service::health::{Finding, Health, Need};
 use pvt_service::http::About;
 use pvt_service::passwords::Hasher;
 use pvt_service::tokens::TokenKeys;
 use pvt_stores::mongo::Mongo;
 use secrecy::ExposeSecret as _;
+use std::future::{Ready, ready};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +52,7 @@ pub(crate) struct App {
     pub(crate) topology: Topology,
     pub(crate) mongo: Mongo,
     pub(crate) inventory_cache: InventoryCache,
+    pub(crate) maintenance: MaintenanceWatch,
     pub(crate) occupancy: OccupancyCache,
     pub(crate) booking_watch: BookingWatch,
     pub(crate) reply_queue: ReplyQueue,
@@ -72,6 +76,8 @@ pub(crate) struct App {
     /// Of the events in calendar files.
     pub(crate) organizer: Organizer,
     pub(crate) health: Arc<Health>,
+    /// Set when this instance is asked to stop, while it still serves.
+    pub(crate) is_stopping: Arc<AtomicBool>,
     pub(crate) intake: IntakeMetrics,
     pub(crate) started_at: Timestamp,
     publisher: Publisher,
@@ -92,15 +98,16 @@ impl App {
             .await
             .context("MONGODB_URI cannot be used")?;
         let inventory_cache = InventoryCache::start(mongo.clone(), stop.clone());
-        Self::with_inventory_cache(config, stop, mongo, inventory_cache)
+        let maintenance = MaintenanceWatch::start(mongo.clone(), stop.clone());
+        Self::with_read_models(config, stop, mongo, (inventory_cache, maintenance))
     }
 
-    /// As [`App::start`], knowing these properties.
-    pub(crate) fn with_inventory_cache(
+    /// As [`App::start`], knowing these properties, and whether maintenance is on.
+    pub(crate) fn with_read_models(
         config: &Config,
         stop: &CancellationToken,
         mongo: Mongo,
-        inventory_cache: InventoryCache,
+        (inventory_cache, maintenance): (InventoryCache, MaintenanceWatch),
     ) -> anyhow::Result<SharedApp> {
         let topology = Topology::new(&config.queue_prefix, config.partitions).with_retry_divisor(config.retry_divisor);
         let amqp_url = config.amqp_url.expose_secret();
@@ -117,10 +124,15 @@ impl App {
         begin_counters();
         let rate_limits = RateLimits::new(config);
         let previous = config.jwt_previous_secret.as_ref();
+        let is_stopping = Arc::new(AtomicBool::new(false));
+        let health = health(&publisher, &mongo, &inventory_cache, &reply_queue)
+            .with("maintenance", Need::Required, maintenance_check(maintenance.clone()))
+            .with("serving", Need::Required, serving_check(is_stopping.clone()));
         tokio::spawn(rate_limits.clone().evict_idle(stop.clone()));
         Ok(Arc::new(Self {
             rate_limits,
-            health: Arc::new(health(&publisher, &mongo, &inventory_cache, &reply_queue)),
+            health: Arc::new(health),
+            is_stopping,
             api_keys: ApiKeyCache::new(mongo.clone()),
             booking_tokens: TokenKeys::derive(&config.jwt_secret, previous).context("JWT_SECRET cannot be used")?,
             quote_key: QuoteKey::derive(&config.jwt_secret, previous).context("JWT_SECRET cannot be used")?,
@@ -138,6 +150,7 @@ impl App {
             topology,
             mongo,
             inventory_cache,
+            maintenance,
             occupancy,
             booking_watch,
             reply_queue,
@@ -206,8 +219,8 @@ fn health(publisher: &Publisher, mongo: &Mongo, inventory_cache: &InventoryCache
     let (publisher, mongo, inventory_cache, reply_queue) =
         (publisher.clone(), mongo.clone(), inventory_cache.clone(), reply_queue.clone());
     let broker = move || {
-        let ready = publisher.is_ready();
-        async move { if ready { Ok(None) } else { Err("not connected, or blocked by a resource alarm".to_owned()) } }
+        let trouble = publisher.trouble();
+        async move { trouble.map_or(Ok(None), |trouble| Err(trouble.to_owned())) }
     };
     let properties = move || {
         let count = inventory_cache.all().len();
@@ -232,4 +245,17 @@ fn health(publisher: &Publisher, mongo: &Mongo, inventory_cache: &InventoryCache
         .with("properties", Need::Required, properties)
         .with("mongodb", Need::Optional, store)
         .with("reply_queue", Need::Optional, reply_queue)
+}
+
+/// Ready means also: it is known whether changes are accepted.
+fn maintenance_check(maintenance: MaintenanceWatch) -> impl Fn() -> Ready<Finding> + Send + Sync + 'static {
+    move || ready(maintenance.finding())
+}
+
+/// An instance that stops is not ready, so that load balancers send it nothing more while it still serves.
+fn serving_check(is_stopping: Arc<AtomicBool>) -> impl Fn() -> Ready<Finding> + Send + Sync + 'static {
+    move || {
+        let is_stopping = is_stopping.load(Ordering::Relaxed);
+        ready(if is_stopping { Finding::Down("it is being stopped".to_owned()) } else { Finding::Up(None) })
+    }
 }

@@ -10,9 +10,11 @@ mod doctor;
 #[cfg(feature = "dev")]
 mod down;
 mod keys;
+mod maintenance;
 mod migrate;
 mod queues;
 mod reconcile;
+mod schedules;
 mod secrets;
 mod seed;
 #[cfg(feature = "dev")]
@@ -56,8 +58,10 @@ commands! {
     Seed(seed::Seed),
     Topology(topology::Topology),
     Queues(queues::Queues),
+    Maintenance(maintenance::Maintenance),
     Dead(dead::Dead),
     Reconcile(reconcile::Reconcile),
+    Schedules(schedules::Schedules),
     Trace(trace::Trace),
     Keys(keys::Keys),
     Users(users::Users),

@@ -94,7 +94,8 @@ fn outgoing_mail(to: &str) -> OutgoingMail {
         "From: <bookings@pvt.test>\r\nTo: <{to}>\r\nMessage-ID: <{to}>\r\nSubject: for \
             {to}\r\n\r\n.hello\r\n..\r\n.\r\n"
     );
-    OutgoingMail { envelope: Envelope::new(Some(address("bookings@pvt.test")), vec![address(to)]).unwrap(), message }
+    let envelope = Envelope::new(Some(address("bookings@pvt.test")), vec![address(to)]).unwrap();
+    OutgoingMail { envelope, message, traceparent: None }
 }
 
 fn outgoing_mails(count: usize) -> Vec<OutgoingMail> {

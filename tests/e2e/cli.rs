@@ -1,7 +1,7 @@
 //! The operator's command line, run as an operator runs it.
 
 use crate::harness::{Expectations, SHORT_TIMEOUT, StackBuilder, pvt};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use chrono::{TimeDelta, Utc};
 use pvt_messaging::management::Management;
 use pvt_testkit::{BasicProperties, DORM, Namespace, booking_body, days_from_now, eventually, properties};
@@ -85,6 +85,53 @@ async fn migrate_and_topology_apply_prepare_empty_stores() -> Result<()> {
     assert!(!names("exchanges").is_empty() && !names("policies").is_empty());
     let inventory = namespace.mongo().await?.inventories().find(&"pvt-montreal".into()).await?;
     assert!(inventory.is_some(), "the demonstration property is seeded");
+    Ok(())
+}
+
+/// Imports these definitions into a fresh virtual host, after which `pvt topology diff` must find nothing.
+async fn check_import(namespace: &Namespace, vhost: &str, definitions: &Value) -> Result<()> {
+    let management = Management::new(namespace.management_url(), vhost)?;
+    management.create_vhost().await?;
+    let (environment, folder) = (environment_of(namespace, vhost)?, Path::new(env!("CARGO_TARGET_TMPDIR")));
+    let imported = async {
+        let diff = pvt(&["topology", "diff"], &environment, folder).await?;
+        ensure!(diff.status.code() == Some(5), "a fresh virtual host lacks everything: {}", text(&diff));
+        management.import_definitions(definitions).await?;
+        let same = || async {
+            let diff = pvt(&["topology", "diff"], &environment, folder).await?;
+            ensure!(diff.status.success(), "{}", text(&diff));
+            Ok(Some(()))
+        };
+        // The broker's list of queues is some seconds old.
+        eventually("the import is complete", SHORT_TIMEOUT, same).await
+    };
+    let imported = imported.await;
+    management.delete_vhost().await?;
+    imported
+}
+
+/// The settings of a command, for the default topology in this virtual host.
+fn environment_of(namespace: &Namespace, vhost: &str) -> Result<Vec<(String, String)>> {
+    let mut amqp_url = url::Url::parse(namespace.amqp_url())?;
+    amqp_url.set_path(vhost);
+    let settings = [("AMQP_URL", amqp_url.as_str()), ("RABBITMQ_MANAGEMENT_URL", namespace.management_url())];
+    Ok(settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
+}
+
+#[tokio::test]
+async fn definitions_are_imported_by_the_broker_and_do_not_differ() -> Result<()> {
+    let namespace = Namespace::new().await?;
+    let vhost = namespace.topology().prefix().trim_end_matches('.').to_owned();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let exported = pvt(&["topology", "export"], &environment_of(&namespace, &vhost)?, folder).await?;
+    let exported: Value = serde_json::from_slice(&exported.stdout).with_context(|| text(&exported))?;
+    assert_eq!(exported["queues"][0]["vhost"], vhost);
+    let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/rabbitmq/definitions.json");
+    let committed: Value = serde_json::from_str(&std::fs::read_to_string(committed)?)?;
+    // The file is for the default virtual host, and the broker imports it into any.
+    for definitions in [&exported, &committed] {
+        check_import(&namespace, &vhost, definitions).await?;
+    }
     Ok(())
 }
 
@@ -214,7 +261,9 @@ async fn discard_requires_reason() -> Result<()> {
         .collect();
     assert_eq!(nameless.len(), 2, "{letters:?}");
     let one = nameless.first().context("one of them")?;
-    assert_eq!(stack.pvt_json(&["dead", "show", one]).await?["id"], **one);
+    assert_eq!(stack.pvt_json(&["dead", "show", one, "--json"]).await?["id"], **one);
+    let of_gone_partition = stack.pvt(&["dead", "list", "--queue", "bookings.7"]).await?;
+    assert!(of_gone_partition.status.success(), "{}", text(&of_gone_partition));
     let dry = stack.pvt(&["dead", "discard", one, "--reason", "test", "--dry-run"]).await?;
     assert!(dry.status.success() && text(&dry).contains("1 would be"), "{}", text(&dry));
     let discarded = stack.pvt(&["dead", "discard", one, "--reason", "unknown sender"]).await?;

@@ -5,7 +5,8 @@ use anyhow::{Context, Result};
 use pvt_testkit::Namespace;
 use reqwest::header::{CONTENT_TYPE, COOKIE, SET_COOKIE};
 use reqwest::{Client, Response, StatusCode, redirect};
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const TABS: usize = 50;
@@ -16,7 +17,7 @@ fn cookie(answer: &Response) -> Result<String> {
 }
 
 /// The cookie of a session.
-async fn sign_in(http: &Client, base: &str, email: &str, password: &str) -> Result<String> {
+pub(crate) async fn sign_in(http: &Client, base: &str, email: &str, password: &str) -> Result<String> {
     let form = http.get(format!("{base}/login")).send().await?;
     let form_cookie = cookie(&form)?;
     let page = form.text().await?;
@@ -30,25 +31,42 @@ async fn sign_in(http: &Client, base: &str, email: &str, password: &str) -> Resu
     cookie(&answer)
 }
 
+/// A console as a process of its own, not yet started.
+pub(crate) struct StandaloneConsole {
+    pub(crate) program: Program,
+    pub(crate) base: String,
+    pub(crate) metrics: SocketAddr,
+    /// Of the administrator `op@example.com`.
+    pub(crate) password: String,
+    pub(crate) folder: PathBuf,
+}
+
+impl StandaloneConsole {
+    pub(crate) async fn of(namespace: &Namespace) -> Result<Self> {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e").join(namespace.name());
+        std::fs::create_dir_all(&folder)?;
+        let (address, metrics) = (ports::free()?, ports::free()?);
+        let mut environment: Vec<(String, String)> =
+            namespace.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        environment.push(("PVT_CONSOLE_ADDR".to_owned(), address.to_string()));
+        environment.push(("PVT_CONSOLE_METRICS_ADDR".to_owned(), metrics.to_string()));
+        let created = pvt(&["users", "create", "op@example.com", "--role", "admin"], &environment, &folder).await?;
+        assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+        let password = String::from_utf8(created.stdout)?.trim().to_owned();
+        let base = format!("http://{address}");
+        let program = Program::new("console", &["console"], environment, &folder, format!("{base}/readyz"));
+        Ok(Self { program, base, metrics, password, folder })
+    }
+}
+
 #[tokio::test]
 async fn console_ends_at_once_with_its_open_tabs() -> Result<()> {
     let namespace = Namespace::new().await?;
     namespace.mongo().await?;
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e").join(namespace.name());
-    std::fs::create_dir_all(&folder)?;
-    let (address, metrics) = (ports::free()?, ports::free()?);
-    let mut environment: Vec<(String, String)> =
-        namespace.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    environment.push(("PVT_CONSOLE_ADDR".to_owned(), address.to_string()));
-    environment.push(("PVT_CONSOLE_METRICS_ADDR".to_owned(), metrics.to_string()));
-    let created = pvt(&["users", "create", "op@example.com", "--role", "admin"], &environment, &folder).await?;
-    assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
-    let password = String::from_utf8(created.stdout)?.trim().to_owned();
-    let base = format!("http://{address}");
-    let mut console = Program::new("console", &["console"], environment, &folder, format!("{base}/readyz"));
-    console.start(&[])?;
+    let StandaloneConsole { mut program, base, metrics, password, folder } = StandaloneConsole::of(&namespace).await?;
+    program.start(&[])?;
     let http = Client::builder().redirect(redirect::Policy::none()).build()?;
-    console.ready(&http).await?;
+    program.ready(&http).await?;
     let session = sign_in(&http, &base, "op@example.com", &password).await?;
     let overview = http.get(&base).header(COOKIE, &session).send().await?;
     assert_eq!(overview.status(), StatusCode::OK);
@@ -61,8 +79,8 @@ async fn console_ends_at_once_with_its_open_tabs() -> Result<()> {
         tabs.push(tab);
     }
     let stopped = Instant::now();
-    console.stop().await?;
-    assert!(stopped.elapsed() < Duration::from_secs(1), "{:?}\n{}", stopped.elapsed(), console.log());
+    program.stop().await?;
+    assert!(stopped.elapsed() < Duration::from_secs(1), "{:?}\n{}", stopped.elapsed(), program.log());
     for mut tab in tabs {
         let ended = async { while tab.chunk().await.is_ok_and(|chunk| chunk.is_some()) {} };
         tokio::time::timeout(SHORT_TIMEOUT, ended).await?;

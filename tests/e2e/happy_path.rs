@@ -77,7 +77,35 @@ async fn booking_is_confirmed_mailed_and_cancelled() -> Result<()> {
     }
     let again = stack.client.cancel(&ours).await?;
     assert_eq!((again.status, &again.body["rev"]), (StatusCode::OK, &json!(2)), "cancelling twice is cancelling once");
+    let about = mail.headers.get("X-PVT-Booking-Id").context("a mail names its booking")?;
+    timeline_is_whole(&stack, about).await?;
     stack.end(Expectations::clean()).await
+}
+
+/// The timeline of a booking that was confirmed and cancelled, with two mails.
+async fn timeline_is_whole(stack: &Stack, booking: &str) -> Result<()> {
+    let trace = eventually("the timeline is settled", SHORT_TIMEOUT, || async {
+        let trace = stack.pvt_json(&["trace", booking, "--json"]).await?;
+        let is_settled = trace["verdict"][0].as_str().is_some_and(|text| text.starts_with("Settled"));
+        Ok(is_settled.then_some(trace))
+    })
+    .await?;
+    let lines = trace["lines"].as_array().context("lines")?;
+    let count = |place: &str| lines.iter().filter(|line| line["place"] == place).count();
+    // Two commands and two mails came over queues; the cancellation was requested through the API, too.
+    let counts = ["api", "queue", "booking", "mart", "mail"].map(count);
+    assert_eq!(counts, [2, 4, 2, 2, 2], "{lines:#?}");
+    for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.get("cause").is_some()) {
+        let cause = lines.iter().position(|other| other["id"] == line["cause"]);
+        assert!(cause.is_some_and(|cause| cause < index), "{line} stands before its cause");
+        assert!(line["after_ms"].as_i64().is_some_and(|after| after >= 0), "{line}");
+    }
+    let cancelled = lines.iter().find(|line| line["id"] == "rev 2").context("the cancellation")?;
+    assert!(cancelled["what"].as_str().is_some_and(|what| what.contains("releases 6 bed-nights")), "{cancelled}");
+    let message = cancelled["message_id"].as_str().context("its event")?;
+    let by_message = stack.pvt_json(&["trace", message, "--json"]).await?;
+    assert_eq!(by_message["booking_id"], trace["booking_id"]);
+    Ok(())
 }
 
 #[tokio::test]

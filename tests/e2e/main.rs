@@ -7,15 +7,20 @@
 
 mod accounts;
 mod availability;
+mod board;
 mod booking_links;
 mod business_day;
 mod calendar_readers;
 mod changes;
 mod checked_in;
+#[path = "../../ops/console/tests/console/chromium.rs"]
+mod chromium;
 mod cli;
 mod config;
 mod console;
 mod console_actions;
+mod console_dead_letters;
+mod console_sizes;
 mod contention;
 mod crashes;
 mod dead_letters;
@@ -31,7 +36,9 @@ mod idempotency;
 mod invalid_requests;
 mod inventory;
 mod lifecycle;
+mod maintenance;
 mod manual_refunds;
+mod otlp;
 mod outages;
 mod payment_api;
 mod payment_races;
@@ -43,6 +50,7 @@ mod queue_pauses;
 mod reconciliation;
 mod refunds;
 mod refusals;
+mod rolling_restart;
 mod rooming_list;
 mod scheduler;
 mod schemathesis;

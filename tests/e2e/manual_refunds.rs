@@ -37,7 +37,8 @@ async fn post(stack: &Stack, staff: &str, key: &str, path: &str, body: &Value) -
 }
 
 async fn record(stack: &Stack, staff: &str, key: &str, booking: Uuid, amount: i64) -> Result<ApiResponse> {
-    let body = json!({ "booking_id": booking, "method": "cash", "amount": { "amount": amount, "currency": "CAD" } });
+    let body = json!({ "booking_id": booking, "method": "cash", "amount": { "amount": amount, "currency": "CAD" },
+        "note": "at the door" });
     post(stack, staff, key, "/api/payments/record", &body).await
 }
 
@@ -68,7 +69,14 @@ async fn refund_of_cash_is_a_task_until_it_is_recorded() -> Result<()> {
     let booked = stack.book("cash", &body).await?;
     let booking = until(&stack, &booked, Status::Confirmed).await?;
     let total = booking.price.as_ref().context("a price")?.total;
-    assert_eq!(record(&stack, &staff, "in", booked.id, total).await?.status, StatusCode::CREATED);
+    let taken = record(&stack, &staff, "in", booked.id, total).await?;
+    assert_eq!((taken.status, &taken.body["note"]), (StatusCode::CREATED, &json!("at the door")), "{taken:?}");
+    assert_eq!(taken.body.get("warnings"), None, "no more than the bill");
+    let history = format!("{}/api/bookings/{}/history", stack.client.base(), booked.id);
+    let history: Value = stack.client.http().get(history).header("authorization", &staff).send().await?.json().await?;
+    let last = history["items"].as_array().and_then(|items| items.last()).context("a revision")?;
+    assert!(last["actor"].as_str().is_some_and(|actor| actor.starts_with("staff:")), "not by Stripe: {last}");
+    assert_eq!(last["reason"], "at the door");
 
     kill_and_restart(&mut stack, "payments").await?;
     assert_eq!(stack.client.cancel(&booked).await?.status, StatusCode::OK);
@@ -143,7 +151,7 @@ async fn record_is_answered_once_the_booking_counts_it() -> Result<()> {
     let path = format!("/api/bookings/{}?token={}", booked.id, booked.token);
     let cash = |amount: i64| {
         json!({ "booking_id": booked.id, "method": "cash",
-            "amount": { "amount": amount, "currency": "CAD" } })
+            "amount": { "amount": amount, "currency": "CAD" }, "note": "at the door" })
     };
     for (key, amount, balance) in [("in", total, 0), ("out", -1_000, 1_000)] {
         // The ledger has the record, and the booking does not count it yet.

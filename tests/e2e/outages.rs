@@ -21,7 +21,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(6);
 const PROGRESS: &(dyn Fn(&str) + Send + Sync) = &|line| drop(writeln!(std::io::stderr(), "engines: {line}"));
 
 /// The shared engines, with this one replaced by one that can be stopped.
-async fn with_own(kind: EngineKind) -> Result<(EphemeralInstance, Urls)> {
+pub(crate) async fn with_own(kind: EngineKind) -> Result<(EphemeralInstance, Urls)> {
     let own = EphemeralInstance::open()?;
     let kinds = [kind];
     let (shared, fresh) = tokio::join!(engines(), own.ensure(&kinds, PROGRESS));

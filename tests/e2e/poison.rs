@@ -97,8 +97,14 @@ async fn poison_messages_are_isolated_from_healthy_ones() -> Result<()> {
     let dry = stack.pvt(&["dead", "replay", "--all", "--class", "oversize", "--dry-run"]).await?;
     assert!(dry.status.success(), "{dry:?}");
     // The cause is still there: it is dead-lettered again, still alone.
-    let replayed = stack.pvt(&["dead", "replay", id]).await?;
-    assert!(replayed.status.success(), "{replayed:?}");
+    let replayed_and_dead = || async {
+        let replayed = stack.pvt(&["dead", "replay", id]).await?;
+        let said = String::from_utf8_lossy(&replayed.stderr).into_owned();
+        // On a slow machine it may die a moment after the command has looked.
+        anyhow::ensure!(replayed.status.success() && said.contains("1 replayed, 1 died again"), "{said}");
+        Ok(Some(()))
+    };
+    eventually("the command says that it died again", LONG_TIMEOUT, replayed_and_dead).await?;
     stack.end(expectations).await
 }
 

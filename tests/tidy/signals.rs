@@ -1,8 +1,8 @@
-//! Alerting rules, dashboard and runbooks: they name metrics that exist, and each other.
+//! Alerting rules, dashboard and runbooks: they name metrics that exist, and each other. Attributes of spans.
 //!
 //! Whether the expressions find anything is for `tests/prometheus/run`, which asks a real Prometheus.
 
-use super::{assert_none, metrics, product, root};
+use super::{assert_documented, assert_none, literals, metrics, product, root};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,6 +11,8 @@ const RULES: &str = "ops/deploy/prometheus/rules.yml";
 const RULE_TESTS: &str = "ops/deploy/prometheus/rules_test.yml";
 const DASHBOARD: &str = "ops/deploy/grafana/pvt.json";
 const RUNBOOKS: &str = "docs/runbooks.md";
+/// The only names of spans and of their attributes.
+const SPAN_NAMES: &str = "shared/traces/src/names.rs";
 /// Names of earlier versions, which end with the next release.
 const ALIASES: &str = "shared/service/src/telemetry/renamed_metrics.rs";
 
@@ -130,4 +132,23 @@ fn every_alert_is_tested_silent_and_firing() {
         }
     }
     assert_none("alerts that are not tested on healthy, early and faulty series", wrong);
+}
+
+#[test]
+fn every_attribute_of_spans_is_documented_and_named_in_one_place() {
+    let is_attribute = |text: &str| {
+        text.contains('.')
+            && text.chars().all(|c| c.is_ascii_lowercase() || c == '.' || c == '_')
+            && !text.ends_with('.')
+    };
+    let names = read(SPAN_NAMES);
+    let names: BTreeSet<String> = literals(&names).filter(|text| is_attribute(text)).map(str::to_owned).collect();
+    assert!(names.len() > 15, "only {names:?} are found");
+    let mut wrong = Vec::new();
+    for (path, text) in product().into_iter().filter(|(path, _)| path != SPAN_NAMES) {
+        let named = literals(&text).filter(|text| names.contains(*text)).map(|name| format!("{path}: {name}"));
+        wrong.extend(named);
+    }
+    assert_none("attributes that are named outside of the module of names", wrong);
+    assert_documented("attributes of spans", names);
 }

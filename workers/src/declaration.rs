@@ -2,7 +2,9 @@
 //!
 //! The command line, `pvt up`, health and the tests derive from them.
 
-use crate::scheduler::Schedule;
+use crate::decision_times::DecisionTimes;
+use crate::queue_samples::BrokerAlarms;
+use crate::scheduler::{Leader, Schedule};
 use crate::unroutable::UnroutableCount;
 use anyhow::{Context, Result};
 use futures_util::future::BoxFuture;
@@ -12,6 +14,7 @@ use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
 use pvt_stripe::{StripeClient, StripeConfig};
 use pvt_worker_runtime::{Engine, QueuePauses};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -47,8 +50,13 @@ pub(crate) struct Dependencies {
     pub(crate) publisher: Publisher,
     pub(crate) topology: Topology,
     pub(crate) unroutable: UnroutableCount,
+    pub(crate) alarms: BrokerAlarms,
     /// Paused queues, as last read; `None` until they are read.
     pub(crate) pauses: watch::Receiver<Option<QueuePauses>>,
+    /// Whether this process leads, once its scheduler has begun.
+    pub(crate) leader: Arc<OnceLock<Leader>>,
+    /// Times to the confirmation of bookings, as this process counts them.
+    pub(crate) decision_times: DecisionTimes,
 }
 
 impl Dependencies {

@@ -8,7 +8,7 @@ use pvt_domain::actor::Actor;
 use pvt_domain::events::PaymentEvent;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
-use pvt_domain::ledger::{AttentionItem, Ledger, LedgerChange, Refetch};
+use pvt_domain::ledger::{AttentionItem, Ledger, LedgerChange, Record, Refetch};
 use pvt_domain::messages::{ACCOUNT_MAIL, StaffAlert};
 use pvt_domain::messages::{
     BOOKING_SETTLE_PAYMENT, CommandHeader, PAYMENT_REFRESH, PAYMENT_REFUND, RefreshPayment, Refund, SettlePayment,
@@ -24,22 +24,57 @@ use uuid::Uuid;
 /// How often a change is repeated because another writer was faster.
 const SAVE_ATTEMPTS: u32 = 8;
 
+/// Who changed a ledger, and why: its booking's history says the same.
+#[derive(Debug, Clone)]
+pub(crate) struct ChangeCause {
+    pub(crate) actor: Actor,
+    pub(crate) reason: Option<String>,
+}
+
+impl ChangeCause {
+    /// Stripe, by an event or an answer.
+    pub(crate) const STRIPE: Self = Self { actor: Actor::STRIPE, reason: None };
+
+    /// Staff, who recorded what Stripe does not see.
+    pub(crate) fn record(record: &Record) -> Self {
+        Self { actor: record.actor.clone(), reason: record.note.clone() }
+    }
+
+    /// That of the latest change, where no message says it any more: the last record, unless Stripe reported something
+    /// since.
+    pub(crate) fn latest(ledger: &Ledger) -> Self {
+        let sessions = ledger.sessions.iter().map(|fact| &fact.observation);
+        let intents = ledger.intents.iter().map(|fact| &fact.observation);
+        let refunds = ledger.refunds.iter().map(|fact| &fact.observation);
+        let disputes = ledger.disputes.iter().map(|fact| &fact.observation);
+        let observed = sessions.chain(intents).chain(refunds).chain(disputes).map(|observation| observation.at).max();
+        let last = ledger.records.iter().max_by_key(|record| record.at);
+        let last = last.filter(|record| observed.is_none_or(|at| at <= record.at.as_datetime().timestamp()));
+        last.map_or(Self::STRIPE, Self::record)
+    }
+}
+
 /// The command that gives a booking the totals of its ledger.
-pub(crate) fn settle_payment(ledger: &Ledger, topology: &Topology, now: Timestamp) -> Result<Outgoing, EncodeError> {
+pub(crate) fn settle_payment(
+    ledger: &Ledger,
+    topology: &Topology,
+    cause: &ChangeCause,
+    now: Timestamp,
+) -> Result<Outgoing, EncodeError> {
     let header = CommandHeader {
         booking_id: ledger.booking_id,
         property_id: ledger.property_id.clone(),
         expected_rev: None,
-        actor: Actor::STRIPE,
+        actor: cause.actor.clone(),
         as_admin: false,
-        reason: None,
+        reason: cause.reason.clone(),
         requested_at: now,
     };
     let id = Uuid::new_v5(&ledger.booking_id.as_uuid(), format!("settle|{}", ledger.totals_rev).as_bytes());
     let key = topology.command_key(BOOKING_SETTLE_PAYMENT, ledger.property_id.as_str());
     Ok(Outgoing::command(key, id, &SettlePayment { header, ledger: ledger.summary() })?
         .with_correlation_id(ledger.booking_id.as_uuid())
-        .with_actor(Actor::STRIPE))
+        .with_actor(cause.actor.clone()))
 }
 
 /// Access to ledgers. Cheap to clone.
@@ -72,8 +107,18 @@ impl Ledgers {
     /// Queues all events and follow-ups of a stored ledger, not only those of this delivery: an earlier one may have
     /// crashed between storing and publishing.
     pub(crate) async fn emit_follow_ups<M, T>(&self, job: &mut Job<M>, saved: &SavedLedger<T>) -> Result<(), Failure> {
+        self.emit_follow_ups_of(job, saved, &ChangeCause::STRIPE).await
+    }
+
+    /// The same, after a change for this cause.
+    pub(crate) async fn emit_follow_ups_of<M, T>(
+        &self,
+        job: &mut Job<M>,
+        saved: &SavedLedger<T>,
+        cause: &ChangeCause,
+    ) -> Result<(), Failure> {
         let events = self.payment_events(&saved.after, saved.after.changes())?;
-        let follow_ups = self.follow_ups(&saved.after, &saved.head).await?;
+        let follow_ups = self.follow_ups(&saved.after, &saved.head, cause).await?;
         events.into_iter().chain(follow_ups).for_each(|message| job.emit(message));
         Ok(())
     }
@@ -128,21 +173,31 @@ impl Ledgers {
 
     /// The messages that a stored ledger calls for: totals for its booking, alerts to its staff, and refunds that
     /// became possible. None depends on the last change, so a crash after storing loses nothing.
-    pub(crate) async fn follow_ups(&self, ledger: &Ledger, head: &BookingHead) -> Result<Vec<Outgoing>, Failure> {
+    pub(crate) async fn follow_ups(
+        &self,
+        ledger: &Ledger,
+        head: &BookingHead,
+        cause: &ChangeCause,
+    ) -> Result<Vec<Outgoing>, Failure> {
         let mut messages = self.staff_alerts(ledger).await?;
         // Refunds are decided from the totals, so a booking behind them is updated first, and then sends the refund
         // itself.
         messages.extend(
-            self.settle_payment_command(ledger, head)?
+            self.settle_payment_command(ledger, head, cause)?
                 .map_or_else(|| self.refund_command(ledger, head), |settle| Ok(Some(settle)))?,
         );
         Ok(messages)
     }
 
     /// The command that updates the booking's totals; `None` when they are current.
-    fn settle_payment_command(&self, ledger: &Ledger, head: &BookingHead) -> Result<Option<Outgoing>, EncodeError> {
+    fn settle_payment_command(
+        &self,
+        ledger: &Ledger,
+        head: &BookingHead,
+        cause: &ChangeCause,
+    ) -> Result<Option<Outgoing>, EncodeError> {
         let is_behind = head.ledger_rev() < ledger.totals_rev;
-        is_behind.then(|| settle_payment(ledger, &self.topology, self.now())).transpose()
+        is_behind.then(|| settle_payment(ledger, &self.topology, cause, self.now())).transpose()
     }
 
     /// The command for a refund that the booking decided and that was impossible then, during a dispute for example, or

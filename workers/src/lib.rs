@@ -3,7 +3,9 @@
 pub mod cli;
 pub mod clock;
 pub mod dead_letters;
+pub mod decision_times;
 mod declaration;
+mod heartbeat;
 mod hold_expiry;
 pub mod jobs;
 mod ledgers;
@@ -13,7 +15,9 @@ mod probes;
 mod process;
 mod queue_gauges;
 mod queue_pauses;
+mod queue_samples;
 pub mod scheduler;
+mod store_calls;
 mod unroutable;
 
 pub use declaration::WorkerDeclaration;

@@ -14,7 +14,7 @@ pub(crate) fn done(booking_id: BookingId, payment_id: String) -> PaymentReply {
 /// The reply of a refusal.
 pub(crate) fn refused(booking_id: BookingId, refusal: PaymentRefusal) -> PaymentReply {
     // By rule; a failure of Stripe has been logged as such.
-    tracing::info!(booking = %booking_id, ?refusal, "payment command refused");
+    tracing::info!(%booking_id, ?refusal, "payment command refused");
     PaymentReply { booking_id, payment_id: None, url: None, client_secret: None, refusal: Some(refusal) }
 }
 

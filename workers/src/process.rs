@@ -1,8 +1,11 @@
 //! A worker process: runs some of the workers until shutdown, then drains.
 
+use crate::decision_times::DecisionTimes;
 use crate::declaration::{Dependencies, Start, WorkerDeclaration};
+use crate::heartbeat::Heartbeat;
 use crate::jobs::{self, WORKERS};
 use crate::queue_pauses;
+use crate::queue_samples::BrokerAlarms;
 use crate::scheduler;
 use crate::unroutable::UnroutableCount;
 use anyhow::{Context, Result, anyhow, bail};
@@ -17,12 +20,14 @@ use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
 use pvt_worker_runtime::{Engine, QueuePause, UnavailableOperation, WorkerHealth, WorkerState};
 use secrecy::ExposeSecret;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+/// What these processes call themselves.
+const ABOUT: About = About::new("pvt-workers");
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// A worker that is paused for longer makes its process degraded: short pauses are usual, restarts of engines for
 /// example.
@@ -50,7 +55,7 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
         anyhow!("PVT_SCHEDULES: {}", lines.join("; "))
     })?;
     let process = names.join("+");
-    let metrics = telemetry::init(&config)?;
+    let telemetry = telemetry::init(&config, ABOUT.name)?;
     let listener = TcpListener::bind(config.metrics_addr)
         .await
         .with_context(|| format!("PVT_METRICS_ADDR {}", config.metrics_addr))?;
@@ -70,25 +75,40 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
         publisher,
         topology,
         unroutable: UnroutableCount::default(),
+        alarms: BrokerAlarms::default(),
         pauses,
+        leader: Arc::new(OnceLock::new()),
+        decision_times: DecisionTimes::default(),
     };
-    let (mut consumes, mut tasks) = (false, Vec::new());
+    let (mut consumes, mut tasks, mut task_names) = (false, Vec::new(), Vec::new());
     for worker in workers {
         match worker.start {
             Start::Consumers(register) => {
                 engine = register(engine, &dependencies)?;
                 consumes = true;
             }
-            Start::Task(start) => tasks.push(start(&dependencies, shutdown.clone())),
+            Start::Task(start) => {
+                tasks.push(start(&dependencies, shutdown.clone()));
+                task_names.push(worker.name);
+            }
         }
     }
+    let heartbeat = Heartbeat {
+        mongo: dependencies.mongo.clone(),
+        about: ABOUT,
+        workers: engine.health(),
+        tasks: task_names,
+        leader: dependencies.leader.clone(),
+        decision_times: dependencies.decision_times.clone(),
+    };
     let mut health = health(engine.health(), &dependencies);
     if names.iter().any(|name| name == jobs::scheduler::WORKER.name) {
         health = with_schedules(health, dependencies.mongo.clone());
     }
     let health = Arc::new(health);
-    let pages = Pages { about: About::new("pvt-workers"), health, metrics };
+    let pages = Pages { about: ABOUT, health, metrics: telemetry.metrics() };
     let stopped = CancellationToken::new();
+    let beating = tokio::spawn(heartbeat.beat_periodically(stopped.clone()));
     let pages = tokio::spawn(http::serve(listener, pages, stopped.clone()));
     let consumers = async { if consumes { engine.run(shutdown.clone()).await } else { Ok(()) } };
     let (drained, finished) = tokio::join!(consumers, join_all(tasks));
@@ -96,9 +116,11 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
     stopped.cancel();
     pages.await??;
     reading.await?;
+    beating.await?;
     dependencies.publisher.close(CLOSE_LIMIT).await;
     dependencies.mart.close().await;
     dependencies.mongo.shutdown().await;
+    telemetry.close().await;
     finished.into_iter().collect::<Result<()>>()?;
     Ok(drained?)
 }
@@ -114,19 +136,23 @@ fn find(name: &str) -> Result<&'static WorkerDeclaration> {
 /// degraded but stays ready, because a restart would not help.
 fn health(workers: pvt_worker_runtime::Health, dependencies: &Dependencies) -> Health {
     let (mongo, publisher) = (dependencies.mongo.clone(), dependencies.publisher.clone());
-    let unroutable = dependencies.unroutable.clone();
+    let (unroutable, alarms) = (dependencies.unroutable.clone(), dependencies.alarms.clone());
     Health::new()
         .with("workers", Need::Required, move || {
             let workers = workers.snapshot();
             async move { describe(&workers, Utc::now()) }
         })
         .with("publisher", Need::Required, move || {
-            let ready = publisher.is_ready();
-            async move { if ready { Ok(None) } else { Err("not connected to the broker".to_owned()) } }
+            let trouble = publisher.trouble();
+            async move { trouble.map_or(Ok(None), |trouble| Err(trouble.to_owned())) }
         })
         .with("mongodb", Need::Optional, move || {
             let mongo = mongo.clone();
             async move { mongo.ping().await.map(|()| None).map_err(|error| error.to_string()) }
+        })
+        .with("broker_alarms", Need::Optional, move || {
+            let found = alarms.check();
+            async move { found }
         })
         .with("unroutable", Need::Optional, move || {
             let found = unroutable.check();
@@ -189,7 +215,7 @@ mod tests {
     use super::*;
     use pvt_messaging::QueueRole;
     use pvt_worker_runtime::QueuePauses;
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     #[test]
     fn names_and_health_ports_are_unique() {
@@ -205,6 +231,7 @@ mod tests {
             unavailable: Vec::new(),
             paused_queues: QueuePauses::new(),
             last_error: None,
+            consumers: BTreeMap::new(),
             in_flight: 1,
         };
         let paused = |since: &str| WorkerState::Paused { class: "smtp_unavailable", since: since.parse().unwrap() };
@@ -228,8 +255,16 @@ mod tests {
             let pause = QueuePause { since, actor: "operator".to_owned(), reason: "provider is moving".to_owned() };
             let paused_queues = QueuePauses::from([("emails".to_owned(), pause)]);
             let (state, unavailable) = (WorkerState::Running, Vec::new());
-            let worker =
-                WorkerHealth { name: "emails", state, unavailable, paused_queues, last_error: None, in_flight: 0 };
+            let consumers = BTreeMap::new();
+            let worker = WorkerHealth {
+                name: "emails",
+                state,
+                unavailable,
+                paused_queues,
+                last_error: None,
+                consumers,
+                in_flight: 0,
+            };
             describe(&[worker], now)
         };
         let text = |time| {
@@ -252,10 +287,17 @@ mod tests {
             let state = WorkerState::Running;
             let unavailable = vec![failed];
             let paused_queues = QueuePauses::new();
-            describe(
-                &[WorkerHealth { name: "stripe", state, unavailable, paused_queues, last_error: None, in_flight: 0 }],
-                now,
-            )
+            let consumers = BTreeMap::new();
+            let worker = WorkerHealth {
+                name: "stripe",
+                state,
+                unavailable,
+                paused_queues,
+                last_error: None,
+                consumers,
+                in_flight: 0,
+            };
+            describe(&[worker], now)
         };
         let text = |time| {
             format!("stripe running, stripe waits for expire_session: stripe_unavailable, since 2027-01-01T{time}Z")

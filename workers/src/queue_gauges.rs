@@ -1,11 +1,12 @@
 //! Periodic count of messages and consumers by queue, and which queues are paused, for alerts and dashboards that need
 //! no plugin of the broker.
 
+use crate::queue_samples::QueueWatch;
 use pvt_messaging::{QueueRole, Subscriber, Topology, begin_counting_queues};
+use pvt_service::periodic::Turns;
 use pvt_worker_runtime::QueuePauses;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -27,10 +28,8 @@ pub(crate) async fn measure_periodically(
     let subscriber = Subscriber::start(&amqp_url, topology, "queue gauges");
     begin_counting_queues();
     let counts = async {
-        let mut turns = interval(INTERVAL);
-        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            turns.tick().await;
+        let mut turns = Turns::new(INTERVAL, &shutdown);
+        while turns.next().await {
             // Before the consumers, so that a queue is never seen without them before it is seen as paused.
             show_pauses(&work_queues, pauses.borrow().as_ref());
             if let Err(error) = subscriber.measure_queues().await {
@@ -38,9 +37,19 @@ pub(crate) async fn measure_periodically(
             }
         }
     };
-    let stopped: Option<std::convert::Infallible> = shutdown.run_until_cancelled(counts).await;
-    debug_assert!(stopped.is_none());
+    shutdown.run_until_cancelled(counts).await;
     subscriber.close(CLOSE_LIMIT).await;
+}
+
+/// Reads what only the management API says, and stores samples where this process leads, until `shutdown`.
+pub(crate) async fn sample_periodically(mut queues: QueueWatch, shutdown: CancellationToken) {
+    let samples = async {
+        let mut turns = Turns::new(INTERVAL, &shutdown);
+        while turns.next().await {
+            queues.turn().await;
+        }
+    };
+    shutdown.run_until_cancelled(samples).await;
 }
 
 fn show_pauses(work_queues: &[String], pauses: Option<&QueuePauses>) {

@@ -1,13 +1,13 @@
 //! Pauses of queues as operators store them in MongoDB, read again and again for the engine of this process.
 
+use crate::store_calls::within;
 use pvt_messaging::Topology;
+use pvt_service::periodic::Turns;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::queue_pauses::QueuePause as StoredPause;
 use pvt_worker_runtime::{PAUSES_READ_EVERY, QueuePause, QueuePauses};
-use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -22,11 +22,9 @@ pub(crate) async fn read_periodically(
     shutdown: CancellationToken,
 ) {
     let readings = async {
-        let mut turns = interval(PAUSES_READ_EVERY);
-        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut turns = Turns::new(PAUSES_READ_EVERY, &shutdown);
         let mut was_readable = true;
-        loop {
-            turns.tick().await;
+        while turns.next().await {
             match read(&mongo).await {
                 Ok(stored) => {
                     was_readable = true;
@@ -48,19 +46,12 @@ pub(crate) async fn read_periodically(
             }
         }
     };
-    let stopped: Option<Infallible> = shutdown.run_until_cancelled(readings).await;
-    debug_assert!(stopped.is_none());
+    shutdown.run_until_cancelled(readings).await;
 }
 
-/// Spawned, because a driver's future that is dropped half-way can leave its session in disorder.
 async fn read(mongo: &Mongo) -> Result<Vec<StoredPause>, String> {
     let mongo = mongo.clone();
-    let reading = tokio::spawn(async move { mongo.queue_pauses().list().await });
-    match timeout(READ_LIMIT, reading).await {
-        Ok(Ok(read)) => read.map_err(|error| error.to_string()),
-        Ok(Err(panic)) => Err(panic.to_string()),
-        Err(_) => Err(format!("no answer within {READ_LIMIT:?}")),
-    }
+    within(READ_LIMIT, async move { mongo.queue_pauses().list().await }).await
 }
 
 /// The paused queues by full name. Where a queue and its whole family are paused, the earlier pause counts.

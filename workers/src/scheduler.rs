@@ -19,6 +19,7 @@ use pvt_messaging::{Publisher, Topology};
 use pvt_stores::mongo::Mongo;
 use runner::Runner;
 use std::convert::Infallible;
+use std::future::ready;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -73,13 +74,30 @@ impl Scheduler {
     /// # Errors
     /// Never.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
+        self.run_beside(ready(()), shutdown).await
+    }
+
+    /// The same beside work that only the leader does, and leads until that has ended, too: another process would do
+    /// it at the same time.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn run_beside(
+        self,
+        work: impl Future<Output = ()>,
+        shutdown: CancellationToken,
+    ) -> Result<(), Infallible> {
         let (current, lease) = (self.lease.clone(), self.lease.subscribe());
-        // Renewed until the last fire has stopped; also ends when this future is dropped.
+        // Renewed until the last fire and the work have stopped; also ends when this future is dropped.
         let stop_renewing = CancellationToken::new();
         let stop_on_drop = stop_renewing.clone().drop_guard();
         let renewing = tokio::spawn(lease::keep(self.mongo.clone(), self.holder.clone(), current, stop_renewing));
-        join_all(self.schedules.iter().map(|schedule| Runner::new(&self, schedule, lease.clone(), &shutdown).run()))
-            .await;
+        let (requested, requests) = watch::channel(Vec::new());
+        let names: Vec<String> = self.schedules.iter().map(|schedule| schedule.name.clone()).collect();
+        let reading = runner::read_periodically(self.mongo.clone(), names, lease.clone(), requested, &shutdown);
+        let runners = self.schedules.iter();
+        let runners = runners.map(|it| Runner::new(&self, it, lease.clone(), requests.clone(), &shutdown).run());
+        tokio::join!(reading, join_all(runners), work);
         // Schedules may all be disabled; the lease is held all the same, so that one process leads.
         shutdown.cancelled().await;
         drop(stop_on_drop);

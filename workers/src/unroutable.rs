@@ -1,10 +1,10 @@
 //! Periodic return of unroutable messages to their queues, and the count of those that still have none.
 
 use pvt_messaging::{Topology, UnroutableMessages, UnroutablePass};
+use pvt_service::periodic::Turns;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -35,11 +35,9 @@ pub(crate) async fn route_periodically(
 ) {
     let messages = UnroutableMessages::start(&amqp_url, topology, "unroutable");
     let passes = async {
-        let mut turns = interval(INTERVAL);
-        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut turns = Turns::new(INTERVAL, &shutdown);
         let mut pass = UnroutablePass::default();
-        loop {
-            turns.tick().await;
+        while turns.next().await {
             let before = pass.left;
             let routed = messages.route(&mut pass).await;
             count.0.store(pass.left, Ordering::Relaxed);
@@ -54,7 +52,6 @@ pub(crate) async fn route_periodically(
             }
         }
     };
-    let stopped: Option<std::convert::Infallible> = shutdown.run_until_cancelled(passes).await;
-    debug_assert!(stopped.is_none());
+    shutdown.run_until_cancelled(passes).await;
     messages.close(CLOSE_LIMIT).await;
 }

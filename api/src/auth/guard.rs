@@ -28,6 +28,8 @@ pub(crate) struct Endpoint {
     pub(crate) method: Method,
     pub(crate) rule: Rule,
     handler: MethodRouter<SharedApp>,
+    /// Whether it is refused during maintenance.
+    is_change: bool,
     description: Description,
 }
 
@@ -65,6 +67,7 @@ macro_rules! methods {
                     method: Method::$method,
                     rule,
                     handler: routing::$name(handler),
+                    is_change: Method::$method != Method::GET,
                     description,
                 }
             }
@@ -111,6 +114,13 @@ impl Endpoint {
         self.describe(|description| description.problems.extend(kinds))
     }
 
+    /// Goes on during maintenance: it changes nothing that is stored, it is needed in order to read, or its sender
+    /// cannot wait.
+    pub(crate) fn goes_on_in_maintenance(mut self) -> Self {
+        self.is_change = false;
+        self
+    }
+
     /// Reads or writes the store: 503 while it is unreachable.
     pub(crate) fn stored(self) -> Self {
         self.problems([problem::STORE_UNAVAILABLE])
@@ -134,6 +144,9 @@ impl Endpoint {
         }
         if self.refuses_unknown_parameters(&operation) {
             operation = operation.problems([problem::INVALID_QUERY]);
+        }
+        if self.is_change {
+            operation = operation.problems([problem::MAINTENANCE, problem::NOT_READY]);
         }
         match description.about {
             Some(words) => operation.about(words),
@@ -181,7 +194,7 @@ pub(crate) fn assemble(app: &SharedApp, routes: Vec<Route>) -> Router {
     let mut schemas = Schemas::new();
     let mut guarded = |path: &'static str, endpoint: Endpoint| {
         let parameters = endpoint.known_parameters(path, &mut schemas);
-        let layer = AccessLayer { app: app.clone(), rule: endpoint.rule, parameters };
+        let layer = AccessLayer { app: app.clone(), rule: endpoint.rule, is_change: endpoint.is_change, parameters };
         endpoint.handler.route_layer(from_fn_with_state(layer, guard))
     };
     let router = routes.into_iter().fold(Router::new(), |router, route| {
@@ -196,15 +209,20 @@ pub(crate) fn assemble(app: &SharedApp, routes: Vec<Route>) -> Router {
 struct AccessLayer {
     app: SharedApp,
     rule: Rule,
+    is_change: bool,
     /// The parameters that the query may have; any, if it is not held to these.
     parameters: Option<Arc<[String]>>,
 }
 
 async fn guard(
-    State(AccessLayer { app, rule, parameters }): State<AccessLayer>,
+    State(AccessLayer { app, rule, is_change, parameters }): State<AccessLayer>,
     mut request: Request,
     next: Next,
 ) -> Response {
+    // Before it is counted: a client that comes back when it was asked to is not over its limit then.
+    if is_change && let Err(refused) = app.maintenance.allow_change() {
+        return refused.into_response();
+    }
     let address = client_address(request.extensions(), request.headers(), &app.proxies);
     let credentials = if rule.access == Access::Open {
         Ok(Credentials::NONE)

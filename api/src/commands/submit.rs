@@ -36,7 +36,7 @@ impl<M: MessageType> Submission<'_, M> {
         let message = Outgoing::command(routing_key, self.id, self.command).map(|message| {
             message
                 .with_correlation_id(self.subject)
-                .with_traceparent(self.context.child_traceparent())
+                .with_traceparent(self.context.traceparent())
                 .with_actor(self.actor)
                 .with_reply_to(reply_to)
         });

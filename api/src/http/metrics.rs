@@ -23,6 +23,8 @@ const STORE_FAILURES: &str = "pvt_store_read_failures_total";
 pub(crate) const DECISION_WAITERS: &str = "pvt_decision_waiters";
 /// Gauge: properties that can be booked, as this instance knows them.
 pub(crate) const CACHED_PROPERTIES: &str = "pvt_inventory_cache_properties";
+/// Gauge: 1 while changes are refused for maintenance, 0 otherwise, NaN until it is known.
+pub(crate) const MAINTENANCE: &str = "pvt_maintenance_mode";
 /// Counter: readings of who has which beds at a property. Events make most of them unnecessary.
 pub(crate) const OCCUPANCY_READS: &str = "pvt_occupancy_reads_total";
 

@@ -170,6 +170,8 @@ problems! {
         "Send the same request with the same Idempotency-Key after the time in Retry-After.";
     STORE_UNAVAILABLE "store_unavailable" 503 "Data cannot be read right now"
         "Try again after the time in Retry-After.";
+    MAINTENANCE "maintenance" 503 "Changes are not accepted during maintenance"
+        "Send the same request with the same Idempotency-Key after the time in Retry-After; reading goes on.";
     PROVIDER_UNAVAILABLE "provider_unavailable" 503 "Stripe does not respond"
         "Send the same request with the same Idempotency-Key after the time in Retry-After.";
     NOT_READY "not_ready" 503 "The service is starting"

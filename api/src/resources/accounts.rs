@@ -46,6 +46,7 @@ pub(crate) fn resource() -> Resource {
                 [post(OPEN_PASSWORD, "login", sessions::login)
                     .summary("Log in")
                     .problems([problem::INVALID_LOGIN, problem::OVERLOADED])
+                    .goes_on_in_maintenance()
                     .stored()],
             ),
             at(
@@ -57,6 +58,7 @@ pub(crate) fn resource() -> Resource {
                         session ends.",
                     )
                     .problems([problem::SESSION_ENDED])
+                    .goes_on_in_maintenance()
                     .stored()],
             ),
             at(
@@ -64,6 +66,7 @@ pub(crate) fn resource() -> Resource {
                 [post(OPEN, "logout", sessions::logout)
                     .summary("Log out")
                     .answers(StatusCode::NO_CONTENT, "The session has ended, or there was none.")
+                    .goes_on_in_maintenance()
                     .stored()],
             ),
             at(
@@ -156,6 +159,6 @@ async fn send_mail(app: &App, context: &RequestContext, user_id: UserId, kind: A
     let mail = AccountMail { mail_id: Uuid::new_v4(), user_id, kind, alert: None, requested_at: Utc::now().into() };
     let key = app.topology.command_key(ACCOUNT_MAIL, "");
     let message = Outgoing::command(key, mail.mail_id, &mail)
-        .map(|message| message.with_correlation_id(user_id.as_uuid()).with_traceparent(context.child_traceparent()));
+        .map(|message| message.with_correlation_id(user_id.as_uuid()).with_traceparent(context.traceparent()));
     app.publish(message, |_| {}).await
 }

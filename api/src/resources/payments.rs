@@ -100,6 +100,7 @@ pub(crate) fn resource() -> Resource {
                         "The signature is verified over the raw body, within 300 s. Each event is processed once. \
                         Anything but a complete event of this account is 400.",
                     )
+                    .goes_on_in_maintenance()
                     .queued()],
             ),
             at(

@@ -39,6 +39,7 @@ pub(crate) fn resource() -> Resource {
                     `price_changed` when the quote has expired and the price is another.",
                 )
                 .problems([problem::RESTRICTION, problem::CLOSED, problem::NOT_READY, problem::NOT_FOUND])
+                .goes_on_in_maintenance()
                 .stored()],
         )],
     }

@@ -5,13 +5,14 @@ pub(crate) mod docs;
 use crate::auth::guard::{Resource, at, get};
 use crate::auth::rules::{OPEN, OPEN_UNLIMITED};
 use crate::http::response::{Either, JsonResponse, Shown};
-use crate::state::{ABOUT, SharedApp};
+use crate::state::{ABOUT, App, SharedApp};
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use pvt_domain::timestamp::Timestamp;
 use pvt_service::health::State;
 use pvt_service::http::status_of;
+use pvt_stores::mongo::maintenance::Maintenance;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::json;
@@ -52,9 +53,31 @@ struct IndexView {
 struct HealthView {
     #[schemars(schema_with = "state_schema")]
     status: State,
+    /// Only while changes are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maintenance: Option<MaintenanceView>,
     /// Always empty, and dropped by the next release: clients of the one before require it.
     #[schemars(schema_with = "no_components")]
     components: [(); 0],
+}
+
+/// Maintenance: changes are refused, reads go on.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Maintenance")]
+struct MaintenanceView {
+    #[schemars(with = "DateTime<Utc>")]
+    since: Timestamp,
+    /// When it is expected to end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<DateTime<Utc>>")]
+    until: Option<Timestamp>,
+}
+
+impl MaintenanceView {
+    /// Without its reason and actor, which are for operators.
+    fn of(app: &App) -> Option<Self> {
+        app.maintenance.current().map(|Maintenance { since, until, .. }| Self { since, until })
+    }
 }
 
 /// Status of this instance.
@@ -71,6 +94,9 @@ struct StatusView {
     uptime_seconds: i64,
     /// How many can be booked.
     properties: usize,
+    /// Only while changes are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maintenance: Option<MaintenanceView>,
 }
 
 fn state_schema(_: &mut SchemaGenerator) -> Schema {
@@ -98,7 +124,7 @@ async fn index() -> Shown<IndexView> {
 /// `GET /api/health`: 503 when no booking request could be accepted.
 async fn health(Shared(app): Shared<SharedApp>) -> Either<Shown<HealthView>, JsonResponse<503, HealthView>> {
     let report = app.health.report().await;
-    let view = HealthView { status: report.status, components: [] };
+    let view = HealthView { status: report.status, maintenance: MaintenanceView::of(&app), components: [] };
     if status_of(&report) == StatusCode::OK {
         Either::This(JsonResponse::new(&view))
     } else {
@@ -117,5 +143,6 @@ async fn status(Shared(app): Shared<SharedApp>) -> Shown<StatusView> {
         started_at: app.started_at,
         uptime_seconds: uptime.num_seconds().max(0),
         properties: app.inventory_cache.all().len(),
+        maintenance: MaintenanceView::of(&app),
     })
 }

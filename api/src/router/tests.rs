@@ -5,12 +5,14 @@ mod accounts;
 mod bookings;
 mod example_route;
 mod limits;
+mod maintenance;
 mod openapi;
 mod payments;
 mod webhook;
 
 use super::router;
 use crate::read_models::inventory::InventoryCache;
+use crate::read_models::maintenance::MaintenanceWatch;
 use crate::state::{App, SharedApp};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -25,6 +27,7 @@ use pvt_service::client_address::Peer;
 use pvt_service::health::State;
 use pvt_service::tokens::Purpose;
 use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::maintenance::Maintenance;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
@@ -55,10 +58,19 @@ impl Api {
     }
 
     async fn with(config: Config, inventories: impl IntoIterator<Item = Inventory>) -> Self {
+        Self::in_maintenance(None, config, inventories).await
+    }
+
+    async fn in_maintenance(
+        maintenance: Option<Maintenance>,
+        config: Config,
+        inventories: impl IntoIterator<Item = Inventory>,
+    ) -> Self {
         pvt_service::tls::install_provider();
         let stop = CancellationToken::new();
         let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "tests").await.unwrap();
-        let app = App::with_inventory_cache(&config, &stop, mongo, InventoryCache::of(inventories)).unwrap();
+        let read_models = (InventoryCache::of(inventories), MaintenanceWatch::of(maintenance));
+        let app = App::with_read_models(&config, &stop, mongo, read_models).unwrap();
         pvt_service::telemetry::metrics_handle().unwrap();
         let router = router(app.clone(), &config);
         Self { app, router, _guard: stop.drop_guard() }

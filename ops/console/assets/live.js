@@ -48,10 +48,11 @@ function isBeingFilledIn(section) {
 }
 
 function replace(section, newer) {
-  const row = document.activeElement?.closest("[data-row]");
-  const index = [...section.querySelectorAll("[data-row]")].indexOf(row);
+  const focused = section.contains(document.activeElement) ? document.activeElement : null;
+  const index = [...section.querySelectorAll("[data-row]")].indexOf(focused?.closest("[data-row]"));
   section.replaceWith(newer);
-  newer.querySelectorAll("[data-row]")[index]?.focus();
+  const same = focused?.id ? newer.querySelector(`#${focused.id}`) : newer.querySelectorAll("[data-row]")[index];
+  same?.focus();
 }
 
 async function refetch() {

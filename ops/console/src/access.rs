@@ -15,10 +15,12 @@ use chrono::Utc;
 use pvt_domain::accounts::{Role, User};
 use pvt_domain::actor::Actor;
 use pvt_domain::ids::PropertyId;
+use pvt_service::client_address::client_address;
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::api_keys::hash_api_secret;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -100,17 +102,23 @@ impl KnownSessions {
 pub(crate) struct SignedIn {
     user: User,
     token: String,
+    address: IpAddr,
 }
 
 impl SignedIn {
     /// A user without a session.
     #[cfg(test)]
     pub(crate) fn of(user: User) -> Self {
-        Self { user, token: String::new() }
+        Self { user, token: String::new(), address: std::net::Ipv4Addr::LOCALHOST.into() }
     }
 
     pub(crate) fn user(&self) -> &User {
         &self.user
+    }
+
+    /// Where the request came from.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
     }
 
     /// The token of their session.
@@ -177,7 +185,7 @@ impl FromRequestParts<SharedApp> for SignedIn {
         let Some(token) = Cookie::Session.read(app, &parts.headers) else { return Err(Failure::SignedOut(next)) };
         let known = app.sessions.recall(&token);
         match authenticate(app, &token, known).await? {
-            Some(user) => Ok(Self { user, token }),
+            Some(user) => Ok(Self { user, token, address: address_of(parts, app) }),
             None => Err(Failure::SignedOut(next)),
         }
     }
@@ -193,8 +201,12 @@ impl SignedIn {
         let signed_out = || Failure::SignedOut("/".to_owned());
         let token = Cookie::Session.read(app, &parts.headers).ok_or_else(signed_out)?;
         let user = authenticate(app, &token, None).await?.ok_or_else(signed_out)?;
-        Ok(Self { user, token })
+        Ok(Self { user, token, address: address_of(parts, app) })
     }
+}
+
+fn address_of(parts: &Parts, app: &App) -> IpAddr {
+    client_address(&parts.extensions, &parts.headers, &app.config.trusted_proxies)
 }
 
 /// The user of a session, if they have access; the one who is known from a moment ago while MongoDB does not answer.

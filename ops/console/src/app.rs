@@ -13,13 +13,13 @@ use pvt_service::health::{Health, Need};
 use pvt_service::http::About;
 use pvt_service::logins;
 use pvt_service::passwords::Hasher;
+use pvt_service::periodic::Turns;
 use pvt_service::rate_limits::{self, EVICTION_INTERVAL, RateLimit};
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 /// This program.
@@ -91,7 +91,10 @@ impl App {
             mart,
             board,
         });
-        tokio::spawn(watch::queues(app.board.clone(), management, app.mongo.clone(), stop.clone()));
+        let (board, mongo, prefix) = (app.board.clone(), app.mongo.clone(), app.topology.prefix().to_owned());
+        tokio::spawn(watch::processes(board.clone(), prefix, management.clone(), mongo.clone(), stop.clone()));
+        tokio::spawn(watch::history(board.clone(), mongo.clone(), stop.clone()));
+        tokio::spawn(watch::queues(board, app.topology.clone(), management, mongo, stop.clone()));
         tokio::spawn(watch::checks(app.board.clone(), config.clone(), app.mongo.clone(), stop.clone()));
         tokio::spawn(watch::expiry(app.board.clone(), stop.clone()));
         tokio::spawn(app.clone().evict_idle());
@@ -100,9 +103,8 @@ impl App {
 
     /// Forgets, until the end, addresses that have tried no password for long.
     async fn evict_idle(self: Arc<Self>) {
-        let mut ticks = interval(EVICTION_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while self.stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let mut turns = Turns::new(EVICTION_INTERVAL, &self.stop);
+        while turns.next().await {
             self.login_limit.iter().for_each(RateLimit::evict_idle);
         }
     }

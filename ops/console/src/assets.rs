@@ -13,6 +13,7 @@ pub(crate) const CHART_NIGHTS: [u32; 4] = [14, 30, 60, 92];
 const STYLE: &str = include_str!("../assets/console.css");
 const LIVE: &str = include_str!("../assets/live.js");
 const KEYS: &str = include_str!("../assets/keys.js");
+const SELECTION: &str = include_str!("../assets/selection.js");
 const CHART: &str = include_str!("../assets/chart.js");
 const ICON: &str = include_str!("../assets/icon.svg");
 
@@ -43,6 +44,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/assets/chart.css", get(async || asset("text/css; charset=utf-8", CHART_STYLE.as_str())))
         .route("/assets/live.js", get(async || asset("text/javascript; charset=utf-8", LIVE)))
         .route("/assets/keys.js", get(async || asset("text/javascript; charset=utf-8", KEYS)))
+        .route("/assets/selection.js", get(async || asset("text/javascript; charset=utf-8", SELECTION)))
         .route("/assets/chart.js", get(async || asset("text/javascript; charset=utf-8", CHART)))
         .route("/assets/icon.svg", get(async || asset("image/svg+xml", ICON)))
 }

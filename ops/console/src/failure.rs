@@ -16,6 +16,8 @@ pub(crate) enum Failure {
     SignedOut(String),
     /// The role does not allow it.
     Forbidden,
+    /// The password is needed once more, or was wrong.
+    Unconfirmed(&'static str),
     /// The form was not made by this console for this session.
     Forged,
     /// It does not exist, or not for this user.
@@ -66,6 +68,7 @@ impl Failure {
         let (status, title, text) = match self {
             Self::SignedOut(_) => (401, "Not signed in", "Sign in first.".to_owned()),
             Self::Forbidden => (403, "Not allowed", "Your role does not allow this.".to_owned()),
+            Self::Unconfirmed(text) => (403, "Password needed", (*text).to_owned()),
             Self::Forged => (
                 403,
                 "Not accepted",

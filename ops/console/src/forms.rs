@@ -14,7 +14,10 @@ use url::form_urlencoded;
 
 /// The field that holds the token.
 const CSRF_FIELD: &str = "csrf";
-const MAX_BODY_BYTES: usize = 16 * 1024;
+/// Of a form that anyone may send.
+pub(crate) const MAX_BODY_BYTES: usize = 16 * 1024;
+/// Of a form of a user who is signed in: it may hold the body of a message, percent-encoded.
+const MAX_SIGNED_IN_BODY_BYTES: usize = 512 * 1024;
 const BODY_LIMIT: Duration = Duration::from_secs(10);
 /// What the token is derived for; another use of the same secret derives another value.
 const PURPOSE: &str = "pvt-console/csrf/v1";
@@ -28,14 +31,19 @@ pub(crate) fn csrf_token(secret: &str) -> String {
 pub(crate) struct FormFields(Vec<(String, String)>);
 
 impl FormFields {
-    /// Reads a form's body.
+    /// Reads a form's body of at most so many bytes.
     ///
     /// # Errors
     /// [`Failure::Invalid`] when it is too large or does not arrive.
-    pub(crate) async fn read(body: Body) -> Result<Self, Failure> {
-        let read = timeout(BODY_LIMIT, to_bytes(body, MAX_BODY_BYTES)).await;
+    pub(crate) async fn read(body: Body, max_bytes: usize) -> Result<Self, Failure> {
+        let read = timeout(BODY_LIMIT, to_bytes(body, max_bytes)).await;
         let Ok(Ok(bytes)) = read else { return Err(Failure::Invalid("The form could not be read.".to_owned())) };
         Ok(Self(form_urlencoded::parse(&bytes).into_owned().collect()))
+    }
+
+    /// The fields in their order, names and values as they were sent.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Fields that no user has sent.
@@ -92,24 +100,25 @@ impl FromRequest<SharedApp> for Submitted {
         if !is_same_origin(&parts.headers) {
             return Err(Failure::Forged);
         }
-        let fields = FormFields::read(body).await?;
+        let fields = FormFields::read(body, MAX_SIGNED_IN_BODY_BYTES).await?;
         if fields.is_made_for(user.token()) { Ok(Self { user, fields }) } else { Err(Failure::Forged) }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FormFields, csrf_token};
+    use super::{FormFields, MAX_BODY_BYTES, csrf_token};
     use axum::body::Body;
 
     #[tokio::test]
     async fn form_is_made_for_one_session() {
         let text = format!("csrf={}&reason=+a%26b+", csrf_token("secret"));
-        let fields = FormFields::read(Body::from(text)).await.unwrap();
+        let fields = FormFields::read(Body::from(text), MAX_BODY_BYTES).await.unwrap();
         assert!(fields.is_made_for("secret") && !fields.is_made_for("other"));
         assert_eq!((fields.get("reason"), fields.get("queue")), ("a&b", ""));
         assert!(fields.required("queue", "name one").is_err());
-        let without = FormFields::read(Body::from("reason=x")).await.unwrap();
+        let without = FormFields::read(Body::from("reason=x"), MAX_BODY_BYTES).await.unwrap();
         assert!(!without.is_made_for("secret") && !without.is_made_for(""));
+        assert!(FormFields::read(Body::from("reason=x"), 4).await.is_err(), "too large");
     }
 }

@@ -4,14 +4,16 @@ use crate::access::SignedIn;
 use pvt_domain::ids::PropertyId;
 
 /// Pages in the navigation: path, label, whether it is for administrators only.
-const PAGES: [(&str, &str, bool); 9] = [
+const PAGES: [(&str, &str, bool); 11] = [
     ("/", "Overview", false),
     ("/queues", "Queues", false),
+    ("/dead-letters", "Dead letters", true),
     ("/bookings", "Bookings", false),
     ("/front-desk", "Front desk", false),
     ("/chart", "Tape chart", false),
     ("/payments", "Payments", false),
     ("/reconciliations", "Reconciliation", false),
+    ("/workers", "Workers", false),
     ("/schedules", "Schedules", false),
     ("/audit", "Audit", true),
 ];

@@ -11,6 +11,7 @@ mod actors;
 mod api;
 mod app;
 mod assets;
+mod confirmation;
 mod failure;
 mod forms;
 mod frame;

@@ -2,7 +2,10 @@
 
 pub(crate) mod board;
 pub(crate) mod figures;
+pub(crate) mod history;
 pub(crate) mod places;
+pub(crate) mod processes;
 pub(crate) mod reading;
+pub(crate) mod replays;
 pub(crate) mod stream;
 pub(crate) mod watch;

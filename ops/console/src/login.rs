@@ -4,7 +4,7 @@
 use crate::access::{Cookie, has_access};
 use crate::app::{App, SharedApp};
 use crate::failure::{Failure, page};
-use crate::forms::{FormFields, csrf_token};
+use crate::forms::{FormFields, MAX_BODY_BYTES, csrf_token};
 use crate::protection::is_same_origin;
 use crate::store;
 use askama::Template;
@@ -12,7 +12,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::Utc;
-use pvt_domain::accounts::{Email, User};
+use pvt_domain::accounts::{Email, User, UserId};
 use pvt_service::client_address::client_address;
 use pvt_service::logins::{LoginOutcome, count_login, pad_answer_time};
 use pvt_service::passwords::HasherError;
@@ -79,10 +79,8 @@ fn set(response: &mut Response, cookie: Option<HeaderValue>) {
 /// `POST /login`: a session, or one answer for every reason why not.
 pub(crate) async fn sign_in(State(app): State<SharedApp>, request: Request) -> Result<Response, Failure> {
     let started = Instant::now();
-    let address = client_address(request.extensions(), request.headers(), &app.config.trusted_proxies);
-    count_attempt(&app, address)?;
     let (parts, body) = request.into_parts();
-    let fields = FormFields::read(body).await?;
+    let fields = FormFields::read(body, MAX_BODY_BYTES).await?;
     let next = safe_path(fields.raw("next")).to_owned();
     let again = |status, wrong| {
         let email = fields.get("email").to_owned();
@@ -93,6 +91,9 @@ pub(crate) async fn sign_in(State(app): State<SharedApp>, request: Request) -> R
     if !is_ours {
         return again(StatusCode::FORBIDDEN, EXPIRED);
     }
+    // Only now: a form of another site must not use up the attempts of the user whom it deceives.
+    let address = client_address(&parts.extensions, &parts.headers, &app.config.trusted_proxies);
+    count_attempt(&app, address, None)?;
     let Some((user, hash)) = verified(&app, &fields).await? else {
         count_login(LoginOutcome::Refused);
         pad_answer_time(started).await;
@@ -113,10 +114,29 @@ pub(crate) async fn sign_in(State(app): State<SharedApp>, request: Request) -> R
     Ok(response)
 }
 
-fn count_attempt(app: &App, address: IpAddr) -> Result<(), Failure> {
+/// Counts an attempt with a password from this address, and of this account where it is known.
+///
+/// # Errors
+/// [`Failure::TooMany`] when it is one too many.
+pub(crate) fn count_attempt(app: &App, address: IpAddr, account: Option<UserId>) -> Result<(), Failure> {
     let is_exempt = app.exempt_loopback && address.is_loopback();
     let Some(limit) = app.login_limit.as_ref().filter(|_| !is_exempt) else { return Ok(()) };
-    limit.count(&RateLimitKey::at(address)).map(drop).map_err(|exceeded| Failure::TooMany(exceeded.retry_after_secs))
+    let of_account = account.map(|id| RateLimitKey::Client(id.to_string()));
+    for key in of_account.into_iter().chain([RateLimitKey::at(address)]) {
+        limit.count(&key).map_err(|exceeded| Failure::TooMany(exceeded.retry_after_secs))?;
+    }
+    Ok(())
+}
+
+/// Whether this is the password of this hash; without a hash it is not, and that takes as long to find out.
+///
+/// # Errors
+/// [`Failure::TooMany`] while too many passwords are being compared.
+pub(crate) async fn is_password(app: &App, password: &str, hash: Option<String>) -> Result<bool, Failure> {
+    app.hasher.verify(SecretString::from(password), hash).await.map_err(|failed| match failed {
+        HasherError::Busy => Failure::TooMany(BUSY_RETRY_SECS),
+        HasherError::Failed(cause) => Failure::internal(cause),
+    })
 }
 
 /// The account of these credentials with its password's hash, unless it is disabled.
@@ -130,11 +150,7 @@ async fn verified(app: &App, fields: &FormFields) -> Result<Option<(User, String
     });
     let found = found.await.map_err(Failure::for_strangers)?;
     let hash = found.as_ref().map(|(_, hash)| hash.clone());
-    let right = app.hasher.verify(SecretString::from(fields.raw("password")), hash).await;
-    let right = right.map_err(|failed| match failed {
-        HasherError::Busy => Failure::TooMany(BUSY_RETRY_SECS),
-        HasherError::Failed(cause) => Failure::internal(cause),
-    })?;
+    let right = is_password(app, fields.raw("password"), hash).await?;
     Ok(found.filter(|(user, _)| right && user.disabled_at.is_none()))
 }
 
@@ -142,7 +158,7 @@ async fn verified(app: &App, fields: &FormFields) -> Result<Option<(User, String
 pub(crate) async fn sign_out(State(app): State<SharedApp>, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     if let Some(token) = Cookie::Session.read(&app, &parts.headers) {
-        let fields = FormFields::read(body).await?;
+        let fields = FormFields::read(body, MAX_BODY_BYTES).await?;
         if !is_same_origin(&parts.headers) || !fields.is_made_for(&token) {
             return Err(Failure::Forged);
         }

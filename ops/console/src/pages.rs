@@ -4,6 +4,7 @@ pub(crate) mod actions;
 pub(crate) mod audit;
 pub(crate) mod bookings;
 pub(crate) mod chart;
+pub(crate) mod dead_letters;
 pub(crate) mod front_desk;
 pub(crate) mod moves;
 pub(crate) mod overview;
@@ -11,6 +12,8 @@ pub(crate) mod payments;
 pub(crate) mod queues;
 pub(crate) mod reconciliations;
 pub(crate) mod schedules;
+pub(crate) mod sparkline;
+pub(crate) mod workers;
 
 use pvt_domain::timestamp::Timestamp;
 

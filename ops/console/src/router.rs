@@ -3,6 +3,7 @@
 use crate::app::SharedApp;
 use crate::failure::Failure;
 use crate::live::stream;
+use crate::pages::dead_letters;
 use crate::protection::protect;
 use crate::{assets, login, pages};
 use axum::Router;
@@ -18,6 +19,17 @@ pub(crate) fn router(app: &SharedApp) -> Router {
         .route("/queues", get(pages::queues::show))
         .route("/queues/pause", post(pages::queues::pause))
         .route("/queues/resume", post(pages::queues::resume))
+        .route("/dead-letters", get(dead_letters::show))
+        .route("/dead-letters/groups/{group}", get(dead_letters::group::show))
+        .route("/dead-letters/messages/{id}", get(dead_letters::show_message))
+        .route("/dead-letters/messages/{id}/whole", post(dead_letters::show_whole))
+        .route("/dead-letters/messages/{id}/review", post(dead_letters::edit::review))
+        .route("/dead-letters/messages/{id}/edit", post(dead_letters::edit::apply))
+        .route("/dead-letters/replay", get(dead_letters::replay::review).post(dead_letters::replay::begin))
+        .route("/dead-letters/discard", get(dead_letters::discard::review).post(dead_letters::discard::discard))
+        .route("/dead-letters/operations", get(dead_letters::operations::list))
+        .route("/dead-letters/operations/{id}", get(dead_letters::operations::show))
+        .route("/dead-letters/operations/{id}/cancel", post(dead_letters::operations::cancel))
         .route("/bookings", get(pages::bookings::search))
         .route("/bookings/{id}", get(pages::bookings::show))
         .route("/bookings/{id}/actions/{action}", get(pages::actions::show).post(pages::actions::act))
@@ -27,7 +39,9 @@ pub(crate) fn router(app: &SharedApp) -> Router {
         .route("/chart", get(pages::chart::show))
         .route("/payments", get(pages::payments::show))
         .route("/reconciliations", get(pages::reconciliations::show))
+        .route("/workers", get(pages::workers::show))
         .route("/schedules", get(pages::schedules::show))
+        .route("/schedules/run", post(pages::schedules::run))
         .route("/audit", get(pages::audit::show))
         .route("/live", get(stream::live))
         .merge(assets::router())

@@ -5,7 +5,6 @@ use pvt_messaging::Topology;
 use pvt_messaging::management::Management;
 use pvt_service::config::Config;
 use secrecy::ExposeSecret;
-use url::Url;
 
 /// The topology under the configured prefix.
 pub fn topology(config: &Config) -> Topology {
@@ -17,13 +16,14 @@ pub fn topology(config: &Config) -> Topology {
 /// # Errors
 /// When one of the URLs cannot be used.
 pub fn management(config: &Config) -> Result<Management> {
-    Ok(Management::new(config.rabbitmq_management_url.expose_secret(), &vhost(config)?)?)
+    let (url, amqp_url) = (config.rabbitmq_management_url.expose_secret(), config.amqp_url.expose_secret());
+    Ok(Management::of_broker(url, amqp_url)?)
 }
 
 /// The virtual host of `AMQP_URL`; without a path it is `/`.
-fn vhost(config: &Config) -> Result<String> {
-    let url = Url::parse(config.amqp_url.expose_secret())?;
-    let path = url.path().trim_start_matches('/');
-    let name = path.replace("%2f", "/").replace("%2F", "/");
-    Ok(if name.is_empty() { "/".to_owned() } else { name })
+///
+/// # Errors
+/// When the URL cannot be used.
+pub fn vhost(config: &Config) -> Result<String> {
+    Ok(pvt_messaging::management::vhost(config.amqp_url.expose_secret())?)
 }

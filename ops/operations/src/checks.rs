@@ -2,7 +2,7 @@
 
 use crate::reading::to_its_end;
 use crate::seed::accounts::ACCOUNTS;
-use crate::{broker, queue_pauses};
+use crate::{broker, maintenance, queue_pauses};
 use pvt_domain::accounts::Email;
 use pvt_messaging::{QueueDepth, QueueRole, QueueSpec, queue_depths};
 use pvt_service::config::{Config, Environment};
@@ -11,18 +11,23 @@ use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::queue_pauses::QueuePause;
 use secrecy::ExposeSecret;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::Url;
 
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
+/// What is known of stored things while MongoDB is down.
+const UNKNOWN: &str = "unknown, MongoDB cannot be read";
 
 /// Names of the checks, from the one whose failure does the most harm: first guests cannot book, then bookings are not
 /// decided, then mails and reports are late.
-const BY_HARM: [&str; 14] = [
+const BY_HARM: [&str; 16] = [
     API,
+    MAINTENANCE,
     RABBITMQ,
+    ALARM,
     MONGODB,
     QUEUES,
     CONSUMERS,
@@ -37,13 +42,16 @@ const BY_HARM: [&str; 14] = [
     SCHEDULES,
 ];
 const API: &str = "API";
+const MAINTENANCE: &str = "maintenance";
 const RABBITMQ: &str = "RabbitMQ";
+const ALARM: &str = "RabbitMQ alarm";
 const MONGODB: &str = "MongoDB";
 const QUEUES: &str = "queues";
 const CONSUMERS: &str = "consumers";
 const DEMONSTRATION_ACCOUNTS: &str = "demonstration accounts";
 const UNROUTABLE: &str = "unroutable messages";
-const DEAD_LETTERS: &str = "dead letters";
+/// The name of the check for stored dead letters.
+pub const DEAD_LETTERS: &str = "dead letters";
 const DEAD_LETTERS_IN_QUEUES: &str = "dead letters in queues";
 const SMTP: &str = "SMTP server";
 const POSTGRESQL: &str = "PostgreSQL";
@@ -66,6 +74,20 @@ pub struct Finding {
 
 /// Runs every check, all at once; `name` is that of the connections.
 pub async fn run(config: &Config, mongo: &Mongo, name: &'static str) -> Vec<Finding> {
+    let counting = mongo.clone();
+    let counts = timeout(PROBE_LIMIT, to_its_end(async move { counting.dead_letters().count_by_queue().await })).await;
+    let counts = counts.map_err(|_| format!("no answer within {PROBE_LIMIT:?}"));
+    let counts = counts.and_then(|counted| counted.map_err(|error| error.to_string()));
+    run_with_dead_letters(config, mongo, counts.as_ref().map_err(String::as_str), name).await
+}
+
+/// The same where the dead letters are counted anyway, by queue.
+pub async fn run_with_dead_letters(
+    config: &Config,
+    mongo: &Mongo,
+    dead_letters: Result<&BTreeMap<String, u64>, &str>,
+    name: &'static str,
+) -> Vec<Finding> {
     let of_broker = async {
         let pauses = pauses(mongo).await;
         let mut findings = vec![paused_queues(pauses.as_deref())];
@@ -76,26 +98,29 @@ pub async fn run(config: &Config, mongo: &Mongo, name: &'static str) -> Vec<Find
         let is_exposed = config.environment == Environment::Production || !config.is_local();
         if is_exposed { Some(demonstration_accounts(mongo).await) } else { None }
     };
-    let (mongodb, postgres, smtp, api, schedules, dead_letters, of_broker, of_accounts) = tokio::join!(
+    let (mongodb, postgres, smtp, api, maintenance, schedules, alarm, of_broker, of_accounts) = tokio::join!(
         mongodb(mongo),
         postgres(config, name),
         smtp(config),
         api(config),
+        maintenance_mode(mongo),
         schedules(mongo),
-        dead_letters(mongo),
+        alarm(config),
         of_broker,
         of_accounts
     );
-    [mongodb, postgres, smtp, api, schedules, dead_letters].into_iter().chain(of_broker).chain(of_accounts).collect()
+    let dead_letters = dead_letters_found(dead_letters);
+    let found = [mongodb, postgres, smtp, api, maintenance, schedules, alarm, dead_letters];
+    found.into_iter().chain(of_broker).chain(of_accounts).collect()
 }
 
 /// Runs the checks that need no MongoDB, where its URI cannot be used at all, for this reason.
 pub async fn run_without_mongodb(config: &Config, reason: &str, name: &'static str) -> Vec<Finding> {
     let mongodb =
         finding(MONGODB, Some(reason.to_owned()), "correct MONGODB_URI; what is stored there was not checked");
-    let (postgres, smtp, api, of_broker) =
-        tokio::join!(postgres(config, name), smtp(config), api(config), rabbitmq(config, name, &[]));
-    [mongodb, postgres, smtp, api].into_iter().chain([paused_queues(None)]).chain(of_broker).collect()
+    let (postgres, smtp, api, alarm, of_broker) =
+        tokio::join!(postgres(config, name), smtp(config), api(config), alarm(config), rabbitmq(config, name, &[]));
+    [mongodb, postgres, smtp, api, alarm].into_iter().chain([paused_queues(None)]).chain(of_broker).collect()
 }
 
 /// The checks that failed, failures before warnings, each from the most harmful.
@@ -112,17 +137,28 @@ async fn mongodb(mongo: &Mongo) -> Finding {
     check(MONGODB, probe, "check MONGODB_URI; locally `pvt up` starts one; transactions need a replica set").await
 }
 
+/// Whether the API refuses changes because an operator wants it to.
+async fn maintenance_mode(mongo: &Mongo) -> Finding {
+    let mongo = mongo.clone();
+    let probe = to_its_end(async move {
+        match mongo.maintenance().find().await? {
+            None => Ok(()),
+            Some(stored) => Err(anyhow::anyhow!(maintenance::summary(&stored))),
+        }
+    });
+    let remedy = "the API refuses changes; `pvt maintenance off` ends it";
+    Finding { warning: true, ..check(MAINTENANCE, probe, remedy).await }
+}
+
 /// Schedules that were ahead of the server's clock have continued; a second time may mean that the clock is wrong.
 async fn schedules(mongo: &Mongo) -> Finding {
     let mongo = mongo.clone();
     let probe = to_its_end(async move {
-        match mongo.schedules().ahead_of_clock().await? {
-            None => Ok(()),
-            Some(ahead) => Err(anyhow::anyhow!("ahead of the clock of MongoDB's server: {ahead}")),
-        }
+        let ahead = mongo.schedules().ahead_of_clock().await?;
+        anyhow::Ok(ahead.map(|ahead| format!("ahead of the clock of MongoDB's server: {ahead}")))
     });
     let remedy = "a backup was restored or a clock was wrong: compare the clock of MongoDB's server with the true time";
-    Finding { warning: true, ..check(SCHEDULES, probe, remedy).await }
+    Finding { warning: true, ..check_stored(SCHEDULES, probe, remedy).await }
 }
 
 /// All pauses of queues; `None` when MongoDB cannot be read, and why is said elsewhere.
@@ -133,7 +169,7 @@ async fn pauses(mongo: &Mongo) -> Option<Vec<QueuePause>> {
 
 fn paused_queues(pauses: Option<&[QueuePause]>) -> Finding {
     let Some(pauses) = pauses else {
-        let unknown = Some("unknown, MongoDB cannot be read".to_owned());
+        let unknown = Some(UNKNOWN.to_owned());
         let remedy = "workers keep to the pauses that they read last, and those that start wait: repair MongoDB";
         return Finding { warning: true, ..finding(PAUSES, unknown, remedy) };
     };
@@ -145,17 +181,42 @@ fn paused_queues(pauses: Option<&[QueuePause]>) -> Finding {
     Finding { warning: true, ..finding(PAUSES, trouble, "`pvt queues resume` ends one") }
 }
 
-/// Messages that were given up.
-async fn dead_letters(mongo: &Mongo) -> Finding {
-    let mongo = mongo.clone();
-    let probe = to_its_end(async move {
-        let counts = mongo.dead_letters().count_by_queue().await?;
-        let words: Vec<String> = counts.into_iter().map(|(queue, count)| format!("{count} of {queue}")).collect();
-        if words.is_empty() { Ok(()) } else { Err(anyhow::anyhow!(words.join(", "))) }
+/// An alarm of the broker, which then takes no messages while everything else of it works.
+async fn alarm(config: &Config) -> Finding {
+    let remedy = "the broker takes no messages until it ends: free disk space, or find the queue that fills the \
+        memory; delete no queue";
+    let nodes = async { anyhow::Ok(broker::management(config)?.nodes().await?) };
+    let nodes = match timeout(PROBE_LIMIT, nodes).await {
+        Ok(Ok(nodes)) => nodes,
+        Ok(Err(error)) => return alarm_unknown(&error.to_string()),
+        Err(_) => return alarm_unknown(&format!("no answer within {PROBE_LIMIT:?}")),
+    };
+    let on = nodes.iter().flat_map(|node| {
+        let alarms = [(node.mem_alarm, "memory"), (node.disk_free_alarm, "disk space")];
+        alarms.into_iter().filter(|(is_on, _)| *is_on).map(|(_, alarm)| format!("{alarm} of {}", node.name))
     });
+    let on: Vec<String> = on.collect();
+    finding(ALARM, (!on.is_empty()).then(|| format!("on: {}", on.join(", "))), remedy)
+}
+
+fn alarm_unknown(reason: &str) -> Finding {
+    let remedy = "check RABBITMQ_MANAGEMENT_URL; its user needs the tag `monitoring` or `administrator`";
+    Finding { warning: true, ..finding(ALARM, Some(format!("unknown: {reason}")), remedy) }
+}
+
+/// Messages that were given up.
+fn dead_letters_found(counts: Result<&BTreeMap<String, u64>, &str>) -> Finding {
+    let trouble = match counts {
+        Ok(counts) if counts.is_empty() => None,
+        Ok(counts) => {
+            let words: Vec<String> = counts.iter().map(|(queue, count)| format!("{count} of {queue}")).collect();
+            Some(words.join(", "))
+        }
+        Err(reason) => Some(reason.to_owned()),
+    };
     let remedy = "`pvt dead groups` shows the causes; `pvt dead replay` returns them to their queues, `pvt dead \
         discard` removes them";
-    check(DEAD_LETTERS, probe, remedy).await
+    finding(DEAD_LETTERS, trouble, remedy)
 }
 
 async fn postgres(config: &Config, name: &str) -> Finding {
@@ -180,13 +241,16 @@ async fn smtp(config: &Config) -> Finding {
 
 async fn api(config: &Config) -> Finding {
     let probe = async {
-        let response = reqwest::get(format!("http://{}/readyz?verbose", config.api_metrics_addr)).await?;
+        let mut url = config.api_metrics_url.join("readyz")?;
+        url.set_query(Some("verbose"));
+        let response = reqwest::get(url).await?;
         if response.status().is_success() { Ok(()) } else { Err(anyhow::anyhow!("{}", response.text().await?)) }
     };
     check(
         API,
         probe,
-        "`pvt status` shows where its log is; `pvt up` starts it; elsewhere set PVT_METRICS_ADDR as the API has it",
+        "`pvt status` shows where its log is; `pvt up` starts it; elsewhere set PVT_METRICS_ADDR as the API has it, or \
+            PVT_API_METRICS_URL",
     )
     .await
 }
@@ -201,9 +265,10 @@ async fn demonstration_accounts(mongo: &Mongo) -> Finding {
             let found = mongo.users().find_by_email(&email).await?;
             active.extend(found.filter(|user| user.disabled_at.is_none()).map(|_| account.email));
         }
-        if active.is_empty() { Ok(()) } else { Err(anyhow::anyhow!("active: {}", active.join(", "))) }
+        anyhow::Ok((!active.is_empty()).then(|| format!("active: {}", active.join(", "))))
     });
-    check(DEMONSTRATION_ACCOUNTS, probe, "their passwords are published: disable them with `pvt users disable`").await
+    let remedy = "their passwords are published: disable them with `pvt users disable`";
+    check_stored(DEMONSTRATION_ACCOUNTS, probe, remedy).await
 }
 
 async fn rabbitmq(config: &Config, name: &str, pauses: &[QueuePause]) -> Vec<Finding> {
@@ -284,9 +349,33 @@ async fn check<E: std::fmt::Display>(
     finding(what, trouble, remedy)
 }
 
+/// The same for what MongoDB holds: what is wrong there, if anything. That MongoDB cannot be read is a finding of its
+/// own; then this check found nothing, and its remedy would mislead.
+async fn check_stored(
+    what: &'static str,
+    probe: impl Future<Output = anyhow::Result<Option<String>>>,
+    remedy: &'static str,
+) -> Finding {
+    match timeout(PROBE_LIMIT, probe).await {
+        Ok(Ok(trouble)) => finding(what, trouble, remedy),
+        Ok(Err(_)) | Err(_) => finding(what, Some(UNKNOWN.to_owned()), "repair MongoDB first, then check again"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{API, BY_HARM, DEAD_LETTERS, PAUSES, finding, in_order_of_harm};
+    use super::{API, BY_HARM, DEAD_LETTERS, PAUSES, SCHEDULES, UNKNOWN, check_stored, finding, in_order_of_harm};
+
+    #[tokio::test]
+    async fn unread_store_is_not_blamed_on_what_it_holds() {
+        let remedy = "a clock was wrong";
+        let unread = check_stored(SCHEDULES, async { Err(anyhow::anyhow!("connection refused")) }, remedy).await;
+        assert_eq!(unread.trouble.as_deref(), Some(UNKNOWN));
+        assert!(!unread.remedy.contains("clock"), "{}", unread.remedy);
+        let ahead = check_stored(SCHEDULES, async { Ok(Some("ahead".to_owned())) }, remedy).await;
+        assert_eq!((ahead.trouble.as_deref(), ahead.remedy), (Some("ahead"), remedy));
+        assert_eq!(check_stored(SCHEDULES, async { Ok(None) }, remedy).await.trouble, None);
+    }
 
     #[test]
     fn failures_come_before_warnings_and_passed_checks_are_left_out() {

@@ -1,7 +1,11 @@
 //! Dead letters as operators handle them: replayed in the background, edited, discarded for good.
 
+mod discards;
+mod edits;
 mod forecast;
 
+pub use discards::{DiscardOutcome, discard, discard_shown};
+pub use edits::{apply_edit, check_edit, edit};
 pub use forecast::{Done, Forecast, forecast};
 
 use crate::OperationError;
@@ -9,29 +13,15 @@ use crate::reason::one_line;
 use anyhow::Result;
 use chrono::Utc;
 use pvt_domain::actor::Actor;
-use pvt_domain::dead_letters::{changed_members, check_readable};
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::audit::AuditEntry;
-use pvt_stores::mongo::dead_letters::{
-    DeadLetter, DeadLetterFilter, DeadLetterState, Discarded, Edit, OperationState, ReplayOperation,
-};
+use pvt_stores::mongo::dead_letters::{BeginOutcome, DeadLetterFilter, Matched, OperationState, ReplayOperation};
 use uuid::Uuid;
 
 /// Messages a second that an operation replays unless another rate is requested.
 pub const DEFAULT_RATE: u32 = 50;
 /// The highest rate.
 pub const MAX_RATE: u32 = 1_000;
-/// Most dead letters that are named where one was meant.
-const MAX_NAMED: i64 = 10;
-
-/// Dead letters that were discarded, and those that were not.
-#[derive(Debug, Default)]
-pub struct DiscardOutcome {
-    /// Discarded now.
-    pub discarded: Vec<DeadLetter>,
-    /// Died again, or were replayed, since they were read.
-    pub changed: Vec<DeadLetter>,
-}
 
 /// Begins to replay those that match and are dead, at most `rate` a second: the operation, or `None` when none matches.
 /// The worker `scheduler` carries it out.
@@ -45,9 +35,40 @@ pub async fn begin_replay(
     actor: impl Into<Actor>,
     reason: &str,
 ) -> Result<Option<ReplayOperation>> {
-    let rate = rate.clamp(1, MAX_RATE);
-    let operation = ReplayOperation::new(actor, one_line(reason), in_words(filter), rate, Utc::now().into());
-    Ok(mongo.dead_letters().begin_replay(&operation, filter).await?)
+    Ok(mongo.dead_letters().begin_replay(&new_operation(filter, rate, actor, reason), filter).await?)
+}
+
+/// The same for those that were shown to the actor, under an id of the operation that was chosen then: a repeated
+/// request begins nothing more.
+///
+/// # Errors
+/// [`OperationError::Conflict`] when other ones match now; when MongoDB fails: then whether it has begun is unknown,
+/// and the request can be repeated.
+pub async fn begin_shown_replay(
+    mongo: &Mongo,
+    id: Uuid,
+    (filter, shown): (&DeadLetterFilter, &Matched),
+    rate: u32,
+    actor: impl Into<Actor>,
+    reason: &str,
+) -> Result<ReplayOperation> {
+    let operation = ReplayOperation { id, ..new_operation(filter, rate, actor, reason) };
+    match mongo.dead_letters().begin_shown_replay(&operation, filter, shown).await? {
+        BeginOutcome::Begun(operation) => Ok(operation),
+        BeginOutcome::Nothing | BeginOutcome::Changed => Err(changed_since_shown(shown).into()),
+    }
+}
+
+fn new_operation(filter: &DeadLetterFilter, rate: u32, actor: impl Into<Actor>, reason: &str) -> ReplayOperation {
+    ReplayOperation::new(actor, one_line(reason), in_words(filter), rate.clamp(1, MAX_RATE), Utc::now().into())
+}
+
+fn changed_since_shown(shown: &Matched) -> OperationError {
+    let count = shown.count;
+    OperationError::Conflict(format!(
+        "Not the {count} dead letters that were shown are dead now: some have been replayed, discarded, or died again. \
+        Nothing was changed; look at them again."
+    ))
 }
 
 /// Cancels an operation: it stops before the next message, and what it still holds stays dead.
@@ -70,83 +91,6 @@ pub async fn cancel_replay(mongo: &Mongo, id: Uuid, actor: impl Into<Actor>, rea
     }
 }
 
-/// Discards those that match and are dead, each with an audit entry.
-///
-/// # Errors
-/// When MongoDB fails; then some may have been discarded.
-pub async fn discard(
-    mongo: &Mongo,
-    filter: &DeadLetterFilter,
-    actor: impl Into<Actor>,
-    reason: &str,
-) -> Result<DiscardOutcome> {
-    let (cause, now) = (Uuid::now_v7(), Utc::now().into());
-    let discarded = Discarded { at: now, actor: actor.into(), reason: one_line(reason) };
-    let mut outcome = DiscardOutcome::default();
-    for dead_letter in mongo.dead_letters().list(filter, &[DeadLetterState::Dead], 0, 0).await? {
-        let DeadLetter { id, message_id, kind, queue, .. } = &dead_letter;
-        let detail = format!("{kind} {message_id} of {queue}: {}", discarded.reason);
-        let action = "dead_letter.discard".to_owned();
-        let entry = AuditEntry::new(cause, now, &discarded.actor, action, &id.to_string(), &detail);
-        if mongo.dead_letters().discard(&dead_letter, &discarded, &entry).await? {
-            outcome.discarded.push(dead_letter);
-        } else {
-            outcome.changed.push(dead_letter);
-        }
-    }
-    Ok(outcome)
-}
-
-/// Replaces the body of one that is dead, after a check that its worker can read the new one; the original is kept. The
-/// members that it changes; with `dry_run`, nothing is changed.
-///
-/// # Errors
-/// [`OperationError::NotFound`] when no dead one has this id; [`OperationError::Conflict`] when several have it,
-/// the body cannot be read by its worker, or changes nothing; [`OperationError::TryLater`] when the dead letter changes
-/// at the same time; when MongoDB fails.
-pub async fn edit(
-    mongo: &Mongo,
-    filter: &DeadLetterFilter,
-    body: Vec<u8>,
-    actor: impl Into<Actor>,
-    reason: &str,
-    dry_run: bool,
-) -> Result<Vec<String>> {
-    let selected = mongo.dead_letters().list(filter, &[DeadLetterState::Dead], 0, MAX_NAMED).await?;
-    let [selected] = selected.as_slice() else {
-        return Err(match selected.len() {
-            0 => OperationError::NotFound("no message matches; `pvt dead list` shows all".to_owned()),
-            _ => {
-                let names = selected.iter().map(|one| format!("{} of {}", one.id, one.queue));
-                let names = names.collect::<Vec<_>>().join(", ");
-                OperationError::Conflict(format!("several dead letters have this id; name one by its own: {names}"))
-            }
-        }
-        .into());
-    };
-    let found = mongo.dead_letters().with_messages([selected.id]).await?;
-    let with_message = found.into_iter().next().and_then(|one| Some((one.message.clone()?, one)));
-    let Some((message, dead_letter)) = with_message else { return Err(changed_meanwhile().into()) };
-    check_readable(dead_letter.queue_family(), &dead_letter.kind, &body)
-        .map_err(|error| OperationError::Conflict(format!("its worker could not read it: {error}")))?;
-    let changed = changed_members(&message.body, &body);
-    if changed.is_empty() {
-        return Err(OperationError::Conflict("it changes nothing".to_owned()).into());
-    }
-    if dry_run {
-        return Ok(changed);
-    }
-    let (now, actor, reason) = (Utc::now().into(), actor.into(), one_line(reason));
-    let (id, action) = (dead_letter.id.to_string(), "dead_letter.edit".to_owned());
-    let detail = format!("{} of {}: {reason}", dead_letter.kind, dead_letter.queue);
-    let entry = AuditEntry::new(Uuid::now_v7(), now, &actor, action, &id, &detail);
-    let edit = Edit { at: now, actor, reason, changed: changed.clone() };
-    match mongo.dead_letters().edit(&dead_letter, &message, body, &edit, &entry).await? {
-        true => Ok(changed),
-        false => Err(changed_meanwhile().into()),
-    }
-}
-
 /// Records that an operator reads the body of a dead letter without a mask.
 ///
 /// # Errors
@@ -162,8 +106,8 @@ fn changed_meanwhile() -> OperationError {
 }
 
 /// A selection as people read it.
-fn in_words(filter: &DeadLetterFilter) -> String {
-    let DeadLetterFilter { ids, queues, class, group, kind, booking } = filter;
+pub fn in_words(filter: &DeadLetterFilter) -> String {
+    let DeadLetterFilter { ids, queues, class, group, kind, booking, until } = filter;
     let ids = ids.as_ref().map(|ids| match ids.as_slice() {
         [id] => id.to_string(),
         ids => format!("{} ids", ids.len()),
@@ -178,12 +122,17 @@ fn in_words(filter: &DeadLetterFilter) -> String {
         labelled("booking", booking.map(|booking| booking.to_string())),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    if parts.is_empty() { "all dead letters".to_owned() } else { parts.join(", ") }
+    let words = if parts.is_empty() { "all dead letters".to_owned() } else { parts.join(", ") };
+    match until {
+        Some(until) => format!("{words}, until {until}"),
+        None => words,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::DateTime;
 
     #[test]
     fn selections_are_written_in_words() {
@@ -195,5 +144,7 @@ mod tests {
         };
         assert_eq!(in_words(&filter), "queue emails, stripe, class panic");
         assert_eq!(in_words(&DeadLetterFilter::of_ids([Uuid::nil()])), Uuid::nil().to_string());
+        let until = DeadLetterFilter { until: Some(DateTime::UNIX_EPOCH.into()), ..DeadLetterFilter::default() };
+        assert_eq!(in_words(&until), "all dead letters, until 1970-01-01T00:00:00.000Z");
     }
 }

@@ -1,6 +1,6 @@
 //! Operations on stores and broker that the command line, the console and the development tools share: checks, traces
-//! of bookings, pauses of queues, dead letters, reconciliation on request, migrations, topology, demonstration data,
-//! and output to the terminal.
+//! of bookings, pauses of queues, maintenance, dead letters, reconciliation and schedules on request, migrations, topology,
+//! demonstration data, and output to the terminal.
 //!
 //! It knows no command-line arguments and starts no process.
 
@@ -10,11 +10,14 @@ pub mod broker;
 pub mod checks;
 pub mod dead_letters;
 mod error;
+pub mod maintenance;
 pub mod migrate;
+pub mod queue_flows;
 pub mod queue_pauses;
 pub mod reading;
 mod reason;
 pub mod reconcile;
+pub mod schedules;
 pub mod seed;
 pub mod terminal;
 pub mod topology;

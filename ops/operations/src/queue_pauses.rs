@@ -5,6 +5,7 @@ use crate::reason::one_line;
 use anyhow::Result;
 use chrono::Utc;
 use pvt_domain::actor::Actor;
+use pvt_domain::messages::queues;
 use pvt_messaging::Topology;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::audit::AuditEntry;
@@ -22,7 +23,22 @@ pub enum PauseOutcome {
 
 /// The pauses that concern a queue (full name), the earliest first.
 pub fn concerning<'p>(topology: &Topology, pauses: &'p [QueuePause], queue: &str) -> Vec<&'p QueuePause> {
-    topology.by_work_queue(pauses, |pause| (pause.queue.as_str(), pause.since)).remove(queue).unwrap_or_default()
+    let own_name = queue.strip_prefix(topology.prefix()).unwrap_or(queue);
+    let mut found: Vec<&QueuePause> =
+        pauses.iter().filter(|pause| concerns(topology, &pause.queue, own_name)).collect();
+    found.sort_by_key(|pause| pause.since);
+    found
+}
+
+/// Whether a pause of `paused` is one of the work queue `queue`, both without the prefix.
+fn concerns(topology: &Topology, paused: &str, queue: &str) -> bool {
+    let (family, partition) = queue.split_once('.').unwrap_or((queue, ""));
+    let is_work = if queues::PARTITIONED.contains(&family) {
+        partition.parse().is_ok_and(|number: u16| number < topology.partitions())
+    } else {
+        queues::ALL.contains(&queue)
+    };
+    is_work && (paused == queue || paused == family)
 }
 
 /// Pauses a queue, for example `emails` or `bookings.2`, or with `bookings` all its partitions.
@@ -106,6 +122,32 @@ fn changed_meanwhile() -> OperationError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::OPERATOR;
+
+    #[test]
+    fn pauses_of_a_queue_are_its_own_and_those_of_its_family_the_earliest_first() {
+        let topology = Topology::new("x.", 2);
+        let at = |seconds| chrono::DateTime::from_timestamp(seconds, 0).unwrap().into();
+        let pause = |queue: &str, seconds| QueuePause {
+            queue: queue.to_owned(),
+            since: at(seconds),
+            actor: OPERATOR.into(),
+            reason: String::new(),
+        };
+        let names = ["bookings.1", "bookings", "emails", "emails.dead", "bookings.7"];
+        let pauses: Vec<QueuePause> =
+            names.into_iter().zip([3, 2, 5, 1, 0]).map(|(name, at)| pause(name, at)).collect();
+        let found = |queue: &str| {
+            let all = concerning(&topology, &pauses, queue);
+            all.into_iter().map(|pause| pause.queue.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!(found("x.bookings.1"), ["bookings", "bookings.1"]);
+        assert_eq!(found("x.bookings.0"), ["bookings"]);
+        assert_eq!(found("x.emails"), ["emails"]);
+        for none in ["x.bookings.7", "x.bookings", "x.emails.dead", "x.bookings.1.dead", "x.analytics", "x.retry.5s"] {
+            assert!(found(none).is_empty(), "{none}");
+        }
+    }
 
     #[test]
     fn pauses_within_a_family_are_its_own_and_those_of_its_partitions() {

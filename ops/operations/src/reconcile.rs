@@ -1,4 +1,4 @@
-//! Reconciliation on request: a run is queued as the schedule queues it, and its report is awaited.
+//! Reconciliation on request: a run is queued as the schedule queues it, and its report is awaited. Stored reports.
 
 use crate::{OPERATOR, OperationError, broker};
 use anyhow::Result;
@@ -45,6 +45,32 @@ pub async fn reports(
         reports.push(report_of(mongo, run_id, &property_id).await?);
     }
     publisher.close(CLOSE_LIMIT).await;
+    Ok(reports)
+}
+
+/// The report of a run, or the newest one of each property, of one or of all.
+///
+/// # Errors
+/// [`OperationError::NotFound`] without a report; when MongoDB fails.
+pub async fn stored(mongo: &Mongo, run: Option<Uuid>, property: Option<PropertyId>) -> Result<Vec<Report>> {
+    if let Some(run) = run {
+        let report = mongo.reconciliations().find(run).await?;
+        let report = report.filter(|report| property.as_ref().is_none_or(|property| report.property_id == *property));
+        let unknown = || OperationError::NotFound(format!("there is no report of a run {run}"));
+        return Ok(vec![report.ok_or_else(unknown)?]);
+    }
+    let properties = match property {
+        Some(one) => vec![one],
+        None => mongo.inventories().property_ids().await?,
+    };
+    let mut reports = Vec::new();
+    for property in &properties {
+        reports.extend(mongo.reconciliations().list(Some(property), 1).await?);
+    }
+    if reports.is_empty() {
+        let text = "there is no report; `pvt reconcile run` makes one".to_owned();
+        return Err(OperationError::NotFound(text).into());
+    }
     Ok(reports)
 }
 

@@ -13,10 +13,12 @@ pub use timeline::TimelineEvent;
 
 use anyhow::Result;
 use pvt_domain::booking::Booking;
+use pvt_domain::messages::queues;
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::Topology;
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::dead_letters::{DeadLetterFilter, DeadLetterState};
 use std::time::Duration;
 use timeline::Timeline;
 use tokio::time::timeout;
@@ -24,10 +26,13 @@ use tokio::time::timeout;
 /// For the mart, without which the rest is worth showing.
 const MART_LIMIT: Duration = Duration::from_secs(3);
 
+/// Most dead letters of a booking that are shown.
+const MAX_DEAD_LETTERS: i64 = 100;
+
 /// The trace of a booking.
 #[derive(Debug)]
 pub struct Trace {
-    /// Everything that happened, oldest first.
+    /// Everything that happened, by time and cause.
     pub events: Vec<TimelineEvent>,
     /// What the booking waits for, or that it is settled.
     pub summary: Vec<String>,
@@ -55,14 +60,18 @@ pub async fn of_booking(
     let pauses = mongo.queue_pauses().list().await?;
     let paused = paused_queues::of_property(topology, &booking.property_id, &pauses);
     let event_ids: Vec<_> = booking.history.iter().map(|entry| entry.event_id).collect();
-    let missing = timeout(MART_LIMIT, mart.missing_events(&event_ids)).await.ok().and_then(Result::ok);
+    let loads = timeout(MART_LIMIT, mart.loads(&event_ids)).await.ok().and_then(Result::ok);
+    let about = DeadLetterFilter { booking: Some(booking.id), ..DeadLetterFilter::default() };
+    let dead_letters = mongo.dead_letters().list(&about, &DeadLetterState::ALL, 0, MAX_DEAD_LETTERS).await?;
     let timeline = Timeline {
-        booking,
+        bookings_queue: format!("{}.{}", queues::BOOKINGS, topology.partition(booking.property_id.as_str())),
         ledger: ledger.as_ref(),
         stripe_events: &stripe_events,
         mails: &mails,
+        dead_letters: &dead_letters,
         claims,
-        missing_in_mart: missing.as_ref(),
+        loads,
+        ..Timeline::of(booking)
     };
     Ok(Trace { events: timeline.events(), summary: timeline.summary(now, paused), claims })
 }

@@ -11,7 +11,9 @@ pub(crate) struct Api;
 impl Api {
     pub(crate) async fn run(self) -> Result<()> {
         let config = Config::from_env()?;
-        telemetry::init(&config)?;
-        pvt_api::run(config, shutdown::signal()?).await
+        let telemetry = telemetry::init(&config, pvt_api::NAME)?;
+        let ended = pvt_api::run(config, shutdown::signal()?).await;
+        telemetry.close().await;
+        ended
     }
 }

@@ -16,7 +16,9 @@ pub(crate) struct Console;
 impl Console {
     pub(crate) async fn run(self) -> Result<()> {
         let config = Config::from_env()?;
-        telemetry::init(&config)?;
-        pvt_console::run(config, shutdown::signal()?).await
+        let telemetry = telemetry::init(&config, "pvt-console")?;
+        let ended = pvt_console::run(config, shutdown::signal()?).await;
+        telemetry.close().await;
+        ended
     }
 }

@@ -21,6 +21,7 @@ use pvt_operations::{OPERATOR, OperationError, terminal};
 use serde_json::Value;
 use sources::Sources;
 use std::path::PathBuf;
+use stored::Replayed;
 use uuid::Uuid;
 
 /// Rows of a table; `--json` has all.
@@ -194,6 +195,9 @@ struct Show {
     /// Why the whole body is needed
     #[arg(long, requires = "unmasked", value_parser = NonEmptyStringValueParser::new())]
     reason: Option<String>,
+    /// Print JSON, which is the only form of this command
+    #[arg(long = "json")]
+    _json: bool,
 }
 
 impl Show {
@@ -282,15 +286,15 @@ impl Replay {
         let Self { selection, reason, rate, detach } = self;
         if selection.unroutable {
             let config = settings::ready(&[crate::reachability::Dependency::RabbitMq]).await?;
-            return queued::replay(&config, &selection, 0).await;
+            return queued::replay(&config, &selection, &Replayed::default()).await;
         }
         let sources = Sources::open().await?;
         let stored = if selection.dry_run {
-            stored::forecast(&sources, &selection).await?
+            Replayed { count: stored::forecast(&sources, &selection).await?, died_again: None }
         } else {
             stored::replay(&sources, &selection, &reason, rate, detach).await?
         };
-        let outcome = sources.replay_queued(&selection, stored).await;
+        let outcome = sources.replay_queued(&selection, &stored).await;
         sources.close().await;
         outcome
     }
@@ -373,6 +377,7 @@ mod tests {
         assert!(parse(&["replay", id]).is_ok() && parse(&["replay", "--all"]).is_ok());
         assert!(parse(&["replay", "--all", "--rate", "0"]).is_err());
         assert!(parse(&["discard", id]).is_err(), "a reason is required");
+        assert!(parse(&["show", id]).is_ok() && parse(&["show", id, "--json"]).is_ok());
         let nope = parse(&["show", "nope"]).unwrap_err().to_string();
         assert!(nope.contains("not a UUID; `pvt dead list` shows ids"), "{nope}");
     }

@@ -11,10 +11,8 @@ use pvt_operations::{OPERATOR, OperationError, terminal};
 use pvt_service::config::Config;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::api_keys::{ApiKey, ApiRole, NewApiKey, PropertyScope, Scope, ScopeSet, parse_api_key};
-use pvt_stores::mongo::audit::AuditEntry;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 /// Keys read at once.
 const PAGE: i64 = 200;
@@ -91,7 +89,7 @@ impl Create {
             }
         }
         let new = NewApiKey { role, name: self.name, properties, scopes: scopes(&self.scope)? };
-        let (_, key) = mongo.api_keys().create(new, Utc::now().into()).await?;
+        let (_, key) = mongo.api_keys().create(new, OPERATOR, Utc::now().into()).await?;
         mongo.shutdown().await;
         if self.json {
             return terminal::json(&json!({ "key": key }));
@@ -129,16 +127,10 @@ async fn revoke(config: &Config, id: &str) -> Result<()> {
     // A whole key may be pasted: its public part is meant.
     let id = parse_api_key(id).map_or(id, |(id, _)| id);
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt keys").await?;
-    let Some(key) = mongo.api_keys().find(id).await? else {
+    if mongo.api_keys().find(id).await?.is_none() {
         return Err(OperationError::NotFound(format!("there is no key `{id}`; `pvt keys list` shows all")).into());
-    };
-    let now = Utc::now();
-    if mongo.api_keys().revoke(id, now.into()).await? {
-        let detail = format!("{} key `{}`", key.role.as_str(), key.name);
-        mongo
-            .audit_log()
-            .append(&AuditEntry::new(Uuid::now_v7(), now.into(), OPERATOR, "api_key.revoke".to_owned(), id, &detail))
-            .await?;
+    }
+    if mongo.api_keys().revoke(id, OPERATOR, Utc::now().into()).await? {
         terminal::note(format_args!("{id} is revoked; processes that have it cached refuse it within a minute"));
     } else {
         terminal::note(format_args!("{id} was revoked already"));

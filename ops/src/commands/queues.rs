@@ -1,4 +1,6 @@
-//! `pvt queues`: queue depths and consumers; pausing and resuming.
+//! `pvt queues`: queue depths and consumers, once or again and again; pausing and resuming.
+
+mod watch;
 
 use crate::output::Output;
 use crate::reachability;
@@ -28,6 +30,7 @@ const STOP_POLL: Duration = Duration::from_millis(500);
 #[command(after_help = "Examples:
   pvt queues list
   pvt queues list --json
+  pvt queues watch
   pvt queues pause emails --reason 'the mail provider is moving'
   pvt queues resume emails")]
 pub(crate) struct Queues {
@@ -39,6 +42,8 @@ pub(crate) struct Queues {
 enum QueuesCommand {
     /// Lists queues with their depth and consumers, retry and dead-letter queues included
     List(Output),
+    /// Shows the queues again and again: how long the first message of each has waited, rates, depth
+    Watch(watch::Watch),
     /// Stops all workers from taking messages of a queue until it is resumed, also after restarts
     Pause(Pause),
     /// Ends the pause of a queue
@@ -77,6 +82,7 @@ impl Queues {
     pub(crate) async fn run(self) -> Result<()> {
         match self.command {
             QueuesCommand::List(output) => list(output.json).await,
+            QueuesCommand::Watch(command) => command.run().await,
             QueuesCommand::Pause(command) => command.run().await,
             QueuesCommand::Resume(command) => command.run().await,
         }

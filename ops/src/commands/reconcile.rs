@@ -1,4 +1,4 @@
-//! `pvt reconcile`: requests reconciliation through the queue, as the schedule does, and prints the reports.
+//! `pvt reconcile`: requests reconciliation through the queue, as the schedule does, and prints reports.
 
 use crate::output::Output;
 use crate::reachability::Dependency::{MongoDb, RabbitMq};
@@ -9,12 +9,14 @@ use pvt_domain::ids::PropertyId;
 use pvt_operations::{OperationError, reconcile, terminal};
 use pvt_stores::mongo::Mongo;
 use secrecy::ExposeSecret;
+use uuid::Uuid;
 
 /// Compares the stores with each other
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   pvt reconcile run --dry-run
-  pvt reconcile run --property pvt-montreal --json")]
+  pvt reconcile run --property pvt-montreal --json
+  pvt reconcile report --property pvt-montreal")]
 pub(crate) struct Reconcile {
     #[command(subcommand)]
     command: ReconcileCommand,
@@ -24,9 +26,30 @@ pub(crate) struct Reconcile {
 enum ReconcileCommand {
     /// Queues a run for one property or for all, waits for the reports and prints them
     Run(Run),
+    /// Prints a stored report, or the newest one of each property
+    Report(Report),
+}
+
+/// Exits with 3 when there is no such report.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  pvt reconcile report
+  pvt reconcile report --property pvt-montreal --json
+  pvt reconcile report 01890000-0000-7000-8000-000000000001")]
+struct Report {
+    /// Id of the run, as `--json` shows it
+    run: Option<Uuid>,
+    /// Only this property
+    #[arg(long)]
+    property: Option<String>,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  pvt reconcile run --dry-run
+  pvt reconcile run --property pvt-montreal")]
 struct Run {
     /// Only this property
     #[arg(long)]
@@ -42,6 +65,7 @@ impl Reconcile {
     pub(crate) async fn run(self) -> Result<()> {
         match self.command {
             ReconcileCommand::Run(command) => command.run().await,
+            ReconcileCommand::Report(command) => command.run().await,
         }
     }
 }
@@ -61,10 +85,24 @@ impl Run {
         };
         let reports = reconcile::reports(&config, &mongo, properties, self.dry_run).await?;
         mongo.shutdown().await;
-        if self.output.json {
-            return terminal::json(&reports);
-        }
-        reports.iter().for_each(terminal::data);
-        Ok(())
+        show(&reports, &self.output)
     }
+}
+
+impl Report {
+    async fn run(self) -> Result<()> {
+        let config = settings::ready(&[MongoDb]).await?;
+        let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt reconcile").await?;
+        let reports = reconcile::stored(&mongo, self.run, self.property.as_deref().map(PropertyId::from)).await;
+        mongo.shutdown().await;
+        show(&reports?, &self.output)
+    }
+}
+
+fn show(reports: &[pvt_stores::mongo::reconciliations::Report], output: &Output) -> Result<()> {
+    if output.json {
+        return terminal::json(&reports);
+    }
+    reports.iter().for_each(terminal::data);
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! `pvt trace`: everything that happened to one booking, in chronological order.
+//! `pvt trace`: everything that happened to one booking, by time and cause.
 
 use crate::output::Output;
 use crate::reachability::Dependency::MongoDb;
@@ -15,9 +15,9 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 /// Longest text of an event on the terminal.
-const TEXT_CHARS: usize = 160;
+const TEXT_CHARS: usize = 200;
 
-/// Shows everything that happened to one booking, in chronological order
+/// Shows everything that happened to one booking, by time and cause
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   pvt trace PVT-HMY8YMKD1Q
@@ -60,15 +60,12 @@ impl Trace {
 }
 
 fn print(events: &[TimelineEvent]) {
-    let mut before = None;
     let rows = events.iter().map(|event| {
-        let at = event.at.as_datetime();
-        let since = before
-            .replace(at)
-            .map_or_else(String::new, |before| format!("+{}", time_span((at - before).num_milliseconds())));
+        // Of a clock with whole seconds, no more is known.
+        let format = if event.in_seconds { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M:%S%.3f" };
         [
-            at.format("%Y-%m-%d %H:%M:%S%.3f").to_string(),
-            since,
+            event.at.as_datetime().format(format).to_string(),
+            event.after_ms.map_or_else(String::new, |after| format!("+{}", time_span(after))),
             event.place.to_owned(),
             event.what.chars().take(TEXT_CHARS).collect(),
         ]

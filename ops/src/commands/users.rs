@@ -124,12 +124,12 @@ impl Create {
         };
         let mongo = connect(config).await?;
         let (id, hash) = (user.id, passwords::hash(&password)?);
-        match mongo.users().create(user, hash).await {
+        let entry = entry("account.create", id, &granted(role, &user.properties));
+        match mongo.users().create_audited(user, hash, &entry).await {
             Ok(()) => {}
             Err(StoreError::Duplicate(_)) => bail!("{} has an account already", self.email),
             Err(error) => return Err(error.into()),
         }
-        audit(&mongo, "account.create", id, role.as_str()).await?;
         mongo.shutdown().await;
         terminal::note(format_args!("{} is {}", self.email, role.as_str()));
         if !self.password_stdin {
@@ -145,8 +145,8 @@ impl SetRole {
         let (role, properties) = read_role(&self.role, &self.property)?;
         let mongo = connect(config).await?;
         let user = find(&mongo, &self.email).await?;
-        mongo.users().set_role(user.id, user.rev, role, &properties).await?;
-        audit(&mongo, "account.role", user.id, role.as_str()).await?;
+        let entry = entry("account.role", user.id, &granted(role, &properties));
+        mongo.users().set_role(user.id, user.rev, (role, &properties), &entry).await?;
         mongo.shutdown().await;
         terminal::note(format_args!(
             "{} is {}; access tokens already issued keep the old role for up to 15 minutes",
@@ -240,19 +240,20 @@ fn shown(user: &User) -> Value {
 async fn disable(config: &Config, email: &str) -> Result<()> {
     let mongo = connect(config).await?;
     let user = find(&mongo, email).await?;
-    let changed = mongo.users().disable(user.id, Utc::now().into()).await?;
-    if changed {
-        audit(&mongo, "account.disable", user.id, "").await?;
-    }
+    mongo.users().disable(user.id, Utc::now().into(), &entry("account.disable", user.id, "")).await?;
     mongo.shutdown().await;
     terminal::note(format_args!("{email} is disabled; access tokens already issued stay valid for up to 15 minutes"));
     Ok(())
 }
 
-async fn audit(mongo: &Mongo, action: &str, user: UserId, detail: &str) -> Result<()> {
-    let entry =
-        AuditEntry::new(Uuid::new_v4(), Utc::now().into(), OPERATOR, action.to_owned(), &user.to_string(), detail);
-    Ok(mongo.audit_log().append(&entry).await?)
+fn entry(action: &str, user: UserId, detail: &str) -> AuditEntry {
+    AuditEntry::new(Uuid::new_v4(), Utc::now().into(), OPERATOR, action.to_owned(), &user.to_string(), detail)
+}
+
+/// A role with the properties that it is for.
+fn granted(role: Role, properties: &[PropertyId]) -> String {
+    let properties: Vec<&str> = properties.iter().map(PropertyId::as_str).collect();
+    format!("{} {}", role.as_str(), properties.join(",")).trim().to_owned()
 }
 
 #[cfg(test)]

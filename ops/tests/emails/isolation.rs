@@ -67,7 +67,7 @@ async fn one_bad_recipient(fault: &'static str) {
     assert_eq!(letter.envelope.header(HEADER_ERROR_CLASS), Some("smtp_unavailable"));
     let health = health.snapshot().remove(0);
     assert_eq!(health.state, WorkerState::Running);
-    assert!(health.last_error.as_deref().is_some_and(|error| error.contains("smtp_unavailable")), "{health:?}");
+    assert!(health.last_error.as_ref().is_some_and(|error| error.text.contains("smtp_unavailable")), "{health:?}");
     subscriber.close(LIMIT).await;
     // The slower of both, because other tests begin and end meanwhile.
     let usual = usual.max(mail_all(&harness, &publisher, &bookings[2 * HEALTHY..]).await);

@@ -17,7 +17,8 @@ filename=\"../a.ics\"\r\n\r\nBEGIN:VCALENDAR\r\n--b--\r\n";
 async fn sink_with_a_hostile_mail() -> Sink {
     let sink = Sink::start().await;
     let envelope = Envelope::new(Some(address("eve@example.com")), vec![address("ada@example.com")]).unwrap();
-    let outcomes = sink.client().send_all(&[OutgoingMail { envelope, message: HOSTILE.to_owned() }]).await;
+    let mail = OutgoingMail { envelope, message: HOSTILE.to_owned(), traceparent: None };
+    let outcomes = sink.client().send_all(&[mail]).await;
     assert_eq!(outcomes[0].as_str(), "accepted");
     sink
 }

@@ -99,8 +99,8 @@ struct FreeBeds {
 
 impl FreeBeds {
     fn of(grid: &OccupancyGrid, room: &[usize], (span, cost): (&Span, &impl Fn(usize) -> usize)) -> Self {
-        let free = room.iter().filter(|bed| grid.is_free(**bed, span));
-        let mut beds: Vec<(usize, usize)> = free.map(|bed| (cost(*bed), *bed)).collect();
+        let mut beds = Vec::with_capacity(room.len());
+        beds.extend(room.iter().filter(|bed| grid.is_free(**bed, span)).map(|bed| (cost(*bed), *bed)));
         beds.sort_unstable();
         Self { beds }
     }

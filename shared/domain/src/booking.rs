@@ -28,6 +28,7 @@ pub use history::{Action, Changes, HistoryEntry};
 pub use lifecycle::Status;
 pub use payment::{Payment, PaymentStatus};
 pub use pending_change::PendingChange;
+pub use revisions::left_out;
 pub use rooming_list::{Place, PlaceProgress};
 pub use stay_ids::stay_id;
 

@@ -6,7 +6,7 @@ mod repair;
 
 pub use fingerprint::Fingerprint;
 pub use masking::{MASKED, masked_body};
-pub use repair::{changed_members, check_readable};
+pub use repair::{MemberChange, changed_members, check_readable};
 
 /// The name of a queue without its partition.
 pub fn queue_family(queue: &str) -> &str {

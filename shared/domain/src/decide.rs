@@ -10,6 +10,7 @@ mod assign;
 mod block;
 mod cancel;
 mod checked_in;
+mod hops;
 mod journal;
 mod modify;
 mod name_guests;
@@ -27,6 +28,7 @@ mod reseat;
 mod revoke_links;
 mod stay_progress;
 
+use outcome::ClaimChanges;
 pub use outcome::{BatchOutcome, BedNightClaim, BlockChange, Change, Decision, InventoryMarks, MissingState, Owner};
 pub use plan_moves::{MovePlan, MoveStep, PlannedMove, plan_moves};
 pub use preview::preview_modification;
@@ -331,6 +333,7 @@ impl Decider<'_> {
             changes,
             moved: revision.moved,
             bed_moves: revision.bed_moves,
+            hop: None,
         };
         (booking.rev, booking.updated_at) = (rev, self.now);
         self.former_addresses.extend(before.and_then(|before| FormerAddress::left_by(before, &booking)));
@@ -361,21 +364,18 @@ impl Decider<'_> {
                 outcome.marks.push(InventoryMarks { stored_rev, inventory: Arc::clone(inventory) });
             }
         }
+        let mut claims = ClaimChanges::default();
         for booking in self.changed.iter().filter_map(|id| self.bookings.remove(id)) {
             let stored = self.known.bookings.get(&booking.id);
-            outcome.reclaim(
-                &booking.property_id,
-                Owner::Booking(booking.id),
-                stored.map(Booking::claims),
-                booking.claims(),
-            );
+            claims.add(&booking.property_id, Owner::Booking(booking.id), stored.map(Booking::claims), booking.claims());
             outcome.changes.push(Change { stored_rev: stored.map(|stored| stored.rev), booking });
         }
         for block in self.block_order.iter().filter_map(|id| self.blocks.remove(id)) {
             let stored = self.known.blocks.get(&block.id);
-            outcome.reclaim(&block.property_id, Owner::Block(block.id), stored.map(Block::claims), block.claims());
+            claims.add(&block.property_id, Owner::Block(block.id), stored.map(Block::claims), block.claims());
             outcome.block_changes.push(BlockChange { stored_rev: stored.map(|stored| stored.rev), block });
         }
+        claims.store_in(&mut outcome);
         Ok(outcome)
     }
 }

@@ -11,15 +11,51 @@ use chrono::NaiveTime;
 /// Id of the demonstration property.
 pub const PROPERTY_ID: &str = "pvt-montreal";
 
-/// One row per room type: id, name, kind, gender, rooms as (id prefix, number, beds in each), nightly price in cents.
-type TypeLine = (&'static str, &'static str, RoomKind, DormGender, (&'static str, usize, usize), i64);
+/// One row per room type: id, names in English and French, kind, gender, rooms as (id prefix, number, beds in each),
+/// nightly price in cents.
+type TypeLine = (&'static str, [&'static str; 2], RoomKind, DormGender, (&'static str, usize, usize), i64);
 
 const TYPES: [TypeLine; 5] = [
-    ("dorm-6-mixed", "Bed in 6-bed mixed dorm", RoomKind::Dorm, DormGender::Mixed, ("d6", 2, 6), 4_200),
-    ("dorm-4-female", "Bed in 4-bed female dorm", RoomKind::Dorm, DormGender::Female, ("f4", 1, 4), 4_800),
-    ("dorm-8-mixed", "Bed in 8-bed mixed dorm", RoomKind::Dorm, DormGender::Mixed, ("d8", 1, 8), 3_700),
-    ("private-double", "Private double room", RoomKind::Private, DormGender::Mixed, ("pd", 4, 2), 12_500),
-    ("private-twin", "Private twin room", RoomKind::Private, DormGender::Mixed, ("pt", 2, 2), 11_500),
+    (
+        "dorm-6-mixed",
+        ["Bed in 6-bed mixed dorm", "Lit en dortoir mixte de 6 lits"],
+        RoomKind::Dorm,
+        DormGender::Mixed,
+        ("d6", 2, 6),
+        4_200,
+    ),
+    (
+        "dorm-4-female",
+        ["Bed in 4-bed female dorm", "Lit en dortoir féminin de 4 lits"],
+        RoomKind::Dorm,
+        DormGender::Female,
+        ("f4", 1, 4),
+        4_800,
+    ),
+    (
+        "dorm-8-mixed",
+        ["Bed in 8-bed mixed dorm", "Lit en dortoir mixte de 8 lits"],
+        RoomKind::Dorm,
+        DormGender::Mixed,
+        ("d8", 1, 8),
+        3_700,
+    ),
+    (
+        "private-double",
+        ["Private double room", "Chambre double privée"],
+        RoomKind::Private,
+        DormGender::Mixed,
+        ("pd", 4, 2),
+        12_500,
+    ),
+    (
+        "private-twin",
+        ["Private twin room", "Chambre privée à deux lits"],
+        RoomKind::Private,
+        DormGender::Mixed,
+        ("pt", 2, 2),
+        11_500,
+    ),
 ];
 
 /// A property in Montréal with 38 beds in 10 rooms, priced in Canadian dollars, paid on arrival or, on the plan
@@ -31,27 +67,30 @@ pub fn inventory() -> Inventory {
         property: property(),
         room_types: TYPES
             .iter()
-            .map(|(id, name, kind, gender, ..)| RoomType::new(*id, *name, *kind, *gender))
+            .map(|(id, [name, french], kind, gender, ..)| RoomType {
+                names: [("fr", *french)].into(),
+                ..RoomType::new(*id, *name, *kind, *gender)
+            })
             .collect(),
         rooms: TYPES
             .iter()
             .flat_map(|(id, .., (prefix, rooms, beds), _)| rooms_of(id, prefix, *rooms, *beds))
             .collect(),
         rate_plans: vec![
-            plan("standard", "Standard, pay on arrival", None),
-            plan("prepaid", "Prepaid", Some(Deposit::Full)),
+            plan("standard", ["Standard, pay on arrival", "Standard, paiement à l’arrivée"], None),
+            plan("prepaid", ["Prepaid", "Prépayé"], Some(Deposit::Full)),
         ],
         cancellation_policies: Vec::new(),
         rev: 0,
     }
 }
 
-fn plan(id: &str, name: &str, deposit: Option<Deposit>) -> RatePlan {
+fn plan(id: &str, [name, french]: [&str; 2], deposit: Option<Deposit>) -> RatePlan {
     let nightly = TYPES.iter().map(|(id, .., amount)| ((*id).into(), *amount)).collect();
     RatePlan {
         id: id.into(),
         name: name.to_owned(),
-        names: Default::default(),
+        names: [("fr", french)].into(),
         nightly,
         cancellation_policy_id: None,
         deposit,
@@ -67,10 +106,10 @@ fn rooms_of(room_type: &str, prefix: &str, rooms: usize, beds: usize) -> Vec<Roo
 }
 
 fn property() -> Property {
-    let tax = |code: &str, name: &str, rate_ppm, base: &[&str]| TaxRule {
+    let tax = |code: &str, [name, french]: [&str; 2], rate_ppm, base: &[&str]| TaxRule {
         code: code.to_owned(),
         name: name.to_owned(),
-        names: Default::default(),
+        names: [("fr", french)].into(),
         amount: TaxAmount::Percent { rate_ppm, compounds_on: base.iter().map(|code| (*code).to_owned()).collect() },
         included: false,
         valid_from: None,
@@ -88,9 +127,9 @@ fn property() -> Property {
         same_day_until: NaiveTime::MIN,
         locales: vec!["fr".to_owned(), "en".to_owned()],
         taxes: vec![
-            tax("lodging", "Lodging tax", 35_000, &[]),
-            tax("gst", "GST", 50_000, &["lodging"]),
-            tax("qst", "QST", 99_750, &["lodging"]),
+            tax("lodging", ["Lodging tax", "Taxe d’hébergement"], 35_000, &[]),
+            tax("gst", ["GST", "TPS"], 50_000, &["lodging"]),
+            tax("qst", ["QST", "TVQ"], 99_750, &["lodging"]),
         ],
         hold_minutes: DEFAULT_HOLD_MINUTES,
     }
@@ -98,6 +137,17 @@ fn property() -> Property {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn everything_that_guests_read_has_a_name_in_the_languages_of_the_property() {
+        let inventory = super::inventory();
+        let in_french = |names: &crate::inventory::Names| names.in_language(["fr"], "").to_owned();
+        let of_types = inventory.room_types.iter().map(|one| in_french(&one.names));
+        let of_plans = inventory.rate_plans.iter().map(|one| in_french(&one.names));
+        let of_taxes = inventory.property.taxes.iter().map(|one| in_french(&one.names));
+        let names: Vec<String> = of_types.chain(of_plans).chain(of_taxes).collect();
+        assert_eq!((names.len(), names.iter().filter(|name| name.is_empty()).count()), (10, 0), "{names:?}");
+    }
+
     #[test]
     fn demo_property_has_the_rooms_of_the_guides() {
         let inventory = super::inventory();

@@ -11,6 +11,7 @@ mod changes;
 mod entries;
 pub mod facts;
 mod failed_refunds;
+mod provenance;
 mod refunds;
 mod summary;
 
@@ -27,6 +28,7 @@ use crate::ids::{BookingId, PropertyId, uuid_text};
 use crate::money::Currency;
 use crate::stripe::IntentStatus;
 use crate::timestamp::Timestamp;
+use crate::values::queue_hop::QueueHop;
 use crate::wire_enum;
 use facts::{ChargeFact, DisputeFact, Facts, IntentFact, RefundFact, SessionFact};
 use schemars::JsonSchema;
@@ -82,6 +84,12 @@ pub struct Ledger {
     /// Stripe's fees by object; known once its balance transactions were read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fees: BTreeMap<String, i64>,
+    /// Stripe's events that changed it, the last hundred; absent in ledgers from before they were noted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
+    /// How the commands came that opened attempts and recorded payments, by the ids of these.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hops: BTreeMap<String, QueueHop>,
     /// Time of the last change.
     pub updated_at: Timestamp,
 }
@@ -138,6 +146,8 @@ impl Ledger {
             to_refund: None,
             records: Vec::new(),
             fees: BTreeMap::new(),
+            events: Vec::new(),
+            hops: BTreeMap::new(),
             updated_at: now,
         }
     }

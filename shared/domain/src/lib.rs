@@ -15,6 +15,7 @@ mod commands;
 pub mod dead_letters;
 pub mod decide;
 pub mod demo;
+pub mod duration_counts;
 pub mod events;
 pub mod failure;
 pub mod grid;
@@ -40,6 +41,8 @@ mod wire_enum;
 
 #[cfg(test)]
 mod fixtures;
+
+pub use values::queue_hop::QueueHop;
 
 /// For [`wire_enum`].
 #[doc(hidden)]

@@ -13,6 +13,7 @@ mod places;
 pub(crate) mod policy;
 pub(crate) mod price;
 pub(crate) mod property;
+pub(crate) mod queue_hop;
 pub(crate) mod rate_plan;
 pub(crate) mod refusal;
 pub(crate) mod restriction;

@@ -280,6 +280,11 @@ impl Subscription {
         self.next().now_or_never().transpose()
     }
 
+    /// The consumer's tag, by which the broker lists it.
+    pub fn tag(&self) -> String {
+        self.stream.tag().to_string()
+    }
+
     /// The handle that acknowledges deliveries of this subscription.
     pub fn acker(&self) -> Acker {
         self.acker.clone()

@@ -6,7 +6,7 @@
 use crate::envelope::Envelope;
 use crate::outgoing::{Outgoing, Target};
 use bytes::Bytes;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -31,6 +31,8 @@ pub struct Delivery {
     /// Came back from a queue of the retry schedule, as the broker noted in its headers. Otherwise the headers that
     /// count attempts are left over from an earlier stay.
     pub is_retry: bool,
+    /// When this process read it.
+    pub received_at: DateTime<Utc>,
     /// The exchange that it was published to; empty for the default one.
     pub exchange: String,
     /// Its routing key.
@@ -63,6 +65,7 @@ impl Delivery {
             redelivered: raw.redelivered,
             delivery_count,
             is_retry,
+            received_at: Utc::now(),
             exchange: raw.exchange.as_str().to_owned(),
             routing_key: raw.routing_key.as_str().to_owned(),
             envelope: Arc::new(envelope),

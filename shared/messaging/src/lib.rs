@@ -16,9 +16,9 @@ pub mod metrics;
 mod outgoing;
 mod publisher;
 mod queue_depths;
+mod queue_flow;
 mod queue_sender;
 pub mod topology;
-pub mod trace_context;
 mod unroutable;
 
 pub use acks::{Ack, UnackedDeliveries};
@@ -28,8 +28,9 @@ pub use envelope::{Envelope, FIRST_ATTEMPT, HEADER_ACTOR, HEADER_ATTEMPT, HEADER
 pub use held_messages::{HeldMessages, QueueReader, ReadMessages};
 pub use outgoing::{EncodeError, Outgoing, Target, encode};
 pub use publisher::{CONFIRM_TIMEOUT, PublishError, Publisher};
+pub use pvt_traces::{TraceParent, trace_context};
 pub use queue_depths::{QueueDepth, begin_counting_queues, queue_depths};
+pub use queue_flow::{Oldest, QueueFlow, QueueReading, Rates, rates};
 pub use queue_sender::{QueueSender, SendOutcome};
-pub use topology::{Queue, QueueRole, QueueSpec, RetryDelay, Topology, definitions_json, unversioned};
-pub use trace_context::TraceParent;
+pub use topology::{Queue, QueueRole, QueueSpec, RetryDelay, Topology, definitions_json, queue_arguments, unversioned};
 pub use unroutable::{UnroutableMessages, UnroutablePass, UnroutableRouter};

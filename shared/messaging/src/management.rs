@@ -6,7 +6,9 @@
 mod queued_message;
 
 use crate::delivery::Delivery;
+use crate::queue_flow::QueueReading;
 use crate::topology::Topology;
+use chrono::{DateTime, Utc};
 use queued_message::QueuedMessage;
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
@@ -18,12 +20,26 @@ use url::Url;
 /// Timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The virtual host of an AMQP URL; without a path it is `/`.
+///
+/// # Errors
+/// When the URL cannot be read.
+pub fn vhost(amqp_url: &str) -> Result<String, ManagementError> {
+    let amqp = Url::parse(amqp_url).map_err(|error| ManagementError::Amqp(error.to_string()))?;
+    let path = amqp.path().trim_start_matches('/');
+    let name = path.replace("%2f", "/").replace("%2F", "/");
+    Ok(if name.is_empty() { "/".to_owned() } else { name })
+}
+
 /// A failed request to the management API.
 #[derive(Debug, thiserror::Error)]
 pub enum ManagementError {
     /// The configured address is not an HTTP URL.
     #[error("RABBITMQ_MANAGEMENT_URL is invalid: {0}")]
     Url(String),
+    /// The address of the broker itself cannot be read.
+    #[error("AMQP_URL is invalid: {0}")]
+    Amqp(String),
     /// No response, or one that cannot be decoded.
     #[error("management API did not respond: {0}")]
     Http(reqwest::Error),
@@ -63,9 +79,101 @@ pub struct QueueState {
     /// The policy in force.
     #[serde(default)]
     pub policy: Option<String>,
+    /// The arguments of its declaration.
+    #[serde(default)]
+    pub arguments: Map<String, Value>,
     /// Timestamp of the head message in Unix seconds, where the broker knows it (quorum queues: since 4.x).
     #[serde(default)]
     pub head_message_timestamp: Option<i64>,
+    /// Counts since the broker began to count, absent until there is one.
+    #[serde(default)]
+    pub message_stats: MessageStats,
+}
+
+/// Messages that have left a queue since the broker began to count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub struct MessageStats {
+    /// Acknowledged.
+    #[serde(default)]
+    pub ack: u64,
+    /// Delivered to consumers that do not acknowledge.
+    #[serde(default)]
+    pub deliver_no_ack: u64,
+    /// Taken one by one without acknowledgement.
+    #[serde(default)]
+    pub get_no_ack: u64,
+}
+
+impl QueueState {
+    /// Its counts as a reading of `now`.
+    pub fn reading(&self, now: DateTime<Utc>) -> QueueReading {
+        let MessageStats { ack, deliver_no_ack, get_no_ack } = self.message_stats;
+        QueueReading {
+            at: now,
+            ready: self.messages_ready,
+            unacknowledged: self.messages_unacknowledged,
+            acknowledged: ack + deliver_no_ack + get_no_ack,
+            head_sent_at: self.head_message_timestamp.and_then(|head| DateTime::from_timestamp(head, 0)),
+        }
+    }
+}
+
+/// A node of the broker.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct NodeState {
+    /// Its name.
+    pub name: String,
+    /// Whether its memory is above the limit: publishers to all nodes are blocked.
+    #[serde(default)]
+    pub mem_alarm: bool,
+    /// Whether its free disk space is below the limit: publishers to all nodes are blocked.
+    #[serde(default)]
+    pub disk_free_alarm: bool,
+}
+
+/// A consumer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ConsumerState {
+    /// Its tag, which the broker has chosen.
+    pub consumer_tag: String,
+    /// The queue.
+    pub queue: ConsumedQueue,
+    /// Whether messages are delivered to it; of a queue with a single active consumer, to one only.
+    #[serde(default)]
+    pub active: bool,
+}
+
+/// The queue of a consumer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ConsumedQueue {
+    /// Full name.
+    pub name: String,
+}
+
+/// An exchange in the broker.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ExchangeState {
+    /// Full name; empty for the default exchange.
+    pub name: String,
+    /// `direct`, `topic` or `fanout`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whether it survives a restart of the broker.
+    pub durable: bool,
+    /// The arguments of its declaration.
+    #[serde(default)]
+    pub arguments: Map<String, Value>,
+}
+
+/// A binding in the broker.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct BindingState {
+    /// Full name of the exchange; empty for the default exchange.
+    pub source: String,
+    /// Full name of the queue.
+    pub destination: String,
+    /// Routing key or topic pattern.
+    pub routing_key: String,
 }
 
 /// A policy in the broker.
@@ -130,6 +238,14 @@ impl Management {
         Ok(Self { http, base, user, password, vhost: vhost.to_owned() })
     }
 
+    /// A client for `url` and the virtual host that `amqp_url` names.
+    ///
+    /// # Errors
+    /// When one of the addresses cannot be read.
+    pub fn of_broker(url: &str, amqp_url: &str) -> Result<Self, ManagementError> {
+        Self::new(url, &vhost(amqp_url)?)
+    }
+
     /// Creates or updates the policies of `topology`. Policies of other prefixes are left alone.
     ///
     /// # Errors
@@ -171,6 +287,48 @@ impl Management {
     pub async fn queues(&self, prefix: &str) -> Result<Vec<QueueState>, ManagementError> {
         let all: Vec<QueueState> = self.get(&["queues", &self.vhost]).await?;
         Ok(all.into_iter().filter(|queue| queue.name.starts_with(prefix)).collect())
+    }
+
+    /// All exchanges of the virtual host, including those of other prefixes.
+    ///
+    /// # Errors
+    /// When the API is unreachable or refuses.
+    pub async fn exchanges(&self) -> Result<Vec<ExchangeState>, ManagementError> {
+        self.get(&["exchanges", &self.vhost]).await
+    }
+
+    /// All bindings of the virtual host, including those of other prefixes.
+    ///
+    /// # Errors
+    /// When the API is unreachable or refuses.
+    pub async fn bindings(&self) -> Result<Vec<BindingState>, ManagementError> {
+        self.get(&["bindings", &self.vhost]).await
+    }
+
+    /// Imports a definitions document into the virtual host. What exists and is not in it stays.
+    ///
+    /// # Errors
+    /// When the API is unreachable, or refuses the document.
+    pub async fn import_definitions(&self, definitions: &Value) -> Result<(), ManagementError> {
+        self.send(Method::POST, &["definitions", &self.vhost], Some(definitions.clone())).await.map(drop)
+    }
+
+    /// Creates the virtual host and gives the user of this client all rights in it.
+    ///
+    /// # Errors
+    /// When the API is unreachable or refuses.
+    pub async fn create_vhost(&self) -> Result<(), ManagementError> {
+        self.send(Method::PUT, &["vhosts", &self.vhost], Some(json!({}))).await?;
+        let all = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+        self.send(Method::PUT, &["permissions", &self.vhost, &self.user], Some(all)).await.map(drop)
+    }
+
+    /// Deletes the virtual host with everything in it; a missing one is no error.
+    ///
+    /// # Errors
+    /// When the API is unreachable or refuses.
+    pub async fn delete_vhost(&self) -> Result<(), ManagementError> {
+        self.delete_if_present(&["vhosts", &self.vhost]).await
     }
 
     /// Deletes all ready messages of a queue.
@@ -217,6 +375,23 @@ impl Management {
     /// When the API is unreachable or refuses.
     pub async fn connections(&self) -> Result<Vec<ConnectionState>, ManagementError> {
         self.get(&["connections"]).await
+    }
+
+    /// The consumers of queues whose name starts with `prefix`. A new one appears after up to five seconds.
+    ///
+    /// # Errors
+    /// When the API is unreachable or refuses.
+    pub async fn consumers(&self, prefix: &str) -> Result<Vec<ConsumerState>, ManagementError> {
+        let all: Vec<ConsumerState> = self.get(&["consumers", &self.vhost]).await?;
+        Ok(all.into_iter().filter(|consumer| consumer.queue.name.starts_with(prefix)).collect())
+    }
+
+    /// The nodes of the broker, with their alarms.
+    ///
+    /// # Errors
+    /// When the API is unreachable or refuses: only users with the tag `monitoring` or `administrator` may ask.
+    pub async fn nodes(&self) -> Result<Vec<NodeState>, ManagementError> {
+        self.get(&["nodes"]).await
     }
 
     /// Closes a connection; a missing one is no error.

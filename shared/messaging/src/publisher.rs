@@ -8,7 +8,7 @@ mod amqp_message;
 mod error;
 mod publish_channel;
 
-pub(crate) use amqp_message::{AmqpMessage, ExchangeNames};
+pub(crate) use amqp_message::{AmqpMessage, ExchangeNames, sending};
 pub use error::PublishError;
 
 use crate::link::{Link, OpenChannels, State};
@@ -16,6 +16,7 @@ use crate::metrics::{PUBLISH_CONFIRM_SECONDS, PUBLISH_FAILURES};
 use crate::outgoing::{Outgoing, Target};
 use crate::topology::Topology;
 use publish_channel::{ChunkConfirms, Completion, PublishChannel, Request};
+use pvt_traces::Span;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -101,8 +102,9 @@ impl Publisher {
     /// When the broker did not confirm; see [`PublishError`].
     pub async fn publish(&self, message: Outgoing) -> Result<(), PublishError> {
         let begun = Instant::now();
+        let span = sending(&message, &self.shared.exchanges);
         let sent = async {
-            let prepared = AmqpMessage::new(&message, &self.shared.exchanges)?;
+            let prepared = AmqpMessage::within(&span, &message, &self.shared.exchanges)?;
             let channel = self.channel(message.target).await?;
             let (done, confirmed) = oneshot::channel();
             channel
@@ -113,6 +115,7 @@ impl Publisher {
         };
         let result = timeout_at(begun + CONFIRM_TIMEOUT, sent).await.unwrap_or(Err(PublishError::Timeout));
         self.record_outcome(begun, &result, 1);
+        span.end_with(result.as_ref().err().map(PublishError::class));
         result
     }
 
@@ -124,18 +127,25 @@ impl Publisher {
     pub async fn publish_all(&self, messages: impl AsRef<[Outgoing]>) -> Result<(), PublishError> {
         for chunk in messages.as_ref().chunks(CHUNK) {
             let begun = Instant::now();
-            let sent = self.publish_chunk(chunk);
+            let spans: Vec<Span> = match pvt_traces::is_recording() {
+                true => chunk.iter().map(|message| sending(message, &self.shared.exchanges)).collect(),
+                false => Vec::new(),
+            };
+            let sent = self.publish_chunk(chunk, &spans);
             let result = timeout_at(begun + CONFIRM_TIMEOUT, sent).await.unwrap_or(Err(PublishError::Timeout));
             self.record_outcome(begun, &result, chunk.len());
+            spans.iter().for_each(|span| span.end_with(result.as_ref().err().map(PublishError::class)));
             result?;
         }
         Ok(())
     }
 
-    async fn publish_chunk(&self, chunk: &[Outgoing]) -> Result<(), PublishError> {
+    /// Without spans, messages carry the one that caused them.
+    async fn publish_chunk(&self, chunk: &[Outgoing], spans: &[Span]) -> Result<(), PublishError> {
         let (confirms, confirmed) = ChunkConfirms::new(chunk.len());
-        for message in chunk {
-            let prepared = AmqpMessage::new(message, &self.shared.exchanges)?;
+        let spans = spans.iter().cloned().chain(std::iter::repeat_with(Span::none));
+        for (message, span) in chunk.iter().zip(spans) {
+            let prepared = AmqpMessage::within(&span, message, &self.shared.exchanges)?;
             let channel = self.channel(message.target).await?;
             let request = Request { message: prepared, completion: Completion::Part(confirms.clone()) };
             channel.send(request).await.map_err(|_| PublishError::Lost)?;
@@ -164,6 +174,18 @@ impl Publisher {
     /// Whether the connection is up, with all channels open and not blocked by a resource alarm.
     pub fn is_ready(&self) -> bool {
         self.shared.link.is_ready()
+    }
+
+    /// Why nothing can be published now, in words for operators; `None` when something can. What to do
+    /// about an alarm of the broker is another thing than about a lost connection.
+    pub fn trouble(&self) -> Option<&'static str> {
+        match self.shared.link.state() {
+            State::Up { blocked_since: None, .. } => None,
+            State::Up { blocked_since: Some(_), .. } => {
+                Some("the broker takes no messages: its alarm about memory or disk space is on")
+            }
+            State::Down { .. } | State::Closed => Some("not connected to the broker"),
+        }
     }
 
     /// Closes the connection within `limit`. Pending publishes fail; let them finish first.

@@ -3,7 +3,7 @@
 
 use crate::consumer::{ConsumeError, Subscriber};
 use crate::outgoing::Outgoing;
-use crate::publisher::{AmqpMessage, CONFIRM_TIMEOUT, ExchangeNames};
+use crate::publisher::{AmqpMessage, CONFIRM_TIMEOUT, ExchangeNames, sending};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation};
 use tokio::time::timeout;
@@ -32,8 +32,10 @@ impl QueueSender {
     /// When the broker does not answer: whether the queue has the message is unknown. [`ConsumeError::Name`] when the
     /// message can never be sent.
     pub async fn send(&self, message: &Outgoing) -> Result<SendOutcome, ConsumeError> {
+        let span = sending(message, &self.exchanges);
         let AmqpMessage { exchange, routing_key, properties, body } =
-            AmqpMessage::new(message, &self.exchanges).map_err(|error| ConsumeError::Name(error.to_string()))?;
+            AmqpMessage::within(&span, message, &self.exchanges)
+                .map_err(|error| ConsumeError::Name(error.to_string()))?;
         // AMQP 0-9-1, basic.publish: `mandatory` returns a message without a queue. lapin attaches returned messages to
         // the wrong confirm where several are under way, so each is waited for.
         let options = BasicPublishOptions { mandatory: true, ..Default::default() };

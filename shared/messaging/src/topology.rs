@@ -10,7 +10,7 @@ mod policy;
 mod retry_delay;
 
 pub use declare::DeclareError;
-pub use definitions::definitions_json;
+pub use definitions::{definitions_json, queue_arguments};
 pub use policy::{CRASH_BACKSTOP_DELIVERIES, DEAD_QUEUE_MAX_MESSAGES, Policy, WORK_QUEUE_MAX_MESSAGES};
 pub use retry_delay::RetryDelay;
 

@@ -7,22 +7,26 @@ mod checks;
 mod error;
 mod limits;
 mod source;
+mod traces;
 mod variables;
 
 pub use error::{ConfigError, Fault};
 pub use limits::{Network, Rate};
 pub use source::Origin;
+pub use traces::{TraceSampler, TraceSettings};
 pub use variables::{Kind, VARIABLES, Variable, env_example};
 
 use checks::Check;
 use secrecy::{ExposeSecret, SecretString};
 use source::Source;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 use url::Url;
 
 /// Most partitions of the booking queue; each costs two quorum queues.
 const MAX_PARTITIONS: u16 = 256;
 const MAX_RETRY_DIVISOR: u32 = 10_000;
+const MAX_SHUTDOWN_DELAY_SECS: u64 = 60;
 /// Where the API answers operators unless it is set: beside the address of workers, as both may run on one machine.
 const API_METRICS_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8093);
 
@@ -99,6 +103,8 @@ pub struct Config {
     pub public_url: Url,
     /// `PVT_HTTP_ADDR`.
     pub http_addr: SocketAddr,
+    /// `PVT_SHUTDOWN_DELAY`.
+    pub shutdown_delay: Duration,
     /// `PVT_TRUSTED_PROXIES`.
     pub trusted_proxies: Vec<Network>,
     /// `PVT_CORS_ORIGINS`.
@@ -125,10 +131,14 @@ pub struct Config {
     pub metrics_addr: SocketAddr,
     /// `PVT_METRICS_ADDR`, of the API.
     pub api_metrics_addr: SocketAddr,
+    /// `PVT_API_METRICS_URL`; without it, [`Config::api_metrics_addr`].
+    pub api_metrics_url: Url,
     /// `PVT_SCHEDULES`, a JSON object; the scheduler knows what may be in it.
     pub schedules: String,
     /// `PVT_LOG`.
     pub log: String,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT` and what belongs to it; `None` exports no spans.
+    pub traces: Option<TraceSettings>,
     /// `PVT_QUEUE_PREFIX`.
     pub queue_prefix: String,
     /// `PVT_PARTITIONS`.
@@ -227,6 +237,9 @@ impl Config {
             reader.secret(&variables::JWT_PREVIOUS_SECRET, |text, _| checks::signing_secret(text));
         let public_url = reader.take(&variables::PUBLIC_URL, checks::public_url);
         let http_addr = reader.take(&variables::PVT_HTTP_ADDR, |text, _| checks::address(text));
+        let shutdown_delay = reader.take(&variables::PVT_SHUTDOWN_DELAY, |text, _| {
+            checks::number(text, 0, MAX_SHUTDOWN_DELAY_SECS).map(Duration::from_secs)
+        });
         let trusted_proxies = reader.take(&variables::PVT_TRUSTED_PROXIES, |text, _| limits::networks(text));
         let cors_origins = reader.take(&variables::PVT_CORS_ORIGINS, |text, _| limits::origins(text));
         let rate_general = reader.take(&variables::PVT_RATE_GENERAL, |text, _| limits::rate(text));
@@ -242,9 +255,13 @@ impl Config {
         // API and workers of one machine share a file of settings; only an address that is set is meant for the API.
         let is_set = matches!(source.find(&variables::PVT_METRICS_ADDR), Ok(Some(_)));
         let api_metrics_addr = if is_set { metrics_addr } else { Some(API_METRICS_ADDR) };
+        let api_metrics_url = reader
+            .take(&variables::PVT_API_METRICS_URL, |text, _| checks::internal_url(text))
+            .or_else(|| Url::parse(&format!("http://{}", api_metrics_addr?)).ok());
         let schedules = reader.take(&variables::PVT_SCHEDULES, |text, _| checks::json_object(text));
         let log =
             reader.take(&variables::PVT_LOG, |text, _| crate::telemetry::check_filter(text).map(|()| text.to_owned()));
+        let traces = traces::read(&mut reader);
         let queue_prefix = reader.take(&variables::PVT_QUEUE_PREFIX, |text, _| checks::queue_prefix(text));
         let partitions = reader.take(&variables::PVT_PARTITIONS, |text, _| checks::number(text, 1, MAX_PARTITIONS));
         let retry_divisor =
@@ -276,6 +293,7 @@ impl Config {
                 jwt_previous_secret,
                 public_url: public_url?,
                 http_addr: http_addr?,
+                shutdown_delay: shutdown_delay?,
                 trusted_proxies: trusted_proxies?,
                 cors_origins: cors_origins?,
                 rate_general: rate_general?,
@@ -289,8 +307,10 @@ impl Config {
                 console_metrics_addr: console_metrics_addr?,
                 metrics_addr: metrics_addr?,
                 api_metrics_addr: api_metrics_addr?,
+                api_metrics_url: api_metrics_url?,
                 schedules: schedules?,
                 log: log?,
+                traces,
                 queue_prefix: queue_prefix?,
                 partitions: partitions?,
                 retry_divisor: retry_divisor?,

@@ -11,6 +11,7 @@ pub mod health;
 pub mod http;
 pub mod logins;
 pub mod passwords;
+pub mod periodic;
 pub mod program;
 pub mod rate_limits;
 pub mod server;

@@ -1,9 +1,10 @@
-//! Logs and metrics of a process.
+//! Logs, metrics and traces of a process.
 //!
-//! Logs go to standard error: one JSON object a line, or readable lines on a terminal. Metrics are kept for `/metrics`;
-//! nothing is pushed anywhere.
+//! Logs go to standard error: one JSON object a line, or readable lines on a terminal. Metrics are kept for `/metrics`.
+//! Spans are exported where a collector is configured; nothing else is pushed anywhere.
 
 mod renamed_metrics;
+mod traces;
 
 use crate::config::Config;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -44,6 +45,34 @@ pub enum TelemetryError {
     /// A metrics recorder is already installed in this process.
     #[error("a metrics recorder is already installed: {0}")]
     Metrics(String),
+    /// The export of spans is configured and cannot be set up.
+    #[error("spans cannot be exported: {0}")]
+    Traces(String),
+}
+
+/// The telemetry of this process.
+#[must_use = "spans that are left are exported by closing it"]
+pub struct Telemetry {
+    metrics: MetricsHandle,
+    export: Option<traces::Export>,
+}
+
+impl Telemetry {
+    /// The metrics behind `/metrics`.
+    pub fn metrics(&self) -> MetricsHandle {
+        self.metrics.clone()
+    }
+
+    /// Exports the spans that are left, within three seconds. To be called last.
+    pub async fn close(self) {
+        if let Some(export) = self.export {
+            // It waits for a thread, which no thread of the runtime may do.
+            let flushed = tokio::task::spawn_blocking(move || export.flush()).await;
+            if let Err(error) = flushed {
+                tracing::warn!(%error, "the export of spans did not end");
+            }
+        }
+    }
 }
 
 /// Whether `text` can be a filter of log lines.
@@ -51,11 +80,12 @@ pub(crate) fn check_filter(text: &str) -> Result<(), String> {
     EnvFilter::try_new(text).map(|_| ()).map_err(|error| format!("is not a log filter: {error}"))
 }
 
-/// Sets up logging and metrics of this process. Once, first thing in `main`.
+/// Sets up logging, metrics and traces of this process, in whose spans it is named `service`. Once, first thing in
+/// `main`.
 ///
 /// # Errors
-/// [`TelemetryError`] when something else has set them up.
-pub fn init(config: &Config) -> Result<MetricsHandle, TelemetryError> {
+/// [`TelemetryError`] when something else has set them up, or spans cannot be exported as configured.
+pub fn init(config: &Config, service: &'static str) -> Result<Telemetry, TelemetryError> {
     let filter = EnvFilter::try_new(&config.log).map_err(|error| TelemetryError::Filter(error.to_string()))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let installed = if std::io::stderr().is_terminal() {
@@ -64,7 +94,10 @@ pub fn init(config: &Config) -> Result<MetricsHandle, TelemetryError> {
         lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
     };
     installed.map_err(|error| TelemetryError::Logging(error.to_string()))?;
-    metrics_handle()
+    // First: metrics that are created before there is a recorder are lost.
+    let metrics = metrics_handle()?;
+    let export = traces::start(config.traces.as_ref(), service).map_err(TelemetryError::Traces)?;
+    Ok(Telemetry { metrics, export })
 }
 
 /// The metrics behind `/metrics`. The first call installs the recorder: the metrics crate has one per process, so

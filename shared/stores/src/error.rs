@@ -58,19 +58,27 @@ impl StoreError {
     pub fn is_time_limit(&self) -> bool {
         matches!(self, Self::Unavailable { message, .. } if message.contains("MaxTimeMSExpired"))
     }
+
+    /// Stable name in failures, metrics, logs and traces.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Unavailable { store: "postgres", .. } => POSTGRES_UNAVAILABLE,
+            Self::Unavailable { .. } => MONGODB_UNAVAILABLE,
+            Self::Locked(_) => POSTGRES_LOCKED,
+            Self::Transient { .. } => "store_contention",
+            Self::Duplicate(_) | Self::BookingExists(_) => "store_duplicate",
+            Self::Stale(_) => "store_stale",
+            Self::Broken { .. } => "store_error",
+        }
+    }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Unavailable { store: "postgres", .. } => Self::unavailable(POSTGRES_UNAVAILABLE, error),
-            StoreError::Unavailable { .. } => Self::unavailable(MONGODB_UNAVAILABLE, error),
             // A probe finds out what is locked: the runtime waits for a table, and retries the messages of a row.
-            StoreError::Locked(_) => Self::unavailable(POSTGRES_LOCKED, error),
-            StoreError::Transient { .. } => Self::retry("store_contention", error),
-            StoreError::Duplicate(_) | StoreError::BookingExists(_) => Self::retry("store_duplicate", error),
-            StoreError::Stale(_) => Self::retry("store_stale", error),
-            StoreError::Broken { .. } => Self::retry("store_error", error),
+            StoreError::Unavailable { .. } | StoreError::Locked(_) => Self::unavailable(error.class(), error),
+            _ => Self::retry(error.class(), error),
         }
     }
 }

@@ -11,23 +11,28 @@ pub mod bookings;
 pub mod commit;
 pub mod console_sessions;
 pub mod dead_letters;
+pub mod decision_times;
 pub mod former_addresses;
 pub mod hold_expiries;
 pub mod inventory;
 mod ledger_totals;
 pub mod ledgers;
 pub mod mail_senders;
+pub mod maintenance;
 pub mod notifications;
 pub mod occupancy;
 pub mod password_resets;
 pub mod payment_sweeps;
 pub mod queue_pauses;
+pub mod queue_samples;
 pub mod rates;
 pub mod reconciliations;
 pub mod refresh_tokens;
+pub mod schedule_runs;
 pub mod schedules;
 pub mod stripe_events;
 pub mod users;
+pub mod worker_processes;
 
 use crate::StoreError;
 use futures_util::TryStreamExt as _;
@@ -131,6 +136,7 @@ impl Mongo {
             password_resets::INDEXES,
             account_mails::INDEXES,
             dead_letters::INDEXES,
+            schedule_runs::INDEXES,
         ];
         for (collection, keys, unique) in all.concat() {
             let keys: Document =
@@ -145,10 +151,20 @@ impl Mongo {
         self.mail_senders().create_expiry_index().await?;
         self.former_addresses().create_expiry_index().await?;
         self.dead_letters().create_expiry_indexes().await?;
+        self.queue_samples().create_expiry_index().await?;
+        self.decision_times().create_expiry_index().await?;
+        self.worker_processes().create_expiry_index().await?;
+        self.schedule_runs().create_special_indexes().await?;
         // Collections cannot be created inside a transaction cheaply, so those that a transaction writes exist
         // beforehand.
-        let written_in_transactions =
-            [rates::COLLECTION, bookings::COLLECTION, blocks::COLLECTION, commit::CLAIMS, queue_pauses::COLLECTION];
+        let written_in_transactions = [
+            rates::COLLECTION,
+            bookings::COLLECTION,
+            blocks::COLLECTION,
+            commit::CLAIMS,
+            queue_pauses::COLLECTION,
+            maintenance::COLLECTION,
+        ];
         for name in written_in_transactions {
             self.create_collection(name).await?;
         }
@@ -213,6 +229,11 @@ impl Mongo {
         console_sessions::ConsoleSessions(self)
     }
 
+    /// Times from the acceptance of booking requests to their confirmation.
+    pub fn decision_times(&self) -> decision_times::DecisionTimes<'_> {
+        decision_times::DecisionTimes(self)
+    }
+
     /// Requests to end expired holds.
     pub fn hold_expiries(&self) -> hold_expiries::HoldExpiries<'_> {
         hold_expiries::HoldExpiries(self)
@@ -253,9 +274,19 @@ impl Mongo {
         payment_sweeps::PaymentSweeps(self)
     }
 
+    /// The maintenance that is on.
+    pub fn maintenance(&self) -> maintenance::MaintenanceMode<'_> {
+        maintenance::MaintenanceMode(self)
+    }
+
     /// Pauses of queues by operators.
     pub fn queue_pauses(&self) -> queue_pauses::QueuePauses<'_> {
         queue_pauses::QueuePauses(self)
+    }
+
+    /// Samples of all queues, for as long as operators look back.
+    pub fn queue_samples(&self) -> queue_samples::QueueSamples<'_> {
+        queue_samples::QueueSamples(self)
     }
 
     /// Price calendars by property.
@@ -273,6 +304,11 @@ impl Mongo {
         refresh_tokens::RefreshTokens(self)
     }
 
+    /// Runs of schedules, and those that operators request.
+    pub fn schedule_runs(&self) -> schedule_runs::ScheduleRuns<'_> {
+        schedule_runs::ScheduleRuns(self)
+    }
+
     /// State of the scheduler: its lease and the progress of each schedule.
     pub fn schedules(&self) -> schedules::Schedules<'_> {
         schedules::Schedules(self)
@@ -286,6 +322,11 @@ impl Mongo {
     /// Accounts.
     pub fn users(&self) -> users::Users<'_> {
         users::Users(self)
+    }
+
+    /// Heartbeats of worker processes.
+    pub fn worker_processes(&self) -> worker_processes::WorkerProcesses<'_> {
+        worker_processes::WorkerProcesses(self)
     }
 
     pub(crate) fn collection<T: Send + Sync>(&self, name: &str) -> Collection<T> {

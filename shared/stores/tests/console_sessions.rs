@@ -6,8 +6,10 @@ use anyhow::Result;
 use chrono::{TimeDelta, Utc};
 use pvt_domain::accounts::{Email, Role, User, UserId};
 use pvt_domain::timestamp::Timestamp;
-use pvt_stores::mongo::console_sessions::SESSION_AGE;
+use pvt_stores::mongo::audit::AuditEntry;
+use pvt_stores::mongo::console_sessions::{CONFIRMATION_AGE, SESSION_AGE};
 use pvt_testkit::Namespace;
+use std::time::Duration;
 use uuid::Uuid;
 
 const HASH: &str = "hash";
@@ -27,6 +29,25 @@ async fn session_lasts_until_it_expires_or_is_ended() -> Result<()> {
     mongo.console_sessions().end(&token).await?;
     assert_eq!(mongo.console_sessions().find(&token, now).await?.map(|session| session.user_id), None);
     assert_eq!(mongo.console_sessions().find(&other, now).await?.map(|session| session.user_id), Some(user));
+    Ok(())
+}
+
+#[tokio::test]
+async fn password_that_is_given_again_counts_for_some_minutes_of_its_session() -> Result<()> {
+    let namespace = Namespace::new().await?;
+    let mongo = namespace.mongo().await?;
+    let (user, now): (_, Timestamp) = (UserId::from_uuid(Uuid::now_v7()), Utc::now().into());
+    let after = |age: Duration| Timestamp::from(now.as_datetime() + age);
+    let sessions = mongo.console_sessions();
+    let (token, other) = (sessions.begin(user, HASH, now).await?, sessions.begin(user, HASH, now).await?);
+    assert!(!sessions.is_confirmed(&token, now).await?, "that a session has begun is not enough");
+    assert!(sessions.confirm(&token, now).await?);
+    assert!(sessions.is_confirmed(&token, after(CONFIRMATION_AGE - Duration::from_secs(1))).await?);
+    assert!(!sessions.is_confirmed(&token, after(CONFIRMATION_AGE)).await?);
+    assert!(!sessions.is_confirmed(&other, now).await?, "of this session alone");
+    assert!(!sessions.confirm(&token, after(SESSION_AGE)).await?, "it has ended");
+    sessions.end(&token).await?;
+    assert!(!sessions.is_confirmed(&token, now).await?);
     Ok(())
 }
 
@@ -53,7 +74,10 @@ async fn new_password_and_disabling_end_every_session() -> Result<()> {
     let second = mongo.console_sessions().begin(id, HASH, now).await?;
     let opened = mongo.console_sessions().find(&second, now).await?.unwrap();
     assert!(opened.is_of_password(HASH) && !opened.is_of_password("other"), "it began with the password of before");
-    assert!(mongo.users().disable(id, now).await?);
+    let entry = AuditEntry::new(Uuid::nil(), now, "operator", "account.disable".to_owned(), &id.to_string(), "");
+    assert!(mongo.users().disable(id, now, &entry).await?);
+    assert!(!mongo.users().disable(id, now, &entry).await?, "it is disabled already");
+    assert_eq!(mongo.audit_log().of_cause(Uuid::nil()).await?, [entry]);
     assert_eq!(mongo.console_sessions().find(&second, now).await?.map(|session| session.user_id), None);
     Ok(())
 }

@@ -9,8 +9,8 @@ use pvt_domain::ids::BookingId;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::audit::AuditEntry;
 use pvt_stores::mongo::dead_letters::{
-    Arrival, DeadLetter, DeadLetterFilter, DeadLetterState, Death, Discarded, Edit, OperationState, Replay,
-    ReplayOperation, Stored, StoredMessage,
+    Arrival, BeginOutcome, DeadLetter, DeadLetterFilter, DeadLetterState, Death, Discarded, Edit, Matched,
+    OperationState, Replay, ReplayOperation, Stored, StoredMessage,
 };
 use pvt_testkit::{Namespace, eventually};
 use std::time::{Duration, Instant};
@@ -127,7 +127,7 @@ async fn newer_death_is_never_taken_for_the_replayed_one() -> Result<()> {
     assert_eq!((operation.total, operation.remaining), (5, 5));
     assert!(begin(&mongo, &DeadLetterFilter::default()).await?.is_none(), "it holds all of them");
     let letters = mongo.dead_letters();
-    let held = letters.next_held(operation.id).await?.context("the first")?;
+    let held = letters.next_held(operation.id, &[]).await?.context("the first")?;
     assert_eq!((held.id, held.state), (Uuid::from_u128(1), DeadLetterState::Replaying));
 
     // Recorded, then it dies again.
@@ -139,7 +139,7 @@ async fn newer_death_is_never_taken_for_the_replayed_one() -> Result<()> {
     assert_eq!((found.state, found.deaths, found.new_since_replay), (DeadLetterState::Dead, 2, true));
 
     // It dies again before the replay is recorded: the newer death stands, and the replay is noted.
-    let held = letters.next_held(operation.id).await?.context("the second")?;
+    let held = letters.next_held(operation.id, &[]).await?.context("the second")?;
     store(&mongo, &[arrival(2, 2, Some(operation.id))]).await?;
     letters.record_replay(&held, &replay(&operation)).await?;
     letters.record_replay(&held, &replay(&operation)).await?;
@@ -147,15 +147,15 @@ async fn newer_death_is_never_taken_for_the_replayed_one() -> Result<()> {
     assert_eq!((found.state, found.new_since_replay, found.replays.len()), (DeadLetterState::Dead, true, 1));
 
     // Killed before the record: it is still held, and recorded after the second publish.
-    let held = letters.next_held(operation.id).await?.context("the third")?;
-    assert_eq!(held, letters.next_held(operation.id).await?.context("the third again")?);
+    let held = letters.next_held(operation.id, &[]).await?.context("the third")?;
+    assert_eq!(held, letters.next_held(operation.id, &[]).await?.context("the third again")?);
     // A copy of before the replay arrives late: the message stays held, and is sent once more.
     store(&mongo, &[arrival(3, 9, None)]).await?;
     letters.record_replay(&held, &replay(&operation)).await?;
     let found = find(&mongo, 3).await?;
     assert_eq!((found.state, found.operation), (DeadLetterState::Replaying, Some(operation.id)));
     let mut left = Vec::new();
-    while let Some(held) = letters.next_held(operation.id).await? {
+    while let Some(held) = letters.next_held(operation.id, &[]).await? {
         left.push(held.id.as_u128());
         letters.record_replay(&held, &replay(&operation)).await?;
     }
@@ -176,7 +176,7 @@ async fn late_copy_does_not_undo_an_edit() -> Result<()> {
     let letters = mongo.dead_letters();
     store(&mongo, &[arrival(1, 1, None)]).await?;
     let earlier = begin(&mongo, &DeadLetterFilter::default()).await?.context("an operation")?;
-    let held = letters.next_held(earlier.id).await?.context("the message")?;
+    let held = letters.next_held(earlier.id, &[]).await?.context("the message")?;
     letters.record_replay(&held, &replay(&earlier)).await?;
     store(&mongo, &[arrival(1, 2, None)]).await?;
     let died = find(&mongo, 1).await?;
@@ -199,16 +199,16 @@ async fn cancelled_replay_returns_what_it_holds() -> Result<()> {
     store(&mongo, &[arrival(1, 1, None), arrival(2, 1, None), arrival(3, 1, None)]).await?;
     let letters = mongo.dead_letters();
     let operation = begin(&mongo, &DeadLetterFilter::default()).await?.context("an operation")?;
-    let held = letters.next_held(operation.id).await?.context("the first")?;
+    let held = letters.next_held(operation.id, &[]).await?.context("the first")?;
     letters.keep(&held, operation.id, "no_queue").await?;
     letters.keep(&held, operation.id, "no_queue").await?;
-    let held = letters.next_held(operation.id).await?.context("the second")?;
+    let held = letters.next_held(operation.id, &[]).await?.context("the second")?;
     letters.record_replay(&held, &replay(&operation)).await?;
     let entry =
         |action: &str| AuditEntry::new(Uuid::now_v7(), Utc::now().into(), "operator", action.to_owned(), "x", "");
     assert!(letters.cancel_replay(operation.id, &entry("cancel")).await?);
     assert!(!letters.cancel_replay(operation.id, &entry("cancel again")).await?);
-    let cancelling = letters.open_operation().await?.context("it has not ended")?;
+    let cancelling = letters.open_operations().await?.pop().context("it has not ended")?;
     // The state that it was read with no longer stands.
     letters.end_operation(operation.id, operation.state, Utc::now().into()).await?;
     assert_eq!(letters.operation(operation.id).await?.map(|now| now.state), Some(OperationState::Cancelling));
@@ -220,7 +220,7 @@ async fn cancelled_replay_returns_what_it_holds() -> Result<()> {
     let states = futures_util::future::try_join_all(states).await?;
     let states: Vec<DeadLetterState> = states.into_iter().map(|found| found.state).collect();
     assert_eq!(states, [DeadLetterState::Dead, DeadLetterState::Replayed, DeadLetterState::Dead]);
-    assert!(letters.open_operation().await?.is_none());
+    assert!(letters.open_operations().await?.is_empty());
     let audited = mongo.audit_log().list(None, None, 50).await?;
     assert_eq!(audited.len(), 2, "one for the replay, one for its cancellation: {audited:?}");
     Ok(())
@@ -237,15 +237,104 @@ async fn only_the_death_that_was_read_is_discarded() -> Result<()> {
         AuditEntry::new(Uuid::now_v7(), Utc::now().into(), "operator", action, &read.id.to_string(), "by hand")
     };
     store(&mongo, &[arrival(1, 2, None)]).await?;
-    assert!(!mongo.dead_letters().discard(&read, &discarded, &entry()).await?);
+    assert!(mongo.dead_letters().discard(&[(&read, entry())], &discarded).await?.is_empty());
     let read = find(&mongo, 1).await?;
-    assert!(mongo.dead_letters().discard(&read, &discarded, &entry()).await?);
+    assert!(mongo.dead_letters().discard(&[(&read, entry())], &discarded).await?.contains(&read.id));
     let found = find(&mongo, 1).await?;
     assert_eq!((found.state, found.discarded), (DeadLetterState::Discarded, Some(discarded)));
     assert_eq!(mongo.audit_log().list(Some(&read.id.to_string()), None, 5).await?.len(), 1);
     assert!(begin(&mongo, &DeadLetterFilter::default()).await?.is_none(), "it is not dead any more");
     store(&mongo, &[arrival(1, 3, None)]).await?;
     assert_eq!(find(&mongo, 1).await?.state, DeadLetterState::Dead, "a newer death is another matter");
+    Ok(())
+}
+
+/// What was shown is what is replayed: another set, or another death, begins nothing; a repetition begins once.
+#[tokio::test]
+async fn shown_selection_begins_once_and_only_unchanged() -> Result<()> {
+    let (_namespace, mongo) = open().await?;
+    let letters = mongo.dead_letters();
+    store(&mongo, &[arrival(1, 1, None), arrival(2, 1, None)]).await?;
+    let all = DeadLetterFilter::default();
+    let shown = letters.matched(&all).await?;
+    assert_eq!(shown.count, 2);
+    assert_eq!(shown, Matched::of_dead_letters(&letters.list(&all, &[DeadLetterState::Dead], 0, 0).await?));
+    let operation = ReplayOperation::new("operator", "fixed".to_owned(), "all".to_owned(), 10, Utc::now().into());
+    store(&mongo, &[arrival(2, 2, None)]).await?;
+    let died_again = letters.begin_shown_replay(&operation, &all, &shown).await?;
+    assert_eq!(died_again, BeginOutcome::Changed, "as many, and another death");
+    let shown = letters.matched(&all).await?;
+    store(&mongo, &[arrival(3, 1, None)]).await?;
+    assert_eq!(letters.begin_shown_replay(&operation, &all, &shown).await?, BeginOutcome::Changed, "one more");
+    assert_eq!(letters.count(&all, &[DeadLetterState::Dead]).await?, 3, "nothing is held");
+    assert!(
+        letters.operation(operation.id).await?.is_none() && mongo.audit_log().list(None, None, 5).await?.is_empty()
+    );
+
+    let until = DeadLetterFilter { until: Some(Utc::now().into()), ..all.clone() };
+    let mut later = arrival(4, 1, None);
+    later.death.died_at = (Utc::now() + chrono::TimeDelta::seconds(1)).into();
+    let shown = letters.matched(&until).await?;
+    store(&mongo, &[later]).await?;
+    let requests = [(); 3].map(|()| letters.begin_shown_replay(&operation, &until, &shown));
+    for outcome in futures_util::future::try_join_all(requests).await? {
+        let BeginOutcome::Begun(begun) = outcome else { panic!("{outcome:?}") };
+        assert_eq!((begun.id, begun.total), (operation.id, 3));
+    }
+    assert_eq!(mongo.audit_log().list(None, None, 5).await?.len(), 1);
+    assert_eq!(find(&mongo, 4).await?.state, DeadLetterState::Dead, "it died after what was shown");
+    let none = DeadLetterFilter { class: Some("timeout".to_owned()), ..all };
+    let nothing = letters.matched(&none).await?;
+    let another = ReplayOperation { id: Uuid::now_v7(), ..operation };
+    assert_eq!(letters.begin_shown_replay(&another, &none, &nothing).await?, BeginOutcome::Nothing);
+    Ok(())
+}
+
+#[tokio::test]
+async fn batch_is_discarded_without_those_that_have_changed() -> Result<()> {
+    let (_namespace, mongo) = open().await?;
+    let letters = mongo.dead_letters();
+    store(&mongo, &(1..=1_000).map(|message| arrival(message, 1, None)).collect::<Vec<_>>()).await?;
+    let read = letters.list(&DeadLetterFilter::default(), &[DeadLetterState::Dead], 0, 0).await?;
+    store(&mongo, &[arrival(7, 2, None)]).await?;
+    let (cause, now) = (Uuid::now_v7(), Utc::now().into());
+    let discarded = Discarded { at: now, actor: "operator".into(), reason: "by hand".to_owned() };
+    let entry = |one: &DeadLetter| {
+        AuditEntry::new(cause, now, "operator", "dead_letter.discard".to_owned(), &one.id.to_string(), "by hand")
+    };
+    let selected: Vec<_> = read.iter().map(|one| (one, entry(one))).collect();
+    let gone = letters.discard(&selected, &discarded).await?;
+    assert_eq!((gone.len(), gone.contains(&Uuid::from_u128(7))), (999, false));
+    let left = letters.list(&DeadLetterFilter::default(), &[DeadLetterState::Dead], 0, 0).await?;
+    assert_eq!(left.iter().map(|one| one.id.as_u128()).collect::<Vec<_>>(), [7]);
+    assert_eq!(mongo.audit_log().of_cause(cause).await?.len(), 999, "each that was discarded, and no other one");
+    assert!(letters.discard(&selected, &discarded).await?.is_empty(), "once");
+    Ok(())
+}
+
+#[tokio::test]
+async fn operation_counts_what_died_again_and_passes_over_queues() -> Result<()> {
+    let (_namespace, mongo) = open().await?;
+    let letters = mongo.dead_letters();
+    let of_stripe = |message| Arrival { queue: "stripe".to_owned(), ..arrival(message, 1, None) };
+    store(&mongo, &[arrival(1, 1, None), arrival(2, 1, None), of_stripe(3)]).await?;
+    let operation = begin(&mongo, &DeadLetterFilter::default()).await?.context("an operation")?;
+    assert_eq!(letters.queues_held(operation.id).await?, ["emails", "stripe"]);
+    let next = letters.next_held(operation.id, &["emails".to_owned()]).await?.context("of another queue")?;
+    assert_eq!(next.id.as_u128(), 3);
+    let both = ["emails".to_owned(), "stripe".to_owned()];
+    assert!(letters.next_held(operation.id, &both).await?.is_none());
+    for _ in 0..3 {
+        let held = letters.next_held(operation.id, &[]).await?.context("the next")?;
+        letters.record_replay(&held, &replay(&operation)).await?;
+    }
+    store(&mongo, &[arrival(2, 2, Some(operation.id))]).await?;
+    let now = letters.operation(operation.id).await?.context("it exists")?;
+    assert_eq!((now.replayed(), now.died_again), (3, 1));
+    letters.end_operation(operation.id, operation.state, Utc::now().into()).await?;
+    let since = |seconds| (Utc::now() - chrono::TimeDelta::seconds(seconds)).into();
+    assert_eq!(letters.operations_since(since(60), 5).await?.len(), 1);
+    assert!(letters.operations_since(since(-60), 5).await?.is_empty(), "it ended before");
     Ok(())
 }
 

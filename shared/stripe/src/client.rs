@@ -9,6 +9,7 @@ use crate::metrics as names;
 use crate::retry::Attempts;
 use chrono::{DateTime, Utc};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use pvt_traces::Span;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, redirect};
 use rustls::{ClientConfig, RootCertStore};
@@ -138,12 +139,14 @@ impl StripeClient {
         loop {
             let limit = attempts.timeout();
             let begun = Instant::now();
+            let span = Span::stripe(call.operation, call.method.as_str());
             let answered = timeout(limit, self.attempt(call)).await.unwrap_or_else(|_| {
                 let message = format!("no answer within {} ms", limit.as_millis());
                 Err(StripeError::Unavailable { operation: call.operation, message })
             });
             let is_final = answered.as_ref().is_ok_and(|(head, _)| head.is_final);
             let outcome = answered.and_then(|(head, body)| answer::read(&head, &body));
+            span.end_with(outcome.as_ref().err().map(StripeError::outcome));
             note(call.operation, begun, &outcome);
             let error = match outcome {
                 Ok(object) => return Ok(object),

@@ -1,5 +1,6 @@
 //! A complete system for one test: a namespace on the engines, the real programs, and the checks at the end.
 
+mod balancer;
 mod client;
 pub(crate) mod clock;
 mod expectations;
@@ -12,6 +13,7 @@ mod rival_writer;
 mod stack;
 mod stripe;
 
+pub(crate) use balancer::Balancer;
 pub(crate) use client::{AcceptedBooking, ApiResponse, Client, booked};
 pub(crate) use expectations::Expectations;
 pub(crate) use front_desk::FrontDesk;

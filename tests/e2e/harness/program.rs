@@ -17,9 +17,11 @@ const SHOWN_LINES: usize = 40;
 
 type Environment = Vec<(String, String)>;
 
-/// The program under test with these arguments. Of the caller's environment it inherits only `PATH` and `HOME`.
+/// The program under test with these arguments: the one built with the tests, or another build that `PVT_PROGRAM` names.
+/// Of the caller's environment it inherits only `PATH` and `HOME`.
 fn command(arguments: &[String], environment: &Environment, folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pvt"));
+    let program = std::env::var_os("PVT_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_pvt").into());
+    let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(environment.iter().map(|(name, value)| (name, value))).current_dir(folder);
     for inherited in ["PATH", "HOME"] {
         command.envs(std::env::var_os(inherited).map(|value| (inherited, value)));
@@ -131,6 +133,15 @@ impl Program {
             Some(child) => child.try_wait()?.is_none(),
             None => false,
         })
+    }
+
+    /// Its resident memory in MiB.
+    pub(crate) fn resident_mib(&self) -> Result<f64> {
+        let child = self.child.as_ref().with_context(|| format!("{} is not running", self.name))?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kib / 1024.0)
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {

@@ -38,6 +38,7 @@ pub(crate) struct StackBuilder {
     environment: Vec<(String, String)>,
     urls: Option<Urls>,
     paid_online: bool,
+    has_second_api: bool,
 }
 
 impl StackBuilder {
@@ -50,12 +51,19 @@ impl StackBuilder {
             environment: Vec::new(),
             urls: None,
             paid_online: false,
+            has_second_api: false,
         }
     }
 
     /// Adds a simulated Stripe, which pushes to the API.
     pub(crate) fn paid_online(mut self) -> Self {
         self.paid_online = true;
+        self
+    }
+
+    /// Adds a second API process, `api-2`.
+    pub(crate) fn two_apis(mut self) -> Self {
+        self.has_second_api = true;
         self
     }
 
@@ -134,6 +142,14 @@ impl StackBuilder {
             "api".to_owned(),
             Program::new("api", &["api"], environment.clone(), &folder, format!("http://{api}/readyz")),
         );
+        if self.has_second_api {
+            let (api, operators) = (ports::free()?, ports::free()?);
+            let mut environment = environment.clone();
+            environment.push(("PVT_HTTP_ADDR".to_owned(), api.to_string()));
+            environment.push(("PVT_METRICS_ADDR".to_owned(), operators.to_string()));
+            let ready_url = format!("http://{api}/readyz");
+            programs.insert("api-2".to_owned(), Program::new("api-2", &["api"], environment, &folder, ready_url));
+        }
         for (name, workers) in self.workers {
             let address = ports::free()?;
             let mut environment = environment.clone();
@@ -164,8 +180,8 @@ impl StackBuilder {
     }
 }
 
-/// Schedules fire when the clock says so, and send to any queue: a test whose queues must be empty at its end would fail
-/// at full hours only if nothing consumed what they send.
+/// Schedules fire when the clock says so, and send to any queue: a test whose queues must be empty at its end would
+/// fail at full hours only if nothing consumed what they send.
 fn check_that_schedules_are_served(processes: &[(String, Vec<String>)]) -> Result<()> {
     let runs =
         |worker: &str| processes.iter().flat_map(|(_, workers)| workers).any(|one| one == "--all" || one == worker);
@@ -222,6 +238,14 @@ impl Stack {
     /// Its simulated Stripe.
     pub(crate) fn stripe(&self) -> Result<&Control> {
         self.stripe.as_ref().map(Stripe::control).context("the stack has no Stripe")
+    }
+
+    /// Adds a program with further settings; [`Stack::run`] starts it.
+    pub(crate) fn add(&mut self, name: &str, arguments: &[&str], settings: &[(&str, String)], ready_url: String) {
+        let mut environment = self.environment.clone();
+        environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        let program = Program::new(name, arguments, environment, &self.folder, ready_url);
+        self.programs.insert(name.to_owned(), program);
     }
 
     /// One of its programs: `api`, `mail-sink`, or a worker process by name.

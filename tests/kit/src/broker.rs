@@ -104,6 +104,24 @@ impl Broker {
         }
     }
 
+    /// Publishes the same message many times to one queue and waits for all confirms.
+    ///
+    /// # Errors
+    /// When the broker does not confirm one.
+    pub async fn flood(&self, queue: &str, properties: BasicProperties, body: &[u8], count: usize) -> Result<()> {
+        let channel = self.channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let name = self.topology.name(queue);
+        for _ in 0..count {
+            let options = BasicPublishOptions::default();
+            channel.basic_publish("".into(), name.as_str().into(), options, body, properties.clone()).await?;
+        }
+        if channel.wait_for_confirms().await?.is_empty() {
+            return Ok(channel.close(200, "done".into()).await?);
+        }
+        bail!("{queue}: messages were returned")
+    }
+
     /// The first `limit` ready messages of a queue, which stay in it.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 use crate::disposition;
 use crate::erased_worker::{BatchOutcome, ErasedWorker, Outcome, QueueId, SharedFailure, TIMEOUT, cause};
+use crate::handling_spans::HandlingSpans;
 use crate::health::Status;
 use crate::metrics::WorkerMetrics;
 use crate::quarantine::GIVE_UP_DELIVERIES;
@@ -375,8 +376,10 @@ impl ConsumerSession {
         }
         metrics.batch_size.record(as_f64(deliveries.len()));
         let begun = Instant::now();
-        let attempt =
-            self.context.worker.attempt(&self.queue, deliveries.to_vec()).instrument(self.span(deliveries)).await;
+        let spans = HandlingSpans::begin(&self.context.worker.spec, &self.queue.name, deliveries);
+        let handling = self.context.worker.attempt(&self.queue, spans.hand_over(deliveries));
+        let attempt = spans.scope(handling).instrument(self.span(deliveries)).await;
+        spans.end(&attempt);
         metrics.handle_seconds.record(begun.elapsed().as_secs_f64());
         attempt
     }
@@ -387,8 +390,9 @@ impl ConsumerSession {
         let Some(first) = deliveries.first() else { return Span::none() };
         let envelope = &first.envelope;
         let trace_id = envelope.traceparent.as_deref().and_then(trace_id_of).unwrap_or_default();
+        let correlation_id = envelope.correlation_id.map(tracing::field::display);
         info_span!("handle", worker, queue = %self.queue.name, size = deliveries.len(), message_id = %envelope.id,
-            attempt = envelope.attempt, trace_id)
+            correlation_id, attempt = envelope.attempt, trace_id)
     }
 }
 

@@ -21,6 +21,8 @@ pub const HEADER_WORKER: &str = "worker";
 pub const HEADER_FIRST_FAILED_AT: &str = "first-failed-at";
 /// Header: the number of deferrals.
 pub const HEADER_DEFERRALS: &str = "deferrals";
+/// Header: the replay operation that sent a dead letter back to its queue.
+pub const HEADER_REPLAY: &str = "replay";
 /// Header: the worker that returned a message to its queue unhandled, with its counts.
 pub const HEADER_RETURNED_BY: &str = "returned-by";
 

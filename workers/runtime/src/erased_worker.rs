@@ -150,7 +150,7 @@ where
         return BatchOutcome { outcomes: outcomes.into_iter().flatten().collect(), shared_failure: None };
     }
     let (handled, begun) = (jobs.len(), Instant::now());
-    let task = tokio::spawn(handle(jobs).instrument(Span::current()));
+    let task = tokio::spawn(pvt_traces::in_current(handle(jobs).instrument(Span::current())));
     let common = match join(task, limit).await {
         Ok((jobs, result)) => {
             for job in jobs {
@@ -194,7 +194,7 @@ fn decode<M: Inbox>(deliveries: Vec<Delivery>) -> (Vec<Job<M>>, Vec<Option<Outco
         }
         match M::decode(&delivery.envelope.kind, &delivery.body) {
             Ok(message) => {
-                jobs.push(Job::at_position(message, delivery.envelope, position));
+                jobs.push(Job::at_position(message, delivery, position));
                 outcomes.push(None);
             }
             Err(error) => outcomes.push(Some(Outcome::Failed(Failure::reject(error.class(), &error)))),

@@ -49,6 +49,15 @@ impl UnavailableOperation {
     }
 }
 
+/// An error of a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastError {
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// The error.
+    pub text: String,
+}
+
 /// A snapshot of one worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerHealth {
@@ -61,7 +70,9 @@ pub struct WorkerHealth {
     /// Its queues that an operator has paused and of which it handles nothing any more.
     pub paused_queues: QueuePauses,
     /// The last error of a handler or of the broker, never cleared.
-    pub last_error: Option<String>,
+    pub last_error: Option<LastError>,
+    /// The queues that it consumes now, with the tags of the consumers.
+    pub consumers: BTreeMap<String, String>,
     /// Messages being handled or published for.
     pub in_flight: usize,
 }
@@ -96,13 +107,13 @@ impl Health {
 pub(crate) struct Status {
     name: &'static str,
     queues: usize,
-    pub(crate) consuming: AtomicUsize,
+    consumers: Mutex<BTreeMap<String, String>>,
     pub(crate) in_flight: AtomicUsize,
     pub(crate) draining: AtomicBool,
     pub(crate) breaker: Breaker,
     unavailable: Mutex<BTreeMap<&'static str, UnavailableOperation>>,
     paused_queues: Mutex<QueuePauses>,
-    last_error: Mutex<Option<String>>,
+    last_error: Mutex<Option<LastError>>,
 }
 
 impl Status {
@@ -110,7 +121,7 @@ impl Status {
         Self {
             name,
             queues,
-            consuming: AtomicUsize::new(0),
+            consumers: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             breaker: Breaker::default(),
@@ -121,7 +132,8 @@ impl Status {
     }
 
     pub(crate) fn record_error(&self, text: String) {
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        let error = LastError { at: Utc::now(), text };
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
 
     /// The pause that holds messages. Without a message that waits, a breaker stays open until the next one comes.
@@ -181,6 +193,20 @@ impl Status {
         self.queue_pauses().remove(queue);
     }
 
+    /// Notes that a consumer of this tag has begun.
+    pub(crate) fn consumer_began(&self, queue: &str, tag: String) {
+        self.consumers().insert(queue.to_owned(), tag);
+    }
+
+    /// Notes that the consumer of a queue has ended.
+    pub(crate) fn consumer_ended(&self, queue: &str) {
+        self.consumers().remove(queue);
+    }
+
+    fn consumers(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.consumers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn queue_pauses(&self) -> MutexGuard<'_, QueuePauses> {
         self.paused_queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -190,12 +216,14 @@ impl Status {
     }
 
     fn snapshot(&self, now: DateTime<Utc>) -> WorkerHealth {
+        // The pauses first: a consumer is noted until the pause of its queue is.
         let paused_queues = self.queue_pauses().clone();
+        let consumers = self.consumers().clone();
         let state = if self.draining.load(Ordering::Relaxed) {
             WorkerState::Draining
         } else if let Some(Pause { class, since }) = self.pause() {
             WorkerState::Paused { class, since }
-        } else if self.consuming.load(Ordering::Relaxed) + paused_queues.len() < self.queues {
+        } else if consumers.len() + paused_queues.len() < self.queues {
             WorkerState::Reconnecting
         } else {
             WorkerState::Running
@@ -208,6 +236,7 @@ impl Status {
             unavailable,
             paused_queues,
             last_error,
+            consumers,
             in_flight: self.in_flight.load(Ordering::Relaxed),
         }
     }

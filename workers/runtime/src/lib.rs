@@ -15,6 +15,7 @@ mod disposition;
 mod engine;
 mod erased_worker;
 pub mod failpoint;
+mod handling_spans;
 mod health;
 mod job;
 pub mod metrics;
@@ -28,10 +29,10 @@ mod worker;
 
 pub use disposition::{
     DEFERRAL_CAP, ERROR_MESSAGE_MAX_BYTES, HEADER_DEFERRALS, HEADER_ERROR_CLASS, HEADER_ERROR_MESSAGE,
-    HEADER_FIRST_FAILED_AT, HEADER_RETURNED_BY, HEADER_WORKER, begin_anew,
+    HEADER_FIRST_FAILED_AT, HEADER_REPLAY, HEADER_RETURNED_BY, HEADER_WORKER, begin_anew,
 };
 pub use engine::{DRAIN_DEADLINE, Engine, EngineError};
-pub use health::{Health, UnavailableOperation, WorkerHealth, WorkerState};
+pub use health::{Health, LastError, UnavailableOperation, WorkerHealth, WorkerState};
 pub use job::{Batch, Job, Meta};
 pub use pvt_messaging::{Outgoing, Queue, RetryDelay};
 pub use queue_pauses::{PAUSES_READ_EVERY, QueuePause, QueuePauses};

@@ -74,12 +74,12 @@ impl Runner {
                 Ok(subscription) => {
                     info!(worker, queue = %self.queue.name, prefetch, "consuming");
                     let begun = Instant::now();
-                    self.context.status.consuming.fetch_add(1, Ordering::Relaxed);
+                    self.context.status.consumer_began(&self.queue.name, subscription.tag());
                     self.context.status.clear_queue_pause(&self.queue.name);
                     let end = self.consume_until_paused(subscription, isolated).await;
                     // Before it counts as not consumed, so that a pause does not look like a lost connection.
                     self.note_pause();
-                    self.context.status.consuming.fetch_sub(1, Ordering::Relaxed);
+                    self.context.status.consumer_ended(&self.queue.name);
                     if begun.elapsed() >= STABLE_AFTER {
                         delays = RESUBSCRIBE.build();
                     }

@@ -5,6 +5,7 @@ use super::identity::Arrivals;
 use crate::scheduler::Leader;
 use chrono::Utc;
 use pvt_messaging::{ConsumeError, Delivery, HeldMessages, QueueReader, QueueRole, Subscriber, Topology};
+use pvt_service::periodic::Turns;
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::dead_letters::{Arrival, Stored};
@@ -12,7 +13,7 @@ use pvt_worker_runtime::failpoint;
 use std::collections::HashMap;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -30,6 +31,8 @@ const MAX_BODY_BYTES: usize = 14 * 1024 * 1024;
 const MAX_ROUNDS: u32 = 3;
 /// Queues that keep what cannot be stored are read again after this, or when something is added.
 const READ_AGAIN: Duration = Duration::from_secs(60);
+/// Equal messages without an id that may be stored after they were read before: each could be one that is stored.
+const MAX_UNPROVEN: u32 = 100;
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Error)]
@@ -84,11 +87,10 @@ pub async fn collect_periodically(
         leader,
         shutdown: shutdown.clone(),
     };
-    let mut turns = interval(INTERVAL);
-    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut turns = Turns::new(INTERVAL, &shutdown);
     let mut is_failing = false;
     // A pass is not interrupted: what was stored is acknowledged.
-    while shutdown.run_until_cancelled(turns.tick()).await.is_some() {
+    while turns.next().await {
         if !collector.leader.leads() {
             continue;
         }
@@ -198,10 +200,10 @@ impl Collector {
         let documents: Vec<Arrival> = fitting.iter().map(|delivery| arrivals.next(delivery, now)).collect();
         let mut outcomes = self.mongo.dead_letters().store(&documents).await?;
         for ((delivery, document), outcome) in fitting.iter().zip(documents).zip(&mut outcomes) {
-            let is_new = is_delivered_first(delivery) || beside_unreadable;
-            let is_another = delivery.envelope.id.is_nil() && is_new;
-            if *outcome == Stored::Known && is_another {
-                *outcome = self.store_another(arrivals, delivery, document).await?;
+            if *outcome == Stored::Known && delivery.envelope.id.is_nil() {
+                let is_new = is_delivered_first(delivery) || beside_unreadable;
+                let limit = if is_new { u32::MAX } else { MAX_UNPROVEN };
+                *outcome = self.store_another(arrivals, delivery, document, limit).await?;
             }
         }
         if outcomes.iter().any(Stored::is_kept) {
@@ -223,14 +225,17 @@ impl Collector {
         Ok(stored)
     }
 
-    /// A message without an id that nothing has read before, and that is equal to one in the store, is another one.
+    /// A message without an id that is equal to one in the store is another one, also where it was read before: that
+    /// it is the same cannot be proven, and one stored twice is less harm than one lost. Those that were read before
+    /// are bounded, so that a broker that takes no acknowledgement does not fill the store.
     async fn store_another(
         &self,
         arrivals: &mut Arrivals,
         delivery: &Delivery,
         mut document: Arrival,
+        limit: u32,
     ) -> Result<Stored, CollectError> {
-        loop {
+        for _ in 0..limit {
             document = arrivals.renamed(delivery, document);
             let outcomes = self.mongo.dead_letters().store(std::slice::from_ref(&document)).await?;
             match outcomes.into_iter().next() {
@@ -239,6 +244,7 @@ impl Collector {
                 None => return Ok(Stored::Refused("no outcome".to_owned())),
             }
         }
+        Ok(Stored::Refused(format!("it has no id, and {limit} messages that are equal to it are stored")))
     }
 }
 

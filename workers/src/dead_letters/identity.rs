@@ -16,7 +16,7 @@ use uuid::Uuid;
 /// own id. A message that was made from it under another id is another one.
 pub const HEADER_DEAD_LETTER: &str = "dead-letter";
 /// Header of a replayed message: the operation that replayed it.
-pub const HEADER_REPLAY: &str = "replay";
+pub const HEADER_REPLAY: &str = pvt_worker_runtime::HEADER_REPLAY;
 /// The class of a message that the broker gave up, which leaves no header.
 const DELIVERY_LIMIT: &str = "delivery_limit";
 

@@ -10,7 +10,9 @@ use pvt_domain::failure::Failure;
 use pvt_domain::messages::AnalyticsEvent;
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::{Queue, RetryDelay};
+use pvt_stores::StoreError;
 use pvt_stores::mart::Mart;
+use pvt_traces::{Span, Store};
 use pvt_worker_runtime::{Batch, BatchWorker, Shape, Spec, failpoint};
 use std::time::Duration;
 
@@ -55,7 +57,10 @@ impl BatchWorker for Analytics {
     type Message = AnalyticsEvent;
 
     async fn handle(&self, batch: &mut Batch<AnalyticsEvent>) -> Result<(), Failure> {
-        let load = self.mart.load(batch.items.iter().map(|job| &job.message)).await?;
+        let span = Span::store(Store::PostgreSql, "load", "mart");
+        let loaded = self.mart.load(batch.items.iter().map(|job| &job.message)).await;
+        span.end_with(loaded.as_ref().err().map(StoreError::class));
+        let load = loaded?;
         failpoint::hit("after_load_before_ack");
         metrics::counter!("pvt_mart_events_total").increment(load.new_events);
         metrics::counter!("pvt_mart_bed_nights_total").increment(load.bed_nights);

@@ -8,11 +8,13 @@ mod grid_cache;
 mod group_commit;
 
 use crate::clock::{self, Clock};
+use crate::decision_times::DecisionTimes;
 use crate::declaration::{Start, WorkerDeclaration};
 use crate::probes;
 use futures_util::FutureExt;
 use grid_cache::GridCache;
 use group_commit::{CommitQueue, PendingBatch};
+use pvt_domain::QueueHop;
 use pvt_domain::actor::Actor;
 use pvt_domain::block::Block;
 use pvt_domain::booking::{Action, Booking, Status};
@@ -27,6 +29,7 @@ use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::{EncodeError, Outgoing, Queue, RetryDelay, unversioned};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
+use pvt_traces::{Span, Store, names};
 use pvt_worker_runtime::{Batch, BatchWorker, Job, Shape, Spec, failpoint};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -58,7 +61,21 @@ const DECIDED: &str = "pvt_bookings_decided_total";
 const DECISION_SECONDS: &str = "pvt_booking_decision_duration_seconds";
 
 /// A command with its message id.
-type ReceivedCommand = (Uuid, Arc<BookingCommand>);
+#[derive(Clone)]
+struct ReceivedCommand {
+    id: Uuid,
+    command: Arc<BookingCommand>,
+    /// How it came here.
+    hop: Arc<QueueHop>,
+}
+
+impl ReceivedCommand {
+    fn of(job: &Job<Arc<BookingCommand>>) -> Self {
+        let requested_at = job.message.header().map(|header| header.requested_at);
+        let hop = Arc::new(QueueHop { requested_at, ..job.hop() });
+        Self { id: job.meta.id, command: job.message.clone(), hop }
+    }
+}
 
 /// The decision on a command, with the events of the bookings that it reassigned.
 type CommandOutcome = (Decision, Vec<BookingEvent>);
@@ -70,12 +87,33 @@ pub struct Confirmations {
     /// The grids of this process's partitions. The lock also makes transactions one after another.
     grids: Mutex<GridCache>,
     commit_queue: CommitQueue,
+    times: DecisionTimes,
 }
 
 impl Confirmations {
     /// A worker on this database.
     pub fn new(mongo: Mongo, clock: Clock) -> Self {
-        Self { mongo, clock, grids: Mutex::default(), commit_queue: CommitQueue::default() }
+        let (grids, commit_queue) = (Mutex::default(), CommitQueue::default());
+        Self { mongo, clock, grids, commit_queue, times: DecisionTimes::default() }
+    }
+
+    /// The same, which counts there how long bookings waited for their confirmation.
+    #[must_use]
+    pub fn with_times(self, times: DecisionTimes) -> Self {
+        Self { times, ..self }
+    }
+
+    /// Counts a request that was decided.
+    fn count_time(&self, event: &BookingEvent) {
+        if event.action != Some(Action::Request) {
+            return;
+        }
+        let (decided_at, created_at) = (event.occurred_at.as_datetime(), event.created_at.as_datetime());
+        let waited = (decided_at - created_at).to_std().unwrap_or_default();
+        metrics::histogram!(DECISION_SECONDS).record(waited.as_secs_f64());
+        if event.status == Status::Confirmed {
+            self.times.add(waited, decided_at);
+        }
     }
 
     /// Decides and stores a batch, together with those that other partitions enqueued meanwhile: a transaction costs
@@ -121,7 +159,7 @@ impl Confirmations {
                 tracing::warn!(%error, batches = group.len(), "group commit failed, committing each batch separately")
             }
             Err(_) => {
-                grids.invalidate(commands.iter().map(|(_, command)| command.property_id()));
+                grids.invalidate(commands.iter().map(|one| one.command.property_id()));
                 tracing::error!(batches = group.len(), "a decision panicked, committing each batch separately");
             }
         }
@@ -182,12 +220,12 @@ impl Confirmations {
                 Err(error @ (StoreError::Duplicate(_) | StoreError::BookingExists(_) | StoreError::Stale(_))) => {
                     // The index or a revision contradicts the cache: read the properties of this batch again.
                     metrics::counter!("pvt_claim_conflicts_total").increment(1);
-                    grids.invalidate(commands.iter().map(|(_, command)| command.property_id()));
+                    grids.invalidate(commands.iter().map(|one| one.command.property_id()));
                     error
                 }
                 Err(error) => {
                     // Whether the commit happened is unknown, so the cache may be outdated.
-                    grids.invalidate(commands.iter().map(|(_, command)| command.property_id()));
+                    grids.invalidate(commands.iter().map(|one| one.command.property_id()));
                     return Err(error);
                 }
                 result => return result,
@@ -205,17 +243,22 @@ impl Confirmations {
         lookup: Lookup,
     ) -> Result<Vec<CommandOutcome>, StoreError> {
         let now = (self.clock)();
-        let read = || commands.iter().filter(|(_, command)| lookup.covers(command));
+        let read = || commands.iter().filter(|one| lookup.covers(&one.command));
         let (bookings, blocks, loaded) = tokio::join!(
-            self.mongo.bookings().find_by_ids(read().filter_map(|(_, command)| command.booking_id())),
-            self.mongo.blocks().find_by_ids(read().filter_map(|(_, command)| command.block_id())),
-            grids.load(&self.mongo, commands.iter().map(|(_, command)| command.property_id()), now),
+            self.mongo.bookings().find_by_ids(read().filter_map(|one| one.command.booking_id())),
+            self.mongo.blocks().find_by_ids(read().filter_map(|one| one.command.block_id())),
+            grids.load(&self.mongo, commands.iter().map(|one| one.command.property_id()), now),
         );
         let (bookings, blocks) = (bookings?, blocks?);
         loaded?;
-        let outcome = self.decide_with_reads(grids, commands, now, bookings, blocks).await?;
+        let mut outcome = self.decide_with_reads(grids, commands, now, bookings, blocks).await?;
+        let hop = |one: &ReceivedCommand| Some((one.id, (one.command.booking_id()?, one.hop.clone())));
+        outcome.note_hops(&commands.iter().filter_map(hop).collect());
         failpoint::hit("before_commit");
-        self.mongo.claims().commit(&outcome).await?;
+        let span = Span::store(Store::MongoDb, "commit", "bookings");
+        let committed = self.mongo.claims().commit(&outcome).await;
+        span.end_with(committed.as_ref().err().map(StoreError::class));
+        committed?;
         failpoint::hit("after_commit_before_publish");
         let BatchOutcome { decisions, consequences, grids: changed_grids, .. } = outcome;
         grids.replace(changed_grids);
@@ -238,7 +281,7 @@ impl Confirmations {
         blocks: HashMap<BlockId, Block>,
     ) -> Result<BatchOutcome, StoreError> {
         let commands: Vec<(Uuid, &BookingCommand)> =
-            commands.iter().map(|(id, command)| (*id, command.as_ref())).collect();
+            commands.iter().map(|one| (one.id, one.command.as_ref())).collect();
         let mut occupied = HashMap::new();
         for _ in 0..MAX_READ_ROUNDS {
             let known = KnownState {
@@ -272,7 +315,8 @@ pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
     queues: &[Confirmations::SPEC.queue],
     start: Start::Consumers(|engine, dependencies| {
         begin_counters();
-        Ok(engine.register_batch(Confirmations::new(dependencies.mongo.clone(), clock::system))?)
+        let worker = Confirmations::new(dependencies.mongo.clone(), clock::system);
+        Ok(engine.register_batch(worker.with_times(dependencies.decision_times.clone()))?)
     }),
 };
 
@@ -294,11 +338,18 @@ impl BatchWorker for Confirmations {
     type Message = Arc<BookingCommand>;
 
     async fn handle(&self, batch: &mut Batch<Arc<BookingCommand>>) -> Result<(), Failure> {
-        let outcomes =
-            self.commit_batch(batch.items.iter().map(|job| (job.meta.id, job.message.clone())).collect()).await?;
+        let spans = decision_spans(&batch.items);
+        let outcomes = self.commit_batch(batch.items.iter().map(ReceivedCommand::of).collect()).await?;
+        for (span, (decision, _)) in spans.iter().zip(&outcomes) {
+            span.set(names::OUTCOME, outcome_name(decision));
+            span.end();
+        }
         for (job, (decision, moved)) in batch.items.iter_mut().zip(outcomes) {
             for event in moved {
                 job.emit(Outgoing::event(event.event_id, &event)?.with_correlation_id(event.booking_id.as_uuid()));
+            }
+            if let Decision::Decided(event) = &decision {
+                self.count_time(event);
             }
             emit_outcome(job, decision)?;
         }
@@ -324,16 +375,29 @@ impl Lookup {
     }
 }
 
+/// A span for each command, from here to its commit; none at all while spans are not recorded.
+fn decision_spans(jobs: &[Job<Arc<BookingCommand>>]) -> Vec<Span> {
+    if !pvt_traces::is_recording() {
+        return Vec::new();
+    }
+    jobs.iter().map(|job| Span::decide(job.meta.traceparent.as_deref())).collect()
+}
+
+fn outcome_name(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Decided(event) => event.status.as_str(),
+        Decision::Changed(_) => "changed",
+        Decision::Refused(outcome, _) => outcome.as_str(),
+        Decision::NotYet => "deferred",
+    }
+}
+
 /// Queues what follows from a decision: its event, follow-up commands, and the reply to a waiting caller.
 fn emit_outcome(job: &mut Job<Arc<BookingCommand>>, decision: Decision) -> Result<(), Failure> {
     let subject = job.message.subject();
     let (outcome, detail) = match decision {
         Decision::Decided(event) => {
             metrics::counter!(DECIDED, "status" => event.status.as_str()).increment(1);
-            if event.action == Some(Action::Request) {
-                let waited = event.occurred_at.as_datetime() - event.created_at.as_datetime();
-                metrics::histogram!(DECISION_SECONDS).record(waited.as_seconds_f64().max(0.0));
-            }
             job.emit(Outgoing::event(event.event_id, event.as_ref())?.with_correlation_id(subject));
             follow_up_commands(&event)?.into_iter().for_each(|command| job.emit(command));
             (ReplyOutcome::Decided, None)

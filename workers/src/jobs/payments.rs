@@ -8,7 +8,7 @@ use crate::clock::{self, Clock};
 use crate::declaration::{Dependencies, Start, WorkerDeclaration};
 use crate::jobs::records::Records;
 use crate::jobs::stripe::StripeCalls;
-use crate::ledgers::Ledgers;
+use crate::ledgers::{ChangeCause, Ledgers};
 use crate::probes;
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::BookingId;
@@ -79,7 +79,7 @@ impl Payments {
         for job in jobs {
             let PaymentCommand::Event(event) = &job.message;
             match StoredStripeEvent::of(event) {
-                Ok(event) => events.push(event),
+                Ok(stored) => events.push(StoredStripeEvent { hop: Some(job.hop()), ..stored }),
                 // It will not fit on any attempt.
                 Err(error) => job.fail(Failure::reject("stripe_event_unstorable", error)),
             }
@@ -156,6 +156,7 @@ impl Payments {
                     |incoming: &IncomingEvent| after.apply(&incoming.event).map(|refetch| (incoming.position, refetch));
                 merged.refetches.extend(incoming_events.iter().filter_map(refetch).collect::<Vec<_>>());
                 if after != before {
+                    after.note_events(incoming_events.iter().map(|incoming| incoming.event.id.as_str()));
                     after.advance_rev(&before, self.ledgers.now());
                     changed.push(after.clone());
                 }
@@ -180,7 +181,7 @@ impl Payments {
             let (Some(ledger), Some(head)) = (merged.ledgers.get(booking), heads.get(booking)) else {
                 // Of another system on the same account, or never priced.
                 count("foreign", incoming_events.len());
-                tracing::warn!(%booking, "payment event for unknown booking");
+                tracing::warn!(booking_id = %booking, "payment event for unknown booking");
                 continue;
             };
             for incoming in incoming_events {
@@ -190,7 +191,7 @@ impl Payments {
                     .into_iter()
                     .for_each(|event| job.emit(event));
             }
-            let follow_ups = self.ledgers.follow_ups(ledger, head).await?;
+            let follow_ups = self.ledgers.follow_ups(ledger, head, &ChangeCause::STRIPE).await?;
             if let Some(job) = incoming_events.last().and_then(|incoming| jobs.get_mut(incoming.position)) {
                 follow_ups.into_iter().for_each(|message| job.emit(message));
             }

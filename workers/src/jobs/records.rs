@@ -2,9 +2,10 @@
 //! Stripe does not see. It needs MongoDB only, so that a payment at the front desk never waits for Stripe.
 
 use crate::clock::Clock;
-use crate::ledgers::Ledgers;
+use crate::ledgers::{ChangeCause, Ledgers};
 use crate::payment_replies::{done, refused, reply};
 use crate::probes;
+use pvt_domain::QueueHop;
 use pvt_domain::failure::Failure;
 use pvt_domain::ledger::{Ledger, Record};
 use pvt_domain::messages::{PaymentRefusal, RecordCommand, RecordPayment};
@@ -54,12 +55,13 @@ impl Worker for Records {
 
 /// Adds a record to the ledger of its booking. A redelivery finds it there.
 pub(crate) async fn record<M>(ledgers: &Ledgers, job: &mut Job<M>, command: &RecordPayment) -> Result<(), Failure> {
-    let saved = ledgers.change(command.booking_id, |ledger, _| add(ledger, &command.record)).await?;
+    let hop = job.hop();
+    let saved = ledgers.change(command.booking_id, |ledger, _| add(ledger, &command.record, &hop)).await?;
     let Some(saved) = saved else { return Err(Failure::Defer(NOT_YET_DELAY)) };
     if let Err(refusal) = saved.answer {
         return reply(job, refused(command.booking_id, refusal));
     }
-    ledgers.emit_follow_ups(job, &saved).await?;
+    ledgers.emit_follow_ups_of(job, &saved, &ChangeCause::record(&command.record)).await?;
     reply(job, done(command.booking_id, command.record.id.to_string()))
 }
 
@@ -71,13 +73,14 @@ fn is_same(known: &Record, record: &Record) -> bool {
 }
 
 /// Adds a record, unless it refunds more than is left after instructed refunds.
-fn add(ledger: &mut Ledger, record: &Record) -> Result<(), PaymentRefusal> {
+fn add(ledger: &mut Ledger, record: &Record, hop: &QueueHop) -> Result<(), PaymentRefusal> {
     match ledger.records.iter().find(|known| known.id == record.id) {
         Some(known) if is_same(known, record) => Ok(()),
         Some(_) => Err(PaymentRefusal::KeyReused),
         None if record.amount < 0 && ledger.returnable() + record.amount < 0 => Err(PaymentRefusal::TooMuch),
         None => {
             ledger.record(record.clone());
+            ledger.note_hop(record.id, hop);
             Ok(())
         }
     }

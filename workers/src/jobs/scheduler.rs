@@ -3,9 +3,12 @@
 
 use crate::dead_letters;
 use crate::declaration::{Dependencies, Start, WorkerDeclaration};
-use crate::queue_gauges::measure_periodically;
+use crate::queue_gauges::{measure_periodically, sample_periodically};
+use crate::queue_samples::QueueWatch;
 use crate::scheduler::Scheduler;
 use crate::unroutable::route_periodically;
+use anyhow::Context as _;
+use pvt_messaging::management::Management;
 use secrecy::ExposeSecret;
 
 /// The worker `scheduler`.
@@ -21,6 +24,15 @@ pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
         let amqp_url = config.amqp_url.expose_secret().to_owned();
         let measuring = measure_periodically(amqp_url.clone(), topology.clone(), pauses.clone(), shutdown.clone());
         let leader = scheduler.leader();
+        // A process starts each of its workers once.
+        let _ = dependencies.leader.set(scheduler.leader());
+        let management = Management::of_broker(config.rabbitmq_management_url.expose_secret(), &amqp_url);
+        let watch = |management| {
+            let alarms = dependencies.alarms.clone();
+            QueueWatch::new(mongo.clone(), management, topology.clone(), leader.clone(), alarms)
+        };
+        let sampled = management.map(watch);
+        let stop_sampling = shutdown.clone();
         let collecting = dead_letters::collect_periodically(
             mongo.clone(),
             amqp_url.clone(),
@@ -38,9 +50,13 @@ pub(crate) const WORKER: WorkerDeclaration = WorkerDeclaration {
         let counting = dead_letters::count_periodically(mongo.clone(), topology.clone(), shutdown.clone());
         let routing = route_periodically(amqp_url, topology.clone(), unroutable.clone(), shutdown.clone());
         Box::pin(async move {
-            let ((), (), (), (), (), scheduled) =
-                tokio::join!(measuring, routing, collecting, replaying, counting, scheduler.run(shutdown));
-            Ok(scheduled?)
+            let sampling = sample_periodically(sampled.context("RABBITMQ_MANAGEMENT_URL")?, stop_sampling);
+            let keeping = async {
+                tokio::join!(collecting, replaying);
+            };
+            let leading = scheduler.run_beside(keeping, shutdown);
+            let ((), (), (), (), led) = tokio::join!(measuring, sampling, routing, counting, leading);
+            Ok(led?)
         })
     }),
 };

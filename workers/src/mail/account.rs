@@ -159,7 +159,8 @@ pub fn compose_account_mail(
         .singlepart(text_part(&TextBody { mail: &content })?)
         .singlepart(html_part(&HtmlBody { mail: &content })?);
     let subject = content.phrases.title.to_owned();
-    Headers { sender, recipient, subject, message_id: parts.message_id, language, date: now }.with_body(body)
+    let booking = parts.alert.map(|alert| alert.booking_id);
+    Headers { sender, recipient, subject, message_id: parts.message_id, booking, language, date: now }.with_body(body)
 }
 
 /// The phrases of one kind of mail in one language.

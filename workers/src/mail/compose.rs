@@ -62,6 +62,7 @@ pub fn compose(
         recipient,
         subject: content.subject(),
         message_id: parts.message_id,
+        booking: Some(booking.id),
         language: content.language,
         date: now,
     };

@@ -14,6 +14,7 @@ use chrono::NaiveDate;
 use payment_summary::PaymentSummary;
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::inventory::{Inventory, Property};
+use pvt_domain::messages::NotificationKind;
 use pvt_domain::money::Money;
 use pvt_domain::people::writing::Language;
 use pvt_domain::pricing::Price;
@@ -96,7 +97,10 @@ impl Content {
             language,
             phrases,
             title: wording.title,
-            lead: wording.lead,
+            lead: match parts.kind {
+                NotificationKind::PaymentRefunded if summary.is_refunded_by_hand() => phrases.refunded_by_hand,
+                _ => wording.lead,
+            },
             calendar_note: phrases.calendar_note(kind.shows.calendar),
             greeting: language.greeting(booking.guest.called()),
             property: one_line(&property.name, MAX_NAME_CHARS),

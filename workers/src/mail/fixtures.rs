@@ -46,6 +46,7 @@ fn entry(id: BookingId, rev: u32, action: Action, from: Status, to: Status) -> H
         changes: None,
         moved: Vec::new(),
         bed_moves: Vec::new(),
+        hop: None,
     }
 }
 

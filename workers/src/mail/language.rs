@@ -107,6 +107,8 @@ pub(super) struct Phrases {
     pub not_due: &'static str,
     pub all_paid: &'static str,
     pub balance_on_arrival: &'static str,
+    /// To guests who are in house.
+    pub balance_at_front_desk: &'static str,
     pub paid_twice: &'static str,
     pub pay: &'static str,
     pub receipt: &'static str,
@@ -133,6 +135,8 @@ pub(super) struct Phrases {
     pub refunded: &'static str,
     pub charged_back: &'static str,
     pub refund_pending: &'static str,
+    /// That staff have returned money themselves, in cash for example.
+    pub refunded_by_hand: &'static str,
     pub refund_manual: &'static str,
     pub refund_manual_note: &'static str,
     pub refund_disputed: &'static str,

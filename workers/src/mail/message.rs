@@ -5,6 +5,7 @@ use lettre::Address;
 use lettre::address::Envelope;
 use lettre::message::header::{Header, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart};
+use pvt_domain::ids::BookingId;
 use pvt_domain::people::writing::Language;
 use pvt_domain::timestamp::Timestamp;
 
@@ -46,6 +47,8 @@ pub struct OutgoingMail {
     pub envelope: Envelope,
     /// Headers and body, ASCII only, lines ended by CRLF.
     pub message: String,
+    /// The span of the message that asked for it, as a `traceparent` header.
+    pub traceparent: Option<String>,
 }
 
 /// The headers of a mail.
@@ -55,6 +58,8 @@ pub(super) struct Headers<'a> {
     pub subject: String,
     /// `Message-ID`, with its angle brackets.
     pub message_id: &'a str,
+    /// The booking that it is about, by which operators find its timeline.
+    pub booking: Option<BookingId>,
     pub language: Language,
     pub date: Timestamp,
 }
@@ -63,17 +68,20 @@ impl Headers<'_> {
     /// The mail with this body.
     pub(super) fn with_body(self, body: MultiPart) -> Result<OutgoingMail, MailError> {
         let (from, to) = (self.sender.mailbox().email.clone(), self.recipient.email.clone());
-        let message = Message::builder()
+        let mut builder = Message::builder()
             .date(self.date.as_datetime().into())
             .from(self.sender.mailbox().clone())
             .to(self.recipient)
             .subject(self.subject)
             .message_id(Some(self.message_id.to_owned()))
             .header(AutoSubmitted)
-            .header(ContentLanguage(self.language))
-            .multipart(body)?;
+            .header(ContentLanguage(self.language));
+        if let Some(booking) = self.booking {
+            builder = builder.header(AboutBooking(booking));
+        }
+        let message = builder.multipart(body)?;
         let message = String::from_utf8(message.formatted()).map_err(|_| MailError::NotText)?;
-        Ok(OutgoingMail { envelope: Envelope::new(Some(from), vec![to])?, message })
+        Ok(OutgoingMail { envelope: Envelope::new(Some(from), vec![to])?, message, traceparent: None })
     }
 }
 
@@ -119,6 +127,24 @@ impl Header for ContentLanguage {
 
     fn display(&self) -> HeaderValue {
         HeaderValue::new(Self::name(), self.0.tag().to_owned())
+    }
+}
+
+/// The id of the booking that the mail is about. It opens nothing, and says nothing about the guest.
+#[derive(Clone)]
+struct AboutBooking(BookingId);
+
+impl Header for AboutBooking {
+    fn name() -> HeaderName {
+        HeaderName::new_from_ascii_str("X-PVT-Booking-Id")
+    }
+
+    fn parse(text: &str) -> Result<Self, HeaderError> {
+        Ok(Self(text.trim().parse()?))
+    }
+
+    fn display(&self) -> HeaderValue {
+        HeaderValue::new(Self::name(), self.0.to_string())
     }
 }
 

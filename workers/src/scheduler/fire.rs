@@ -4,7 +4,7 @@
 //! fire covers the properties whose time has come since the previous one, so that the next fire makes up for an outage.
 
 use super::schedule::{Schedule, Task};
-use crate::ledgers;
+use crate::ledgers::{self, ChangeCause};
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use pvt_domain::actor::Actor;
 use pvt_domain::booking::mails::REMINDER_DAYS_BEFORE;
@@ -64,6 +64,8 @@ pub(super) enum FireError {
     Stopped,
     #[error("reading took too long")]
     TooSlow,
+    #[error("failed at {count} properties, first at {first}: {text}; {sent} messages of the others were sent")]
+    Properties { count: usize, first: PropertyId, text: String, sent: u64 },
 }
 
 /// The time that a fire covers: after the previous fire, up to its own.
@@ -88,6 +90,11 @@ impl FireWindow {
     }
 }
 
+/// A fire in ids. Fires of an expression are at whole seconds, requested ones never are.
+pub(super) fn text(fire: DateTime<Utc>) -> String {
+    fire.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
 /// The command that starts a sweep of Stripe's events.
 pub(super) fn reconcile_payments(
     schedule: &Schedule,
@@ -95,7 +102,7 @@ pub(super) fn reconcile_payments(
     topology: &Topology,
 ) -> Result<Outgoing, EncodeError> {
     let actor = Actor::schedule(&schedule.name);
-    let run_id = fire_id(&schedule.name, &fire.to_rfc3339_opts(SecondsFormat::Secs, true), "");
+    let run_id = fire_id(&schedule.name, &text(fire), "");
     let (dry_run, requested_at) = (schedule.dry_run, fire.into());
     let command = ReconcilePayments { run_id, dry_run, actor: actor.clone(), requested_at, span: None };
     Ok(Outgoing::command(topology.command_key(RECONCILE_PAYMENTS, ""), run_id, &command)?.with_actor(actor))
@@ -138,8 +145,7 @@ pub(super) async fn resume_payments(
     let mut commands = Vec::new();
     for refund in mongo.ledgers().open_refunds(until, MAX_REFUNDS).await? {
         let actor = Actor::schedule(&schedule.name);
-        let at = fire.to_rfc3339_opts(SecondsFormat::Secs, true);
-        let id = fire_id(&schedule.name, &at, &refund.booking_id.to_string());
+        let id = fire_id(&schedule.name, &text(fire), &refund.booking_id.to_string());
         let (booking_id, property_id) = (refund.booking_id, refund.property_id);
         let command =
             Refund { booking_id, property_id, request: None, actor: actor.clone(), requested_at: fire.into() };
@@ -148,7 +154,8 @@ pub(super) async fn resume_payments(
     }
     let since = (fire - LOOKBACK).into();
     for ledger in mongo.ledgers().ahead_of_bookings(since, until, MAX_TOTALS).await? {
-        commands.push(ledgers::settle_payment(&ledger, topology, fire.into())?);
+        let cause = ChangeCause::latest(&ledger);
+        commands.push(ledgers::settle_payment(&ledger, topology, &cause, fire.into())?);
     }
     if !commands.is_empty() {
         tracing::warn!(
@@ -201,10 +208,9 @@ pub(super) async fn property_commands(
             }
         }
     }
-    if schedule.dry_run {
+    if !schedule.sends() {
         tracing::info!(schedule = schedule.name, property = %property_id, commands = commands.len(),
             "dry run, nothing is sent");
-        commands.clear();
     }
     Ok(commands)
 }
@@ -238,7 +244,7 @@ fn reconcile(
     property_id: &PropertyId,
     topology: &Topology,
 ) -> Result<Outgoing, EncodeError> {
-    let run_id = fire_id(&schedule.name, &fire.to_rfc3339_opts(SecondsFormat::Secs, true), property_id.as_str());
+    let run_id = fire_id(&schedule.name, &text(fire), property_id.as_str());
     let actor = Actor::schedule(&schedule.name);
     let command = ReconcileProperty {
         run_id,

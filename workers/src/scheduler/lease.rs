@@ -1,11 +1,12 @@
 //! The scheduler's lease, renewed by a task of its own: however long a fire takes, the lease does not expire under it.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use pvt_service::periodic::Turns;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::schedules::Leadership;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How long a silent leader keeps the lease.
@@ -38,9 +39,8 @@ impl Lease {
 
 /// Acquires the lease when it is free, and renews it until `stop`.
 pub(super) async fn keep(mongo: Mongo, holder: String, current: watch::Sender<Option<Lease>>, stop: CancellationToken) {
-    let mut renewals = interval(RENEW_EVERY);
-    renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(renewals.tick()).await.is_some() {
+    let mut renewals = Turns::new(RENEW_EVERY, &stop);
+    while renewals.next().await {
         let before = *current.borrow();
         let lease = renew(&mongo, &holder, before).await;
         metrics::gauge!("pvt_scheduler_leader").set(if lease.is_some() { 1.0 } else { 0.0 });

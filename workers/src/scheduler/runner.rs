@@ -3,6 +3,11 @@
 //! Every schedule runs by itself, so that one that fails or takes long delays no other. Within a fire, a property that
 //! fails is left behind and retried; the other properties get their commands.
 
+mod records;
+mod requested;
+
+pub(super) use requested::read_periodically;
+
 use super::fire::{self, FireError, FireWindow};
 use super::lease::Lease;
 use super::schedule::{Schedule, Task};
@@ -13,13 +18,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
 use pvt_domain::ids::PropertyId;
 use pvt_messaging::Outgoing;
+use pvt_service::periodic::Turns;
 use pvt_stores::StoreError;
+use pvt_stores::mongo::schedule_runs::ScheduleRun;
 use pvt_stores::mongo::schedules::{FireProgress, MAX_AHEAD, PropertyBehind};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// Counter, label `schedule`: fires that are over.
 const FIRES: &str = "pvt_schedule_fires_total";
@@ -85,6 +93,10 @@ pub(super) struct Runner<'a> {
     scheduler: &'a Scheduler,
     schedule: &'a Schedule,
     lease: watch::Receiver<Option<Lease>>,
+    /// Runs of any schedule that operators have requested.
+    requests: watch::Receiver<Vec<ScheduleRun>>,
+    /// The last of them that is over, as far as this process knows.
+    answered: Option<Uuid>,
     stop: &'a CancellationToken,
     progress: Option<Progress>,
     fires: Retry,
@@ -96,24 +108,26 @@ impl<'a> Runner<'a> {
         scheduler: &'a Scheduler,
         schedule: &'a Schedule,
         lease: watch::Receiver<Option<Lease>>,
+        requests: watch::Receiver<Vec<ScheduleRun>>,
         stop: &'a CancellationToken,
     ) -> Self {
         let (fires, catch_up) = (Retry::new(FIRE_RETRY), Retry::new(CATCH_UP_RETRY));
-        Self { scheduler, schedule, lease, stop, progress: None, fires, catch_up }
+        Self { scheduler, schedule, lease, requests, answered: None, stop, progress: None, fires, catch_up }
     }
 
     /// Fires what is due while this process leads, until `stop`.
     pub(super) async fn run(mut self) {
         self.begin_counters();
-        let mut ticks = interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while self.stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let mut turns = Turns::new(TICK, self.stop);
+        while turns.next().await {
             let Ok(lease) = self.lease() else {
                 self.progress = None;
                 // Also while a fire waits to be repeated: what is left behind is for the next leader to show.
                 self.count_behind(0);
                 continue;
             };
+            // Also while a fire waits to be repeated: an operator may have removed its cause.
+            self.answer_request(lease).await;
             if !self.fires.is_due() {
                 continue;
             }
@@ -148,17 +162,21 @@ impl<'a> Runner<'a> {
         let is_usable = |known: &Progress| known.token == lease.token && known.settled_until <= lease.now() + MAX_AHEAD;
         let mut progress = match self.progress.take().filter(is_usable) {
             Some(known) => known,
-            None => self.load(lease).await?,
+            None => {
+                let stored = self.load(lease).await?;
+                self.record_plan(lease).await;
+                stored
+            }
         };
         if let Some(FireProgress { fire, property_id }) = progress.under_way.take() {
             let fire = fire.as_datetime();
             // A process of an earlier version may have fired since without this record.
             if progress.settled_until < fire && fire <= lease.now() {
-                self.fire(&mut progress, fire, Some(property_id)).await?;
+                self.fire(&mut progress, lease, fire, Some(property_id)).await?;
             }
         }
         for fire in due(self.schedule, progress.settled_until, lease.now()) {
-            self.fire(&mut progress, fire, None).await?;
+            self.fire(&mut progress, lease, fire, None).await?;
         }
         if !progress.behind.is_empty() && self.catch_up.is_due() {
             self.catch_up(&mut progress).await?;
@@ -197,37 +215,55 @@ impl<'a> Runner<'a> {
     async fn fire(
         &mut self,
         progress: &mut Progress,
+        lease: Lease,
         fire: DateTime<Utc>,
         done: Option<PropertyId>,
     ) -> Result<(), FireError> {
-        let window = FireWindow { after: progress.settled_until, until: fire };
-        match self.schedule.task {
-            Task::ExpireHolds => self.expire_holds(fire).await?,
-            Task::ReconcilePayments => {
-                let command = fire::reconcile_payments(self.schedule, fire, &self.scheduler.topology)?;
-                self.publish(&[command]).await?;
-            }
-            Task::ResumePayments => {
-                let Scheduler { mongo, topology, .. } = self.scheduler;
-                let commands = fire::resume_payments(self.schedule, fire, mongo, topology).await?;
-                if !self.schedule.dry_run {
-                    self.publish(&commands).await?;
-                }
-            }
-            Task::ReconcileProperties | Task::NightAudit | Task::RemindArrivalSoon | Task::RemindArrivalToday => {
-                self.fire_at_properties(progress, window, done).await?;
-            }
-        }
+        let begun = lease.now();
+        let sent = self.send(progress, fire, done).await;
+        self.record_run(fire, begun, lease.now(), &sent).await;
+        sent?;
         let name = &self.schedule.name;
         self.scheduler.mongo.schedules().record_fire(name, fire.into(), true, progress.token).await?;
         progress.settled_until = fire;
         metrics::counter!(FIRES, "schedule" => name.clone()).increment(1);
+        self.record_plan(lease).await;
         Ok(())
     }
 
-    /// Requests the end of expired holds, each once until it is answered.
-    async fn expire_holds(&self, fire: DateTime<Utc>) -> Result<(), FireError> {
-        let (Scheduler { mongo, topology, .. }, schedule) = (self.scheduler, self.schedule);
+    /// Sends the commands of a fire; how many.
+    async fn send(
+        &mut self,
+        progress: &mut Progress,
+        fire: DateTime<Utc>,
+        done: Option<PropertyId>,
+    ) -> Result<u64, FireError> {
+        match self.schedule.task {
+            task if task.is_by_property() => {
+                let window = FireWindow { after: progress.settled_until, until: fire };
+                self.fire_at_properties(progress, window, done).await
+            }
+            _ => self.send_for_all(self.schedule, fire).await,
+        }
+    }
+
+    /// Sends the commands of a schedule that knows no properties; how many.
+    async fn send_for_all(&self, schedule: &Schedule, fire: DateTime<Utc>) -> Result<u64, FireError> {
+        let Scheduler { mongo, topology, .. } = self.scheduler;
+        let commands = match schedule.task {
+            Task::ExpireHolds => return self.expire_holds(schedule, fire).await,
+            Task::ReconcilePayments => vec![fire::reconcile_payments(schedule, fire, topology)?],
+            _ => fire::resume_payments(schedule, fire, mongo, topology).await?,
+        };
+        if schedule.sends() {
+            self.publish(&commands).await?;
+        }
+        Ok(count(commands.len()))
+    }
+
+    /// Requests the end of expired holds, each once until it is answered; how many.
+    async fn expire_holds(&self, schedule: &Schedule, fire: DateTime<Utc>) -> Result<u64, FireError> {
+        let Scheduler { mongo, topology, .. } = self.scheduler;
         let due = mongo.hold_expiries().due(fire.into(), hold_expiry::latest(fire), MAX_HOLDS).await?;
         if !due.is_empty() {
             let dry_run = schedule.dry_run;
@@ -242,44 +278,34 @@ impl<'a> Runner<'a> {
             let next_at = hold_expiry::without_answer(fire, topology.retry_divisor());
             mongo.hold_expiries().requested(holds, fire.into(), next_at).await?;
         }
-        Ok(mongo.hold_expiries().remove_before((fire - KEEP_EXPIRIES).into()).await?)
+        mongo.hold_expiries().remove_before((fire - KEEP_EXPIRIES).into()).await?;
+        Ok(count(due.len()))
     }
 
-    /// Sends the commands of the properties after `done`, in steps that are recorded.
+    /// Sends the commands of the properties after `done`, in steps that are recorded; how many.
     async fn fire_at_properties(
         &mut self,
         progress: &mut Progress,
         window: FireWindow,
         done: Option<PropertyId>,
-    ) -> Result<(), FireError> {
+    ) -> Result<u64, FireError> {
         let (scheduler, schedule) = (self.scheduler, self.schedule);
         let mut properties = scheduler.mongo.inventories().property_ids().await?;
         properties.retain(|property| done.as_ref().is_none_or(|done| property > done));
         let name = &schedule.name;
         tracing::info!(schedule = name, fire = %window.until, properties = properties.len(), "schedule fired");
+        let mut sent = 0;
         for step in properties.chunks(PROPERTIES_PER_STEP) {
             self.may_go_on()?;
-            let mut commands = Vec::new();
-            let mut results = futures_util::stream::iter(step.iter().cloned())
-                .map(async |property| {
-                    let made = self.property_commands(window, &property).await;
-                    (property, made)
-                })
-                .buffered(CONCURRENT_READS);
+            let (commands, failed) = self.commands_of_step(schedule, window, step).await;
             let mut newly_behind = false;
-            while let Some((property, made)) = results.next().await {
-                match made {
-                    Ok(made) => commands.extend(made),
-                    Err(error) => {
-                        self.check_store(&error).await?;
-                        self.leave_behind(&property, &error);
-                        newly_behind |= !progress.behind.contains_key(&property);
-                        progress.behind.entry(property).or_insert(window.after);
-                    }
-                }
+            for (property, error) in failed {
+                self.check_store(&error).await?;
+                self.leave_behind(&property, &error);
+                newly_behind |= !progress.behind.contains_key(&property);
+                progress.behind.entry(property).or_insert(window.after);
             }
-            drop(results);
-            self.publish(&commands).await?;
+            sent += self.publish_unless_dry(schedule, &commands).await?;
             if newly_behind {
                 self.record_behind(progress).await?;
             }
@@ -288,7 +314,30 @@ impl<'a> Runner<'a> {
                 scheduler.mongo.schedules().record_progress(name, &reached, progress.token).await?;
             }
         }
-        Ok(())
+        Ok(sent)
+    }
+
+    /// The commands of some properties, and those properties of which they could not be made.
+    async fn commands_of_step(
+        &self,
+        schedule: &Schedule,
+        window: FireWindow,
+        step: &[PropertyId],
+    ) -> (Vec<Outgoing>, Vec<(PropertyId, FireError)>) {
+        let mut results = futures_util::stream::iter(step.iter().cloned())
+            .map(async |property| {
+                let made = self.property_commands(schedule, window, &property).await;
+                (property, made)
+            })
+            .buffered(CONCURRENT_READS);
+        let (mut commands, mut failed) = (Vec::new(), Vec::new());
+        while let Some((property, made)) = results.next().await {
+            match made {
+                Ok(made) => commands.extend(made),
+                Err(error) => failed.push((property, error)),
+            }
+        }
+        (commands, failed)
     }
 
     /// Sends what properties have missed that failed in earlier fires.
@@ -298,9 +347,9 @@ impl<'a> Runner<'a> {
         for (property, after) in behind.collect::<Vec<_>>() {
             self.may_go_on()?;
             let window = FireWindow { after, until: progress.settled_until };
-            match self.property_commands(window, &property).await {
+            match self.property_commands(self.schedule, window, &property).await {
                 Ok(commands) => {
-                    self.publish(&commands).await?;
+                    self.publish_unless_dry(self.schedule, &commands).await?;
                     progress.behind.remove(&property);
                     caught_up = true;
                 }
@@ -321,9 +370,14 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    async fn property_commands(&self, window: FireWindow, property: &PropertyId) -> Result<Vec<Outgoing>, FireError> {
+    async fn property_commands(
+        &self,
+        schedule: &Schedule,
+        window: FireWindow,
+        property: &PropertyId,
+    ) -> Result<Vec<Outgoing>, FireError> {
         let Scheduler { mongo, topology, .. } = self.scheduler;
-        let made = fire::property_commands(self.schedule, window, property, mongo, topology);
+        let made = fire::property_commands(schedule, window, property, mongo, topology);
         timeout(PROPERTY_LIMIT, made).await.unwrap_or(Err(FireError::TooSlow))
     }
 
@@ -368,6 +422,14 @@ impl<'a> Runner<'a> {
         Ok(self.scheduler.mongo.schedules().record_behind(name, &behind, progress.token).await?)
     }
 
+    /// Publishes commands unless the schedule only reports them; how many they are.
+    async fn publish_unless_dry(&self, schedule: &Schedule, commands: &[Outgoing]) -> Result<u64, FireError> {
+        if schedule.sends() {
+            self.publish(commands).await?;
+        }
+        Ok(count(commands.len()))
+    }
+
     async fn publish(&self, commands: &[Outgoing]) -> Result<(), FireError> {
         for chunk in commands.chunks(CHUNK) {
             self.may_go_on()?;
@@ -375,4 +437,8 @@ impl<'a> Runner<'a> {
         }
         Ok(())
     }
+}
+
+fn count(messages: usize) -> u64 {
+    u64::try_from(messages).unwrap_or(u64::MAX)
 }

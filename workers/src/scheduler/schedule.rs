@@ -58,6 +58,16 @@ pub enum Task {
     ResumePayments,
 }
 
+impl Task {
+    /// Whether its commands are made for each property apart.
+    pub fn is_by_property(self) -> bool {
+        match self {
+            Self::ReconcileProperties | Self::NightAudit | Self::RemindArrivalSoon | Self::RemindArrivalToday => true,
+            Self::ExpireHolds | Self::ReconcilePayments | Self::ResumePayments => false,
+        }
+    }
+}
+
 /// The policy for fires that were missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -102,6 +112,11 @@ impl Schedule {
             dry_run: false,
             task: Task::ReconcileProperties,
         })
+    }
+
+    /// Whether its commands are sent. Those that only report are sent in a dry run, too, and say so.
+    pub(super) fn sends(&self) -> bool {
+        !self.dry_run || matches!(self.task, Task::ReconcileProperties | Task::ReconcilePayments)
     }
 
     /// The same, with another task.

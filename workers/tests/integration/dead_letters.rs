@@ -22,6 +22,8 @@ use uuid::Uuid;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const QUEUE: &str = "reconciliation";
+/// As long as that of the scheduler: one that seems longer than it may be counts as expired.
+const LEASE: Duration = Duration::from_secs(15);
 const ALL: [DeadLetterState; 4] = DeadLetterState::ALL;
 
 /// Fails until it is repaired; then it records what it handles.
@@ -129,6 +131,15 @@ impl Trial {
         eventually(&format!("{count} dead letters are stored"), LIMIT, all).await
     }
 
+    /// The same, whatever is left in work queues.
+    async fn stored_in_any_state(&self, count: usize) -> Result<()> {
+        let all = || async {
+            let stored = self.mongo.dead_letters().count(&DeadLetterFilter::default(), &ALL).await?;
+            Ok((stored == u64::try_from(count)?).then_some(()))
+        };
+        eventually(&format!("{count} dead letters are stored"), LIMIT, all).await
+    }
+
     async fn replay_all(&self, rate: u32) -> Result<ReplayOperation> {
         let (reason, selection) = ("repaired".to_owned(), "all".to_owned());
         let operation = ReplayOperation::new("operator", reason, selection, rate, clock::system());
@@ -148,11 +159,17 @@ impl Trial {
         self.worker.handled.lock().unwrap().iter().map(Uuid::as_u128).collect()
     }
 
-    async fn end(self) -> Result<()> {
-        self.stop.cancel();
-        for task in self.tasks {
+    /// Ends what runs; [`Self::run`] begins it anew.
+    async fn stop(&mut self) -> Result<()> {
+        std::mem::take(&mut self.stop).cancel();
+        for task in std::mem::take(&mut self.tasks) {
             task.await?;
         }
+        Ok(())
+    }
+
+    async fn end(mut self) -> Result<()> {
+        self.stop().await?;
         self.publisher.close(Duration::from_secs(2)).await;
         drop(self.namespace);
         Ok(())
@@ -183,7 +200,7 @@ async fn replay_keeps_the_order_and_a_cause_that_persists_comes_back_once() -> R
     };
     let group = eventually("all are dead again", LIMIT, again).await?;
     assert_eq!((group.dead, group.example.deaths, group.example.replays.len()), (30, 2, 1));
-    assert!(trial.mongo.dead_letters().open_operation().await?.is_none(), "it is not replayed endlessly");
+    assert!(trial.mongo.dead_letters().open_operations().await?.is_empty(), "it is not replayed endlessly");
 
     trial.worker.is_repaired.store(true, Ordering::Relaxed);
     let operation = trial.replay_all(1_000).await?;
@@ -242,5 +259,125 @@ async fn odd_messages_are_stored_each_and_one_that_cannot_be_read_stays() -> Res
     let found = eventually("what is behind it is stored", LIMIT, behind_it).await?;
     let message = found.message.context("its message")?;
     assert_eq!((found.last.class.as_str(), message.body.as_slice()), ("delivery_limit", &b"not JSON"[..]));
+    trial.end().await
+}
+
+/// Equal to a stored one in every bit, and read before, it may still be another message: it is stored and not deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn message_without_an_id_is_never_deleted_for_being_equal() -> Result<()> {
+    let mut trial = Trial::start().await?;
+    let dead_queue = format!("{QUEUE}.dead");
+    let nameless = || BasicProperties::default().with_type("carrier.pigeon.v1".into());
+    trial.broker.send(&dead_queue, nameless(), b"{}").await?;
+    trial.stored(1).await?;
+    trial.stop().await?;
+    trial.broker.send(&dead_queue, nameless(), b"{}").await?;
+    // Another operator looks at it: it is delivered, and returned.
+    let management = Management::new(trial.namespace.management_url(), "/")?;
+    assert_eq!(management.peek(&trial.namespace.topology().name(&dead_queue), 10).await?.len(), 1);
+    trial.run()?;
+    trial.stored(2).await?;
+    trial.end().await
+}
+
+/// A limit of a queue's length, as an operator may set one; without a length it is removed.
+async fn limit_length(trial: &Trial, queue: &str, max_length: Option<u32>) -> Result<()> {
+    let name = trial.namespace.topology().name(queue);
+    let url = format!("{}/api/policies/%2f/{name}-full", trial.namespace.management_url().trim_end_matches('/'));
+    let http = reqwest::Client::new();
+    let definition = |length: u32| {
+        format!(
+            r#"{{ "pattern": "^{}$", "priority": 100, "apply-to": "queues",
+            "definition": {{ "max-length": {length}, "overflow": "reject-publish" }} }}"#,
+            name.replace('.', r"\\.")
+        )
+    };
+    let request = match max_length {
+        Some(length) => http.put(&url).header("content-type", "application/json").body(definition(length)),
+        None => http.delete(&url),
+    };
+    request.send().await?.error_for_status()?;
+    Ok(())
+}
+
+/// A full queue delays what is for it and nothing else, neither in its operation nor in later ones; and an operation
+/// never overtakes an earlier one in a queue.
+#[tokio::test(flavor = "multi_thread")]
+async fn full_queue_delays_only_what_is_for_it() -> Result<()> {
+    let trial = Trial::start().await?;
+    trial.worker.is_repaired.store(true, Ordering::Relaxed);
+    let send = async |queue: &str, id: u128, kind: &str, body: &[u8]| {
+        let properties = BasicProperties::default().with_type(kind.into()).with_delivery_mode(2);
+        let properties = properties.with_message_id(Uuid::from_u128(id).to_string().into());
+        trial.broker.send(queue, properties, body).await
+    };
+    let command = |id: u128| {
+        format!(
+            r#"{{ "run_id": "{}", "property_id": "here", "dry_run": false, "actor": "tests",
+            "requested_at": "2027-01-01T00:00:00.000Z" }}"#,
+            Uuid::from_u128(id)
+        )
+    };
+    limit_length(&trial, "emails", Some(1)).await?;
+    let is_full = || async { Ok(send("emails", 99, "carrier.pigeon.v1", b"{}").await.is_err().then_some(())) };
+    eventually("the queue is full", LIMIT, is_full).await?;
+    let begin = async |stored: usize| {
+        trial.stored_in_any_state(stored).await?;
+        trial.replay_all(1_000).await
+    };
+    send("emails.dead", 1, "carrier.pigeon.v1", b"{}").await?;
+    send("reconciliation.dead", 2, "reconcile.property.v1", command(2).as_bytes()).await?;
+    let first = begin(2).await?;
+    send("emails.dead", 3, "carrier.pigeon.v1", b"{}").await?;
+    let second = begin(3).await?;
+    send("reconciliation.dead", 4, "reconcile.property.v1", command(4).as_bytes()).await?;
+    let third = begin(4).await?;
+    assert_eq!(trial.ended(third.id).await?.replayed(), 1);
+    assert_eq!(trial.handled(), [2, 4], "also of the first operation, which is not done");
+    let waits = || async {
+        let first = trial.mongo.dead_letters().operation(first.id).await?.context("it exists")?;
+        Ok((first.remaining == 1).then_some(first.waits_for).flatten())
+    };
+    assert_eq!(eventually("the first one waits", LIMIT, waits).await?, "the queue `emails` is full");
+
+    let management = Management::new(trial.namespace.management_url(), "/")?;
+    management.purge(&trial.namespace.topology().name("emails")).await?;
+    limit_length(&trial, "emails", None).await?;
+    for operation in [first.id, second.id] {
+        let ended = trial.ended(operation).await?;
+        assert_eq!((ended.remaining, ended.kept.len()), (0, 0), "{ended:?}");
+    }
+    let sent = trial.broker.peek("emails", 10).await?;
+    let ids: Vec<String> = sent.into_iter().map(|message| message.id).collect();
+    assert_eq!(ids, [Uuid::from_u128(1).to_string(), Uuid::from_u128(3).to_string()], "the earlier one first");
+    trial.end().await
+}
+
+/// Another process that leads would read the same queues at the same time.
+#[tokio::test(flavor = "multi_thread")]
+async fn leader_steps_down_only_after_its_work_has_ended() -> Result<()> {
+    let trial = Trial::prepare().await?;
+    let scheduler = Scheduler::new(trial.mongo.clone(), trial.publisher.clone(), trial.namespace.topology());
+    let scheduler = scheduler.with_schedules(Vec::new());
+    let leader = scheduler.leader();
+    let (stop, mongo) = (CancellationToken::new(), trial.mongo.clone());
+    let work_stop = stop.clone();
+    let work = async move {
+        work_stop.cancelled().await;
+        for _ in 0..20 {
+            let other = mongo.schedules().lead("another", LEASE).await.unwrap();
+            assert!(other.is_none(), "another process leads before the work has ended");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let running_stop = stop.clone();
+    let running = tokio::spawn(async move {
+        let Ok(()) = scheduler.run_beside(work, running_stop).await;
+    });
+    eventually("it leads", LIMIT, || async { Ok(leader.leads().then_some(())) }).await?;
+    stop.cancel();
+    running.await?;
+    let other = trial.mongo.schedules().lead("another", LEASE).await?;
+    assert!(other.is_some(), "it has stepped down then");
     trial.end().await
 }

@@ -94,7 +94,7 @@ async fn booking_that_the_server_refuses_stops_no_other_of_its_partition() -> Re
     assert_eq!((letter.envelope.id, letter.envelope.header(HEADER_ERROR_CLASS)), (id, Some("mongodb_unavailable")));
     let health = health.snapshot().remove(0);
     assert_eq!(health.state, WorkerState::Running);
-    assert!(health.last_error.as_deref().is_some_and(|error| error.contains("mongodb_unavailable")), "{health:?}");
+    assert!(health.last_error.as_ref().is_some_and(|error| error.text.contains("mongodb_unavailable")), "{health:?}");
     subscriber.close(LIMIT).await;
     // The slower of both, because other tests begin and end meanwhile.
     let usual = usual.max(decide(None, "after", 210).await?);

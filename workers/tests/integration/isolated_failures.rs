@@ -156,7 +156,7 @@ async fn one_bad_payment(kind: RequestFaultKind, class: &str) -> Result<()> {
     assert_eq!((letter.envelope.id, letter.envelope.header(HEADER_ERROR_CLASS)), (id, Some(class)));
     let health = trial.health.snapshot().remove(0);
     assert_eq!(health.state, WorkerState::Running);
-    assert!(health.last_error.as_deref().is_some_and(|error| error.contains(class)), "{health:?}");
+    assert!(health.last_error.as_ref().is_some_and(|error| error.text.contains(class)), "{health:?}");
     subscriber.close(LIMIT).await;
     trial.end(usual, beside).await
 }

@@ -16,6 +16,7 @@ mod payment_sweeps;
 mod payments;
 mod reassignments;
 mod reconciliation;
+mod requested_runs;
 mod resumed_payments;
 mod scheduler;
 mod scheduler_failures;

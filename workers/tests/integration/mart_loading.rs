@@ -124,8 +124,8 @@ async fn locked_row_of_the_mart_holds_its_own_events_only() -> Result<()> {
     .await?;
     assert!(begun.elapsed() < BESIDE_A_LOCK, "other bookings waited {:?} for the lock", begun.elapsed());
     eventually("the locked event is retried later", LIMIT, async || {
-        let last_error = health.snapshot().swap_remove(0).last_error.unwrap_or_default();
-        Ok(last_error.starts_with(POSTGRES_LOCKED).then_some(()))
+        let last_error = health.snapshot().swap_remove(0).last_error;
+        Ok(last_error.filter(|error| error.text.starts_with(POSTGRES_LOCKED)).map(drop))
     })
     .await?;
     assert_eq!(harness.mart.behind(&[(locked.id, 2)]).await?, [locked.id].into());

@@ -202,6 +202,8 @@ async fn redelivery_emits_what_the_crashed_delivery_stored() -> Result<()> {
         .redeliver(&StripeCommand::Record(RecordPayment { booking_id, property_id: property_id.clone(), record }))
         .await?;
     assert!(emitted.settles && emitted.events.contains(&("captured", Uuid::from_u128(6).to_string())), "{emitted:?}");
+    let ledger = stripe.harness.mongo.ledgers().find(booking_id).await?.context("a ledger")?;
+    assert!(ledger.hop_of(Uuid::from_u128(6)).is_some(), "its way through the queue is kept with it");
 
     // A refund in progress cannot be paid out in cash as well.
     let all: i64 = stripe.harness.mongo.ledgers().find(booking_id).await?.context("a ledger")?.summary().kept();

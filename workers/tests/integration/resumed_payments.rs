@@ -71,7 +71,7 @@ async fn lost_refunds_and_totals_are_requested_again() -> Result<()> {
         method: RecordMethod::Cash,
         amount: 1_000,
         actor: "staff:1".into(),
-        note: None,
+        note: Some("at the door".to_owned()),
         at: hour_ago,
     });
     ahead.advance_rev(&before, hour_ago);
@@ -98,6 +98,12 @@ async fn lost_refunds_and_totals_are_requested_again() -> Result<()> {
     })
     .await?;
     assert_eq!(refunds.0.lock().unwrap().len(), 1, "and no other");
+    let settled = harness.stored(paid.id).await?;
+    let entry = settled.history.last().context("a revision")?;
+    assert_eq!((entry.actor.as_str(), entry.reason.as_deref()), ("staff:1", Some("at the door")), "it was cash");
+    let hop = entry.hop.as_deref().context("the way of its command")?;
+    assert!(hop.published_at.is_some_and(|published| published <= hop.delivered_at) && hop.delivered_at <= entry.at);
+    assert_eq!((hop.attempt, hop.redeliveries, hop.first_failed_at), (1, 0, None));
 
     stop.cancel();
     let Ok(()) = scheduler.await?;

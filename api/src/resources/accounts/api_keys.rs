@@ -14,11 +14,9 @@ use chrono::Utc;
 use pvt_domain::ids::PropertyId;
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::mongo::api_keys::{ApiKey, ApiRole, NewApiKey, PropertyScope, Scope, ScopeSet};
-use pvt_stores::mongo::audit::AuditEntry;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 /// An API key.
 #[derive(Serialize, JsonSchema)]
@@ -73,14 +71,8 @@ pub(super) async fn create(
 ) -> Result<JsonResponse<201, KeyView>, Problem> {
     let (actor, new) = (caller.actor(), NewApiKey::from(form.value));
     let mongo = app.mongo.clone();
-    let (stored, key) = store_call::write(async move {
-        let now = Utc::now().into();
-        let (stored, key) = mongo.api_keys().create(new, now).await?;
-        let entry = AuditEntry::new(Uuid::new_v4(), now, &actor, "api_key.create".to_owned(), &stored.id, &stored.name);
-        mongo.audit_log().append(&entry).await?;
-        Ok((stored, key))
-    })
-    .await?;
+    let created = store_call::write(async move { mongo.api_keys().create(new, actor, Utc::now().into()).await });
+    let (stored, key) = created.await?;
     Ok(JsonResponse::new(&KeyView::new(stored, Some(key))))
 }
 
@@ -92,15 +84,7 @@ pub(super) async fn revoke(
 ) -> Result<NoContent, Problem> {
     let actor = caller.actor();
     let mongo = app.mongo.clone();
-    let revoked = store_call::write(async move {
-        let now = Utc::now().into();
-        let revoked = mongo.api_keys().revoke(&id, now).await?;
-        if revoked {
-            let entry = AuditEntry::new(Uuid::new_v4(), now, &actor, "api_key.revoke".to_owned(), &id, "");
-            mongo.audit_log().append(&entry).await?;
-        }
-        Ok(revoked)
-    });
+    let revoked = store_call::write(async move { mongo.api_keys().revoke(&id, actor, Utc::now().into()).await });
     if revoked.await? { Ok(NoContent) } else { Err(problem::NOT_FOUND.into()) }
 }
 

@@ -43,24 +43,11 @@ pub(super) async fn set_role(
     let rev = revisions.expected(newest).unwrap_or(newest);
     let (mongo, actor) = (app.mongo.clone(), caller.actor());
     let changed = store_call::write(async move {
-        let changed = current(mongo.users().set_role(id, rev, role, &properties).await)?;
-        if changed.is_some() {
-            let detail = format!(
-                "{} {}",
-                role.as_str(),
-                properties.iter().map(|property| property.as_str()).collect::<Vec<_>>().join(",")
-            );
-            let entry = AuditEntry::new(
-                Uuid::new_v4(),
-                Utc::now().into(),
-                &actor,
-                "account.role".to_owned(),
-                &id.to_string(),
-                detail.trim(),
-            );
-            mongo.audit_log().append(&entry).await?;
-        }
-        Ok(changed)
+        let listed = properties.iter().map(|property| property.as_str()).collect::<Vec<_>>().join(",");
+        let detail = format!("{} {listed}", role.as_str());
+        let (now, action) = (Utc::now().into(), "account.role".to_owned());
+        let entry = AuditEntry::new(Uuid::new_v4(), now, &actor, action, &id.to_string(), detail.trim());
+        current(mongo.users().set_role(id, rev, (role, &properties), &entry).await)
     });
     changed.await?.as_ref().map(shown).ok_or_else(|| Problem::from(problem::PRECONDITION_FAILED))
 }

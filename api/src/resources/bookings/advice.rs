@@ -71,6 +71,13 @@ pub(super) fn on_refusal(command: &str, code: RefusalCode, to_staff: bool) -> Op
         (BOOKING_MODIFY, Code::InvalidDates) => {
             "Send the change with dates from today on; nights that were slept stay as they are."
         }
+        (BOOKING_MODIFY, Code::WrongProgress) if to_staff => {
+            "`stays` is the whole list, and it leaves out a stay of guests who are in house or have left: name every \
+            stay that is to go on by its id, and check guests out who leave."
+        }
+        (BOOKING_MODIFY, Code::WrongProgress) => {
+            "`stays` is the whole list: name the stays of guests who are in house or have left, too."
+        }
         (BOOKING_ASSIGN, Code::InvalidDates) => "Name a night of the stay from tonight on, or none.",
         (BOOKING_MODIFY, Code::OverCapacity) => "Send the change with fewer guests per stay.",
         (BOOKING_MODIFY, Code::Closed) => "Look up what the property sells, and send the change with that.",
@@ -86,6 +93,7 @@ pub(super) fn on_refusal(command: &str, code: RefusalCode, to_staff: bool) -> Op
             "The guest has paid in another currency: settle that first, then send the change again."
         }
         (BOOKING_MODIFY, Code::PaymentUnderWay) => "A payment in another currency is being settled: ask the property.",
+        (_, Code::ReasonMissing) => "Send the command with a reason.",
         (_, Code::TooManyChanges) if !to_staff => "Ask the property: its staff can still change the booking.",
         _ => return None,
     })

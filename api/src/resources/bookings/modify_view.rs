@@ -2,7 +2,8 @@
 
 use super::preview_head::PreviewHead;
 use super::view::PriceView;
-use pvt_domain::booking::{Booking, Stay, StayRequest};
+use crate::resources::warning::Warning;
+use pvt_domain::booking::{Booking, Stay, StayRequest, left_out};
 use pvt_domain::money::Money;
 use pvt_domain::timestamp::Timestamp;
 use schemars::JsonSchema;
@@ -33,6 +34,9 @@ pub(super) struct ChangePreviewView<'a> {
     /// What would be refunded of what was paid.
     #[serde(skip_serializing_if = "Option::is_none")]
     refund: Option<Money>,
+    /// What it would do that the caller may not mean: stays that it drops.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warning>,
 }
 
 impl<'a> ChangePreviewView<'a> {
@@ -49,6 +53,7 @@ impl<'a> ChangePreviewView<'a> {
             change_fee: money(changed.change_fee()),
             due: money(changed.balance()),
             payable: payable.and_then(money),
+            warnings: Warning::of_dropped(&left_out(&booking.stays, &changed.stays)),
             refund: money((changed.payment.refund_due() - booking.payment.refund_due()).max(0)),
         }
     }

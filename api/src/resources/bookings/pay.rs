@@ -29,11 +29,12 @@ use pvt_domain::timestamp::Timestamp;
 const MIN_TIME_LEFT: TimeDelta = TimeDelta::minutes(2);
 
 /// Problems that pass after a while.
-const TRANSIENT: [&ProblemKind; 5] = [
+const TRANSIENT: [&ProblemKind; 6] = [
     problem::PROVIDER_REFUSED,
     problem::PROVIDER_UNAVAILABLE,
     problem::BROKER_UNAVAILABLE,
     problem::STORE_UNAVAILABLE,
+    problem::MAINTENANCE,
     problem::RATE_LIMITED,
 ];
 /// Most languages of `Accept-Language` that are considered.
@@ -105,6 +106,7 @@ async fn page(
     {
         return Ok(Some(open));
     }
+    app.maintenance.allow_change()?;
     // Simultaneous clicks see the same last attempt, and together make one more.
     let last = ledger.and_then(|ledger| ledger.attempts.last().map(|attempt| attempt.id)).unwrap_or_default();
     let command_key =
@@ -200,6 +202,7 @@ mod tests {
         for kind in [
             problem::BROKER_UNAVAILABLE,
             problem::STORE_UNAVAILABLE,
+            problem::MAINTENANCE,
             problem::PROVIDER_UNAVAILABLE,
             problem::PROVIDER_REFUSED,
         ] {

@@ -61,6 +61,9 @@ pub(super) async fn receipt(
     let inventory = known(&app, &booking.property_id).await?;
     let ledger = submit::ledger(&app, booking.id).await?;
     let mut receipt = Receipt::new(&booking, price, &inventory, ledger.as_ref(), Utc::now().into());
+    if access.is_staff_of(&booking) {
+        receipt = receipt.with_notes(ledger.as_ref());
+    }
     if wait.is_some() && is_payment_unconfirmed(&booking) {
         receipt.notice = Some(receipt.phrases.unconfirmed);
     }

@@ -5,6 +5,7 @@ use pvt_domain::booking::{Booking, PaymentStatus, Status, Stay};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::ledger::{EntryKind, Ledger};
 use pvt_domain::money::{Currency, Money};
+use pvt_domain::people::text::shown;
 use pvt_domain::people::writing::Language;
 use pvt_domain::pricing::{Price, TaxBasis, TaxLine};
 use pvt_domain::timestamp::Timestamp;
@@ -237,12 +238,12 @@ impl<'a> Receipt<'a> {
             None => stay.room_type_id.to_string(),
         };
         let name = |stay: usize| booking.stays.get(stay).map(room_type).unwrap_or_default();
-        let shown = |stay: &Stay| {
+        let dates_of = |stay: &Stay| {
             let [arrival, departure] = [stay.arrival, stay.departure].map(|date| language.date(date));
             format!("{}: {arrival} – {departure}, {}", room_type(stay), language.guests(stay.guests))
         };
-        let absent = booking.no_shows.iter().map(|absence| format!("{} – {}", phrases.absent, shown(&absence.stay)));
-        let stays = booking.stays.iter().map(shown).chain(absent);
+        let absent = booking.no_shows.iter().map(|absence| format!("{} – {}", phrases.absent, dates_of(&absence.stay)));
+        let stays = booking.stays.iter().map(dates_of).chain(absent);
         let nights = price
             .nights
             .iter()
@@ -303,6 +304,22 @@ impl<'a> Receipt<'a> {
             payments: payments.chain(other_currencies).chain(refunds).collect(),
             balance: money(booking.outstanding()),
         }
+    }
+}
+
+impl Receipt<'_> {
+    /// With what staff noted with the payments that they recorded, for staff.
+    #[must_use]
+    pub(crate) fn with_notes(mut self, ledger: Option<&Ledger>) -> Self {
+        let entries = ledger.into_iter().flat_map(|ledger| ledger.entries().into_iter().map(move |one| (ledger, one)));
+        // The rows of the entries come first, in their order.
+        for (row, (ledger, entry)) in self.payments.iter_mut().zip(entries) {
+            let record = ledger.records.iter().find(|record| record.id.to_string() == entry.payment);
+            if let Some(note) = record.and_then(|record| record.note.as_deref()) {
+                row.label.push_str(&format!(" – {}", shown(note)));
+            }
+        }
+        self
     }
 }
 
@@ -381,6 +398,20 @@ mod tests {
             ]
         );
         assert_eq!((receipt.total.amount, receipt.stays.len()), (nonbreaking("89.25 CAD"), 1));
+    }
+
+    #[test]
+    fn notes_are_shown_to_staff_alone() {
+        let (booking, inventory) = (stored(Some("en-CA")), demo::inventory());
+        let mut ledger = paid();
+        recorded(&mut ledger, 7, -500, at("2027-01-16T03:00:00Z"));
+        ledger.records[0].note = Some("the shower was\u{202e} cold".to_owned());
+        let labels = |receipt: Receipt<'_>| receipt.payments.into_iter().map(|row| row.label).collect::<Vec<_>>();
+        let to_guest = labels(receipt_of(&booking, &inventory, Some(&ledger)));
+        assert!(!to_guest.iter().any(|label| label.contains("shower")), "{to_guest:?}");
+        let to_staff = labels(receipt_of(&booking, &inventory, Some(&ledger)).with_notes(Some(&ledger)));
+        assert_eq!(to_staff[0], to_guest[0], "a payment of Stripe has none");
+        assert_eq!(to_staff[1], "Friday 15 January 2027 – Refund (cash) – the shower was cold");
     }
 
     #[test]

@@ -6,7 +6,6 @@ use crate::http::problem::{self, Problem, ProblemKind};
 use crate::state::App;
 use pvt_domain::booking::{Booking, RefusalCause, Rejection};
 use pvt_domain::ids::PropertyId;
-use pvt_domain::intake::FieldError;
 use pvt_domain::messages::{RefusalCode, RefusalDetail};
 use pvt_domain::money::Currency;
 use pvt_domain::rates::restrictions::RestrictionViolation;
@@ -82,9 +81,6 @@ pub(crate) fn refusal_problem(
 
 /// Alternatives are shown if the currency of their prices is known.
 fn problem_in(currency: Option<Currency>, (command, why): (&str, &RefusalDetail), to_staff: bool) -> Problem {
-    if why.code == RefusalCode::ReasonMissing {
-        return reason_missing();
-    }
     let kind = kind(why.code);
     let advice = advice::on_refusal(command, why.code, to_staff).unwrap_or(kind.advice);
     let detail = with_cause(advice::named(&why.cause), advice);
@@ -108,11 +104,6 @@ fn problem_in(currency: Option<Currency>, (command, why): (&str, &RefusalDetail)
     problem
 }
 
-/// A command that came without its reason past the forms, from an earlier version for example: as forms refuse it.
-fn reason_missing() -> Problem {
-    Problem::fields(vec![FieldError::new("/reason", "required", "is missing")])
-}
-
 /// The currency of a property, if it is cached.
 pub(crate) fn currency_of(app: &App, property: &PropertyId) -> Option<Currency> {
     app.inventory_cache.all().get(property).map(|inventory| inventory.property.currency)
@@ -120,26 +111,34 @@ pub(crate) fn currency_of(app: &App, property: &PropertyId) -> Option<Currency> 
 
 #[cfg(test)]
 mod tests {
-    use super::problem_in;
+    use super::{Problem, problem_in};
     use crate::form::read_form;
     use crate::resources::bookings::command_forms::{CancelForm, CheckOutForm, ReinstateForm};
     use axum::body::Body;
     use axum::http::{HeaderMap, HeaderValue, header};
     use pvt_domain::messages::{RefusalCode, RefusalDetail};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     #[tokio::test]
-    async fn missing_reasons_are_refused_in_one_form() {
+    async fn missing_reasons_are_refused_with_one_code() {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         let refusals = [
             read_form::<CancelForm>(&headers, Body::from(r#"{"waive_fee":true}"#)).await.unwrap_err(),
             read_form::<CheckOutForm>(&headers, Body::from(r#"{"allow_open_balance":true}"#)).await.unwrap_err(),
             read_form::<ReinstateForm>(&headers, Body::from("{}")).await.unwrap_err(),
         ];
+        // Past the forms come only commands of earlier versions.
         let why: RefusalDetail = serde_json::from_value(json!({ "code": RefusalCode::ReasonMissing })).unwrap();
-        let by_a_worker = problem_in(None, ("booking.cancel.v1", &why), true);
+        let read = |problem: Problem| serde_json::from_slice::<Value>(&problem.document("r")).unwrap();
+        let by_a_worker = read(problem_in(None, ("booking.cancel.v1", &why), true));
+        assert_eq!(by_a_worker["detail"], "Nothing was changed. Send the command with a reason.");
         for refused in refusals {
-            assert_eq!(refused.document("r"), by_a_worker.document("r"));
+            let refused = read(refused);
+            assert_eq!((&refused["status"], &refused["code"]), (&by_a_worker["status"], &by_a_worker["code"]));
+            assert_eq!(
+                (&refused["errors"][0]["pointer"], &refused["errors"][0]["code"]),
+                (&json!("/reason"), &json!("required"))
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::resources::bookings::cancellation_view::CancellationView;
 use crate::resources::bookings::tax_view::TaxView;
 use crate::resources::payments::view::{EXAMPLE_BOOKING, example_money};
+use crate::resources::warning::Warning;
 use crate::state::App;
 use chrono::{NaiveDate, Utc};
 use pvt_domain::booking::{
@@ -133,6 +134,9 @@ pub(crate) struct BookingView<'a> {
     /// Moves of the checked-in guests to other beds that the last revision ordered, each from its first night on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     bed_moves: Vec<BedMove>,
+    /// What the last change did that its caller may not have meant: stays that it dropped.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warning>,
     guest: GuestView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     price: Option<PriceView<'a>>,
@@ -284,6 +288,7 @@ impl<'a> BookingView<'a> {
             stays: booking.numbered_stays(),
             no_shows: booking.absent_stays(),
             bed_moves: booking.history.last().map_or_else(Vec::new, HistoryEntry::numbered_bed_moves),
+            warnings: Warning::of_dropped(&booking.dropped_stays()),
             guest: GuestView::new(&booking.guest),
             price: booking.price.as_ref().map(|price| PriceView::new(price, &booking.stays)),
             payment: PaymentView::new(booking),
@@ -422,9 +427,9 @@ fn booking_example() -> Value {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::{BookingView, Links};
-    use pvt_domain::booking::{Alternative, Booking, Status, TaxExemption};
+    use pvt_domain::booking::{Action, Alternative, Booking, Status, TaxExemption};
     use pvt_domain::ledger::Summary;
     use serde_json::{Value, json};
 
@@ -475,6 +480,25 @@ pub(super) mod tests {
                        "pay": "/api/bookings/11111111-2222-5333-8444-555555555555/pay?token=tok" },
         });
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn change_that_dropped_a_stay_warns_of_it() {
+        let mut before = stored();
+        before.stays.push(before.stays[0].clone());
+        let mut after = before.clone();
+        after.stays.remove(0);
+        (after.stays[0].id, after.rev) = (Some(1), 2);
+        let mut entry = before.history[0].clone();
+        (entry.rev, entry.action, entry.from) = (2, Action::Modify, Status::Confirmed);
+        entry.changes = after.changes_since(&before);
+        after.history.push(entry);
+        let shown = |booking: &Booking| {
+            serde_json::to_value(BookingView::new(booking, Links::new(booking.id, None), None)).unwrap()
+        };
+        let warnings = shown(&after)["warnings"].clone();
+        assert_eq!((&warnings[0]["code"], &warnings[0]["stays"]), (&json!("stays_dropped"), &json!([0])));
+        assert_eq!(shown(&before).get("warnings"), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::store_call;
 use axum::extract::State;
 use chrono::NaiveDate;
 use pvt_domain::block::{Block, BlockKind};
-use pvt_domain::booking::{Booking, Status, Stay, stay_id};
+use pvt_domain::booking::{Booking, Status, Stay, StayProgress, stay_id};
 use pvt_domain::ids::{BedId, BlockId, BookingId, PropertyId};
 use pvt_domain::inventory::{BedState, Inventory, Room};
 use pvt_domain::nights::Nights;
@@ -76,7 +76,10 @@ enum Occupant<'a> {
     Booking {
         booking_id: BookingId,
         reference: &'a str,
+        /// Of the booking.
         status: Status,
+        /// How far the guests of this stay are: those of other stays may be further.
+        progress: StayProgress,
         guest: String,
         stay: usize,
         stay_id: u32,
@@ -143,6 +146,7 @@ fn entries<'a>(bookings: &[&'a Booking], blocks: &'a [Block], shown: Nights) -> 
                     booking_id: booking.id,
                     reference: &booking.reference,
                     status: booking.status,
+                    progress: booking.progress_of(stay),
                     guest: guest.clone(),
                     stay: index,
                     stay_id,

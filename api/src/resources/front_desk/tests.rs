@@ -9,7 +9,7 @@ use axum::response::IntoResponse as _;
 use chrono::NaiveDate;
 use pvt_domain::availability::{Holding, Occupancy};
 use pvt_domain::block::Block;
-use pvt_domain::booking::Booking;
+use pvt_domain::booking::{Booking, Status, StayProgress};
 use pvt_domain::demo;
 use pvt_domain::grid::OccupancyGrid;
 use pvt_domain::inventory::{BedService, BedState, Cleanliness, Inventory};
@@ -135,6 +135,25 @@ fn calendar_shows_every_bed_per_night() {
     assert_eq!(
         (&entries("d6a-5")[0]["kind"], &entries("d6a-5")[0]["reason"]),
         (&json!("block"), &json!("maintenance"))
+    );
+}
+
+#[test]
+fn calendar_says_how_far_the_guests_of_each_stay_are() {
+    let mut booking = booking("11111111-2222-5333-8444-555555555555", "Lovelace");
+    booking.status = Status::CheckedIn;
+    booking.stays[0].progress = Some(StayProgress::CheckedIn);
+    booking.stays[1].progress = Some(StayProgress::Expected);
+    let (inventory, bookings) = (inventory(), [&booking]);
+    let calendar = BedCalendar::of(&inventory, &bookings, &[], Nights::new(date("2027-01-11"), date("2027-01-22")));
+    let shown = serde_json::to_value(calendar).unwrap();
+    let beds = shown["rooms"].as_array().unwrap().iter().flat_map(|room| room["beds"].as_array().unwrap());
+    let bed = beds.into_iter().find(|bed| bed["id"] == "d6a-1").unwrap();
+    let states: Vec<_> = bed["entries"].as_array().unwrap().iter().map(|it| (&it["status"], &it["progress"])).collect();
+    assert_eq!(
+        states,
+        [(&json!("checked_in"), &json!("checked_in")), (&json!("checked_in"), &json!("expected"))],
+        "of the booking, and of the stay"
     );
 }
 

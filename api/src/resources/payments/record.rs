@@ -11,6 +11,7 @@ use crate::http::problem::Problem;
 use crate::http::response::{Either, JsonResponse, Location};
 use crate::resources::bookings::refusal::currency_of;
 use crate::resources::payments::view::{EXAMPLE_BOOKING, EXAMPLE_ID, PaymentView, example_money, payment_of};
+use crate::resources::warning::Warning;
 use crate::state::SharedApp;
 use crate::store_call;
 use axum::extract::State;
@@ -107,19 +108,47 @@ pub(super) async fn record(
     // The reply may be lost: what is stored is done.
     let stored = submit::ledger(&app, booking.id).await?;
     let payment = stored.as_ref().and_then(|ledger| payment_of(ledger, &id, Utc::now().into()));
-    Ok(match stored.zip(payment) {
-        Some((ledger, payment)) if submitted.reaches_booking(&app, &ledger).await? => {
-            Either::This(submitted.created(&location, &payment)?)
+    let Some((ledger, payment)) = stored.zip(payment) else {
+        return Ok(Either::That(submitted.pending(&id, booking.id, &location)?));
+    };
+    Ok(match submitted.reaches_booking(&app, &ledger).await? {
+        Some(booking) => {
+            let warnings = surplus_of(&booking, form.amount).into_iter();
+            let warnings = warnings.map(|surplus| Warning::above_balance(&surplus.to_string())).collect();
+            Either::This(submitted.created(&location, &payment.warning(warnings))?)
         }
-        _ => Either::That(submitted.pending(&id, booking.id, &location)?),
+        None => Either::That(submitted.pending(&id, booking.id, &location)?),
     })
+}
+
+/// What of a recorded payment is more than was owed: it is to be returned by hand, as it was taken. Nothing of what
+/// staff returned is.
+fn surplus_of(booking: &Booking, recorded: Money) -> Option<Money> {
+    let surplus = booking.payment.refunds_due().manual.min(recorded.amount);
+    (surplus > 0).then(|| Money::new(surplus, recorded.currency))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::RecordForm;
+    use super::{RecordForm, surplus_of};
     use crate::form::parse_form;
-    use pvt_domain::ledger::RecordMethod;
+    use crate::resources::bookings::view::tests::stored;
+    use pvt_domain::ledger::{RecordMethod, Summary};
+    use pvt_domain::money::{Currency, Money};
+
+    #[test]
+    fn cash_above_the_bill_is_warned_of() {
+        let mut booking = stored();
+        let mut surplus = |captured: i64, recorded: i64| {
+            booking.payment.ledger = Some(Summary { captured, manual: captured, ..Summary::default() });
+            booking.payment.to_refund = booking.total_to_refund();
+            surplus_of(&booking, Money::new(recorded, Currency::CAD)).map(|surplus| surplus.amount)
+        };
+        assert_eq!(surplus(4_410, 4_410), None, "the bill exactly");
+        assert_eq!(surplus(5_000, 5_000), Some(590));
+        assert_eq!(surplus(5_000, 100), Some(100), "the rest was recorded before");
+        assert_eq!(surplus(5_000, -100), None, "staff return something");
+    }
 
     #[test]
     fn recorded_amount_is_signed_and_not_zero() {

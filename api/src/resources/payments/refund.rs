@@ -81,7 +81,7 @@ pub(super) async fn refund(
     }
     let now = submit::ledger(&app, booking).await?.ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
     let shown = payment_of(&now, &payment.id, Utc::now().into()).ok_or_else(|| Problem::from(problem::NOT_FOUND))?;
-    if !submitted.reaches_booking(&app, &now).await? {
+    if submitted.reaches_booking(&app, &now).await?.is_none() {
         return Ok(Either::That(submitted.pending(&payment.id, booking, &location)?));
     }
     Ok(Either::This(submitted.done(&shown)))

@@ -16,6 +16,7 @@ use crate::http::response::{JsonResponse, Location, RetryAfter};
 use crate::state::SharedApp;
 use crate::store_call;
 use axum::http::{HeaderValue, header};
+use pvt_domain::booking::Booking;
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::ledger::Ledger;
 use pvt_domain::messages::{MessageType, PaymentRefusal, PaymentReply};
@@ -150,22 +151,26 @@ pub(super) type Pending = JsonResponse<202, PendingView<'static>, (Location, Ret
 
 impl Submitted {
     /// Waits, as long as the caller does, until the booking knows the totals of this ledger: its balance, and with it
-    /// check-out and refunds, follow from what the booking knows. `false` when that takes longer.
+    /// check-out and refunds, follow from what the booking knows. `None` when that takes longer.
     ///
     /// # Errors
     /// 503 when the booking cannot be read.
-    pub(super) async fn reaches_booking(&self, app: &SharedApp, ledger: &Ledger) -> Result<bool, Problem> {
+    pub(super) async fn reaches_booking(
+        &self,
+        app: &SharedApp,
+        ledger: &Ledger,
+    ) -> Result<Option<Arc<Booking>>, Problem> {
         let (mongo, id) = (app.mongo.clone(), ledger.booking_id);
         let mut known = store_call::read(async move { mongo.bookings().find(id).await }).await?.map(Arc::new);
         while let Some(booking) = known {
             if booking.payment.ledger().ledger_rev >= ledger.totals_rev {
-                return Ok(true);
+                return Ok(Some(booking));
             }
             let next = Awaited { id, rev: booking.rev + 1, reply_expected: false };
             let Some(waiting) = app.booking_watch.wait_for(next) else { break };
             known = waiting.until(self.deadline).await;
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// The answer with what is stored.

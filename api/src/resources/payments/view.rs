@@ -5,6 +5,7 @@ mod from_ledger;
 pub(crate) use from_ledger::{currency_of, instant, payment_of, payments_of};
 
 use crate::auth::policy::Caller;
+use crate::resources::warning::Warning;
 use pvt_domain::actor::Actor;
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::ledger::{Attention, EntryKind, PaymentChannel, RecordMethod, RefundReason};
@@ -88,11 +89,21 @@ pub(crate) struct PaymentView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) created_at: Timestamp,
+    /// What staff noted with a recorded payment; only for callers who act for the property.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    /// Who recorded it; only for callers who act for the property.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    actor: Option<Actor>,
     entries: Vec<EntryView>,
     refunds: Vec<RefundView>,
     /// Findings that need staff; only for callers who act for the property.
     #[serde(skip_serializing_if = "Option::is_none")]
     attention: Option<Vec<Attention>>,
+    /// In the answer to a recorded payment: what the caller may not have meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warning>,
 }
 
 #[derive(Debug, Default, Serialize, JsonSchema)]
@@ -185,7 +196,7 @@ impl PaymentView {
         if caller.is_staff_of(&self.property_id) {
             return self;
         }
-        (self.fee, self.attention) = (None, None);
+        (self.fee, self.attention, self.note, self.actor) = (None, None, None, None);
         self.entries.iter_mut().for_each(|entry| entry.fee = None);
         for refund in &mut self.refunds {
             refund.note = None;
@@ -194,6 +205,11 @@ impl PaymentView {
             }
         }
         self
+    }
+
+    /// With these warnings.
+    pub(crate) fn warning(self, warnings: Vec<Warning>) -> Self {
+        Self { warnings, ..self }
     }
 
     /// Whether it was made through Stripe, which can refund it.

@@ -89,7 +89,7 @@ pub(super) async fn webhook(
     let event = StripeEvent { event_id, event_type, payload, received_at: now.into() };
     let key = app.topology.command_key(STRIPE_EVENT, "");
     let message = Outgoing::command(key, message_id, &event)
-        .map(|message| message.with_traceparent(context.child_traceparent()).with_actor(ACTOR));
+        .map(|message| message.with_traceparent(context.traceparent()).with_actor(ACTOR));
     let outcome = |confirmed| if confirmed { WebhookOutcome::Accepted } else { WebhookOutcome::Unavailable };
     app.publish(message, move |confirmed| count_webhook(outcome(confirmed))).await.map_err(too_large)?;
     Ok(Shown::new(&ReceivedView { received: true }))

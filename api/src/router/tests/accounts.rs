@@ -8,12 +8,18 @@ use pvt_domain::accounts::{Email, Role, User};
 use pvt_domain::messages::{AccountMail, AccountMailKind};
 use pvt_service::Config;
 use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::audit::AuditEntry;
 use pvt_stores::mongo::refresh_tokens::Rotation;
 use pvt_testkit::{Broker, Namespace};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 const PASSWORD: &str = "correct horse battery";
+
+/// An audit entry of whatever is done.
+fn entry() -> AuditEntry {
+    AuditEntry::new(Uuid::new_v4(), Utc::now().into(), "operator", "account.role".to_owned(), "", "")
+}
 
 struct TestAccounts {
     api: Api,
@@ -71,7 +77,7 @@ impl TestAccounts {
     async fn admin(&self) -> String {
         self.account("admin@example.com").await;
         let user = self.user("admin@example.com").await;
-        self.mongo.users().set_role(user.id, user.rev, Role::Admin, &[]).await.unwrap();
+        self.mongo.users().set_role(user.id, user.rev, (Role::Admin, &[]), &entry()).await.unwrap();
         text(&self.login("admin@example.com", PASSWORD).await.body, "access_token")
     }
 
@@ -122,7 +128,8 @@ async fn failed_login_has_one_response() {
     accounts.account("ada@example.com").await;
     let wrong = accounts.login("ada@example.com", "wrong horse battery").await;
     assert_eq!((wrong.status.as_u16(), wrong.code()), (401, "invalid_login"));
-    accounts.mongo.users().disable(accounts.user("ada@example.com").await.id, Utc::now().into()).await.unwrap();
+    let disabled = accounts.user("ada@example.com").await.id;
+    accounts.mongo.users().disable(disabled, Utc::now().into(), &entry()).await.unwrap();
     for (email, password) in
         [("nobody@example.com", PASSWORD), ("ada@example.com", PASSWORD), ("not an address", PASSWORD)]
     {
@@ -203,7 +210,7 @@ async fn sessions_expire_and_can_be_ended() {
     }
     assert_eq!(accounts.refresh(&token).await.code(), "session_ended");
     let session = text(&accounts.login("ada@example.com", PASSWORD).await.body, "refresh_token");
-    accounts.mongo.users().disable(user.id, Utc::now().into()).await.unwrap();
+    accounts.mongo.users().disable(user.id, Utc::now().into(), &entry()).await.unwrap();
     assert_eq!(accounts.refresh(&session).await.code(), "session_ended", "no session goes on in a disabled account");
 }
 

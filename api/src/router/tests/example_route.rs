@@ -10,6 +10,7 @@ use axum::http::{Request, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use pvt_domain::accounts::Role;
 use serde_json::json;
+use std::sync::Arc;
 
 // The part that the page quotes begins here.
 use crate::auth::guard::{Resource, at, put};
@@ -90,7 +91,7 @@ fn page_quotes_the_example() {
 #[tokio::test]
 async fn example_is_served() {
     let mut api = Api::new().await;
-    let edge_state = Edge::new(HttpMetrics::new([]), Cors::new(&[]), false);
+    let edge_state = Edge::new(HttpMetrics::new([]), Cors::new(&[]), false, Arc::default());
     api.router = assemble(&api.app, resource().routes).layer(from_fn_with_state(edge_state, edge));
     let beds = r#"{"beds":["d6a-1"]}"#;
     let replaced = api.replace_beds("pvt-montreal", Some("\"4\""), beds).await;

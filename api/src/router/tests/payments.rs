@@ -161,7 +161,7 @@ fn documented_statuses_are_reachable() {
     assert!(answers("/api/payments/webhook").get("413").is_none(), "what is too large is 400");
     let record = answers("/api/payments/record");
     assert_eq!((record.get("404"), record.get("502")), (None, None), "neither an address nor Stripe is involved");
-    assert_eq!(codes(&record["503"]), ["broker_unavailable", "store_unavailable"]);
+    assert_eq!(codes(&record["503"]), ["broker_unavailable", "maintenance", "not_ready", "store_unavailable"]);
     assert!(codes(&answers(OPENING[1])["503"]).contains(&"provider_unavailable".to_owned()));
     for (path, shown) in [(OPENING[0], true), (OPENING[1], false), ("/api/payments/record", true)] {
         let words = answers(path)["202"]["description"].to_string();

@@ -73,11 +73,6 @@ impl Board {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The prefix of the broker's names.
-    pub(crate) fn prefix(&self) -> &str {
-        self.topology.prefix()
-    }
-
     /// The newest figures.
     pub(crate) fn figures(&self) -> Arc<Figures> {
         self.state().figures.clone()
@@ -116,7 +111,9 @@ impl Board {
                 figures.queues = figures.queues.next(Err(reason.clone()), now);
                 figures.pauses = figures.pauses.next(Err(reason.clone()), now);
                 figures.mongodb = figures.mongodb.next(Err(reason.clone()), now);
-                figures.dead_letters = figures.dead_letters.next(Err(reason), now);
+                figures.dead_letters = figures.dead_letters.next(Err(reason.clone()), now);
+                figures.replays = figures.replays.next(Err(reason.clone()), now);
+                figures.processes = figures.processes.next(Err(reason), now);
             });
         }
         if checks >= LONGEST_ROUND_OF_CHECKS {

@@ -2,15 +2,21 @@
 //!
 //! The same text stands in the page and in the stream, so that a page that loses the stream is merely older.
 
+use super::history::History;
+use super::processes::process_texts;
 use super::reading::{Outage, Reading, clock};
+use super::replays;
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::management::QueueState;
-use pvt_messaging::{QueueRole, Topology};
+use pvt_messaging::{Oldest, QueueFlow, QueueRole, Rates, Topology};
 use pvt_operations::checks::{Finding, in_order_of_harm};
 use pvt_operations::queue_pauses;
 use pvt_operations::trace::time_span;
+use pvt_stores::mongo::dead_letters::ReplayOperation;
 use pvt_stores::mongo::queue_pauses::QueuePause;
-use std::collections::BTreeMap;
+use pvt_stores::mongo::worker_processes::SeenProcess;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Stands for a figure that is not known.
 pub(crate) const UNKNOWN: &str = "?";
@@ -26,10 +32,31 @@ pub(crate) struct Figures {
     pub(crate) mongodb: Reading<()>,
     /// Stored dead letters by queue without the prefix, as MongoDB has them.
     pub(crate) dead_letters: Reading<BTreeMap<String, u64>>,
+    /// Replays of dead letters that go on, or ended a short time ago.
+    pub(crate) replays: Reading<Vec<ReplayOperation>>,
     /// The checks of `pvt doctor`, and when they were made.
     pub(crate) checks: Reading<(Timestamp, Vec<Finding>)>,
-    /// When the queues were read.
-    pub(crate) at: Option<Timestamp>,
+    /// What follows from the last readings of each work queue, by its full name.
+    pub(crate) flows: BTreeMap<String, FlowFigures>,
+    /// The last hours, as the scheduler that leads has sampled them.
+    pub(crate) history: Reading<Arc<History>>,
+    /// Worker processes by their heartbeats.
+    pub(crate) processes: Reading<Vec<SeenProcess>>,
+    /// Tags of the consumers to which the broker delivers.
+    pub(crate) active_consumers: Reading<BTreeSet<String>>,
+}
+
+/// What follows from the last readings of a queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct FlowFigures {
+    oldest: Option<Oldest>,
+    rates: Option<Rates>,
+}
+
+impl From<&QueueFlow> for FlowFigures {
+    fn from(flow: &QueueFlow) -> Self {
+        Self { oldest: flow.oldest(), rates: flow.rates() }
+    }
 }
 
 /// A work queue as it is shown.
@@ -42,6 +69,9 @@ pub(crate) struct QueueRow {
     pub(crate) consumers: String,
     pub(crate) dead: String,
     pub(crate) oldest: String,
+    /// Messages a second.
+    pub(crate) arriving: String,
+    pub(crate) handled: String,
     pub(crate) state: String,
     /// The pause in force, by the name that ends it.
     pub(crate) paused_as: Option<String>,
@@ -93,12 +123,15 @@ impl Figures {
     fn queue_row(&self, topology: &Topology, name: &str) -> QueueRow {
         let state = self.queue(name);
         let text = |value: fn(&QueueState) -> u64| state.map_or_else(|| UNKNOWN.to_owned(), |it| value(it).to_string());
-        let age = state.filter(|state| state.messages_ready > 0).and_then(|state| self.age_seconds(state));
-        let oldest = match (state, age) {
+        let flow = state.and_then(|_| self.flows.get(name)).copied().unwrap_or_default();
+        let age = flow.oldest.and_then(|oldest| i64::try_from(oldest.seconds).ok());
+        let oldest = match (state, flow.oldest) {
             (None, _) => UNKNOWN.to_owned(),
-            (Some(_), Some(seconds)) => time_span(seconds * 1_000),
-            // Brokers before 4.x do not say.
+            (Some(_), Some(oldest)) => waited(oldest),
             (Some(_), None) => "–".to_owned(),
+        };
+        let rate = |of: fn(&Rates) -> f64| {
+            flow.rates.as_ref().map_or_else(|| UNKNOWN.to_owned(), |rates| format!("{:.1}", of(rates)))
         };
         let pauses = self.pauses.value().map(|pauses| queue_pauses::concerning(topology, pauses, name));
         let pause = pauses.as_ref().and_then(|pauses| pauses.first());
@@ -117,15 +150,12 @@ impl Figures {
             consumers: text(|state| state.consumers),
             dead: self.dead(topology, name),
             oldest,
+            arriving: rate(|rates| rates.arriving),
+            handled: rate(|rates| rates.handled),
             state: words,
             paused_as: pause.map(|pause| pause.queue.clone()),
             order: (age.unwrap_or(-1), state.map_or(0, |state| state.messages)),
         }
-    }
-
-    fn age_seconds(&self, queue: &QueueState) -> Option<i64> {
-        let head = queue.head_message_timestamp?;
-        Some((self.at?.as_datetime().timestamp() - head).max(0))
     }
 
     /// Retry queues, and the one of unroutable messages.
@@ -165,6 +195,13 @@ impl Figures {
         pauses.unwrap_or_else(|| self.pauses.state())
     }
 
+    /// A text that changes with the pauses in force and with the newest sample of the queues.
+    pub(crate) fn queues_digest(&self) -> String {
+        let newest = self.history.value().and_then(|history| history.newest());
+        let newest = newest.map_or_else(|| self.history.state(), |at| at.to_string());
+        format!("{};{newest}", self.pauses_digest())
+    }
+
     /// Every text that pages show of these figures, by the name under which a page has it.
     pub(crate) fn texts(&self, topology: &Topology) -> BTreeMap<String, String> {
         let mut texts = BTreeMap::new();
@@ -175,6 +212,8 @@ impl Figures {
             texts.insert(format!("queue.{name}.consumers"), row.consumers);
             texts.insert(format!("queue.{name}.dead"), row.dead);
             texts.insert(format!("queue.{name}.oldest"), row.oldest);
+            texts.insert(format!("queue.{name}.arriving"), row.arriving);
+            texts.insert(format!("queue.{name}.handled"), row.handled);
             texts.insert(format!("queue.{name}.state"), row.state);
         }
         for row in self.waiting_rows(topology) {
@@ -184,31 +223,38 @@ impl Figures {
         texts.insert("source.mongodb".to_owned(), self.mongodb.state());
         texts.insert("source.checks".to_owned(), self.checks_state());
         texts.insert("digest.wrong".to_owned(), self.wrong_digest());
-        texts.insert("digest.pauses".to_owned(), self.pauses_digest());
+        texts.insert("digest.queues".to_owned(), self.queues_digest());
+        texts.extend(replays::texts(&self.dead_letters, &self.replays));
+        texts.extend(process_texts(self));
         texts
     }
 }
 
+/// How long the first message has waited, as far as that is known.
+fn waited(Oldest { seconds, is_at_least }: Oldest) -> String {
+    let span = time_span(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000));
+    if is_at_least { format!("at least {span}") } else { span }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Figures, Reading};
+    use super::{Figures, FlowFigures, Reading};
     use chrono::{DateTime, Utc};
     use pvt_domain::timestamp::Timestamp;
-    use pvt_messaging::Topology;
     use pvt_messaging::management::QueueState;
+    use pvt_messaging::{Oldest, Rates, Topology};
     use pvt_stores::mongo::queue_pauses::QueuePause;
 
     fn at(seconds: i64) -> Timestamp {
         DateTime::<Utc>::from_timestamp(seconds, 0).unwrap().into()
     }
 
-    fn queue(name: &str, ready: u64, head: Option<i64>) -> QueueState {
+    fn queue(name: &str, ready: u64) -> QueueState {
         QueueState {
             name: format!("x.{name}"),
             messages: ready,
             messages_ready: ready,
             consumers: 1,
-            head_message_timestamp: head,
             ..QueueState::default()
         }
     }
@@ -222,16 +268,17 @@ mod tests {
         };
         Figures {
             mongodb: Reading::Up(()),
-            queues: Reading::Up(vec![
-                queue("emails", 9, Some(1_900)),
-                queue("bookings.0", 1, Some(1_000)),
-                queue("emails.dead", 3, None),
-            ]),
+            queues: Reading::Up(vec![queue("emails", 9), queue("bookings.0", 1), queue("emails.dead", 3)]),
+            flows: [waits("emails", 100, false), waits("bookings.0", 1_000, true)].into(),
             pauses: Reading::Up(vec![pause]),
             dead_letters: Reading::Up([("emails".to_owned(), 2)].into()),
-            checks: Reading::Pending,
-            at: Some(at(2_000)),
+            ..Figures::default()
         }
+    }
+
+    fn waits(name: &str, seconds: u64, is_at_least: bool) -> (String, FlowFigures) {
+        let rates = Some(Rates { arriving: 2.0, handled: 0.25 });
+        (format!("x.{name}"), FlowFigures { oldest: Some(Oldest { seconds, is_at_least }), rates })
     }
 
     #[test]
@@ -239,10 +286,11 @@ mod tests {
         let rows = figures().queue_rows(&Topology::new("x.", 2));
         let shown: Vec<_> =
             rows.iter().take(2).map(|row| (row.name.as_str(), row.oldest.as_str(), row.dead.as_str())).collect();
-        assert_eq!(shown, [("bookings.0", "16 min", "?"), ("emails", "1 min", "5")]);
+        assert_eq!(shown, [("bookings.0", "at least 16 min", "?"), ("emails", "1 min", "5")]);
         assert_eq!(rows[0].paused_as.as_deref(), Some("bookings"));
         assert!(rows[0].state.contains("by staff:1: index"));
         assert_eq!(rows[1].state, "running");
+        assert_eq!((rows[1].arriving.as_str(), rows[1].handled.as_str()), ("2.0", "0.2"));
     }
 
     #[test]

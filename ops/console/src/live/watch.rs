@@ -1,23 +1,39 @@
 //! Watches: tasks that read broker and stores again and again, as long as the console runs.
 
 use super::board::Board;
+use super::figures::FlowFigures;
+use super::history::History;
+use super::reading::Reading;
+use super::replays::{MAX_READ, RECENT};
 use crate::store::{ReadError as _, Trouble};
 use chrono::Utc;
+use pvt_domain::timestamp::Timestamp;
+use pvt_messaging::Topology;
 use pvt_messaging::management::Management;
 use pvt_operations::checks;
+use pvt_operations::queue_flows::QueueFlows;
 use pvt_operations::reading::to_its_end;
 use pvt_service::config::Config;
+use pvt_service::periodic::Turns;
 use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::dead_letters::ReplayOperation;
+use pvt_stores::mongo::queue_samples::SAMPLES_KEPT_FOR;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// Between two readings of the queues. The broker itself counts every five seconds.
 const QUEUE_INTERVAL: Duration = Duration::from_secs(2);
+/// Readings of the queues for one count of the dead letters, which reads all of them.
+const ROUNDS_FOR_DEAD_LETTERS: u32 = 3;
 /// Between two rounds of checks, which open connections of their own.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// Between two readings of the samples, of which there is a new one each minute.
+const HISTORY_INTERVAL: Duration = Duration::from_secs(10);
+/// Between two readings of the processes, as often as each writes a heartbeat.
+const PROCESS_INTERVAL: Duration = Duration::from_secs(5);
 /// For one reading.
 const READ_LIMIT: Duration = Duration::from_secs(4);
 /// For one round of checks, each of which has a limit of its own.
@@ -27,22 +43,44 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(2);
 /// The name of the checks' connections.
 const CHECKS: &str = "pvt-console checks";
 
-/// Reads queues, pauses and the numbers of dead letters until `stop`.
-pub(crate) async fn queues(board: Arc<Board>, management: Management, mongo: Mongo, stop: CancellationToken) {
-    let prefix = board.prefix().to_owned();
-    let mut ticks = interval(QUEUE_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+/// Reads queues, pauses, the numbers of dead letters and their replays until `stop`.
+pub(crate) async fn queues(
+    board: Arc<Board>,
+    topology: Topology,
+    management: Management,
+    mongo: Mongo,
+    stop: CancellationToken,
+) {
+    let (mut flows, mut is_recalled) = (QueueFlows::of(&topology), false);
+    let mut turns = Turns::new(QUEUE_INTERVAL, &stop);
+    let mut round = 0;
+    while turns.next().await {
         let (of_pauses, of_dead_letters) = (mongo.clone(), mongo.clone());
+        let counts_dead_letters = round % ROUNDS_FOR_DEAD_LETTERS == 0;
+        round += 1;
+        let count = async {
+            let count = to_its_end(async move { of_dead_letters.dead_letters().count_by_queue().await });
+            if counts_dead_letters { Some(limited(count).await) } else { None }
+        };
         let reads = async {
             tokio::join!(
-                limited(management.queues(&prefix)),
+                limited(management.queues(topology.prefix())),
                 timeout(READ_LIMIT, to_its_end(async move { of_pauses.queue_pauses().list().await })),
-                limited(to_its_end(async move { of_dead_letters.dead_letters().count_by_queue().await }))
+                count,
+                limited(replays(&mongo))
             )
         };
-        let Some((queues, pauses, dead_letters)) = stop.run_until_cancelled(reads).await else { return };
-        let now = Utc::now().into();
+        let Some((queues, pauses, dead_letters, replays)) = stop.run_until_cancelled(reads).await else { return };
+        let read_at = Utc::now();
+        let now = read_at.into();
+        if let Some(history) = board.figures().history.value().filter(|_| !is_recalled) {
+            flows.recall(history.samples());
+            is_recalled = true;
+        }
+        if let Ok(queues) = &queues {
+            flows.observe(queues, read_at);
+        }
+        let of_flows = flows.iter().map(|(name, flow)| (name.clone(), FlowFigures::from(flow))).collect();
         let answers = match &pauses {
             Ok(Err(error)) if matches!(error.trouble(), Trouble::Outage(_)) => Err(error.to_string()),
             Ok(_) => Ok(()),
@@ -52,20 +90,88 @@ pub(crate) async fn queues(board: Arc<Board>, management: Management, mongo: Mon
         board.queues_read(|figures| {
             figures.mongodb = figures.mongodb.next(answers, now);
             figures.queues = figures.queues.next(queues, now);
+            figures.flows = of_flows;
             figures.pauses = figures.pauses.next(pauses, now);
-            figures.dead_letters = figures.dead_letters.next(dead_letters, now);
-            figures.at = Some(now);
+            if let Some(dead_letters) = dead_letters {
+                figures.dead_letters = figures.dead_letters.next(dead_letters, now);
+            }
+            figures.replays = figures.replays.next(replays, now);
         });
     }
 }
 
-/// Makes the checks of `pvt doctor` until `stop`.
+/// The replays that go on, or ended a short time ago.
+pub(crate) async fn replays(mongo: &Mongo) -> anyhow::Result<Vec<ReplayOperation>> {
+    let (mongo, since) = (mongo.clone(), Timestamp::from(Utc::now() - RECENT));
+    to_its_end(async move { mongo.dead_letters().operations_since(since, MAX_READ).await }).await
+}
+
+/// Reads samples of the queues and times to confirmation until `stop`.
+pub(crate) async fn history(board: Arc<Board>, mongo: Mongo, stop: CancellationToken) {
+    let mut known = Arc::new(History::default());
+    let mut turns = Turns::new(HISTORY_INTERVAL, &stop);
+    while turns.next().await {
+        let begin = (Utc::now() - SAMPLES_KEPT_FOR).into();
+        let (newest, newest_times) = (known.newest().unwrap_or(begin), known.newest_times().unwrap_or(begin));
+        let mongo = mongo.clone();
+        let reading = to_its_end(async move {
+            let samples = mongo.queue_samples().after(newest).await?;
+            anyhow::Ok((samples, mongo.decision_times().since(newest_times).await?))
+        });
+        let Some(read) = stop.run_until_cancelled(limited(reading)).await else { return };
+        let now = Utc::now();
+        let read = read.map(|(samples, times)| Arc::new(known.with(samples, times, now)));
+        if let Ok(read) = &read {
+            known = read.clone();
+        }
+        board.update(|figures| figures.history = figures.history.next(read, now.into()));
+    }
+}
+
+/// Reads the heartbeats of worker processes, and which consumers are active, until `stop`.
+pub(crate) async fn processes(
+    board: Arc<Board>,
+    prefix: String,
+    management: Management,
+    mongo: Mongo,
+    stop: CancellationToken,
+) {
+    let mut turns = Turns::new(PROCESS_INTERVAL, &stop);
+    while turns.next().await {
+        let mongo = mongo.clone();
+        let reads = async {
+            tokio::join!(
+                limited(to_its_end(async move { mongo.worker_processes().list().await })),
+                limited(management.consumers(&prefix))
+            )
+        };
+        let Some((processes, consumers)) = stop.run_until_cancelled(reads).await else { return };
+        let now = Utc::now().into();
+        let active = consumers.map(|consumers| {
+            let active = consumers.into_iter().filter(|consumer| consumer.active);
+            active.map(|consumer| consumer.consumer_tag).collect()
+        });
+        board.update(|figures| {
+            figures.processes = figures.processes.next(processes, now);
+            figures.active_consumers = figures.active_consumers.next(active, now);
+        });
+    }
+}
+
+/// Makes the checks of `pvt doctor` until `stop`, with the dead letters as they were counted last.
 pub(crate) async fn checks(board: Arc<Board>, config: Config, mongo: Mongo, stop: CancellationToken) {
-    let mut ticks = interval(CHECK_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let round = timeout(CHECK_LIMIT, checks::run(&config, &mongo, CHECKS));
-        let Some(made) = stop.run_until_cancelled(round).await else { return };
+    let mut turns = Turns::new(CHECK_INTERVAL, &stop);
+    while turns.next().await {
+        let figures = board.figures();
+        let round = async {
+            let counts = match &figures.dead_letters {
+                Reading::Up(counts) => Ok(counts),
+                Reading::Down(outage) => Err(outage.reason.as_str()),
+                Reading::Pending => return checks::run(&config, &mongo, CHECKS).await,
+            };
+            checks::run_with_dead_letters(&config, &mongo, counts, CHECKS).await
+        };
+        let Some(made) = stop.run_until_cancelled(timeout(CHECK_LIMIT, round)).await else { return };
         let now = Utc::now().into();
         let made = made.map(|findings| (now, findings));
         let made = made.map_err(|_| format!("no answer within {} s", CHECK_LIMIT.as_secs()));
@@ -75,9 +181,8 @@ pub(crate) async fn checks(board: Arc<Board>, config: Config, mongo: Mongo, stop
 
 /// Makes figures unknown that the other watches do not read any more, until `stop`.
 pub(crate) async fn expiry(board: Arc<Board>, stop: CancellationToken) {
-    let mut ticks = interval(EXPIRY_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+    let mut turns = Turns::new(EXPIRY_INTERVAL, &stop);
+    while turns.next().await {
         board.expire();
     }
 }

@@ -113,6 +113,8 @@ struct EventRow {
     after: String,
     place: &'static str,
     what: String,
+    /// The id of its message, as in log lines.
+    message: String,
 }
 
 /// `GET /bookings/{id}`.
@@ -152,13 +154,20 @@ pub(crate) async fn show(
 }
 
 fn event_rows(events: Vec<TimelineEvent>, names: &ActorNames) -> Vec<EventRow> {
-    let mut before = None;
-    let rows = events.into_iter().map(|event| {
-        let at = event.at.as_datetime();
-        let after = before
-            .replace(at)
-            .map_or_else(String::new, |before| format!("+{}", time_span((at - before).num_milliseconds())));
-        EventRow { at: shown(event.at), after, place: event.place, what: names.within(&event.what) }
-    });
-    rows.collect()
+    let row = |event: TimelineEvent| EventRow {
+        at: instant(&event),
+        after: event.after_ms.map_or_else(String::new, |after| format!("+{}", time_span(after))),
+        place: event.place,
+        what: names.within(&event.what),
+        message: event.message_id.map_or_else(String::new, |id| id.to_string()),
+    };
+    events.into_iter().map(row).collect()
+}
+
+/// When an event was, as exactly as its clock says.
+fn instant(event: &TimelineEvent) -> String {
+    match event.in_seconds {
+        true => shown(event.at),
+        false => event.at.as_datetime().format("%Y-%m-%d %H:%M:%S%.3f").to_string(),
+    }
 }

@@ -142,13 +142,16 @@ fn rows(
     };
     bookings.sort_by_cached_key(name);
     let of_booking = |booking: &Booking| -> Vec<GuestRow> {
-        booking
+        let mut rows: Vec<GuestRow> = booking
             .stays
             .iter()
             .enumerate()
             .filter(|(_, stay)| is_of(booking, stay))
             .map(|(index, stay)| row(inventory, date, (booking, index), stay))
-            .collect()
+            .collect();
+        // It is that of the booking: once, so that it is not taken for the stay's, nor added up.
+        rows.iter_mut().skip(1).for_each(|row| row.balance = "same booking".to_owned());
+        rows
     };
     bookings.iter().flat_map(of_booking).collect()
 }

@@ -11,6 +11,7 @@ use crate::store;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Html;
+use pvt_operations::checks::DEAD_LETTERS;
 use pvt_stores::mongo::ledgers::LedgerFilter;
 
 const MANAGEMENT: &str = "RabbitMQ’s management API";
@@ -34,6 +35,8 @@ struct WrongView {
     what: &'static str,
     trouble: String,
     remedy: &'static str,
+    /// The page that shows more: its path and its name.
+    link: Option<(&'static str, &'static str)>,
 }
 
 struct SourceView {
@@ -86,6 +89,7 @@ fn wrong(figures: &Figures) -> Vec<WrongView> {
         what: finding.what,
         trouble: finding.trouble.clone().unwrap_or_default(),
         remedy: finding.remedy,
+        link: (finding.what == DEAD_LETTERS).then_some(("/dead-letters", "Dead letters by cause")),
     });
     view.collect()
 }
@@ -123,7 +127,7 @@ mod tests {
     use crate::live::figures::Figures;
     use crate::live::reading::{Outage, Reading};
     use chrono::Utc;
-    use pvt_operations::checks::Finding;
+    use pvt_operations::checks::{DEAD_LETTERS, Finding};
 
     #[test]
     fn harmful_findings_come_first_and_passed_checks_are_not_shown() {
@@ -138,6 +142,10 @@ mod tests {
         let figures = Figures { checks: Reading::Up((Utc::now().into(), findings)), ..Figures::default() };
         assert_eq!(wrong(&figures).iter().map(|view| view.what).collect::<Vec<_>>(), ["API", "SMTP server"]);
         assert!(summary(&figures).starts_with("2 things are wrong"));
+        let findings = vec![finding(DEAD_LETTERS, Some("3 of emails"))];
+        let dead = Figures { checks: Reading::Up((Utc::now().into(), findings)), ..Figures::default() };
+        assert_eq!(wrong(&dead)[0].link.map(|(path, _)| path), Some("/dead-letters"));
+        assert!(wrong(&figures).iter().all(|view| view.link.is_none()));
         assert_eq!(summary(&Figures::default()), "The checks have not finished yet.");
         let passed = || Reading::Up((Utc::now().into(), Vec::new()));
         assert_eq!(summary(&Figures { checks: passed(), ..Figures::default() }), "Nothing is wrong.");

@@ -6,14 +6,18 @@ use crate::failure::{Failure, page};
 use crate::forms::Submitted;
 use crate::frame::Frame;
 use crate::live::figures::{QueueRow, WaitingRow};
-use crate::live::reading::clock;
+use crate::live::history::History;
+use crate::live::reading::{Reading, clock};
+use crate::pages::sparkline::Sparkline;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{Html, Redirect};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use pvt_domain::messages::queues;
 use pvt_operations::queue_pauses::{self, PauseOutcome};
+use pvt_operations::trace::time_span;
 use pvt_stores::mongo::queue_pauses::QueuePause;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 use tracing::info;
@@ -28,11 +32,32 @@ const SAY_WHY: &str = "Say why: the reason is shown while the queue is paused, a
 struct QueuesPage {
     frame: Frame,
     source: String,
-    rows: Vec<QueueRow>,
-    waiting: Vec<WaitingRow>,
+    /// How the samples are.
+    history: String,
+    rows: Vec<QueueView>,
+    waiting: Vec<WaitingView>,
+    times: TimesView,
     digest: String,
     /// Queues, and families of partitions, that can be paused.
     names: Vec<String>,
+}
+
+/// A work queue with its course.
+struct QueueView {
+    row: QueueRow,
+    ready: Sparkline,
+}
+
+/// Messages that wait elsewhere, with their course.
+struct WaitingView {
+    row: WaitingRow,
+    ready: Sparkline,
+}
+
+/// Times from the acceptance of booking requests to their confirmation.
+struct TimesView {
+    words: String,
+    p95: Sparkline,
 }
 
 /// `GET /queues`.
@@ -42,14 +67,43 @@ pub(crate) async fn show(State(app): State<SharedApp>, user: SignedIn) -> Result
     let mut names: Vec<String> = rows.iter().map(|row| row.name.clone()).collect();
     names.extend(queues::PARTITIONED.iter().map(|family| (*family).to_owned()));
     names.sort_unstable();
+    let (history, now) = (history(&figures.history), Utc::now());
+    let course =
+        |name: &str| Sparkline::of(&history.of_queue(name, |counts| counts.ready), now, |count| count.to_string());
+    let waiting = figures.waiting_rows(&app.topology).into_iter();
     page(&QueuesPage {
         frame: Frame::new(&user, "Queues", "/queues"),
         source: figures.queues.state(),
-        waiting: figures.waiting_rows(&app.topology),
-        digest: figures.pauses_digest(),
-        rows,
+        history: figures.history.state(),
+        rows: rows.into_iter().map(|row| QueueView { ready: course(&row.name), row }).collect(),
+        waiting: waiting.map(|row| WaitingView { ready: course(&row.name), row }).collect(),
+        times: times(&history, now),
+        digest: figures.queues_digest(),
         names,
     })
+}
+
+fn history(read: &Reading<Arc<History>>) -> Arc<History> {
+    read.value().cloned().unwrap_or_default()
+}
+
+fn times(history: &History, now: DateTime<Utc>) -> TimesView {
+    let shown = |time: Duration| time_span(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
+    let words = history.percentiles(now).map_or_else(
+        || "No booking was confirmed in the last 15 minutes.".to_owned(),
+        |times| {
+            format!(
+                "Of {} bookings confirmed in the last 15 minutes, half waited at most {}, 95 % at most {}, 99 % at \
+                most {}.",
+                times.bookings,
+                shown(times.p50),
+                shown(times.p95),
+                shown(times.p99)
+            )
+        },
+    );
+    let p95 = Sparkline::of(&history.p95_by_minute(), now, |milliseconds| shown(Duration::from_millis(milliseconds)));
+    TimesView { words, p95 }
 }
 
 /// `POST /queues/pause`, by administrators.

@@ -1,15 +1,29 @@
 //! Signing in, roles, and what is refused to forged requests.
 
-use super::harness::{HERE, Harness, PASSWORD, THERE, cookie, with_form};
-use anyhow::Result;
+use super::harness::{HERE, Harness, PASSWORD, THERE, cookie, csrf, with_form};
+use anyhow::{Context, Result};
 use chrono::Utc;
 use mongodb::bson::{Document, doc};
 use pvt_domain::accounts::Role;
+use pvt_stores::mongo::audit::AuditEntry;
 use pvt_testkit::Namespace;
 use reqwest::{StatusCode, header};
+use uuid::Uuid;
 
-const PAGES: [&str; 9] =
-    ["/", "/queues", "/bookings", "/front-desk", "/chart", "/payments", "/reconciliations", "/schedules", "/audit"];
+const PAGES: [&str; 12] = [
+    "/",
+    "/queues",
+    "/dead-letters",
+    "/dead-letters/operations",
+    "/bookings",
+    "/front-desk",
+    "/chart",
+    "/payments",
+    "/reconciliations",
+    "/workers",
+    "/schedules",
+    "/audit",
+];
 
 #[tokio::test]
 async fn every_page_needs_a_session() -> Result<()> {
@@ -66,7 +80,8 @@ async fn session_begins_with_the_right_password_and_ends_with_sign_out() -> Resu
     users.update_one(doc! { "_id": late.user.to_string() }, changed).await?;
     assert_eq!(harness.get(&late, "/").await?.0, StatusCode::SEE_OTHER, "a session of the password of before");
     let disabled = harness.sign_in(Role::Admin, &[]).await?;
-    harness.mongo.users().disable(disabled.user, Utc::now().into()).await?;
+    let entry = AuditEntry::new(Uuid::new_v4(), Utc::now().into(), "operator", "account.disable".to_owned(), "", "");
+    harness.mongo.users().disable(disabled.user, Utc::now().into(), &entry).await?;
     assert_eq!(harness.get(&disabled, "/").await?.0, StatusCode::SEE_OTHER);
     Ok(())
 }
@@ -92,17 +107,25 @@ async fn cookies_are_secure_and_bound_to_the_host_over_tls() -> Result<()> {
 async fn passwords_are_tried_a_few_times_only() -> Result<()> {
     let settings = [("PVT_RATE_AUTH", "2/15m"), ("PVT_TRUSTED_PROXIES", "127.0.0.1")];
     let harness = Harness::with(Namespace::new().await?, &settings).await?;
-    let attempt = async |from: &'static str| {
+    let form = harness.http.get(harness.url("/login")).send().await?;
+    let (cookie, page) = (cookie(&form).context("a cookie")?, form.text().await?);
+    let token = csrf(&page)?;
+    let attempt = async |from: &'static str, token: &str| {
         let request = harness.http.post(harness.url("/login")).header("x-forwarded-for", from);
-        with_form(request, &[("email", "ada@example.com")]).send().await
+        let fields = [("email", "ada@example.com"), ("password", "wrong horse battery"), ("csrf", token)];
+        with_form(request.header(header::COOKIE, &cookie), &fields).send().await
     };
-    for _ in 0..2 {
-        assert_eq!(attempt("203.0.113.7").await?.status(), StatusCode::FORBIDDEN, "without the form's token");
+    for _ in 0..5 {
+        assert_eq!(attempt("203.0.113.7", "of another site").await?.status(), StatusCode::FORBIDDEN, "it counts not");
     }
-    let third = attempt("203.0.113.7").await?;
+    for _ in 0..2 {
+        assert_eq!(attempt("203.0.113.7", &token).await?.status(), StatusCode::UNAUTHORIZED);
+    }
+    let third = attempt("203.0.113.7", &token).await?;
     assert_eq!(third.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(third.headers().contains_key(header::RETRY_AFTER));
-    assert_eq!(attempt("203.0.113.8").await?.status(), StatusCode::FORBIDDEN, "another address is another caller");
+    let other = attempt("203.0.113.8", &token).await?;
+    assert_eq!(other.status(), StatusCode::UNAUTHORIZED, "another address is another caller");
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The console in a real browser: pages without errors, on small screens and in the dark, live figures, the keyboard.
 
 use super::chromium::Chromium;
+use super::dead_letters;
 use super::harness::{FOLLOW_LIMIT, HERE, Harness, PASSWORD};
 use anyhow::{Context, Result};
 use chrono::Utc;
@@ -15,7 +16,13 @@ use tokio::time::{Instant, sleep};
 
 /// The whole journey; a browser that takes longer hangs.
 const JOURNEY_LIMIT: Duration = Duration::from_secs(90);
-const SCREENS: [(&str, u32, u32, &str); 2] = [("wide-light", 1_280, 800, "light"), ("narrow-dark", 360, 740, "dark")];
+/// Name, width, height, colour scheme.
+pub(crate) const SCREENS: [(&str, u32, u32, &str); 4] = [
+    ("wide-light", 1_280, 800, "light"),
+    ("wide-dark", 1_280, 800, "dark"),
+    ("narrow-light", 360, 740, "light"),
+    ("narrow-dark", 360, 740, "dark"),
+];
 
 fn screenshots() -> Result<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().context("the folder of the build")?;
@@ -49,7 +56,7 @@ async fn look(browser: &mut Chromium, name: &str, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn sign_in(browser: &mut Chromium, harness: &Harness) -> Result<()> {
+pub(crate) async fn sign_in(browser: &mut Chromium, harness: &Harness) -> Result<()> {
     let user = harness.user(Role::Admin, &[]).await?;
     browser.open(&harness.url("/queues")).await?;
     let fill = format!(
@@ -59,6 +66,23 @@ async fn sign_in(browser: &mut Chromium, harness: &Harness) -> Result<()> {
     );
     browser.load("Runtime.evaluate", json!({ "expression": fill })).await?;
     until(browser, "location.pathname", &"/queues".into()).await
+}
+
+/// Every page for those who are signed in, each with its name.
+pub(crate) fn pages(booking: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("overview", "/".to_owned()),
+        ("queues", "/queues".to_owned()),
+        ("bookings", "/bookings".to_owned()),
+        ("booking", format!("/bookings/{booking}")),
+        ("front-desk", format!("/front-desk?property={HERE}")),
+        ("chart", format!("/chart?property={HERE}&nights=60")),
+        ("payments", "/payments".to_owned()),
+        ("reconciliations", "/reconciliations".to_owned()),
+        ("workers", "/workers".to_owned()),
+        ("schedules", "/schedules".to_owned()),
+        ("audit", "/audit".to_owned()),
+    ]
 }
 
 #[tokio::test]
@@ -75,19 +99,7 @@ async fn journey(browser: &mut Chromium, harness: &Harness, booking: &str) -> Re
     browser.open(&harness.url("/login")).await?;
     look(browser, "sign-in", &folder).await?;
     sign_in(browser, harness).await?;
-    let pages = [
-        ("overview", "/".to_owned()),
-        ("queues", "/queues".to_owned()),
-        ("bookings", "/bookings".to_owned()),
-        ("booking", format!("/bookings/{booking}")),
-        ("front-desk", format!("/front-desk?property={HERE}")),
-        ("chart", format!("/chart?property={HERE}&nights=60")),
-        ("payments", "/payments".to_owned()),
-        ("reconciliations", "/reconciliations".to_owned()),
-        ("schedules", "/schedules".to_owned()),
-        ("audit", "/audit".to_owned()),
-    ];
-    for (name, path) in pages {
+    for (name, path) in pages(booking).into_iter().chain(dead_letters::pages(harness).await?) {
         browser.open(&harness.url(&path)).await?;
         assert_eq!(browser.value("location.pathname + location.search").await?, path);
         look(browser, name, &folder).await?;

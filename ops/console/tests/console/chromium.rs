@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 /// For one answer of the browser.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
@@ -55,7 +56,7 @@ impl Chromium {
     pub(crate) async fn start() -> Result<Self> {
         let progress = |line: &str| drop(writeln!(std::io::stderr(), "chromium: {line}"));
         let program = pvt_local_engines::chromium(&progress).await?;
-        let profile = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chromium-{}", std::process::id()));
+        let profile = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chromium-{}", Uuid::new_v4().simple()));
         let mut command = Command::new("/bin/sh");
         command.args(["-c", START]).arg(program).arg(format!("--user-data-dir={}", profile.display())).args(ARGUMENTS);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);

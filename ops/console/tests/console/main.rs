@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod access;
+mod accessibility;
+mod board;
 mod browser;
 mod chromium;
+mod dead_letters;
+mod firefox;
 mod harness;
 mod live;
 mod pages;

@@ -29,7 +29,7 @@ pub use backend::Backend;
 pub use engine::LocalEngine;
 pub use ephemeral::EphemeralInstance;
 pub use error::EngineError;
-pub use install::chromium;
+pub use install::{chromium, firefox};
 pub use instance::{EngineStatus, Instance};
 pub use kind::EngineKind;
 pub use ports::{PortPlan, Ports};

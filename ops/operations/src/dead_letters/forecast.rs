@@ -56,12 +56,13 @@ struct Known {
     missing: Option<HashSet<Uuid>>,
 }
 
-/// What a replay of those that match and are dead would do, in the order in which it would. Changes nothing.
+/// What a replay of those that match and are dead would do, in the order in which it would; of the first `limit`, or of
+/// all where it is 0. Changes nothing.
 ///
 /// # Errors
 /// When MongoDB fails. Without PostgreSQL it is unknown what the mart has.
-pub async fn forecast(mongo: &Mongo, mart: &Mart, filter: &DeadLetterFilter) -> Result<Vec<Forecast>> {
-    let selected = mongo.dead_letters().list(filter, &[DeadLetterState::Dead], 0, 0).await?;
+pub async fn forecast(mongo: &Mongo, mart: &Mart, filter: &DeadLetterFilter, limit: i64) -> Result<Vec<Forecast>> {
+    let selected = mongo.dead_letters().list(filter, &[DeadLetterState::Dead], 0, limit).await?;
     let mut forecasts = Vec::with_capacity(selected.len());
     for chunk in selected.chunks(CHUNK) {
         let found = mongo.dead_letters().with_messages(chunk.iter().map(|one| one.id)).await?;

@@ -21,7 +21,7 @@ const REFERENCE_PREFIX: &str = "PVT-";
 /// What a text names.
 #[derive(Debug, PartialEq, Eq)]
 enum Named {
-    /// A booking, or a message that caused or reported a revision.
+    /// A booking, a message that caused or reported a revision or is a dead letter, or a payment.
     Id(Uuid),
     Address(String),
     StripeObject(String),
@@ -107,11 +107,20 @@ pub async fn search(mongo: &Mongo, properties: &[PropertyId], text: &str) -> Res
     Ok(found)
 }
 
+/// The booking with this id; else that of the dead letter, of the command or event, or of the payment with this id.
+/// What has an index is looked up first.
 async fn of_id(mongo: &Mongo, id: Uuid) -> Result<Vec<Booking>, StoreError> {
-    match mongo.bookings().find(BookingId::from_uuid(id)).await? {
-        Some(booking) => Ok(vec![booking]),
-        None => mongo.bookings().of_message(id, MAX_FOUND).await,
+    if let Some(booking) = mongo.bookings().find(BookingId::from_uuid(id)).await? {
+        return Ok(vec![booking]);
     }
+    let dead_letters = mongo.dead_letters().find(id).await?;
+    let owners = dead_letters.into_iter().filter_map(|dead| dead.booking_id);
+    let found: Vec<Booking> = mongo.bookings().find_by_ids(owners).await?.into_values().collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let found = mongo.bookings().of_message(id, MAX_FOUND).await?;
+    if found.is_empty() { of_objects(mongo, &[&id.to_string()]).await } else { Ok(found) }
 }
 
 async fn of_objects(mongo: &Mongo, ids: &[&str]) -> Result<Vec<Booking>, StoreError> {
@@ -142,7 +151,7 @@ async fn of_stripe_event(mongo: &Mongo, id: &str) -> Result<Vec<Booking>, StoreE
     let payload = serde_json::to_value(&event.payload).and_then(serde_json::from_value::<Payload>);
     let Ok(Payload { data: Data { object } }) = payload else { return Ok(Vec::new()) };
     let related = [object.payment_intent.as_deref(), object.charge.as_deref()].into_iter().flatten();
-    let ids: Vec<&str> = std::iter::once(object.id.as_str()).chain(related).collect();
+    let ids: Vec<&str> = [id, object.id.as_str()].into_iter().chain(related).collect();
     of_objects(mongo, &ids).await
 }
 

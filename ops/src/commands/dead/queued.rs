@@ -6,6 +6,7 @@
 
 use super::reader::{self, DeadLetter, DeadLetterQueue, DeadLetterReader, Disposition, Kept, KeptBecause};
 use super::sources::Sources;
+use super::stored::Replayed;
 use super::{Filter, Selection, report};
 use crate::reachability::Dependency::RabbitMq;
 use crate::settings;
@@ -74,8 +75,8 @@ pub(super) async fn show(sources: &Sources, id: Uuid, body: fn(&[u8]) -> Value) 
     Ok(found)
 }
 
-/// Replays those that match. `stored`: how many of the selection were replayed from the store.
-pub(super) async fn replay(config: &Config, selection: &Selection, stored: usize) -> Result<()> {
+/// Replays those that match. `stored`: what of the selection was replayed from the store.
+pub(super) async fn replay(config: &Config, selection: &Selection, stored: &Replayed) -> Result<()> {
     let queues = reader::queues(&broker::topology(config), selection.filter.queue.as_deref(), selection.unroutable)?;
     let mut count = 0_usize;
     let kept = visit(config, &queues, |queue, dead_letter| {
@@ -88,8 +89,9 @@ pub(super) async fn replay(config: &Config, selection: &Selection, stored: usize
         if selection.dry_run { Disposition::Keep } else { Disposition::Replay }
     })
     .await?;
-    report_kept(count + stored, &kept)?;
-    report(stored + count - kept.len(), if selection.dry_run { "would be replayed" } else { "replayed" })
+    report_kept(count + stored.count, &kept)?;
+    let done = if selection.dry_run { "would be replayed".to_owned() } else { stored.words() };
+    report(stored.count + count - kept.len(), &done)
 }
 
 /// Discards those that match. They are chosen and recorded in the audit before any is taken: a failure in between

@@ -5,6 +5,8 @@
 //! takes.
 
 use anyhow::{Context, Result};
+use pvt_domain::dead_letters::queue_family;
+use pvt_domain::messages::queues::PARTITIONED;
 use pvt_messaging::management::Management;
 use pvt_messaging::{
     Delivery, HeldMessages, Publisher, QueueReader, QueueRole, Subscriber, Target, Topology, UnroutableRouter,
@@ -61,15 +63,22 @@ pub(super) fn queues(topology: &Topology, only: Option<&str>, unroutable: bool) 
         .map(|work_queue| DeadLetterQueue { name: topology.dead_queue(&work_queue), work_queue: Some(work_queue) })
         .collect();
     let Some(only) = only else { return Ok(all) };
-    let wanted = topology.name(only);
+    let wanted = topology.name(only.strip_prefix(topology.prefix()).unwrap_or(only));
     let known = all.iter().map(DeadLetterQueue::label).collect::<Vec<_>>().join(", ");
-    let found: Vec<DeadLetterQueue> =
-        all.into_iter().filter(|queue| queue.label() == wanted || queue.label() == only).collect();
-    if found.is_empty() {
-        Err(OperationError::NotFound(format!("no queue `{only}`; there are {known}")).into())
-    } else {
-        Ok(found)
+    let found: Vec<DeadLetterQueue> = all.into_iter().filter(|queue| queue.label() == wanted).collect();
+    if !found.is_empty() {
+        return Ok(found);
     }
+    if is_partition(wanted.strip_prefix(topology.prefix()).unwrap_or(&wanted)) {
+        return Ok(vec![DeadLetterQueue { name: topology.dead_queue(&wanted), work_queue: Some(wanted) }]);
+    }
+    Err(OperationError::NotFound(format!("no queue `{only}`; there are {known}")).into())
+}
+
+/// A partition that is counted no more may have left dead letters.
+fn is_partition(queue: &str) -> bool {
+    let family = queue_family(queue);
+    family != queue && PARTITIONED.contains(&family)
 }
 
 /// The queue of messages without a route.
@@ -338,7 +347,10 @@ mod tests {
             (name("emails"), name("t.bookings.1")),
             ("t.emails.dead".to_owned(), "t.bookings.1.dead".to_owned())
         );
-        assert!(queues(&topology, Some("nosuch"), false).is_err());
+        assert_eq!(name("bookings.7"), "t.bookings.7.dead", "a partition that is gone");
+        for unknown in ["nosuch", "emails.1", "bookings", "bookings.x"] {
+            assert!(queues(&topology, Some(unknown), false).is_err(), "{unknown}");
+        }
         assert_eq!(queues(&topology, None, true).unwrap().len(), 1);
     }
 }

@@ -4,6 +4,7 @@
 use super::Selection;
 use super::queued;
 use super::reader::{self, DeadLetterQueue};
+use super::stored::Replayed;
 use crate::reachability::Dependency::{MongoDb, RabbitMq};
 use crate::{reachability, settings};
 use anyhow::Result;
@@ -95,10 +96,11 @@ impl Sources {
     /// Replays what is still in the queues. `stored`: how many of the selection were found in the store. While a
     /// scheduler stores what is in the queues, they have only what has just died, perhaps of that very replay, and what
     /// cannot be stored, which is replayed by its id.
-    pub(super) async fn replay_queued(&self, selection: &Selection, stored: usize) -> Result<()> {
+    pub(super) async fn replay_queued(&self, selection: &Selection, stored: &Replayed) -> Result<()> {
         let has_nothing = self.queues.is_empty() || (selection.all && self.is_collected().await?);
         match has_nothing {
-            true => super::report(stored, if selection.dry_run { "would be replayed" } else { "replayed" }),
+            true if selection.dry_run => super::report(stored.count, "would be replayed"),
+            true => super::report(stored.count, &stored.words()),
             false => queued::replay(&self.config, selection, stored).await,
         }
     }

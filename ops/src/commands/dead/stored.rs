@@ -26,6 +26,8 @@ const OPEN: [DeadLetterState; 2] = [DeadLetterState::Dead, DeadLetterState::Repl
 const PROGRESS_POLL: Duration = Duration::from_millis(200);
 /// Without any progress for this long, a replay is left to the background.
 const PROGRESS_LIMIT: Duration = Duration::from_secs(60);
+/// After the end of a replay: for a worker to refuse a message and the scheduler to store it.
+const DEATH_WATCH: Duration = Duration::from_secs(3);
 /// Operations in one listing.
 const OPERATIONS: i64 = 50;
 
@@ -53,7 +55,7 @@ pub(super) async fn forecast(sources: &Sources, selection: &Selection) -> Result
     let filter = document_filter(&sources.topology, selection.id, &selection.filter)?;
     let Some(mongo) = &sources.mongo else { return Ok(0) };
     let mart = Mart::connect(sources.config.database_url.expose_secret(), "pvt dead")?;
-    let forecasts = dead_letters::forecast(mongo, &mart, &filter).await;
+    let forecasts = dead_letters::forecast(mongo, &mart, &filter, 0).await;
     mart.close().await;
     let forecasts = forecasts?;
     for forecast in &forecasts {
@@ -90,17 +92,38 @@ pub(super) async fn show(sources: &Sources, id: Uuid, shown_body: fn(&[u8]) -> V
     }))
 }
 
-/// Replays the selection in the background and waits for the end; how many were replayed, or will be.
+/// What a replay has done, or will do.
+#[derive(Default)]
+pub(super) struct Replayed {
+    pub(super) count: usize,
+    /// How many of them died again while that was watched.
+    pub(super) died_again: Option<u64>,
+}
+
+impl Replayed {
+    /// In words, behind their number.
+    pub(super) fn words(&self) -> String {
+        match self.died_again {
+            None => "replayed".to_owned(),
+            Some(0) => format!("replayed, none died again within {} s", DEATH_WATCH.as_secs()),
+            Some(count) => format!("replayed, {count} died again: the cause is still there, see `pvt dead groups`"),
+        }
+    }
+}
+
+/// Replays the selection in the background, waits for the end, and watches whether they die again.
 pub(super) async fn replay(
     sources: &Sources,
     selection: &Selection,
     reason: &str,
     rate: u32,
     detach: bool,
-) -> Result<usize> {
+) -> Result<Replayed> {
     let filter = document_filter(&sources.topology, selection.id, &selection.filter)?;
-    let Some(mongo) = &sources.mongo else { return Ok(0) };
-    let Some(begun) = dead_letters::begin_replay(mongo, &filter, rate, OPERATOR, reason).await? else { return Ok(0) };
+    let Some(mongo) = &sources.mongo else { return Ok(Replayed::default()) };
+    let Some(begun) = dead_letters::begin_replay(mongo, &filter, rate, OPERATOR, reason).await? else {
+        return Ok(Replayed::default());
+    };
     terminal::note(format_args!("replay {} of {} dead letters has begun", begun.id, begun.total));
     let ended = if detach { begun } else { wait_for_end(mongo, begun).await? };
     let kept: u64 = ended.kept.values().sum();
@@ -110,7 +133,22 @@ pub(super) async fn replay(
     if kept == ended.total {
         return Err(OperationError::TryLater("none was replayed, for the reasons above".to_owned()).into());
     }
-    Ok(usize::try_from(ended.total - kept).unwrap_or(usize::MAX))
+    let count = usize::try_from(ended.total - kept).unwrap_or(usize::MAX);
+    let died_again = if detach { None } else { Some(watch_deaths(mongo, &ended).await?) };
+    Ok(Replayed { count, died_again })
+}
+
+/// How many of those that an operation has replayed die again at once.
+async fn watch_deaths(mongo: &Mongo, ended: &ReplayOperation) -> Result<u64> {
+    let until = Instant::now() + DEATH_WATCH;
+    loop {
+        let now = mongo.dead_letters().operation(ended.id).await?;
+        let died_again = now.map_or(0, |now| now.died_again);
+        if died_again >= ended.replayed() || Instant::now() >= until {
+            return Ok(died_again);
+        }
+        sleep(PROGRESS_POLL).await;
+    }
 }
 
 /// Shows the progress of an operation until it has ended.
@@ -143,7 +181,8 @@ async fn wait_for_end(mongo: &Mongo, begun: ReplayOperation) -> Result<ReplayOpe
 fn progress(operation: &ReplayOperation) -> String {
     let kept: u64 = operation.kept.values().sum();
     let done = operation.replayed();
-    format!("{done} of {} replayed, {} to go, {kept} kept", operation.total, operation.remaining)
+    let ReplayOperation { total, remaining, died_again, .. } = operation;
+    format!("{done} of {total} replayed, {remaining} to go, {kept} kept, {died_again} dead again")
 }
 
 /// Discards the selection; how many.
@@ -193,10 +232,11 @@ pub(super) async fn groups(json: bool) -> Result<()> {
 }
 
 fn describe_group(topology: &Topology, group: &DeadLetterGroup) -> Value {
-    let DeadLetterGroup { group, dead, replaying, new_since_replay, first_seen, last_seen, example } = group;
+    let DeadLetterGroup { group, dead, replaying, new_since_replay, first_seen, last_seen, queues, example } = group;
+    let queues: Vec<String> = queues.iter().map(|queue| topology.name(queue)).collect();
     json!({
         "group": group, "dead": dead, "replaying": replaying, "new_since_replay": new_since_replay,
-        "first_seen": first_seen, "last_seen": last_seen, "example": describe(topology, example),
+        "first_seen": first_seen, "last_seen": last_seen, "queues": queues, "example": describe(topology, example),
     })
 }
 
@@ -229,7 +269,8 @@ fn describe_operation(operation: &ReplayOperation) -> Value {
     json!({
         "id": id, "state": state, "actor": actor, "reason": reason, "selection": selection, "rate": rate,
         "created_at": created_at, "ended_at": operation.ended_at, "total": total, "remaining": remaining,
-        "replayed": operation.replayed(), "kept": kept, "waits_for": operation.waits_for,
+        "replayed": operation.replayed(), "kept": kept, "died_again": operation.died_again,
+        "waits_for": operation.waits_for,
     })
 }
 
@@ -261,6 +302,7 @@ pub(super) fn document_filter(topology: &Topology, id: Option<Uuid>, filter: &Fi
         group: group.clone(),
         kind: kind.clone(),
         booking: *booking,
+        until: None,
     })
 }
 

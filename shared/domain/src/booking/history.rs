@@ -6,6 +6,7 @@ use crate::actor::Actor;
 use crate::ids::{BookingId, RatePlanId, uuid_text};
 use crate::timestamp::Timestamp;
 use crate::values::price::Price;
+use crate::values::queue_hop::QueueHop;
 use crate::values::stay::{BedMove, Stay};
 use crate::wire_enum;
 use schemars::JsonSchema;
@@ -184,6 +185,10 @@ pub struct HistoryEntry {
     /// Moves of the checked-in guests that this revision orders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bed_moves: Vec<BedMove>,
+    /// The way of its command through the queue; absent in entries from before it was stored, and where another
+    /// booking's command caused the revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hop: Option<Box<QueueHop>>,
 }
 
 impl HistoryEntry {

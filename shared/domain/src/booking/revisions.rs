@@ -1,8 +1,19 @@
 //! Revisions of a booking: its earlier states, and the changes between two of them.
 
-use super::Booking;
-use super::history::{Changes, HistoryEntry, PaymentChange, PriceChange, RatePlanChange, RevisionState, StayChange};
+use super::history::{
+    Action, Changes, HistoryEntry, PaymentChange, PriceChange, RatePlanChange, RevisionState, StayChange,
+};
+use super::{Booking, stay_id};
+use crate::values::stay::Stay;
 use uuid::Uuid;
+
+/// The stays of `before` that are not among those of `after`, each with its id.
+pub fn left_out(before: &[Stay], after: &[Stay]) -> Vec<Stay> {
+    let kept: Vec<u32> = (0..after.len()).map(|index| stay_id(after, index)).collect();
+    let numbered = before.iter().enumerate().map(|(index, stay)| (stay_id(before, index), stay));
+    let dropped = numbered.filter(|(id, _)| !kept.contains(id));
+    dropped.map(|(id, stay)| Stay { id: Some(id), ..stay.clone() }).collect()
+}
 
 impl Booking {
     /// The entry that this command made, if it was applied before.
@@ -24,6 +35,17 @@ impl Booking {
             }
         }
         state
+    }
+
+    /// The stays that the latest revision dropped because the change that made it left them out; none of a revision
+    /// that is no change.
+    pub fn dropped_stays(&self) -> Vec<Stay> {
+        let last = self.history.last().filter(|entry| entry.action == Action::Modify && entry.rev > 1);
+        let changes_stays = |entry: &&HistoryEntry| {
+            entry.changes.iter().flat_map(|changes| &changes.stays).any(|change| change.before.is_some())
+        };
+        let Some(entry) = last.filter(changes_stays) else { return Vec::new() };
+        left_out(&self.state_at(entry.rev - 1).stays, &self.stays)
     }
 
     /// What differs from an earlier state of the same booking; `None` when nothing does.

@@ -23,20 +23,44 @@ pub fn check_readable(queue: &str, kind: &str, body: &[u8]) -> Result<(), Decode
     entry.decode(body).map(drop)
 }
 
-/// The members that differ between two bodies, as JSON pointers with `+` for added, `-` for removed, `~` for changed
-/// ones; no values, which may be personal. A body that is no JSON differs as a whole.
-pub fn changed_members(before: &[u8], after: &[u8]) -> Vec<String> {
+/// A member that differs between two bodies. Its values may be personal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemberChange {
+    /// A JSON pointer; `/` for the body as a whole.
+    pub path: String,
+    /// Absent where it was added.
+    pub before: Option<Value>,
+    /// Absent where it was removed.
+    pub after: Option<Value>,
+}
+
+impl MemberChange {
+    /// The change without the values: `+` for an added, `-` for a removed, `~` for a changed member.
+    pub fn without_values(&self) -> String {
+        let sign = match (&self.before, &self.after) {
+            (None, _) => '+',
+            (_, None) => '-',
+            _ => '~',
+        };
+        format!("{sign} {}", self.path)
+    }
+}
+
+/// The members that differ between two bodies. A body that is no JSON differs as a whole.
+pub fn changed_members(before: &[u8], after: &[u8]) -> Vec<MemberChange> {
     let mut changed = Vec::new();
     match (serde_json::from_slice::<Value>(before), serde_json::from_slice::<Value>(after)) {
         (Ok(before), Ok(after)) => compare("", Some(&before), Some(&after), &mut changed),
-        _ if before != after => changed.push("~ /".to_owned()),
+        _ if before != after => {
+            let text = |body: &[u8]| Some(Value::from(String::from_utf8_lossy(body)));
+            changed.push(MemberChange { path: "/".to_owned(), before: text(before), after: text(after) });
+        }
         _ => {}
     }
     changed
 }
 
-fn compare(path: &str, before: Option<&Value>, after: Option<&Value>, changed: &mut Vec<String>) {
-    let shown = if path.is_empty() { "/" } else { path };
+fn compare(path: &str, before: Option<&Value>, after: Option<&Value>, changed: &mut Vec<MemberChange>) {
     match (before, after) {
         (Some(Value::Object(one)), Some(Value::Object(other))) => {
             let added = other.keys().filter(|name| !one.contains_key(*name));
@@ -50,9 +74,10 @@ fn compare(path: &str, before: Option<&Value>, after: Option<&Value>, changed: &
                 compare(&format!("{path}/{index}"), one.get(index), other.get(index), changed);
             }
         }
-        (None, Some(_)) => changed.push(format!("+ {shown}")),
-        (Some(_), None) => changed.push(format!("- {shown}")),
-        (one, other) if one != other => changed.push(format!("~ {shown}")),
+        (before, after) if before != after => {
+            let path = if path.is_empty() { "/" } else { path };
+            changed.push(MemberChange { path: path.to_owned(), before: before.cloned(), after: after.cloned() });
+        }
         _ => {}
     }
 }
@@ -62,6 +87,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
+
+    fn names(changed: &[MemberChange]) -> Vec<String> {
+        changed.iter().map(MemberChange::without_values).collect()
+    }
 
     #[test]
     fn every_example_is_readable_where_it_is_received_and_nowhere_else() {
@@ -80,13 +109,16 @@ mod tests {
     }
 
     #[test]
-    fn changed_members_are_named_without_their_values() {
+    fn changed_members_are_named_with_and_without_their_values() {
         let before = json!({ "a": 1, "b": { "c": [1, 2], "d": null }, "e/f": 1 });
         let after = json!({ "a": 2, "b": { "c": [1, 2, 3], "d": null, "g": "new" } });
         let changed = changed_members(before.to_string().as_bytes(), after.to_string().as_bytes());
-        assert_eq!(changed, ["~ /a", "+ /b/c/2", "+ /b/g", "- /e~1f"]);
-        assert_eq!(changed_members(b"{", b"{}"), ["~ /"]);
-        assert_eq!(changed_members(b"1", b"2"), ["~ /"]);
+        assert_eq!(names(&changed), ["~ /a", "+ /b/c/2", "+ /b/g", "- /e~1f"]);
+        assert_eq!((&changed[0].before, &changed[0].after), (&Some(json!(1)), &Some(json!(2))));
+        assert_eq!((&changed[2].before, &changed[2].after), (&None, &Some(json!("new"))));
+        assert_eq!((&changed[3].before, &changed[3].after), (&Some(json!(1)), &None));
+        assert_eq!(names(&changed_members(b"{", b"{}")), ["~ /"]);
+        assert_eq!(names(&changed_members(b"1", b"2")), ["~ /"]);
         assert!(changed_members(b"{", b"{").is_empty());
     }
 

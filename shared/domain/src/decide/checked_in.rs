@@ -107,6 +107,9 @@ impl Decider<'_> {
     /// Marks the beds that guests leave as dirty, also those that they will leave, and those that others of the booking
     /// take over: housekeeping marks them clean after the move.
     pub(super) fn mark_left_beds(&mut self, booking: &Booking, moves: &[BedMove]) {
+        if moves.is_empty() {
+            return;
+        }
         let today = self.today(&booking.property_id);
         // If no one moves into a bed today, the guests in it also lay there before, so it stays theirs.
         let is_kept = |bed: &BedId| {

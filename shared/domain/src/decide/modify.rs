@@ -327,6 +327,9 @@ fn check_modifications(
     let dropped_past = booking.stays.iter().enumerate().any(|(index, stay)| {
         (has_left(stay) || is_in_house(stay) && stay.arrival <= date) && !continued.contains(&index)
     });
+    if dropped_past {
+        return Err(RefusalCode::WrongProgress);
+    }
     let total: i64 = modifications.iter().map(|modification| modification.stay.nights().count()).sum();
-    if dropped_past || total > MAX_STAY_NIGHTS { Err(RefusalCode::InvalidDates) } else { Ok(()) }
+    if total > MAX_STAY_NIGHTS { Err(RefusalCode::InvalidDates) } else { Ok(()) }
 }

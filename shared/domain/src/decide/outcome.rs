@@ -120,8 +120,23 @@ pub struct BatchOutcome {
 }
 
 impl BatchOutcome {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.block_changes.is_empty() && self.marks.is_empty()
+    }
+}
+
+/// Claims of a batch to insert and to delete, in no order: sorting all of them at once costs less than inserting each
+/// into a sorted set.
+#[derive(Default)]
+pub(super) struct ClaimChanges {
+    claimed: Vec<BedNightClaim>,
+    released: Vec<BedNightClaim>,
+}
+
+impl ClaimChanges {
     /// Adds the difference between the claims that an owner has and those that it must have.
-    pub(super) fn reclaim<'a>(
+    pub(super) fn add<'a>(
         &mut self,
         property: &PropertyId,
         owner: Owner,
@@ -143,9 +158,10 @@ impl BatchOutcome {
         self.claimed.extend(has.difference(&had).copied().map(claim));
     }
 
-    /// Whether there is nothing to write.
-    pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.block_changes.is_empty() && self.marks.is_empty()
+    /// Adds the changes to the outcome.
+    pub(super) fn store_in(self, outcome: &mut BatchOutcome) {
+        outcome.claimed = BTreeSet::from_iter(self.claimed);
+        outcome.released = BTreeSet::from_iter(self.released);
     }
 }
 

@@ -6,7 +6,7 @@ use crate::inventory::{TaxAmount, TaxRule};
 use crate::values::price::{TaxBasis, TaxLine};
 use crate::values::stay::StayRequest;
 use chrono::NaiveDate;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 /// Parts of a minor unit in which exact amounts are counted: a percentage of a percentage has so many decimals.
 const ONE: i128 = 1_000_000_000_000;
@@ -15,14 +15,23 @@ const PPM: i128 = 1_000_000;
 
 /// Nights that the same percentages tax, together.
 struct Period {
-    /// Which rules are percentages that tax them.
-    taxed_by: Vec<bool>,
     /// Their room amount.
     room: i128,
-    /// Fixed taxes that it includes, by rule.
-    fixed: Vec<i128>,
-    /// Fixed taxes that are added to it, by rule.
-    added: Vec<i128>,
+    /// The room amount without the taxes that it includes, in parts of [`ONE`].
+    net: i128,
+    /// What each rule taxes of them.
+    taxes: Vec<PeriodTax>,
+}
+
+/// A rule and the nights of a period.
+#[derive(Default)]
+struct PeriodTax {
+    /// Whether it is a percentage that taxes them.
+    is_percentage: bool,
+    /// The fixed tax that their room amount includes.
+    fixed: i128,
+    /// The fixed tax that is added to it.
+    added: i128,
 }
 
 /// The lines of these taxes, in their order, on these amounts per stay and night; `None` when one overflows.
@@ -36,16 +45,18 @@ pub(super) fn lines(
     amounts: &[Vec<i64>],
     unused_nights: i64,
 ) -> Option<Vec<TaxLine>> {
-    let counts: Vec<u32> = rules.iter().map(|rule| count(rule, stays)).collect::<Option<_>>()?;
-    let periods = periods(rules, stays, amounts, unused_nights)?;
-    let (included, nets) = included(rules, &periods)?;
+    let mut periods = periods(rules, stays, amounts, unused_nights)?;
+    let included = take_out_included(rules, &mut periods)?;
     let mut left: i128 = periods.iter().map(|period| period.room).sum();
-    let mut charged: BTreeMap<&str, i128> = BTreeMap::new();
-    let mut lines = Vec::new();
+    let mut charged = vec![0_i128; rules.len()];
+    let mut lines = Vec::with_capacity(rules.len());
     for (index, rule) in rules.iter().enumerate() {
         let (basis, amount) = match &rule.amount {
-            TaxAmount::PersonNight { amount, .. } | TaxAmount::Stay { amount } if counts[index] > 0 => {
-                let (unit_amount, count) = (*amount, counts[index]);
+            TaxAmount::PersonNight { amount, .. } | TaxAmount::Stay { amount } => {
+                let (unit_amount, count) = (*amount, count(rule, stays)?);
+                if count == 0 {
+                    continue;
+                }
                 let basis = match rule.amount {
                     TaxAmount::PersonNight { .. } => TaxBasis::PersonNight { unit_amount, count },
                     _ => TaxBasis::Stay { unit_amount, count },
@@ -53,24 +64,22 @@ pub(super) fn lines(
                 (basis, i128::from(unit_amount).checked_mul(i128::from(count))?)
             }
             TaxAmount::Percent { rate_ppm, compounds_on } => {
-                let taxed = || periods.iter().zip(&nets).filter(|(period, _)| period.taxed_by[index]);
-                let room: i128 = taxed().map(|(period, _)| period.room).sum();
-                let is_base = |one: &usize| is_fixed(&rules[*one]) && compounds_on.contains(&rules[*one].code);
-                // Of fixed taxes, those of the nights that it taxes.
-                let fixed: i128 = (0..index)
-                    .filter(is_base)
-                    .flat_map(|base| taxed().map(move |(period, _)| period.fixed[base] + period.added[base]))
-                    .sum();
+                let taxed = || periods.iter().filter(|period| period.taxes[index].is_percentage);
+                let room: i128 = taxed().map(|period| period.room).sum();
+                let (mut fixed, mut earlier) = (0_i128, 0_i128);
+                for base in (0..index).filter(|base| compounds_on.contains(&rules[*base].code)) {
+                    // Of fixed taxes, those of the nights that it taxes.
+                    fixed += taxed().map(|period| period.taxes[base].fixed + period.taxes[base].added).sum::<i128>();
+                    earlier += charged[base];
+                }
                 if room == 0 && fixed == 0 {
                     continue;
                 }
-                let earlier: i128 = compounds_on.iter().filter_map(|code| charged.get(code.as_str())).sum();
                 let earlier = earlier.checked_add(fixed)?;
-                let base = taxed().map(|(_, net)| *net).sum::<i128>().checked_add(earlier.checked_mul(ONE)?)?;
+                let base = taxed().map(|period| period.net).sum::<i128>().checked_add(earlier.checked_mul(ONE)?)?;
                 let exact = base.checked_mul(i128::from(*rate_ppm))?;
                 (TaxBasis::Percent { rate_ppm: *rate_ppm }, rounded(exact, ONE * PPM))
             }
-            TaxAmount::PersonNight { .. } | TaxAmount::Stay { .. } => continue,
         };
         // Each period's share was cut off below.
         let exact = included[index].checked_add(i128::try_from(periods.len()).ok()?)?;
@@ -79,7 +88,7 @@ pub(super) fn lines(
             left -= amount;
         }
         if !is_fixed(rule) {
-            *charged.entry(&rule.code).or_default() += amount;
+            charged[index] = amount;
         }
         let amount = i64::try_from(amount).ok()?;
         let (code, name) = (rule.code.clone(), rule.name.clone());
@@ -129,18 +138,17 @@ fn periods(rules: &[TaxRule], stays: &[StayRequest], amounts: &[Vec<i64>], unuse
     let mut periods: Vec<Period> = Vec::new();
     let mut period_of = |night: NaiveDate, room: i64, fixed: &[i128], added: &[i128]| {
         let taxes = |rule: &TaxRule| !is_fixed(rule) && rule.applies_to(night);
-        let is_same = |period: &Period| period.taxed_by.iter().copied().eq(rules.iter().map(taxes));
+        let is_same = |period: &Period| period.taxes.iter().map(|tax| tax.is_percentage).eq(rules.iter().map(taxes));
         let found = periods.iter().position(is_same).unwrap_or_else(|| {
-            let (taxed_by, none) = (rules.iter().map(taxes).collect(), || vec![0; rules.len()]);
-            periods.push(Period { taxed_by, room: 0, fixed: none(), added: none() });
+            let of = |rule| PeriodTax { is_percentage: taxes(rule), ..PeriodTax::default() };
+            periods.push(Period { room: 0, net: 0, taxes: rules.iter().map(of).collect() });
             periods.len() - 1
         });
         let period = &mut periods[found];
         period.room += i128::from(room);
-        period.fixed.iter_mut().zip(fixed).for_each(|(sum, part)| *sum += part);
-        period.added.iter_mut().zip(added).for_each(|(sum, part)| *sum += part);
+        period.taxes.iter_mut().zip(fixed).for_each(|(tax, part)| tax.fixed += part);
+        period.taxes.iter_mut().zip(added).for_each(|(tax, part)| tax.added += part);
     };
-    let per_stay: Vec<Vec<usize>> = rules.iter().map(|rule| stays_taxed(rule, stays).collect()).collect();
     let has_fixed = rules.iter().any(is_fixed);
     for (stay_index, (stay, amounts)) in stays.iter().zip(amounts).enumerate() {
         if !has_fixed {
@@ -153,7 +161,7 @@ fn periods(rules: &[TaxRule], stays: &[StayRequest], amounts: &[Vec<i64>], unuse
         let mut added: Vec<i128> = vec![0; rules.len()];
         for (index, rule) in rules.iter().enumerate() {
             if let TaxAmount::Stay { amount } = rule.amount
-                && per_stay[index].contains(&stay_index)
+                && stays_taxed(rule, stays).any(|taxed| taxed == stay_index)
             {
                 let sums = if rule.included { &mut open } else { &mut added };
                 sums[index] = i128::from(amount);
@@ -187,40 +195,46 @@ fn periods(rules: &[TaxRule], stays: &[StayRequest], amounts: &[Vec<i64>], unuse
     Some(periods)
 }
 
-/// The included taxes by rule, and of each period the room amount without them, in parts of [`ONE`].
+/// The included taxes by rule, in parts of [`ONE`], which are taken out of the room amount of each period.
 ///
 /// In a period each included percentage is `a × net + b`: `b` is what it taxes of included fixed taxes, `net` is what
 /// is left of the room amount when all of them are taken out of it.
-fn included(rules: &[TaxRule], periods: &[Period]) -> Option<(Vec<i128>, Vec<i128>)> {
+fn take_out_included(rules: &[TaxRule], periods: &mut [Period]) -> Option<Vec<i128>> {
     let mut sums: Vec<i128> = vec![0; rules.len()];
-    let mut nets = Vec::with_capacity(periods.len());
+    if !rules.iter().any(|rule| rule.included) {
+        for period in periods {
+            period.net = period.room.checked_mul(ONE)?;
+        }
+        return Some(sums);
+    }
     for period in periods {
         let mut of_net: Vec<i128> = vec![0; rules.len()];
         let mut of_fixed: Vec<i128> = vec![0; rules.len()];
-        for (index, rule) in rules.iter().enumerate().filter(|(index, rule)| rule.included && period.taxed_by[*index]) {
+        let taxed = |(index, rule): &(usize, &TaxRule)| rule.included && period.taxes[*index].is_percentage;
+        for (index, rule) in rules.iter().enumerate().filter(taxed) {
             let TaxAmount::Percent { rate_ppm, compounds_on } = &rule.amount else { continue };
             let (mut net, mut fixed) = (ONE, 0_i128);
             for base in (0..index).filter(|base| rules[*base].included && compounds_on.contains(&rules[*base].code)) {
                 net = net.checked_add(of_net[base])?;
-                fixed = fixed.checked_add(of_fixed[base])?.checked_add(period.fixed[base].checked_mul(ONE)?)?;
+                fixed = fixed.checked_add(of_fixed[base])?.checked_add(period.taxes[base].fixed.checked_mul(ONE)?)?;
             }
             of_net[index] = net.checked_mul(i128::from(*rate_ppm))? / PPM;
             of_fixed[index] = fixed.checked_mul(i128::from(*rate_ppm))? / PPM;
         }
         let room = period.room.checked_mul(ONE)?;
-        let fixed: i128 = period.fixed.iter().sum::<i128>().checked_mul(ONE)?;
+        let fixed: i128 = period.taxes.iter().map(|tax| tax.fixed).sum::<i128>().checked_mul(ONE)?;
         let rest = (room - fixed - of_fixed.iter().sum::<i128>()).max(0);
         let whole = ONE + of_net.iter().sum::<i128>();
         let mut taxes = fixed;
-        for index in 0..rules.len() {
+        for (index, sum) in sums.iter_mut().enumerate() {
             let of_rest = if of_net[index] == 0 { 0 } else { of_net[index].checked_mul(rest)? / whole };
             let percentage = of_fixed[index].checked_add(of_rest)?;
-            sums[index] = sums[index].checked_add(percentage)?.checked_add(period.fixed[index].checked_mul(ONE)?)?;
+            *sum = sum.checked_add(percentage)?.checked_add(period.taxes[index].fixed.checked_mul(ONE)?)?;
             taxes = taxes.checked_add(percentage)?;
         }
-        nets.push(if taxes == 0 { room } else { (room - taxes).max(0) });
+        period.net = if taxes == 0 { room } else { (room - taxes).max(0) };
     }
-    Some((sums, nets))
+    Some(sums)
 }
 
 fn is_fixed(rule: &TaxRule) -> bool {

@@ -9,6 +9,7 @@ use chrono::Utc;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use pvt_domain::messages::MAX_BODY_BYTES;
+use pvt_traces::{SentMessage, Span};
 
 /// AMQP 0-9-1, basic class, `delivery-mode`: the message survives a restart of the broker.
 const PERSISTENT: u8 = 2;
@@ -38,7 +39,7 @@ impl ExchangeNames {
         }
     }
 
-    fn name(&self, target: Target) -> &str {
+    pub(crate) fn name(&self, target: Target) -> &str {
         match target {
             Target::Commands => &self.commands,
             Target::Events => &self.events,
@@ -47,6 +48,20 @@ impl ExchangeNames {
             Target::Retry(wanted) => self.retry.iter().find(|(delay, _)| *delay == wanted).map_or("", |(_, name)| name),
         }
     }
+}
+
+/// Begins the span of sending this message.
+pub(crate) fn sending(message: &Outgoing, exchanges: &ExchangeNames) -> Span {
+    let Outgoing { target, routing_key, envelope, body } = message;
+    Span::send(&SentMessage {
+        exchange: exchanges.name(*target),
+        routing_key,
+        id: envelope.id,
+        kind: &envelope.kind,
+        conversation: envelope.correlation_id,
+        body_bytes: body.len(),
+        traceparent: envelope.traceparent.as_deref(),
+    })
 }
 
 /// The arguments of `basic.publish`.
@@ -59,6 +74,11 @@ pub(crate) struct AmqpMessage {
 
 impl AmqpMessage {
     pub(crate) fn new(message: &Outgoing, exchanges: &ExchangeNames) -> Result<Self, PublishError> {
+        Self::within(&Span::none(), message, exchanges)
+    }
+
+    /// As [`AmqpMessage::new`], a message that carries this span instead of the one that caused it.
+    pub(crate) fn within(span: &Span, message: &Outgoing, exchanges: &ExchangeNames) -> Result<Self, PublishError> {
         // An oversize message of another producer must still fit into the dead letters.
         let ours = matches!(message.target, Target::Commands | Target::Events);
         if ours && message.body.len() > MAX_BODY_BYTES {
@@ -66,7 +86,8 @@ impl AmqpMessage {
             return Err(PublishError::Invalid(reason));
         }
         let envelope = &message.envelope;
-        let headers = headers(envelope)?;
+        let own = span.context().map(|context| context.to_string());
+        let headers = headers(envelope, own.as_deref().or(envelope.traceparent.as_deref()))?;
         let sent_at = envelope.timestamp.unwrap_or_else(Utc::now).timestamp();
         let mut properties = BasicProperties::default()
             .with_content_type(short_string(CONTENT_TYPE)?)
@@ -93,17 +114,17 @@ impl AmqpMessage {
     }
 }
 
-fn headers(envelope: &Envelope) -> Result<Option<FieldTable>, PublishError> {
+fn headers(envelope: &Envelope, traceparent: Option<&str>) -> Result<Option<FieldTable>, PublishError> {
     let plain = envelope.attempt <= FIRST_ATTEMPT && envelope.headers.is_empty();
-    if plain && envelope.traceparent.is_none() && envelope.actor.is_none() {
+    if plain && traceparent.is_none() && envelope.actor.is_none() {
         return Ok(None);
     }
     let mut table = FieldTable::default();
     if envelope.attempt > FIRST_ATTEMPT {
         table.insert(short_string(HEADER_ATTEMPT)?, AMQPValue::LongLongInt(i64::from(envelope.attempt)));
     }
-    let ours = [(HEADER_TRACEPARENT, &envelope.traceparent), (HEADER_ACTOR, &envelope.actor)];
-    let ours = ours.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+    let ours = [(HEADER_TRACEPARENT, traceparent), (HEADER_ACTOR, envelope.actor.as_deref())];
+    let ours = ours.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let others = envelope.headers.iter().map(|(name, value)| (&**name, value.as_str()));
     for (name, value) in shortened(ours.chain(others).collect()) {
         table.insert(short_string(name)?, AMQPValue::LongString(value.into()));

@@ -102,13 +102,29 @@ fn policy_patterns_escape_the_prefix() {
 #[test]
 fn definitions_document_matches_the_declared_topology() {
     let topology = Topology::new("", 4);
-    let document = definitions_json(&topology);
+    let document = definitions_json(&topology, "/");
     let count = |key: &str| document[key].as_array().map_or(0, Vec::len);
     assert_eq!(count("exchanges"), topology.exchanges().len());
     assert_eq!(count("queues"), topology.queues().len());
     assert_eq!(count("policies"), topology.policies().len());
     let retry = document["queues"].as_array().and_then(|all| all.iter().find(|queue| queue["name"] == "retry.5s"));
     assert_eq!(retry.map(|queue| queue["arguments"]["x-message-ttl"].clone()), Some(5_000.into()));
+}
+
+#[test]
+fn definitions_for_the_import_are_generated() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../ops/deploy/rabbitmq/definitions.json");
+    let generated = definitions_json(&Topology::new("", DEFAULT_PARTITIONS), "/");
+    let generated = format!("{}\n", serde_json::to_string_pretty(&generated).unwrap());
+    if std::env::var_os("PVT_WRITE_DEFINITIONS").is_some() {
+        std::fs::write(path, &generated).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    let command = "PVT_WRITE_DEFINITIONS=1 cargo test -p pvt-messaging --lib definitions_for_the_import";
+    assert_eq!(committed, generated, "write it anew: {command}");
+    for secret in ["users", "password", "permissions"] {
+        assert!(!generated.contains(secret), "definitions hold no {secret}");
+    }
 }
 
 #[test]

@@ -159,6 +159,11 @@ pub(super) fn public_url(text: &str, production: bool) -> Check<Url> {
     Ok(url)
 }
 
+/// A URL within the operators' own network.
+pub(super) fn internal_url(text: &str) -> Check<Url> {
+    parse_url(text, &["http", "https"])
+}
+
 /// As [`public_url`], and https unless it is loopback, in every environment.
 pub(super) fn console_url(text: &str) -> Check<Url> {
     let url = public_url(text, true)?;

@@ -179,6 +179,13 @@ variables! {
         "127.0.0.1:8080",
         "0.0.0.0:8080",
     );
+    PVT_SHUTDOWN_DELAY = Variable::new(
+        "PVT_SHUTDOWN_DELAY",
+        "Seconds, at most 60, for which the API goes on serving after SIGTERM while /readyz is 503 already: \
+        longer than\nload balancers take to notice. Without a load balancer 0.",
+        "0",
+        "10",
+    );
     PVT_TRUSTED_PROXIES = Variable::new(
         "PVT_TRUSTED_PROXIES",
         "Addresses and networks of the proxies in front of the API, comma-separated. X-Forwarded-For is accepted from \
@@ -259,6 +266,14 @@ variables! {
         "127.0.0.1:8092",
         "0.0.0.0:8092",
     );
+    PVT_API_METRICS_URL = Variable::new(
+        "PVT_API_METRICS_URL",
+        "Where `pvt doctor` and the console find the API's PVT_METRICS_ADDR when it runs on another machine. Unset: \
+        http:// and\nthat address.",
+        "",
+        "http://pvt-api:8092",
+    )
+    .optional();
     PVT_SCHEDULES = Variable::new(
         "PVT_SCHEDULES",
         "Overrides of the built-in schedules: a JSON object by schedule, each with any of cron (second minute hour \
@@ -268,6 +283,74 @@ variables! {
         r#"{"night_audit":{"enabled":false},"reconcile_properties":{"cron":"0 30 * * * *"}}"#,
     );
     PVT_LOG = Variable::new("PVT_LOG", "Log level, or levels by module.", "info", "info,pvt_api=debug");
+    OTEL_EXPORTER_OTLP_ENDPOINT = Variable::new(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "Base URL of a collector of traces (OTLP over HTTP); spans go to v1/traces below it. Unset: none are recorded.",
+        "",
+        "https://collector.example.com:4318",
+    )
+    .optional();
+    OTEL_EXPORTER_OTLP_HEADERS = Variable::new(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "Headers for the collector, such as its key: name=value,name=value, values percent-encoded.",
+        "",
+        "x-api-key=KEY",
+    )
+    .secret()
+    .optional();
+    OTEL_EXPORTER_OTLP_PROTOCOL = Variable::new(
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "Protocol of the export; there is one.",
+        "http/protobuf",
+        "http/protobuf",
+    );
+    OTEL_EXPORTER_OTLP_TIMEOUT = Variable::new(
+        "OTEL_EXPORTER_OTLP_TIMEOUT",
+        "Time for one export, in milliseconds.",
+        "10000",
+        "10000",
+    );
+    OTEL_EXPORTER_OTLP_CERTIFICATE = Variable::new(
+        "OTEL_EXPORTER_OTLP_CERTIFICATE",
+        "File with the certificates of a private authority of the collector, in PEM.",
+        "",
+        "/etc/ssl/collector-ca.pem",
+    )
+    .optional();
+    OTEL_TRACES_SAMPLER = Variable::new(
+        "OTEL_TRACES_SAMPLER",
+        "Which traces are recorded: always_on, always_off or traceidratio. With parentbased_ before it, a caller's \
+        `traceparent` decides.",
+        "parentbased_always_on",
+        "parentbased_traceidratio",
+    );
+    OTEL_TRACES_SAMPLER_ARG = Variable::new(
+        "OTEL_TRACES_SAMPLER_ARG",
+        "The share of traces that traceidratio records, 0 to 1. Unset: all.",
+        "",
+        "0.1",
+    )
+    .optional();
+    OTEL_SERVICE_NAME = Variable::new(
+        "OTEL_SERVICE_NAME",
+        "Name of the process in its spans. Unset: pvt-api, pvt-workers or pvt-console.",
+        "",
+        "booking-api",
+    )
+    .optional();
+    OTEL_RESOURCE_ATTRIBUTES = Variable::new(
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "Further attributes of the process in its spans: name=value,name=value, values percent-encoded.",
+        "",
+        "deployment.environment.name=production",
+    )
+    .optional();
+    OTEL_SDK_DISABLED = Variable::new(
+        "OTEL_SDK_DISABLED",
+        "`true` records no spans, whatever else is set.",
+        "false",
+        "false",
+    );
     PVT_QUEUE_PREFIX = Variable::new(
         "PVT_QUEUE_PREFIX",
         "Prefix of the names of all exchanges and queues, so that several systems can share a broker. The same for \

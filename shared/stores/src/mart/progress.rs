@@ -1,9 +1,11 @@
-//! Completeness of the mart, for reconciliation. Reads only.
+//! Completeness of the mart, for reconciliation and the timelines of bookings. Reads only.
 
 use super::{Mart, failed};
 use crate::StoreError;
+use chrono::{DateTime, Utc};
 use pvt_domain::ids::BookingId;
-use std::collections::HashSet;
+use pvt_domain::timestamp::Timestamp;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 /// Ids in one statement.
@@ -12,6 +14,9 @@ const CHUNK: usize = 10_000;
 const MISSING_EVENTS: &str = "
     SELECT given.id FROM unnest($1::uuid[]) AS given (id)
     WHERE NOT EXISTS (SELECT 1 FROM fact_booking_event AS held WHERE held.event_id = given.id)";
+
+const LOADS: &str = "
+    SELECT event_id, loaded_at FROM fact_booking_event WHERE event_id = ANY($1::uuid[])";
 
 const BEHIND: &str = "
     SELECT given.id FROM unnest($1::uuid[], $2::bigint[]) AS given (id, rev)
@@ -34,6 +39,16 @@ impl Mart {
             );
         }
         Ok(missing)
+    }
+
+    /// When these booking events were loaded, as far as that is known of events that were.
+    ///
+    /// # Errors
+    /// [`StoreError`] when PostgreSQL fails.
+    pub async fn loads(&self, event_ids: &[Uuid]) -> Result<HashMap<Uuid, Option<Timestamp>>, StoreError> {
+        let found = sqlx::query_as::<_, (Uuid, Option<DateTime<Utc>>)>(LOADS).bind(event_ids);
+        let found = found.fetch_all(&self.pool).await.map_err(failed)?;
+        Ok(found.into_iter().map(|(id, at)| (id, at.map(Timestamp::from))).collect())
     }
 
     /// The given bookings whose row is missing or older than the given revision.

@@ -1,9 +1,11 @@
 //! API keys: credentials of programs. Only a hash of the secret is stored; the key is shown once, when it is created.
 
+use super::audit::AuditEntry;
 use super::{Index, Mongo};
 use crate::StoreError;
 use futures_util::TryStreamExt;
 use mongodb::bson::doc;
+use pvt_domain::actor::Actor;
 use pvt_domain::ids::PropertyId;
 use pvt_domain::timestamp::Timestamp;
 use pvt_domain::wire_enum;
@@ -11,6 +13,7 @@ use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
+use uuid::Uuid;
 
 const COLLECTION: &str = "api_keys";
 
@@ -156,11 +159,17 @@ pub fn hash_api_secret(secret: &str) -> String {
 pub struct ApiKeys<'a>(pub(super) &'a Mongo);
 
 impl ApiKeys<'_> {
-    /// Creates and stores a key. Returns it with its text, which cannot be retrieved later.
+    /// Creates and stores a key, with an audit entry that names this actor. Returns it with its text, which cannot be
+    /// retrieved later.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn create(self, new: NewApiKey, now: Timestamp) -> Result<(ApiKey, String), StoreError> {
+    pub async fn create(
+        self,
+        new: NewApiKey,
+        actor: impl Into<Actor>,
+        now: Timestamp,
+    ) -> Result<(ApiKey, String), StoreError> {
         let (id, secret) = (random_hex::<ID_BYTES>(), random_hex::<SECRET_BYTES>());
         let NewApiKey { role, name, properties, scopes } = new;
         let key = ApiKey {
@@ -173,7 +182,12 @@ impl ApiKeys<'_> {
             revoked_at: None,
             id,
         };
-        self.0.collection::<ApiKey>(COLLECTION).insert_one(&key).await?;
+        let detail = format!("{} key `{}`", key.role.as_str(), key.name);
+        let entry = AuditEntry::new(Uuid::now_v7(), now, actor, "api_key.create".to_owned(), &key.id, &detail);
+        let audit = self.0.audit_log();
+        let mut session = audit.begin().await?;
+        let inserted = self.0.collection::<ApiKey>(COLLECTION).insert_one(&key).session(&mut session).await;
+        audit.end(session, inserted.map(Some).map_err(StoreError::from), &entry).await?;
         let text = format!("{PREFIX}{}_{secret}", key.id);
         Ok((key, text))
     }
@@ -201,19 +215,22 @@ impl ApiKeys<'_> {
         Ok(found.try_collect().await?)
     }
 
-    /// Revokes a key; `false` when it does not exist or was revoked already. Processes that cache keys notice within a
-    /// minute.
+    /// Revokes a key, with an audit entry that names this actor; `false`, and no entry, when it does not exist or was
+    /// revoked already. Processes that cache keys notice within a minute.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn revoke(self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn revoke(self, id: &str, actor: impl Into<Actor>, now: Timestamp) -> Result<bool, StoreError> {
         let active = doc! { "_id": id, "revoked_at": { "$exists": false } };
-        let revoked = self
-            .0
-            .collection::<ApiKey>(COLLECTION)
-            .update_one(active, doc! { "$set": { "revoked_at": now.to_string() } })
-            .await?;
-        Ok(revoked.modified_count == 1)
+        let revoked = doc! { "$set": { "revoked_at": now.to_string() } };
+        let audit = self.0.audit_log();
+        let mut session = audit.begin().await?;
+        let keys = self.0.collection::<ApiKey>(COLLECTION);
+        let key = keys.find_one_and_update(active, revoked).session(&mut session).await.map_err(StoreError::from);
+        let name = |key: &ApiKey| format!("{} key `{}`", key.role.as_str(), key.name);
+        let detail = key.as_ref().ok().and_then(Option::as_ref).map(name).unwrap_or_default();
+        let entry = AuditEntry::new(Uuid::now_v7(), now, actor, "api_key.revoke".to_owned(), id, &detail);
+        Ok(audit.end(session, key, &entry).await?.is_some())
     }
 }
 

@@ -118,6 +118,46 @@ impl AuditLog<'_> {
         Ok(())
     }
 
+    /// Adds entries within a transaction, where a repetition fails it; at least one.
+    pub(super) async fn append_all_in(
+        self,
+        session: &mut ClientSession,
+        entries: impl IntoIterator<Item = &AuditEntry> + Send,
+    ) -> Result<(), StoreError> {
+        let entries: Vec<&AuditEntry> = entries.into_iter().collect();
+        self.rows().insert_many(entries).session(session).await?;
+        Ok(())
+    }
+
+    /// A transaction for a change that is recorded here, to be ended by [`Self::end`].
+    pub(super) async fn begin(self) -> Result<ClientSession, StoreError> {
+        let mut session = self.0.client().start_session().await?;
+        session.start_transaction().await?;
+        Ok(session)
+    }
+
+    /// Ends it: what was changed is committed together with its entry; where nothing was, nothing is recorded.
+    pub(super) async fn end<T>(
+        self,
+        mut session: ClientSession,
+        changed: Result<Option<T>, StoreError>,
+        entry: &AuditEntry,
+    ) -> Result<Option<T>, StoreError> {
+        let recorded = match changed {
+            Ok(Some(value)) => self.append_in(&mut session, entry).await.map(|()| Some(value)),
+            unchanged => unchanged,
+        };
+        if let Ok(Some(value)) = recorded {
+            session.commit_transaction().await?;
+            return Ok(Some(value));
+        }
+        // The server aborts it in any case; this only releases its locks sooner.
+        if let Err(abort) = session.abort_transaction().await {
+            tracing::debug!(error = %abort, "abort was not acknowledged");
+        }
+        recorded
+    }
+
     /// Entries of a run or a command, oldest first.
     ///
     /// # Errors

@@ -291,7 +291,7 @@ impl Claims<'_> {
 
 /// Commits, asking again while the server cannot say whether it did: a repeated commit of the same transaction is
 /// harmless.
-async fn commit_until_known(session: &mut ClientSession, started: Instant) -> Result<(), StoreError> {
+pub(super) async fn commit_until_known(session: &mut ClientSession, started: Instant) -> Result<(), StoreError> {
     loop {
         match session.commit_transaction().await {
             Ok(()) => return Ok(()),

@@ -4,7 +4,7 @@ use super::api_keys::{hash_api_secret, random_hex};
 use super::{Index, Mongo};
 use crate::StoreError;
 use mongodb::Collection;
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
 use pvt_domain::accounts::UserId;
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,9 @@ pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("user_id", 1), ("expires_
 
 /// How long a session lasts, used or not: a long working day.
 pub const SESSION_AGE: Duration = Duration::from_secs(12 * 3_600);
+
+/// How long a session counts as confirmed after its password was given again.
+pub const CONFIRMATION_AGE: Duration = Duration::from_secs(10 * 60);
 
 const SECRET_BYTES: usize = 32;
 
@@ -32,6 +35,9 @@ struct Session {
     password: String,
     began_at: Timestamp,
     expires_at: Timestamp,
+    /// Until when the password need not be given again, for what cannot be undone.
+    #[serde(default)]
+    confirmed_until: Option<Timestamp>,
 }
 
 /// A session that has not ended.
@@ -48,6 +54,11 @@ impl OpenSession {
     pub fn is_of_password(&self, password_hash: &str) -> bool {
         self.password == hash_api_secret(password_hash)
     }
+}
+
+/// Matches the session of this token while it lasts.
+fn live(token: &str, now: Timestamp) -> Document {
+    doc! { "_id": hash_api_secret(token), "expires_at": { "$gt": now.to_string() } }
 }
 
 /// Whether a text has the form of a token.
@@ -71,7 +82,8 @@ impl ConsoleSessions<'_> {
         let token = random_hex::<SECRET_BYTES>();
         let expires_at = (now.as_datetime() + SESSION_AGE).into();
         let password = hash_api_secret(password_hash);
-        let session = Session { hash: hash_api_secret(&token), user_id, password, began_at: now, expires_at };
+        let hash = hash_api_secret(&token);
+        let session = Session { hash, user_id, password, began_at: now, expires_at, confirmed_until: None };
         self.rows().insert_one(&session).await?;
         Ok(token)
     }
@@ -84,9 +96,28 @@ impl ConsoleSessions<'_> {
         if !is_token(token) {
             return Ok(None);
         }
-        let live = doc! { "_id": hash_api_secret(token), "expires_at": { "$gt": now.to_string() } };
         let open = |Session { user_id, password, .. }| OpenSession { user_id, password };
-        Ok(self.rows().find_one(live).await?.map(open))
+        Ok(self.rows().find_one(live(token, now)).await?.map(open))
+    }
+
+    /// Notes that the password of this session was given again; `false` when it has ended.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn confirm(self, token: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let until: Timestamp = (now.as_datetime() + CONFIRMATION_AGE).into();
+        let change = doc! { "$set": { "confirmed_until": until.to_string() } };
+        Ok(self.rows().update_one(live(token, now), change).await?.matched_count > 0)
+    }
+
+    /// Whether the password of this session was given again a short time ago.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn is_confirmed(self, token: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let mut confirmed = live(token, now);
+        confirmed.insert("confirmed_until", doc! { "$gt": now.to_string() });
+        Ok(self.rows().find_one(confirmed).await?.is_some())
     }
 
     /// Ends the session of this token, if there is one.

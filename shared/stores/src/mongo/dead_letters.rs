@@ -7,12 +7,16 @@ mod arrivals;
 mod changes;
 mod document;
 mod groups;
+mod matching;
+mod operations;
 mod replays;
 
 pub use arrivals::{Arrival, Stored};
 pub use document::{DeadLetter, DeadLetterState, Death, Discarded, Edit, Replay, StoredMessage};
 pub use groups::DeadLetterGroup;
-pub use replays::{OperationState, ReplayOperation};
+pub use matching::Matched;
+pub use operations::{OperationState, ReplayOperation};
+pub use replays::BeginOutcome;
 
 use super::{Index, Mongo};
 use crate::StoreError;
@@ -21,6 +25,7 @@ use mongodb::bson::{DateTime, Document, doc};
 use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
 use pvt_domain::ids::BookingId;
+use pvt_domain::timestamp::Timestamp;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 use uuid::Uuid;
@@ -31,8 +36,9 @@ pub(crate) const OPERATIONS: &str = "replay_operations";
 /// Replayed and discarded dead letters, and operations that have ended, are removed after this. Dead ones never are.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Selections; the newest position of a queue; by message; what an operation holds, in order; all that groups need, so
-/// that no document is read; by booking; operations by state, and the newest ones.
+/// Selections; the newest position of a queue; by message; what an operation holds, in order; all that groups and
+/// digests of selections need, so that no document is read, and the members of a group in order; deaths that followed
+/// an operation; by booking; operations by state, and the newest ones.
 pub(crate) const INDEXES: &[Index] = &[
     (COLLECTION, &[("state", 1), ("queue", 1), ("last.position", 1), ("_id", 1)], false),
     (COLLECTION, &[("queue", 1), ("last.position", -1)], false),
@@ -43,13 +49,18 @@ pub(crate) const INDEXES: &[Index] = &[
         &[
             ("state", 1),
             ("last.group", 1),
+            ("queue", 1),
+            ("last.position", 1),
+            ("_id", 1),
+            ("last.class", 1),
             ("new_since_replay", 1),
             ("first_died_at", 1),
             ("last.died_at", 1),
-            ("_id", 1),
+            ("last.id", 1),
         ],
         false,
     ),
+    (COLLECTION, &[("last.follows", 1), ("state", 1)], false),
     (COLLECTION, &[("booking_id", 1)], false),
     (OPERATIONS, &[("state", 1), ("created_at", 1)], false),
     (OPERATIONS, &[("created_at", -1)], false),
@@ -70,6 +81,8 @@ pub struct DeadLetterFilter {
     pub kind: Option<String>,
     /// About this booking.
     pub booking: Option<BookingId>,
+    /// Whose last death was stored no later than this.
+    pub until: Option<Timestamp>,
 }
 
 impl DeadLetterFilter {
@@ -96,6 +109,9 @@ impl DeadLetterFilter {
         }
         if let Some(booking) = &self.booking {
             filter.insert("booking_id", booking.to_string());
+        }
+        if let Some(until) = &self.until {
+            filter.insert("last.died_at", doc! { "$lte": until.to_string() });
         }
         filter
     }

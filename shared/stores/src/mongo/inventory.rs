@@ -4,6 +4,7 @@
 //! sees its rooms without its rate plans.
 
 use super::audit::AuditEntry;
+use super::commit::commit_until_known;
 use super::{Mongo, blocks};
 use crate::StoreError;
 use futures_util::TryStreamExt;
@@ -13,6 +14,7 @@ use pvt_domain::ids::{BlockId, PropertyId};
 use pvt_domain::inventory::Inventory;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::time::Instant;
 
 pub(super) const PROPERTIES: &str = "properties";
 
@@ -190,7 +192,7 @@ pub(super) fn at_revision(property: &PropertyId, rev: u64) -> Document {
 /// property that was faster is a lost race, not a failure: `false`.
 pub(super) async fn end(session: &mut ClientSession, written: Result<bool, StoreError>) -> Result<bool, StoreError> {
     let outcome = match written {
-        Ok(true) => session.commit_transaction().await.map(|()| true).map_err(StoreError::from),
+        Ok(true) => commit_until_known(session, Instant::now()).await.map(|()| true),
         not_written => {
             // The server aborts it in any case; this only releases its locks sooner.
             if let Err(abort) = session.abort_transaction().await {

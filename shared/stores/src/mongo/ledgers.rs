@@ -169,14 +169,16 @@ impl Ledgers<'_> {
         self.bookings_of("charges", charges).await
     }
 
-    /// Bookings whose ledgers have one of these objects of Stripe: sessions, payment intents, charges, refunds or
-    /// disputes; at most `limit`. For operators: partly without an index, so it gives up after two seconds.
+    /// Bookings whose ledgers have one of these objects of Stripe (sessions, payment intents, charges, refunds,
+    /// disputes), events of Stripe, or attempts or recorded payments of ours; at most `limit`. For operators: partly
+    /// without an index, so it gives up after two seconds.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails or the search takes too long.
     pub async fn bookings_of_objects(self, ids: &[&str], limit: i64) -> Result<Vec<BookingId>, StoreError> {
-        let fields = ["intents.id", "charges.id", "disputes.id", "sessions.id", "refunds.id"];
-        let holds = fields.map(|field| doc! { field: { "$in": ids } }).to_vec();
+        let objects = ["intents.id", "charges.id", "disputes.id", "sessions.id", "refunds.id"];
+        let fields = objects.into_iter().chain(["attempts.id", "records.id", "events"]);
+        let holds: Vec<Document> = fields.map(|field| doc! { field: { "$in": ids } }).collect();
         let ledgers = self.0.collection::<Document>(COLLECTION);
         let found = ledgers.find(doc! { "$or": holds });
         let found = found.projection(doc! { "_id": 1 }).limit(limit).max_time(SCAN_LIMIT).await?;

@@ -8,7 +8,9 @@ use super::{Index, Mongo};
 use crate::StoreError;
 use crate::error::duplicate_positions;
 use futures_util::TryStreamExt;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::error::Error as BsonError;
+use mongodb::bson::{Document, doc, serialize_to_bson};
+use pvt_domain::QueueHop;
 use pvt_domain::ids::{BookingId, PropertyId, uuid_text};
 use pvt_domain::messages::NotificationKind;
 use pvt_domain::timestamp::Timestamp;
@@ -79,6 +81,9 @@ pub struct Notification {
     /// Why it is not sent. Never an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// How the message came that caused the last attempt; absent in rows from before it was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hop: Option<QueueHop>,
     /// When the first attempt began.
     pub created_at: Timestamp,
     /// When the row last changed.
@@ -111,6 +116,8 @@ pub struct NotificationClaim {
     pub shown: u32,
     /// Its attempts as read; the claim fails if another sender has begun one since.
     pub attempts: u32,
+    /// How the message came that causes this attempt.
+    pub hop: QueueHop,
     /// Whether an earlier attempt may have been accepted.
     pub maybe_duplicate: bool,
 }
@@ -165,17 +172,19 @@ impl Notifications<'_> {
             return Ok(HashSet::new());
         }
         let (sender, now) = (sender.to_string(), now.to_string());
-        self.update_rows(claims.iter().map(|claim| {
-            doc! {
+        let statement = |claim: &NotificationClaim| -> Result<Document, BsonError> {
+            Ok(doc! {
                 "q": { "_id": &claim.key, "attempts": claim.attempts, "status": { "$in": ["sending", "waiting"] } },
                 "u": {
                     "$set": { "status": "sending", "version": claim.version, "shown": claim.shown,
-                    "sender": &sender, "process": process, "updated_at": &now },
+                    "sender": &sender, "process": process, "hop": serialize_to_bson(&claim.hop)?, "updated_at": &now },
                     "$inc": { "attempts": 1, "maybe_duplicate": i32::from(claim.maybe_duplicate) },
                 },
-            }
-        }))
-        .await?;
+            })
+        };
+        let broken = |error: BsonError| StoreError::Broken { store: "mongodb", message: error.to_string() };
+        let statements: Vec<Document> = claims.iter().map(statement).collect::<Result<_, _>>().map_err(broken)?;
+        self.update_rows(statements.into_iter()).await?;
         // The reply of a bulk update does not say which statements matched, so the rows are read.
         let keys: Vec<&str> = claims.iter().map(|claim| claim.key.as_str()).collect();
         let mine = self

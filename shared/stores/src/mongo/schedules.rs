@@ -56,8 +56,26 @@ pub struct ScheduleState {
     pub behind: Vec<PropertyBehind>,
     /// When it was last found ahead of the server's clock.
     pub set_back: Option<SetBack>,
+    /// How the leader runs it; absent while it is disabled, and before a leader has said so.
+    pub plan: Option<SchedulePlan>,
     /// Fencing token of the leader that wrote this.
     pub token: i64,
+}
+
+/// How the leader runs a schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchedulePlan {
+    /// The expression: second, minute, hour, day of month, month, day of week.
+    pub cron: String,
+    /// The time zone of the expression.
+    pub time_zone: String,
+    /// Whether its fires only report.
+    pub dry_run: bool,
+    /// Whether it can run for one property.
+    pub by_property: bool,
+    /// When it fires next; absent when it never does again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_fire: Option<Timestamp>,
 }
 
 /// Progress that was ahead of the server's clock and counted as now.
@@ -97,6 +115,7 @@ struct Row {
     #[serde(default)]
     behind: Vec<PropertyBehind>,
     set_back: Option<SetBack>,
+    plan: Option<SchedulePlan>,
     token: i64,
 }
 
@@ -110,9 +129,9 @@ struct ReportedRow {
 
 impl From<Row> for ScheduleState {
     fn from(row: Row) -> Self {
-        let Row { key, settled_until, last_fire, under_way, behind, set_back, token } = row;
+        let Row { key, settled_until, last_fire, under_way, behind, set_back, plan, token } = row;
         let name = key.split_once('|').map_or(key.as_str(), |(_, name)| name).to_owned();
-        Self { name, settled_until, last_fire, under_way, behind, set_back, token }
+        Self { name, settled_until, last_fire, under_way, behind, set_back, plan, token }
     }
 }
 
@@ -274,6 +293,28 @@ impl Schedules<'_> {
         let reached = doc! { "settled_until": now.to_string(), "set_back": set_back };
         let update = doc! { "$set": reached, "$unset": { "under_way": "" } };
         self.record(name, token, update, true).await
+    }
+
+    /// Records how the leader runs a schedule from now on.
+    ///
+    /// # Errors
+    /// As [`Schedules::record_fire`].
+    pub async fn record_plan(self, name: &str, plan: &SchedulePlan, token: i64) -> Result<(), StoreError> {
+        let plan = serialize_to_bson(plan).map_err(mongodb::error::Error::from)?;
+        self.record(name, token, doc! { "$set": { "plan": plan } }, false).await
+    }
+
+    /// Records that the leader runs these schedules and no others.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn disable_others(self, names: &[&str], token: i64) -> Result<(), StoreError> {
+        let mut known: Vec<String> = names.iter().map(|name| key(name)).collect();
+        known.push(LEADER.to_owned());
+        let others = doc! { "_id": { "$nin": known }, "token": { "$lte": token } };
+        let rows = self.0.collection::<Document>(COLLECTION);
+        rows.update_many(others, doc! { "$unset": { "plan": "" }, "$set": { "token": token } }).await?;
+        Ok(())
     }
 
     /// A new row must have `settled_until`: only updates that set it may `create` one.

@@ -5,6 +5,7 @@ use crate::StoreError;
 use crate::error::duplicate_positions;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, doc, serialize_to_bson};
+use pvt_domain::QueueHop;
 use pvt_domain::messages::StripeEvent;
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,10 @@ pub struct StoredStripeEvent {
     pub payload: Bson,
     /// When intake first verified its signature.
     pub received_at: Timestamp,
+    /// The way of its message through the queue; absent in events from before it was stored, and where Stripe listed
+    /// the event and no message carried it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hop: Option<QueueHop>,
 }
 
 impl StoredStripeEvent {
@@ -40,6 +45,7 @@ impl StoredStripeEvent {
             event_type: event.event_type.clone(),
             payload,
             received_at: event.received_at,
+            hop: None,
         })
     }
 }

@@ -1,11 +1,13 @@
 //! Accounts. The hash of a password is part of the document and leaves this repository only through
 //! [`Users::credentials_by_email`] and [`Users::credentials`]; a [`User`] never contains it.
 
+use super::audit::AuditEntry;
 use super::{Index, Mongo};
 use crate::StoreError;
 use futures_util::TryStreamExt;
 use mongodb::Collection;
 use mongodb::bson::{Document, doc};
+use mongodb::options::ReturnDocument;
 use pvt_domain::accounts::{Email, Profile, Role, User, UserId};
 use pvt_domain::ids::PropertyId;
 use pvt_domain::timestamp::Timestamp;
@@ -40,6 +42,19 @@ impl Users<'_> {
     /// [`StoreError::Duplicate`] when the address has an account.
     pub async fn create(self, user: User, password_hash: String) -> Result<(), StoreError> {
         self.0.collection::<Stored>(COLLECTION).insert_one(Stored { user, password_hash }).await?;
+        Ok(())
+    }
+
+    /// Creates an account, with its audit entry.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when the address has an account.
+    pub async fn create_audited(self, user: User, password_hash: String, entry: &AuditEntry) -> Result<(), StoreError> {
+        let audit = self.0.audit_log();
+        let mut session = audit.begin().await?;
+        let stored = Stored { user, password_hash };
+        let inserted = self.0.collection::<Stored>(COLLECTION).insert_one(stored).session(&mut session).await;
+        audit.end(session, inserted.map(Some).map_err(StoreError::from), entry).await?;
         Ok(())
     }
 
@@ -124,7 +139,8 @@ impl Users<'_> {
         self.update(id, rev, doc! { "name": &profile.name, "locale": profile.locale.as_deref() }).await
     }
 
-    /// Changes role and properties if the account still has this revision. Returns the changed account.
+    /// Changes role and properties, with their audit entry, if the account still has this revision. Returns the changed
+    /// account.
     ///
     /// # Errors
     /// [`StoreError::Stale`] when it has another revision or does not exist.
@@ -132,26 +148,36 @@ impl Users<'_> {
         self,
         id: UserId,
         rev: u32,
-        role: Role,
-        properties: &[PropertyId],
+        (role, properties): (Role, &[PropertyId]),
+        entry: &AuditEntry,
     ) -> Result<User, StoreError> {
         let properties: Vec<&str> = properties.iter().map(PropertyId::as_str).collect();
-        self.update(id, rev, doc! { "role": role.as_str(), "properties": properties }).await
+        let audit = self.0.audit_log();
+        let mut session = audit.begin().await?;
+        let expected = doc! { "_id": id.to_string(), "rev": rev };
+        let change = doc! { "$set": { "role": role.as_str(), "properties": properties }, "$inc": { "rev": 1 } };
+        let users = self.rows();
+        let changed = users.find_one_and_update(expected, change).return_document(ReturnDocument::After);
+        let changed = changed.session(&mut session).await.map_err(StoreError::from);
+        audit.end(session, changed, entry).await?.ok_or_else(|| stale(id, rev))
     }
 
-    /// Disables an account and ends its sessions; `false` when it does not exist or was disabled already.
+    /// Disables an account, with its audit entry, and ends its sessions; `false`, and no entry, when it does not exist
+    /// or was disabled already.
     ///
     /// # Errors
-    /// [`StoreError`] when MongoDB fails.
-    pub async fn disable(self, id: UserId, now: Timestamp) -> Result<bool, StoreError> {
+    /// [`StoreError`] when MongoDB fails; then its sessions may go on: disable it again.
+    pub async fn disable(self, id: UserId, now: Timestamp, entry: &AuditEntry) -> Result<bool, StoreError> {
         let active = doc! { "_id": id.to_string(), "disabled_at": { "$exists": false } };
-        let disabled = self
-            .rows()
-            .update_one(active, doc! { "$set": { "disabled_at": now.to_string() }, "$inc": { "rev": 1 } })
-            .await?;
+        let change = doc! { "$set": { "disabled_at": now.to_string() }, "$inc": { "rev": 1 } };
+        let audit = self.0.audit_log();
+        let mut session = audit.begin().await?;
+        let changed = self.rows().update_one(active, change).session(&mut session).await.map_err(StoreError::from);
+        let changed = changed.map(|changed| (changed.modified_count == 1).then_some(()));
+        let disabled = audit.end(session, changed, entry).await?.is_some();
         self.0.refresh_tokens().revoke_sessions(id, now).await?;
         self.0.console_sessions().end_all(id).await?;
-        Ok(disabled.modified_count == 1)
+        Ok(disabled)
     }
 
     /// Replaces the password, ends every session and voids every reset of the account.
@@ -174,15 +200,15 @@ impl Users<'_> {
             change.insert("$unset", Document::from_iter(unset));
         }
         let expected = doc! { "_id": id.to_string(), "rev": rev };
-        let changed = self
-            .rows()
-            .find_one_and_update(expected, change)
-            .return_document(mongodb::options::ReturnDocument::After)
-            .await?;
-        changed.ok_or_else(|| StoreError::Stale(format!("user {id} is not at revision {rev}")))
+        let changed = self.rows().find_one_and_update(expected, change).return_document(ReturnDocument::After).await?;
+        changed.ok_or_else(|| stale(id, rev))
     }
 
     fn rows(self) -> Collection<User> {
         self.0.collection(COLLECTION)
     }
+}
+
+fn stale(id: UserId, rev: u32) -> StoreError {
+    StoreError::Stale(format!("user {id} is not at revision {rev}"))
 }

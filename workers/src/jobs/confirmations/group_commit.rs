@@ -23,7 +23,7 @@ struct Size {
 
 impl Size {
     fn of(commands: &[ReceivedCommand]) -> Self {
-        Self { commands: commands.len(), bed_nights: commands.iter().map(|(_, command)| command.bed_nights()).sum() }
+        Self { commands: commands.len(), bed_nights: commands.iter().map(|one| one.command.bed_nights()).sum() }
     }
 
     fn with(self, other: Self) -> Self {
@@ -105,8 +105,13 @@ mod tests {
     use pvt_domain::block::BlockKind;
     use pvt_domain::ids::{BlockId, BookingId};
     use pvt_domain::messages::{BlockBeds, BookingCommand, CancelBooking, CommandHeader};
+    use pvt_worker_runtime::{Job, Meta};
     use std::sync::Arc;
     use uuid::Uuid;
+
+    fn received(command: BookingCommand) -> ReceivedCommand {
+        ReceivedCommand::of(&Job::new(Arc::new(command), Meta::default()))
+    }
 
     fn pending(count: usize) -> Arc<[ReceivedCommand]> {
         let cancel = CancelBooking {
@@ -121,7 +126,7 @@ mod tests {
             },
             waive_fee: false,
         };
-        vec![(Uuid::nil(), Arc::new(BookingCommand::Cancel(cancel))); count].into()
+        vec![received(BookingCommand::Cancel(cancel)); count].into()
     }
 
     #[tokio::test]
@@ -152,7 +157,7 @@ mod tests {
                 reason: None,
                 requested_at: chrono::DateTime::UNIX_EPOCH.into(),
             };
-            (Uuid::nil(), Arc::new(BookingCommand::Block(block)))
+            received(BookingCommand::Block(block))
         };
         // A hundred nights each.
         let commands: Vec<ReceivedCommand> = [50, 100, 50, 1, 300, 1].map(block).into();

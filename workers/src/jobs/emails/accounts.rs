@@ -122,7 +122,10 @@ async fn plan(
         message_id: &message_id,
     };
     match account::compose_account_mail(parts, user, &worker.sender, now) {
-        Ok(outgoing) => Ok(Some(PendingAccountMail { position, key, kind: mail.kind, user_id: user.id, outgoing })),
+        Ok(outgoing) => {
+            let outgoing = OutgoingMail { traceparent: job.meta.traceparent.clone(), ..outgoing };
+            Ok(Some(PendingAccountMail { position, key, kind: mail.kind, user_id: user.id, outgoing }))
+        }
         Err(error) => {
             counter!(MAILS, "kind" => mail.kind.as_str(), "outcome" => UNWRITABLE).increment(1);
             worker

@@ -92,7 +92,8 @@ pub(super) async fn send(
                     message_id,
                 };
                 let mail = compose(parts, pending.booking, &pending.inventory, context, now);
-                Some(mail.map(|mail| outgoing.push(mail)))
+                let traceparent = pending.traceparent.clone();
+                Some(mail.map(|mail| outgoing.push(OutgoingMail { traceparent, ..mail })))
             }
             SendState::Completed { .. } | SendState::InFlight | SendState::Behind => None,
         });

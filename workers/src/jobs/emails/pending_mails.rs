@@ -6,6 +6,7 @@ use crate::mail::decide::{MailDecision, PlannedMail, decide, decide_for_former};
 use crate::mail::identity::LedgerKey;
 use chrono::TimeDelta;
 use metrics::counter;
+use pvt_domain::QueueHop;
 use pvt_domain::booking::{Booking, FormerAddress};
 use pvt_domain::events::NotificationEvent;
 use pvt_domain::failure::Failure;
@@ -44,6 +45,10 @@ pub(super) struct PendingMail<'a> {
     pub(super) inventory: Arc<Inventory>,
     /// Positions of its messages in the batch.
     pub(super) positions: Vec<usize>,
+    /// The span of the first of them, as a `traceparent` header.
+    pub(super) traceparent: Option<String>,
+    /// How the first of them came.
+    hop: QueueHop,
     /// Whether all of its messages are delivered for the first time.
     first_delivery: bool,
     /// The revision to compare the booking with, if the mail says what changed.
@@ -90,6 +95,7 @@ impl PendingMail<'_> {
             sender,
             process: Some(process.to_owned()),
             reason: None,
+            hop: Some(self.hop.clone()),
             created_at: now,
             updated_at: now,
         }
@@ -166,6 +172,8 @@ pub(super) fn collect<'a>(jobs: &mut [Job<EmailCommand>], known: Known<'a>, now:
                 former,
                 inventory: inventory.clone(),
                 positions: vec![position],
+                traceparent: job.meta.traceparent.clone(),
+                hop: job.hop(),
                 first_delivery,
                 compared_with: None,
                 state: SendState::InFlight,
@@ -211,6 +219,7 @@ pub(super) async fn reserve(
                     version: mail.plan.rev,
                     shown: mail.booking.rev,
                     attempts: found.attempts,
+                    hop: mail.hop.clone(),
                     maybe_duplicate,
                 });
                 SendState::Claimed { message_id: found.message_id.clone() }

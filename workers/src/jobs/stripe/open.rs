@@ -3,6 +3,7 @@
 use super::close::{CallError, PayableObject};
 use super::{NOT_YET_DELAY, StripeCalls};
 use crate::payment_replies::{refused, reply};
+use pvt_domain::QueueHop;
 use pvt_domain::booking::{Booking, Payment, Status};
 use pvt_domain::failure::Failure;
 use pvt_domain::ledger::facts::{Observation, SessionState};
@@ -37,7 +38,7 @@ impl StripeCalls {
             return Err(Failure::Defer(NOT_YET_DELAY));
         };
         let Some(client) = &self.client else {
-            tracing::warn!(booking = %booking.id, "no payment can be opened: there is no key for Stripe");
+            tracing::warn!(booking_id = %booking.id, "no payment can be opened: there is no key for Stripe");
             return reply(job, refused(booking.id, PaymentRefusal::ProviderUnavailable));
         };
         match self.open_payment(job, client, &booking, command).await {
@@ -56,12 +57,12 @@ impl StripeCalls {
             }
             Ok(Err(refusal)) => reply(job, refused(booking.id, refusal)),
             Err(CallError::Stripe(error @ StripeError::Refused { .. })) => {
-                tracing::warn!(booking = %booking.id, %error, "Stripe refused to open a payment");
+                tracing::warn!(booking_id = %booking.id, %error, "Stripe refused to open a payment");
                 reply(job, refused(booking.id, PaymentRefusal::ProviderRefused))
             }
             // A caller is waiting, and can repeat the request under the same key.
             Err(CallError::Stripe(error)) if job.meta.reply_to.is_some() => {
-                tracing::warn!(booking = %booking.id, %error, "Stripe is unreachable");
+                tracing::warn!(booking_id = %booking.id, %error, "Stripe is unreachable");
                 reply(job, refused(booking.id, PaymentRefusal::ProviderUnavailable))
             }
             Err(CallError::Stripe(error)) => Err(error.into()),
@@ -77,6 +78,7 @@ impl StripeCalls {
         command: &OpenPayment,
     ) -> Result<Result<OpenedPayment, PaymentRefusal>, CallError> {
         let now = self.ledgers.now();
+        let hop = QueueHop { requested_at: Some(command.requested_at), ..job.hop() };
         let is_known = |ledger: &Ledger| ledger.attempts.iter().any(|attempt| attempt.id == command.payment_id);
         let opened = self.ledgers.change(booking.id, |ledger, _| {
             // The booking may be behind its ledger: what is paid is not requested again.
@@ -90,6 +92,7 @@ impl StripeCalls {
                     let mut opened = opened.ok_or(PaymentRefusal::TooManyAttempts)?;
                     if !is_repeated {
                         ledger.set_booking_rev(opened.attempt.id, booking.rev);
+                        ledger.note_hop(opened.attempt.id, &hop);
                     }
                     if opened.attempt.object.is_none() && opened.attempt.expires_at.is_none() {
                         let ends = session_end(&booking, opened.attempt.opened_at.as_datetime().timestamp());

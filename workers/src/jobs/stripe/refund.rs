@@ -48,7 +48,8 @@ impl StripeCalls {
             match self.execute_refund(command, instruction, job.meta.attempt > 1).await {
                 // Its next fire requests the refund again: only one such command should wait.
                 Err(Failure::Unavailable(cause)) if cause.operation.is_some() && command.actor.is_schedule() => {
-                    tracing::warn!(booking = %command.booking_id, %cause, "refund is left to the schedule's next fire");
+                    tracing::warn!(booking_id = %command.booking_id, %cause,
+                        "refund is left to the schedule's next fire");
                     break;
                 }
                 executed => executed?,
@@ -113,7 +114,8 @@ impl StripeCalls {
                 // It may have been refunded in the Stripe dashboard: record what is there before rejecting.
                 let refunds = client.refunds_of(&instruction.intent).await?;
                 let why = code.unwrap_or(message);
-                tracing::warn!(%booking, instruction = %instruction.key, reason = %why, "Stripe refused a refund");
+                tracing::warn!(booking_id = %booking, instruction = %instruction.key, reason = %why,
+                    "Stripe refused a refund");
                 self.ledgers
                     .change(booking, |ledger, _| {
                         refunds.iter().for_each(|refund| ledger.observe_refund(refund, observation.clone()));

@@ -66,6 +66,7 @@ pub(super) fn compose(
         recipient: recipient(None, &former.email)?,
         subject: format!("{} – {} – {}", notice.title, notice.property, notice.reference),
         message_id: parts.message_id,
+        booking: Some(booking.id),
         language,
         date: now,
     };

@@ -293,6 +293,15 @@ fn headers_mark_the_mail_as_automatic_and_name_it_stably() {
 }
 
 #[test]
+fn header_names_the_booking_for_operators() {
+    let booking = booking();
+    let outgoing = composed(BookingConfirmed, &booking, &inventory());
+    let mail = parsed(&outgoing);
+    let header = mail.header("X-PVT-Booking-Id").and_then(|header| header.as_text());
+    assert_eq!(header, Some(booking.id.to_string().as_str()));
+}
+
+#[test]
 fn a_hostile_name_adds_no_header_and_no_recipient() {
     let (mut booking, mut inventory) = (booking(), inventory());
     booking.guest.first_name = "Eve\r\nBcc: all@example.com\r\n\r\nBody".to_owned();

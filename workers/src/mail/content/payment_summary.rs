@@ -175,6 +175,7 @@ impl<'a> PaymentSummary<'a> {
             _ if self.booking.hold_ends().is_some() => "",
             0 if self.ledger.kept() > 0 => phrases.all_paid,
             0 => phrases.not_due,
+            _ if self.booking.status == Status::CheckedIn => phrases.balance_at_front_desk,
             // With a fee, more than the total is owed.
             _ if self.ledger.kept() > 0 || self.booking.change_fee() > 0 => phrases.balance_on_arrival,
             _ => phrases.pay_on_arrival,
@@ -195,6 +196,11 @@ impl<'a> PaymentSummary<'a> {
             () if self.open_fee() > 0 => phrases.fee_open_note,
             () => "",
         }
+    }
+
+    /// Whether the reported revision is a refund that staff made themselves: nothing arrives on a card.
+    pub(super) fn is_refunded_by_hand(&self) -> bool {
+        self.entry.is_some_and(|entry| entry.actor.is_staff()) && self.increase(|ledger| ledger.refunded) > 0
     }
 
     /// Whether this payment was a duplicate of another one, and still is: it may have been charged back since.

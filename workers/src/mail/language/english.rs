@@ -35,6 +35,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     not_due: "There is nothing to pay.",
     all_paid: "Your booking is paid in full.",
     balance_on_arrival: "The balance is due on arrival.",
+    balance_at_front_desk: "Please pay the balance at the front desk before you leave.",
     paid_twice: "You had already paid for your booking. We are refunding this second payment to your original payment \
         method.",
     pay: "Pay now",
@@ -61,6 +62,7 @@ pub(super) static ENGLISH: Phrases = Phrases {
     refunded: "Refunded",
     charged_back: "Charged back by your bank",
     refund_pending: "Refund in progress",
+    refunded_by_hand: "We have returned the amount shown below to you.",
     refund_manual: "Refund at the front desk or by arrangement",
     refund_manual_note: "The amount shown below as “Refund at the front desk or by arrangement” is not refunded \
         automatically. You will receive it at the front desk, or we will contact you about it.",

@@ -37,6 +37,7 @@ pub(super) static FRENCH: Phrases = Phrases {
     not_due: "Vous n’avez rien à régler.",
     all_paid: "Votre réservation est entièrement réglée.",
     balance_on_arrival: "Le solde est à régler à l’arrivée.",
+    balance_at_front_desk: "Merci de régler le solde à la réception avant votre départ.",
     paid_twice: "Vous aviez déjà réglé votre réservation. Nous vous remboursons ce second paiement sur votre moyen de \
         paiement initial.",
     pay: "Régler maintenant",
@@ -64,6 +65,7 @@ pub(super) static FRENCH: Phrases = Phrases {
     refunded: "Remboursé",
     charged_back: "Repris par votre banque",
     refund_pending: "Remboursement en cours",
+    refunded_by_hand: "Nous vous avons rendu le montant indiqué ci-dessous.",
     refund_manual: "Remboursement à la réception ou selon accord",
     refund_manual_note: "Le montant indiqué ci-dessous comme «\u{a0}Remboursement à la réception ou selon \
         accord\u{a0}» n’est pas remboursé automatiquement. Il vous sera remis à la réception, ou nous vous \

@@ -1,11 +1,12 @@
 //! Connection pool: the mails of a batch are spread over a few connections, which later batches reuse.
 
-use super::DeliveryOutcome;
 use super::connection::{Connection, Connector, Delivery};
 use super::url::SmtpUrl;
+use super::{DeliveryOutcome, OutcomeName};
 use crate::mail::{MailError, OutgoingMail};
 use futures_util::future::join_all;
 use lettre::Address;
+use pvt_traces::Span;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -144,7 +145,10 @@ impl SmtpClient {
         while let Some(index) = current.take() {
             let next = batch.take();
             let following = next.and_then(|next| batch.mails.get(next));
-            match self.deliver(&mut connection, &batch.mails[index], following).await {
+            let span = Span::mail(batch.mails[index].traceparent.as_deref());
+            let attempt = self.deliver(&mut connection, &batch.mails[index], following).await;
+            span.end_with(attempt.error_class());
+            match attempt {
                 Attempt::Finished(outcome) => {
                     losses = if connection.is_none() { losses + 1 } else { 0 };
                     // The server accepts nothing from us now, so the other mails would only cost time. A connection
@@ -227,6 +231,17 @@ struct Lane {
 enum Attempt {
     Finished(DeliveryOutcome),
     NotStarted(String),
+}
+
+impl Attempt {
+    /// The class of its error in its span.
+    fn error_class(&self) -> Option<&'static str> {
+        match self {
+            Self::Finished(DeliveryOutcome::Accepted) => None,
+            Self::Finished(outcome) => Some(outcome.as_str()),
+            Self::NotStarted(_) => Some(OutcomeName::Unsent.as_str()),
+        }
+    }
 }
 
 /// Nothing is awaited and nothing can panic while such a lock is held, so a poisoned one is as good as any.

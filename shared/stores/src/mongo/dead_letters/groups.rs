@@ -25,6 +25,8 @@ pub struct DeadLetterGroup {
     pub first_seen: Timestamp,
     /// When the last of them died.
     pub last_seen: Timestamp,
+    /// Their queues, in order.
+    pub queues: Vec<String>,
     /// One of them, without its message.
     pub example: DeadLetter,
 }
@@ -38,6 +40,7 @@ struct Row {
     new_since_replay: i64,
     first_seen: Timestamp,
     last_seen: Timestamp,
+    queues: Vec<String>,
     #[serde(with = "uuid_text")]
     example: Uuid,
 }
@@ -48,11 +51,19 @@ impl DeadLetters<'_> {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn groups(self) -> Result<Vec<DeadLetterGroup>, StoreError> {
+        self.groups_of(&DeadLetterFilter::default()).await
+    }
+
+    /// The groups of those that match and are dead or being replayed, the largest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn groups_of(self, filter: &DeadLetterFilter) -> Result<Vec<DeadLetterGroup>, StoreError> {
         let open = [DeadLetterState::Dead, DeadLetterState::Replaying];
         let one_if = |condition: Document| doc! { "$sum": { "$cond": [condition, 1_i64, 0_i64] } };
-        // An index has every field that is named here.
+        // An index has every field that is named here, and those of most filters.
         let pipeline = [
-            doc! { "$match": { "state": { "$in": open.map(DeadLetterState::as_str).as_slice() } } },
+            doc! { "$match": filter.document(&open) },
             doc! { "$group": {
                 "_id": "$last.group",
                 "dead": one_if(doc! { "$eq": ["$state", "dead"] }),
@@ -60,6 +71,7 @@ impl DeadLetters<'_> {
                 "new_since_replay": one_if(doc! { "$eq": ["$new_since_replay", true] }),
                 "first_seen": { "$min": "$first_died_at" },
                 "last_seen": { "$max": "$last.died_at" },
+                "queues": { "$addToSet": "$queue" },
                 "example": { "$last": "$_id" },
             } },
         ];
@@ -70,12 +82,24 @@ impl DeadLetters<'_> {
         let mut examples: HashMap<Uuid, DeadLetter> = found.into_iter().map(|found| (found.id, found)).collect();
         let mut groups: Vec<DeadLetterGroup> = rows
             .into_iter()
-            .filter_map(|Row { group, dead, replaying, new_since_replay, first_seen, last_seen, example }| {
-                let count = |count: i64| u64::try_from(count).unwrap_or_default();
-                let (dead, replaying, new_since_replay) = (count(dead), count(replaying), count(new_since_replay));
-                let example = examples.remove(&example)?;
-                Some(DeadLetterGroup { group, dead, replaying, new_since_replay, first_seen, last_seen, example })
-            })
+            .filter_map(
+                |Row { group, dead, replaying, new_since_replay, first_seen, last_seen, mut queues, example }| {
+                    let count = |count: i64| u64::try_from(count).unwrap_or_default();
+                    let (dead, replaying, new_since_replay) = (count(dead), count(replaying), count(new_since_replay));
+                    queues.sort_unstable();
+                    let example = examples.remove(&example)?;
+                    Some(DeadLetterGroup {
+                        group,
+                        dead,
+                        replaying,
+                        new_since_replay,
+                        first_seen,
+                        last_seen,
+                        queues,
+                        example,
+                    })
+                },
+            )
             .collect();
         groups.sort_by(|one, other| (other.dead, &one.group).cmp(&(one.dead, &other.group)));
         Ok(groups)

@@ -1,113 +1,39 @@
-//! Replay operations: which dead letters are held by one, how far it has come, and its end.
+//! Replays: which dead letters an operation holds, what became of each, and its end.
 //!
 //! What an operation replays is fixed when it begins: it holds these dead letters, and no other operation can. One that
 //! dies again is held no more, so that no operation replays it twice. Who carries an operation out is of no
 //! importance here: each change compares what it was made for, so that repeating it, also by two processes, is safe.
 
-use super::{DeadLetter, DeadLetterFilter, DeadLetterState, DeadLetters, OPERATIONS, Replay, expiry};
+use super::matching::{self, Matched};
+use super::operations::{OperationState, ReplayOperation, held_by};
+use super::{DeadLetter, DeadLetterFilter, DeadLetterState, DeadLetters, Replay, expiry};
 use crate::StoreError;
 use crate::mongo::audit::AuditEntry;
 use crate::mongo::inventory::end;
-use futures_util::TryStreamExt as _;
+use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc, serialize_to_bson};
-use mongodb::{ClientSession, Collection};
-use pvt_domain::actor::Actor;
-use pvt_domain::ids::uuid_text;
 use pvt_domain::timestamp::Timestamp;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Attempts of a transaction that met another one.
 const ATTEMPTS: usize = 5;
 
-/// State of a replay operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OperationState {
-    /// It replays, or waits until it can.
-    Running,
-    /// An operator has cancelled it; it stops before the next message.
-    Cancelling,
-    /// It was cancelled.
-    Cancelled,
-    /// All were replayed, except those that were kept.
-    Done,
+/// The outcome of beginning an operation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BeginOutcome {
+    /// It has begun, now or by an earlier request of the same id.
+    Begun(ReplayOperation),
+    /// Nothing that matches is dead.
+    Nothing,
+    /// What matches is not what was shown.
+    Changed,
 }
 
-impl OperationState {
-    /// Whether nothing more happens.
-    pub fn has_ended(self) -> bool {
-        matches!(self, Self::Cancelled | Self::Done)
-    }
-
-    /// The stored text.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Cancelling => "cancelling",
-            Self::Cancelled => "cancelled",
-            Self::Done => "done",
-        }
-    }
-}
-
-/// A replay of dead letters in the background.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ReplayOperation {
-    /// Its id.
-    #[serde(rename = "_id", with = "uuid_text")]
-    pub id: Uuid,
-    /// State.
-    pub state: OperationState,
-    /// Who requested it.
-    pub actor: Actor,
-    /// Why.
-    pub reason: String,
-    /// Which dead letters were selected, in words.
-    pub selection: String,
-    /// Most messages a second.
-    pub rate: u32,
-    /// When it was requested.
-    pub created_at: Timestamp,
-    /// How many dead letters it held at first.
-    pub total: u64,
-    /// How many it still holds.
-    pub remaining: u64,
-    /// How many stay dead, by reason.
-    #[serde(default)]
-    pub kept: BTreeMap<String, u64>,
-    /// Why it cannot go on for the moment.
-    #[serde(default)]
-    pub waits_for: Option<String>,
-    /// When it ended.
-    #[serde(default)]
-    pub ended_at: Option<Timestamp>,
-}
-
-impl ReplayOperation {
-    /// A new operation, which holds nothing yet.
-    pub fn new(actor: impl Into<Actor>, reason: String, selection: String, rate: u32, now: Timestamp) -> Self {
-        Self {
-            id: Uuid::now_v7(),
-            state: OperationState::Running,
-            actor: actor.into(),
-            reason,
-            selection,
-            rate,
-            created_at: now,
-            total: 0,
-            remaining: 0,
-            kept: BTreeMap::new(),
-            waits_for: None,
-            ended_at: None,
-        }
-    }
-
-    /// How many were replayed.
-    pub fn replayed(&self) -> u64 {
-        self.total.saturating_sub(self.remaining).saturating_sub(self.kept.values().sum())
-    }
+/// What a transaction has found, apart from being committed or not.
+enum Found {
+    Held,
+    Nothing,
+    Changed,
 }
 
 impl DeadLetters<'_> {
@@ -115,23 +41,60 @@ impl DeadLetters<'_> {
     /// `None` when none matches.
     ///
     /// # Errors
-    /// [`StoreError`] when MongoDB fails, or other changes are always faster.
+    /// As [`Self::begin_shown_replay`].
     pub async fn begin_replay(
         self,
         operation: &ReplayOperation,
         filter: &DeadLetterFilter,
     ) -> Result<Option<ReplayOperation>, StoreError> {
+        Ok(match self.begin(operation, filter, None).await? {
+            BeginOutcome::Begun(operation) => Some(operation),
+            BeginOutcome::Nothing | BeginOutcome::Changed => None,
+        })
+    }
+
+    /// The same for exactly those that were shown, `shown`; what is dead now and was not shown then begins nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails, or other changes are always faster. Whether the operation has begun is then
+    /// unknown; a further request under its id begins it once.
+    pub async fn begin_shown_replay(
+        self,
+        operation: &ReplayOperation,
+        filter: &DeadLetterFilter,
+        shown: &Matched,
+    ) -> Result<BeginOutcome, StoreError> {
+        self.begin(operation, filter, Some(shown)).await
+    }
+
+    async fn begin(
+        self,
+        operation: &ReplayOperation,
+        filter: &DeadLetterFilter,
+        shown: Option<&Matched>,
+    ) -> Result<BeginOutcome, StoreError> {
         for _ in 0..ATTEMPTS {
-            let mut operation = operation.clone();
+            let mut new = operation.clone();
             let mut session = self.0.client().start_session().await?;
             session.start_transaction().await?;
-            let written = self.begin_in(&mut session, &mut operation, filter).await;
-            let is_empty = matches!(written, Ok(false));
-            if end(&mut session, written).await? {
-                return Ok(Some(operation));
+            let found = self.begin_in(&mut session, &mut new, filter, shown).await;
+            let outcome = match &found {
+                Ok(Found::Nothing) => Some(BeginOutcome::Nothing),
+                Ok(Found::Changed) => Some(BeginOutcome::Changed),
+                Ok(Found::Held) | Err(_) => None,
+            };
+            let ended = end(&mut session, found.map(|found| matches!(found, Found::Held))).await;
+            if matches!(ended, Ok(true)) {
+                return Ok(BeginOutcome::Begun(new));
             }
-            if is_empty {
-                return Ok(None);
+            // A request under this id may have begun it before, also this very one: a commit that the server has
+            // not confirmed.
+            if let Some(begun) = self.operation(operation.id).await? {
+                return Ok(BeginOutcome::Begun(begun));
+            }
+            ended?;
+            if let Some(outcome) = outcome {
+                return Ok(outcome);
             }
         }
         let message = "dead letters that were selected change all the time".to_owned();
@@ -143,13 +106,19 @@ impl DeadLetters<'_> {
         session: &mut ClientSession,
         operation: &mut ReplayOperation,
         filter: &DeadLetterFilter,
-    ) -> Result<bool, StoreError> {
+        shown: Option<&Matched>,
+    ) -> Result<Found, StoreError> {
         let held = doc! { "$set": { "state": "replaying", "operation": operation.id.to_string() } };
         let dead = filter.document(&[DeadLetterState::Dead]);
         operation.total = self.rows().update_many(dead, held).session(&mut *session).await?.modified_count;
         operation.remaining = operation.total;
+        if let Some(shown) = shown
+            && (operation.total != shown.count || self.held_in(session, operation.id).await? != *shown)
+        {
+            return Ok(Found::Changed);
+        }
         if operation.total == 0 {
-            return Ok(false);
+            return Ok(Found::Nothing);
         }
         self.operations().insert_one(&*operation).session(&mut *session).await?;
         let ReplayOperation { id, actor, reason, selection, total, created_at, .. } = &*operation;
@@ -157,7 +126,19 @@ impl DeadLetters<'_> {
         let action = "dead_letter.replay".to_owned();
         let entry = AuditEntry::new(*id, *created_at, actor, action, &id.to_string(), &detail);
         self.0.audit_log().append_in(session, &entry).await?;
-        Ok(true)
+        Ok(Found::Held)
+    }
+
+    /// What an operation holds, as a selection that was shown is described.
+    async fn held_in(self, session: &mut ClientSession, operation: Uuid) -> Result<Matched, StoreError> {
+        let identities = self.identities();
+        let held = identities.find(held_by(operation)).projection(matching::projection());
+        let mut found = held.session(&mut *session).await?;
+        let mut all = Vec::new();
+        while let Some(identity) = found.next(session).await {
+            all.push(identity?);
+        }
+        Ok(Matched::of(all))
     }
 
     /// Cancels an operation that runs, with its audit entry; `false` when it does not run.
@@ -180,59 +161,26 @@ impl DeadLetters<'_> {
         end(&mut session, written).await
     }
 
-    /// An operation with what it holds now.
+    /// The next that an operation holds, in the order of the deaths of its queue; none of the queues in `except`.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn operation(self, id: Uuid) -> Result<Option<ReplayOperation>, StoreError> {
-        let Some(found) = self.operations().find_one(doc! { "_id": id.to_string() }).await? else { return Ok(None) };
-        Ok(Some(self.counted(found).await?))
-    }
-
-    /// The state of an operation.
-    ///
-    /// # Errors
-    /// [`StoreError`] when MongoDB fails.
-    pub async fn operation_state(self, id: Uuid) -> Result<Option<OperationState>, StoreError> {
-        Ok(self.operations().find_one(doc! { "_id": id.to_string() }).await?.map(|found| found.state))
-    }
-
-    /// The newest operations, each with what it holds now, the newest first.
-    ///
-    /// # Errors
-    /// [`StoreError`] when MongoDB fails.
-    pub async fn list_operations(self, limit: i64) -> Result<Vec<ReplayOperation>, StoreError> {
-        let found = self.operations().find(doc! {}).sort(doc! { "created_at": -1 }).limit(limit).await?;
-        let mut operations = Vec::new();
-        for operation in found.try_collect::<Vec<_>>().await? {
-            operations.push(self.counted(operation).await?);
-        }
-        Ok(operations)
-    }
-
-    /// The oldest operation that has not ended.
-    ///
-    /// # Errors
-    /// [`StoreError`] when MongoDB fails.
-    pub async fn open_operation(self) -> Result<Option<ReplayOperation>, StoreError> {
-        let open = doc! { "state": { "$in": ["running", "cancelling"] } };
-        Ok(self.operations().find_one(open).sort(doc! { "created_at": 1 }).await?)
-    }
-
-    async fn counted(self, mut operation: ReplayOperation) -> Result<ReplayOperation, StoreError> {
-        if !operation.state.has_ended() {
-            operation.remaining = self.rows().count_documents(held_by(operation.id)).await?;
-        }
-        Ok(operation)
-    }
-
-    /// The next that an operation holds, in the order of the deaths of its queue.
-    ///
-    /// # Errors
-    /// [`StoreError`] when MongoDB fails.
-    pub async fn next_held(self, operation: Uuid) -> Result<Option<DeadLetter>, StoreError> {
+    pub async fn next_held(self, operation: Uuid, except: &[String]) -> Result<Option<DeadLetter>, StoreError> {
         let order = doc! { "queue": 1, "last.position": 1, "_id": 1 };
-        Ok(self.rows().find_one(held_by(operation)).sort(order).await?)
+        let mut held = held_by(operation);
+        if !except.is_empty() {
+            held.insert("queue", doc! { "$nin": except });
+        }
+        Ok(self.rows().find_one(held).sort(order).await?)
+    }
+
+    /// The queues of what an operation holds.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn queues_held(self, operation: Uuid) -> Result<Vec<String>, StoreError> {
+        let queues = self.rows().distinct("queue", held_by(operation)).await?;
+        Ok(queues.iter().filter_map(|queue| queue.as_str().map(str::to_owned)).collect())
     }
 
     /// Records that the broker has confirmed the replay of a dead letter. It is `replayed`, unless it has died again
@@ -328,14 +276,6 @@ impl DeadLetters<'_> {
         let changed = self.operations().update_one(same, doc! { "$set": change }).session(session).await?;
         Ok(changed.matched_count > 0)
     }
-
-    fn operations(self) -> Collection<ReplayOperation> {
-        self.0.collection(OPERATIONS)
-    }
-}
-
-fn held_by(operation: Uuid) -> Document {
-    doc! { "operation": operation.to_string(), "state": "replaying" }
 }
 
 fn released() -> Document {

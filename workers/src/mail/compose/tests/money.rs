@@ -7,8 +7,8 @@ use crate::mail::fixtures::{
 use pvt_domain::booking::{Absence, Booking, ChangeFees, Status};
 use pvt_domain::ledger::Summary;
 use pvt_domain::messages::NotificationKind::{
-    self, BookingCancelled, BookingConfirmed, BookingNoShow, ChangePaymentLink, HoldExpired, PaymentFailed,
-    PaymentLink, PaymentReceived, PaymentRefunded, PaymentReturned, RefundFailed,
+    self, BookingCancelled, BookingConfirmed, BookingModified, BookingNoShow, ChangePaymentLink, HoldExpired,
+    PaymentFailed, PaymentLink, PaymentReceived, PaymentRefunded, PaymentReturned, RefundFailed,
 };
 use pvt_domain::money::{Currency, Money};
 use pvt_service::tokens::{Purpose, TokenClaims, TokenKeys};
@@ -180,6 +180,34 @@ fn refund_mail_shows_amount_and_balance() {
         &["This refund", "50.00 CAD", "Refunded", "Balance due"],
         &["Ce remboursement", "50,00 CAD", "Remboursé", "Solde à régler"],
     );
+}
+
+#[test]
+fn refund_that_staff_made_themselves_promises_nothing_on_a_card() {
+    let paid = with_payments(&booking(), 30_000, 0, Status::Confirmed);
+    let mut refunded = with_payments(&paid, 30_000, 1_440, Status::Confirmed);
+    refunded.history.last_mut().unwrap().actor = "staff:1".into();
+    says(
+        PaymentRefunded,
+        &refunded,
+        &["We have returned the amount shown below to you.", "This refund", "14.40 CAD"],
+        &["Nous vous avons rendu le montant indiqué ci-dessous.", "Ce remboursement", "14,40 CAD"],
+    );
+    lacks(PaymentRefunded, &refunded, &["To a card", "five to ten days", "Sur une carte", "cinq à dix jours"]);
+    let mut by_stripe = refunded.clone();
+    by_stripe.history.last_mut().unwrap().actor = "stripe".into();
+    says(PaymentRefunded, &by_stripe, &["five to ten days"], &["cinq à dix jours"]);
+}
+
+#[test]
+fn checked_in_guests_owe_nothing_on_arrival() {
+    let part = with_payments(&booking(), 5_000, 0, Status::Confirmed);
+    for mut booking in [booking(), part] {
+        booking.status = Status::CheckedIn;
+        let (english, french) = ("pay the balance at the front desk", "régler le solde à la réception");
+        says(BookingModified, &booking, &[english], &[french]);
+        lacks(BookingModified, &booking, &["on arrival", "à l’arrivée"]);
+    }
 }
 
 #[test]

@@ -36,6 +36,16 @@ impl TraceParent {
         header.and_then(|text| text.parse().ok()).map_or_else(Self::generate, |parent: Self| parent.child())
     }
 
+    /// The span with these ids. Zero ids name no span.
+    pub(crate) fn of_ids(trace_id: u128, span_id: u64, sampled: bool) -> Self {
+        Self { trace_id, span_id, sampled }
+    }
+
+    /// The ids of the trace and of the span.
+    pub(crate) fn ids(&self) -> (u128, u64) {
+        (self.trace_id, self.span_id)
+    }
+
     /// The trace id as 32 lower-case hexadecimal digits.
     pub fn trace_id(&self) -> String {
         format!("{:032x}", self.trace_id)

@@ -1,0 +1,109 @@
+//! A group of dead letters: those that wait, or are being replayed, with a choice of some.
+
+use super::selection::{Pages, Selection};
+use super::{PAGE_SIZE, PATH};
+use crate::access::SignedIn;
+use crate::app::SharedApp;
+use crate::failure::{Failure, page};
+use crate::frame::Frame;
+use crate::pages::shown;
+use crate::store;
+use askama::Template;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Html;
+use pvt_stores::StoreError;
+use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterState};
+
+/// What operators look at.
+const OPEN: [DeadLetterState; 2] = [DeadLetterState::Dead, DeadLetterState::Replaying];
+
+#[derive(Template)]
+#[template(path = "dead_letters/group.html")]
+struct GroupPage {
+    frame: Frame,
+    group: String,
+    worker: String,
+    class: String,
+    message: String,
+    dead: u64,
+    count: u64,
+    rows: Vec<DeadLetterRow>,
+    pages: Pages,
+    /// All of the group.
+    query: String,
+}
+
+struct DeadLetterRow {
+    id: String,
+    shown_id: String,
+    kind: String,
+    queue: String,
+    is_dead: bool,
+    state: &'static str,
+    booking: Option<String>,
+    deaths: u32,
+    attempt: u32,
+    new_since_replay: bool,
+    first: String,
+    last: String,
+    message: String,
+}
+
+/// `GET /dead-letters/groups/{group}?queue=&page=`.
+pub(crate) async fn show(
+    State(app): State<SharedApp>,
+    user: SignedIn,
+    Path(group): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Html<String>, Failure> {
+    let user = user.admin()?;
+    let (selection, number) = Selection::of_query(query.as_deref())?;
+    let of_group = Selection { group: Some(group.clone()), ids: Vec::new(), ..selection };
+    let path = format!("{PATH}/groups/{group}");
+    let page_query = Selection { group: None, ..of_group.clone() }.query();
+    let (mongo, filter) = (app.mongo.clone(), of_group.filter(None));
+    let read = store::read(&app, async move {
+        let dead = mongo.dead_letters().count(&filter, &[DeadLetterState::Dead]).await?;
+        let count = mongo.dead_letters().count(&filter, &OPEN).await?;
+        let pages = Pages::new(number, count, &path, &page_query);
+        let limit = i64::try_from(PAGE_SIZE).unwrap_or(i64::MAX);
+        let found = mongo.dead_letters().list(&filter, &OPEN, pages.skip(), limit).await?;
+        Ok::<_, StoreError>((dead, count, pages, found))
+    });
+    let (dead, count, pages, found) = read.await?;
+    let none = || Failure::NotFound("No dead letters of this group are left.".to_owned());
+    let last = found.first().map(|one| one.last.clone()).ok_or_else(none)?;
+    let queue = found.first().map(|one| one.queue.clone()).unwrap_or_default();
+    page(&GroupPage {
+        frame: Frame::new(&user, "Dead letters with one cause", PATH),
+        worker: last.worker.unwrap_or(queue),
+        class: last.class,
+        message: last.error.unwrap_or_else(|| "–".to_owned()),
+        query: of_group.query(),
+        group,
+        dead,
+        count,
+        rows: found.into_iter().map(DeadLetterRow::of).collect(),
+        pages,
+    })
+}
+
+impl DeadLetterRow {
+    fn of(found: DeadLetter) -> Self {
+        Self {
+            id: found.id.to_string(),
+            shown_id: found.shown_id().to_string(),
+            is_dead: found.state == DeadLetterState::Dead,
+            state: found.state.as_str(),
+            booking: found.booking_id.map(|booking| booking.to_string()),
+            kind: found.kind,
+            queue: found.queue,
+            deaths: found.deaths,
+            attempt: found.last.attempt,
+            new_since_replay: found.new_since_replay,
+            first: shown(found.first_died_at),
+            last: shown(found.last.died_at),
+            message: found.last.error.unwrap_or_else(|| "–".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Dead letters in the console as an operator replays them at night: with the keyboard alone, in a browser, while the
+//! console itself is restarted.
+
+use crate::chromium::Chromium;
+use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder, ports};
+use anyhow::{Context, Result, ensure};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use pvt_testkit::{eventually, properties};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+const COUNT: u32 = 500;
+/// The whole journey in the browser.
+const JOURNEY_LIMIT: Duration = Duration::from_secs(150);
+/// Most elements that the focus passes on its way.
+const MAX_TABS: usize = 60;
+
+/// Sends messages that no version of `emails` can decode.
+async fn send_poison(stack: &Stack) -> Result<()> {
+    let channel = stack.broker.channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    let queue = stack.topology.name("emails");
+    let mut confirms = Vec::new();
+    for _ in 0..COUNT {
+        let (_, unknown) = properties("carrier.pigeon.v1");
+        let options = BasicPublishOptions::default();
+        confirms.push(channel.basic_publish("".into(), queue.as_str().into(), options, b"{}", unknown).await?);
+    }
+    for confirm in confirms {
+        confirm.await?;
+    }
+    Ok(())
+}
+
+/// Presses a key that types nothing.
+async fn press(browser: &mut Chromium, key: &str) -> Result<()> {
+    browser.send("Input.dispatchKeyEvent", key_event("keyDown", key)).await?;
+    browser.send("Input.dispatchKeyEvent", key_event("keyUp", key)).await?;
+    Ok(())
+}
+
+fn key_event(kind: &str, key: &str) -> Value {
+    let (code, text) = if key == "Enter" { (13, "\r") } else { (9, "") };
+    json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text })
+}
+
+/// Presses Enter on what leads to another page.
+async fn enter(browser: &mut Chromium) -> Result<()> {
+    browser.load("Input.dispatchKeyEvent", key_event("keyDown", "Enter")).await?;
+    browser.send("Input.dispatchKeyEvent", key_event("keyUp", "Enter")).await?;
+    Ok(())
+}
+
+async fn type_text(browser: &mut Chromium, text: &str) -> Result<()> {
+    browser.send("Input.insertText", json!({ "text": text })).await?;
+    Ok(())
+}
+
+/// Moves the focus until this is true of the focused element `it`.
+async fn tab_to(browser: &mut Chromium, is: &str) -> Result<()> {
+    for _ in 0..MAX_TABS {
+        if browser.value(&format!("(it => {is})(document.activeElement)")).await? == true {
+            return Ok(());
+        }
+        press(browser, "Tab").await?;
+    }
+    anyhow::bail!("the keyboard does not reach: {is}")
+}
+
+async fn until(browser: &mut Chromium, expression: &str, value: &Value) -> Result<()> {
+    let deadline = Instant::now() + SHORT_TIMEOUT;
+    let mut last = Value::Null;
+    while Instant::now() < deadline {
+        // Between two pages there is no document.
+        last = browser.value(expression).await.unwrap_or_default();
+        if last == *value {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("{expression} is {last}, never {value}")
+}
+
+/// On a small screen nothing sticks out of the page.
+async fn looks_well(browser: &mut Chromium, name: &str) -> Result<()> {
+    for (screen, width, height, scheme) in [("narrow-dark", 360, 740, "dark"), ("wide-light", 1_280, 800, "light")] {
+        browser.screen(width, height, scheme).await?;
+        let widths = browser.value("[document.documentElement.scrollWidth, innerWidth]").await?;
+        ensure!(widths[0].as_u64() <= widths[1].as_u64(), "{name} on {screen}: {widths}");
+        browser.screenshot(&screenshot(&format!("{name}-{screen}"))?).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn replay_of_many_is_followed_by_keyboard_and_survives_the_console() -> Result<()> {
+    let mut stack = StackBuilder::new().prepare().await?;
+    let (address, metrics) = (ports::free()?, ports::free()?);
+    let base = format!("http://{address}");
+    let settings = [("PVT_CONSOLE_ADDR", address.to_string()), ("PVT_CONSOLE_METRICS_ADDR", metrics.to_string())];
+    stack.add("console", &["console"], &settings, format!("{base}/readyz"));
+    stack.run(&["mail-sink", "api", "workers", "console"]).await?;
+    let created = stack.pvt(&["users", "create", "op@example.com", "--role", "admin"]).await?;
+    ensure!(created.status.success(), "{created:?}");
+    let password = String::from_utf8(created.stdout)?.trim().to_owned();
+    send_poison(&stack).await?;
+    let stored = || async {
+        let count = stack.mongo.dead_letters().count_by_queue().await?.get("emails").copied();
+        Ok((count == Some(u64::from(COUNT))).then_some(()))
+    };
+    eventually("all are stored", LONG_TIMEOUT, stored).await?;
+    let mut browser = Chromium::start().await?;
+    tokio::time::timeout(JOURNEY_LIMIT, journey(&mut browser, &mut stack, &base, &password)).await??;
+    let again = || async {
+        let groups = stack.mongo.dead_letters().groups().await?;
+        Ok((groups.first().map(|group| group.new_since_replay) == Some(u64::from(COUNT))).then_some(()))
+    };
+    eventually("the cause was still there", SHORT_TIMEOUT, again).await?;
+    let operations = stack.mongo.dead_letters().list_operations(5).await?;
+    let [operation] = operations.as_slice() else { anyhow::bail!("one operation: {operations:?}") };
+    assert_eq!((operation.replayed(), operation.remaining, operation.kept.len()), (500, 0, 0), "{operation:?}");
+    assert!(operation.actor.as_str().starts_with("staff:") && operation.reason == "tried by keyboard");
+    stack.end(Expectations::clean().dead("emails", COUNT)).await
+}
+
+async fn journey(browser: &mut Chromium, stack: &mut Stack, base: &str, password: &str) -> Result<()> {
+    browser.screen(1_280, 800, "light").await?;
+    browser.open(&format!("{base}/dead-letters")).await?;
+    type_text(browser, "op@example.com").await?;
+    press(browser, "Tab").await?;
+    type_text(browser, password).await?;
+    enter(browser).await?;
+    until(browser, "location.pathname", &"/dead-letters".into()).await?;
+
+    // A group, one of its rows, and back to all of them.
+    browser.press("j").await?;
+    enter(browser).await?;
+    until(browser, "location.pathname.startsWith('/dead-letters/groups/')", &true.into()).await?;
+    browser.press("j").await?;
+    browser.press("x").await?;
+    assert_eq!(browser.value("document.querySelectorAll('[data-row] input:checked').length").await?, 1);
+    looks_well(browser, "dead-letters-group").await?;
+    browser.open(&format!("{base}/dead-letters")).await?;
+    looks_well(browser, "dead-letters-groups").await?;
+    tab_to(browser, "it.textContent.startsWith('Replay all 500')").await?;
+    enter(browser).await?;
+    assert_eq!(browser.value("location.pathname").await?, "/dead-letters/replay");
+    assert!(browser.value("document.body.textContent.includes('500 would die again')").await? == true);
+    looks_well(browser, "dead-letters-replay").await?;
+    tab_to(browser, "it.id === 'reason'").await?;
+    type_text(browser, "tried by keyboard").await?;
+    enter(browser).await?;
+    until(browser, "location.pathname.startsWith('/dead-letters/operations/')", &true.into()).await?;
+
+    // Without loading the page again it shows how the replay goes on, also by another process of the console.
+    browser.value("window.isSamePage = true").await?;
+    let sent = "Number(document.querySelector('progress').value)";
+    let mut seen = Vec::new();
+    let deadline = Instant::now() + SHORT_TIMEOUT;
+    while seen.len() < 3 {
+        ensure!(Instant::now() < deadline, "the progress is not shown: {seen:?}");
+        let now = browser.value(sent).await?.as_u64().context("a number")?;
+        if seen.last() != Some(&now) {
+            seen.push(now);
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    ensure!(seen.is_sorted() && seen.iter().any(|sent| (1..500).contains(sent)), "{seen:?}");
+    assert_eq!(browser.complaints(base), Vec::<String>::new());
+    looks_well(browser, "dead-letters-progress").await?;
+    stack.program("console")?.kill9()?;
+    until(browser, "document.getElementById('live-badge').dataset.state", &"stale".into()).await?;
+    stack.restart("console").await?;
+    until(browser, "document.getElementById('state').textContent", &"done".into()).await?;
+    until(browser, sent, &500.into()).await?;
+    let words = "document.body.textContent.includes('500 have died again: the cause is still there.')";
+    until(browser, words, &true.into()).await?;
+    assert_eq!(browser.value("window.isSamePage").await?, true);
+    Ok(())
+}
+
+fn screenshot(name: &str) -> Result<std::path::PathBuf> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().context("the folder of the build")?;
+    let folder = target.join("screenshots");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder.join(format!("{name}.png")))
+}

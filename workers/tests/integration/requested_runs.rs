@@ -1,0 +1,193 @@
+//! Runs of schedules that operators request: each is carried out once, by the scheduler that leads.
+
+use anyhow::{Context, Result};
+use chrono::Utc;
+use chrono_tz::Tz;
+use pvt_domain::actor::Actor;
+use pvt_domain::demo;
+use pvt_domain::timestamp::Timestamp;
+use pvt_messaging::Publisher;
+use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::audit::AuditEntry;
+use pvt_stores::mongo::schedule_runs::{RequestOutcome, RunRequest, RunState, ScheduleRun};
+use pvt_testkit::{Broker, Namespace, eventually};
+use pvt_workers::scheduler::{Schedule, Scheduler, Task};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const LIMIT: Duration = Duration::from_secs(30);
+const NAME: &str = "rarely";
+/// On the first of January.
+const RARELY: &str = "0 0 0 1 1 *";
+const QUEUE: &str = "reconciliation";
+
+struct Fixture {
+    namespace: Namespace,
+    mongo: Mongo,
+    broker: Broker,
+    publisher: Publisher,
+}
+
+impl Fixture {
+    async fn open() -> Result<Self> {
+        let namespace = Namespace::new().await?;
+        let mongo = namespace.mongo().await?;
+        for id in ["north", "south"] {
+            let mut inventory = demo::inventory();
+            inventory.property.id = id.into();
+            mongo.inventories().save(&inventory).await?;
+        }
+        let publisher = Publisher::start(namespace.amqp_url(), namespace.topology(), "tests");
+        publisher.connected().await?;
+        let broker = Broker::connect(&namespace).await?;
+        Ok(Self { namespace, mongo, broker, publisher })
+    }
+
+    fn start(&self, schedules: Vec<Schedule>) -> (CancellationToken, JoinHandle<()>) {
+        let stop = CancellationToken::new();
+        let scheduler = Scheduler::new(self.mongo.clone(), self.publisher.clone(), self.namespace.topology());
+        let running = scheduler.with_schedules(schedules).run(stop.clone());
+        let running = tokio::spawn(async move {
+            let Ok(()) = running.await;
+        });
+        (stop, running)
+    }
+
+    /// Requests a run now; `key` makes it another one.
+    async fn request(&self, key: u128, property: Option<&str>, dry_run: bool) -> Result<(Uuid, RequestOutcome)> {
+        let now: Timestamp = Utc::now().into();
+        let id = Uuid::from_u128(key);
+        let request = RunRequest {
+            actor: Actor::from("operator"),
+            reason: "a test".to_owned(),
+            property_id: property.map(Into::into),
+            dry_run,
+        };
+        let run = ScheduleRun {
+            id,
+            schedule: NAME.to_owned(),
+            fire: now,
+            state: RunState::Requested,
+            started_at: None,
+            ended_at: None,
+            messages: 0,
+            attempts: 0,
+            error: None,
+            request: Some(request),
+        };
+        let entry = AuditEntry::new(id, now, "operator", "schedule.run".to_owned(), NAME, "a test");
+        Ok((id, self.mongo.schedule_runs().request(&run, &entry).await?))
+    }
+
+    async fn ended(&self, id: Uuid) -> Result<ScheduleRun> {
+        let ended = async || {
+            let run = self.mongo.schedule_runs().find(id).await?.context("the run")?;
+            Ok(run.ended_at.is_some().then_some(run))
+        };
+        eventually("the run is over", LIMIT, ended).await
+    }
+
+    /// Ids of the commands that were sent, in order.
+    async fn sent(&self) -> Result<Vec<String>> {
+        let mut ids: Vec<String> = self.broker.peek(QUEUE, 100).await?.into_iter().map(|message| message.id).collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+}
+
+fn schedule() -> Result<Schedule> {
+    Ok(Schedule::new(NAME, RARELY, Tz::UTC)?)
+}
+
+#[tokio::test]
+async fn request_that_is_sent_twice_runs_once_with_two_schedulers() -> Result<()> {
+    let fixture = Fixture::open().await?;
+    let schedulers = [fixture.start(vec![schedule()?]), fixture.start(vec![schedule()?])];
+    let (one, two) = tokio::join!(fixture.request(1, None, false), fixture.request(1, None, false));
+    let outcomes = [one?.1, two?.1];
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == RequestOutcome::Requested).count(), 1, "{outcomes:?}");
+    let run = fixture.ended(Uuid::from_u128(1)).await?;
+    assert_eq!((run.state, run.messages, run.attempts), (RunState::Succeeded, 2, 1));
+    assert!(run.started_at >= Some(run.fire) && run.ended_at >= run.started_at, "{run:?}");
+    // Whatever a second leader would have sent is there by the time that another run is over.
+    let (other, _) = fixture.request(2, Some("south"), false).await?;
+    assert_eq!(fixture.ended(other).await?.messages, 1, "at one property");
+    assert_eq!(fixture.sent().await?.len(), 3);
+    let state = fixture.mongo.schedules().find(NAME).await?.context("the schedule")?;
+    assert_eq!(state.last_fire, None, "a request is no fire");
+    assert_eq!(
+        state.plan.and_then(|plan| plan.next_fire).map(|at| at.to_string()[4..].to_owned()).as_deref(),
+        Some("-01-01T00:00:00.000Z")
+    );
+    for (stop, running) in schedulers {
+        stop.cancel();
+        running.await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn run_of_a_killed_leader_is_begun_again_and_sends_the_same_messages() -> Result<()> {
+    let fixture = Fixture::open().await?;
+    let (id, _) = fixture.request(1, None, false).await?;
+    let (stop, running) = fixture.start(vec![schedule()?]);
+    fixture.ended(id).await?;
+    let first = fixture.sent().await?;
+    stop.cancel();
+    running.await?;
+    // As if it had died before it could record the end.
+    let rows = mongodb::Client::with_uri_str(fixture.namespace.mongodb_uri()).await?;
+    let rows = rows.default_database().context("a database")?.collection::<mongodb::bson::Document>("schedule_runs");
+    let not_over = mongodb::bson::doc! { "$set": { "open": true, "state": "running" }, "$unset": { "ended_at": "" } };
+    rows.update_one(mongodb::bson::doc! { "_id": id.to_string() }, not_over).await?;
+    let (stop, running) = fixture.start(vec![schedule()?]);
+    assert_eq!(fixture.ended(id).await?.attempts, 2);
+    let mut both = fixture.sent().await?;
+    assert_eq!(both.len(), 4, "each once more");
+    both.dedup();
+    assert_eq!(both, first, "under its own id");
+    stop.cancel();
+    running.await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn request_of_a_disabled_schedule_ends_and_a_dry_run_sends_nothing() -> Result<()> {
+    let fixture = Fixture::open().await?;
+    let (stop, running) = fixture.start(Vec::new());
+    let (id, _) = fixture.request(1, None, false).await?;
+    let run = fixture.ended(id).await?;
+    assert_eq!((run.state, run.error.as_deref()), (RunState::Failed, Some("the schedule is disabled")));
+    stop.cancel();
+    running.await?;
+    let audit = schedule()?.with_task(Task::NightAudit);
+    let (stop, running) = fixture.start(vec![audit]);
+    let (id, _) = fixture.request(2, None, true).await?;
+    let run = fixture.ended(id).await?;
+    assert_eq!((run.state, run.messages), (RunState::Succeeded, 0));
+    assert!(fixture.sent().await?.is_empty());
+    stop.cancel();
+    running.await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_fire_is_recorded_with_its_outcome() -> Result<()> {
+    let fixture = Fixture::open().await?;
+    let often = Schedule::new("often", "* * * * * *", Tz::UTC)?;
+    let (stop, running) = fixture.start(vec![often]);
+    let recorded = async || {
+        let runs = fixture.mongo.schedule_runs().newest("often", 10).await?;
+        Ok((runs.len() >= 2).then_some(runs))
+    };
+    let runs = eventually("two fires are recorded", LIMIT, recorded).await?;
+    for run in runs {
+        assert_eq!((run.state, run.messages, run.attempts, run.request), (RunState::Succeeded, 2, 1, None));
+        assert!(run.started_at >= Some(run.fire) && run.ended_at >= run.started_at);
+    }
+    stop.cancel();
+    running.await?;
+    Ok(())
+}
