@@ -19,7 +19,7 @@ use pvt_domain::ids::{BedId, BookingId};
 use pvt_domain::messages::Assignment;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use tracing::info;
 
 /// Most steps of a plan: each move, and a detour for each.
@@ -146,9 +146,20 @@ pub(crate) async fn carry_out(State(app): State<SharedApp>, submitted: Submitted
         property: property.to_string(),
         steps: shown.collect(),
         confirm: repeatable.then_some(Confirm { key, steps: texts, reason }),
-        is_done: stopped.is_none(),
+        done: done_keys(&steps, done),
     })?;
     Ok((status, body).into_response())
+}
+
+/// The stays of which every step is done, as the chart names them. What is left of a plan stays set aside.
+fn done_keys(steps: &[PostedStep], done: usize) -> String {
+    let keys = |steps: &[PostedStep]| -> BTreeSet<String> {
+        let ids = steps.iter().flat_map(|step| step.assignments.iter().map(|one| (step.booking, one.id)));
+        ids.filter_map(|(booking, id)| Some(format!("{booking}/{}", id?))).collect()
+    };
+    let (made, left) = steps.split_at(done.min(steps.len()));
+    let (made, left) = (keys(made), keys(left));
+    made.difference(&left).cloned().collect::<Vec<_>>().join(" ")
 }
 
 /// Sends the steps, each with a key of its own.
@@ -174,4 +185,25 @@ async fn send(app: &App, user: &SignedIn, steps: &[PostedStep], (key, reason): (
         return CarriedOut { done: index, stopped: Some(stop) };
     }
     CarriedOut { done: steps.len(), stopped: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PostedStep, done_keys};
+
+    #[test]
+    fn stays_with_a_step_that_is_left_stay_set_aside() {
+        let step = |booking: u128| -> PostedStep {
+            let id = uuid::Uuid::from_u128(booking);
+            serde_json::from_value(
+                serde_json::json!({ "booking": id, "rev": 1, "assignments": [{ "id": 0, "beds": ["a-1"] }] }),
+            )
+            .unwrap()
+        };
+        let key = |booking: u128| format!("{}/0", uuid::Uuid::from_u128(booking));
+        let steps = [step(1), step(2), step(1)];
+        assert_eq!(done_keys(&steps, 0), "");
+        assert_eq!(done_keys(&steps, 2), key(2), "the first was only a detour");
+        assert_eq!(done_keys(&steps, 3), format!("{} {}", key(1), key(2)));
+    }
 }
