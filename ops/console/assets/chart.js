@@ -229,8 +229,18 @@ function startMoving() {
   showParked();
 }
 
-if (document.getElementById("plan")?.dataset.done !== undefined) {
-  sessionStorage.removeItem(STORE);
+function forgetDone(keys) {
+  const left = parked().filter((stay) => !keys.some((key) => stay.key.startsWith(`${key}/`)));
+  if (left.length === 0) {
+    sessionStorage.removeItem(STORE);
+  } else {
+    sessionStorage.setItem(STORE, JSON.stringify(left));
+  }
+}
+
+const done = document.getElementById("plan")?.dataset.done ?? "";
+if (done !== "") {
+  forgetDone(done.split(" "));
 }
 if (status !== null) {
   startMoving();

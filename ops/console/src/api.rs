@@ -77,6 +77,8 @@ impl Api {
     pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
         let http = Client::builder()
             .redirect(redirect::Policy::none())
+            // The requests carry tokens, which are for the API alone.
+            .no_proxy()
             .connect_timeout(CONNECT_LIMIT)
             .timeout(ANSWER_LIMIT)
             .user_agent(crate::app::ABOUT.name)

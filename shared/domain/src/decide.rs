@@ -33,6 +33,7 @@ pub use outcome::{BatchOutcome, BedNightClaim, BlockChange, Change, Decision, In
 pub use plan_moves::{MovePlan, MoveStep, PlannedMove, plan_moves};
 pub use preview::preview_modification;
 pub use preview_assignments::{KnownBeds, PreviewedAssignment};
+pub use reinstate::undone_by_reinstatement;
 
 use crate::actor::Actor;
 use crate::block::Block;

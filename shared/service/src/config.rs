@@ -399,6 +399,11 @@ impl Reader<'_> {
         if address.ip().is_unspecified() {
             address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
         }
+        if self.production && !address.ip().is_loopback() {
+            let text = "must be set where PVT_HTTP_ADDR is neither loopback nor all addresses".to_owned();
+            self.faults.push(fault(&variables::PVT_CONSOLE_API_URL, text));
+            return None;
+        }
         Url::parse(&format!("http://{address}")).ok()
     }
 

@@ -90,9 +90,20 @@ struct AlternativeStay {
 }
 
 impl Refusal {
-    /// Whether the same request may be sent again with its own key, because it was not decided.
+    /// Whether the same request may be sent again with its own key, because it was not decided. Who may not ask now may
+    /// have asked before.
     pub(crate) fn is_undecided(&self) -> bool {
-        self.status >= 500 || self.status == 429 || self.code == "still_processing"
+        self.status >= 500 || matches!(self.status, 401 | 403 | 429) || self.code == "still_processing"
+    }
+
+    /// Whether the request itself was not valid, so that no worker has decided it, and its key is not used up.
+    pub(crate) fn is_of_request(&self) -> bool {
+        self.status == 400 || matches!(self.code.as_str(), "validation_failed" | "card_number_refused")
+    }
+
+    /// Whether the key was used for another request, of which this says nothing.
+    pub(crate) fn is_of_used_key(&self) -> bool {
+        self.code == "idempotency_key_reused"
     }
 
     /// What else the API says: fields that are not valid, and alternatives.

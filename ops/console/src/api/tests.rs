@@ -95,6 +95,9 @@ async fn refusals_are_read_with_what_they_name() {
         other
     };
     assert!(of(503, "broker_unavailable").is_undecided() && of(409, "still_processing").is_undecided());
+    assert!(of(401, "unauthorized").is_undecided() && of(403, "forbidden").is_undecided());
+    let reused = of(422, "idempotency_key_reused");
+    assert!(reused.is_of_used_key() && !refusal.is_of_used_key());
 }
 
 #[tokio::test]

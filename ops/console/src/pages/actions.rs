@@ -7,25 +7,27 @@ mod action;
 mod amounts;
 mod form;
 mod notice;
+mod sending;
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) use action::{Action, Offer};
 pub(crate) use notice::Notice;
 
 use crate::access::SignedIn;
-use crate::api::{Answer, Call, Unanswered};
+use crate::api::Answer;
 use crate::app::{App, SharedApp};
 use crate::failure::{Failure, page};
 use crate::forms::{FormFields, Submitted};
 use crate::frame::Frame;
 use crate::login::safe_path;
 use crate::store;
-use action::Step;
 use askama::Template;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Response};
 use chrono::{NaiveDate, Utc};
-use form::FieldView;
+use form::{FieldView, Typed};
 use pvt_domain::block::Block;
 use pvt_domain::booking::Booking;
 use pvt_domain::business_day::business_date;
@@ -35,8 +37,8 @@ use pvt_domain::money::Money;
 use pvt_domain::nights::Nights;
 use pvt_stores::StoreError;
 use pvt_stores::mongo::occupancy::Occupant;
+use sending::{Ended, Outcome, Request};
 use serde::Deserialize;
-use serde_json::Value;
 use tracing::info;
 use uuid::Uuid;
 
@@ -63,7 +65,9 @@ pub(crate) struct ActionQuery {
 struct ActionPage {
     frame: Frame,
     notice: Option<Notice>,
-    booking: Facts,
+    id: String,
+    /// None while it cannot be read.
+    booking: Option<Facts>,
     /// None once it is done.
     form: Option<ActionForm>,
     offers: Vec<Offer>,
@@ -72,7 +76,6 @@ struct ActionPage {
 
 /// The booking as it stands.
 struct Facts {
-    id: String,
     reference: String,
     guest: String,
     status: &'static str,
@@ -86,9 +89,15 @@ struct ActionForm {
     label: &'static str,
     key: String,
     rev: u32,
-    /// What the API says that it would cost.
-    preview: Vec<String>,
-    fields: Vec<FieldView>,
+    content: Content,
+}
+
+/// What a form asks for.
+enum Content {
+    /// It is filled in, under what the API says that it would cost.
+    Open { preview: Vec<String>, fields: Vec<FieldView> },
+    /// It sends the same requests again, and keeps what was filled in.
+    Frozen { steps: Vec<String>, filled_in: Vec<(String, String)> },
 }
 
 impl Surroundings {
@@ -118,6 +127,16 @@ impl Surroundings {
         found.await?.ok_or_else(none)
     }
 
+    /// With the stays as they were at the revision that a form was made for, so that a form that is sent twice means the
+    /// same.
+    fn at_rev(&self, rev: Option<u32>) -> Booking {
+        let booking = &self.booking;
+        match rev.filter(|rev| *rev < booking.rev) {
+            Some(rev) => Booking { stays: booking.state_at(rev).stays, no_shows: Vec::new(), ..booking.clone() },
+            None => booking.clone(),
+        }
+    }
+
     /// An amount in the currency of the booking.
     pub(crate) fn money(&self, amount: i64) -> Money {
         let currency = self.booking.price.as_ref().map_or(self.inventory.property.currency, |price| price.currency);
@@ -127,7 +146,6 @@ impl Surroundings {
     fn facts(&self) -> Facts {
         let booking = &self.booking;
         Facts {
-            id: booking.id.to_string(),
             reference: booking.reference.clone(),
             guest: booking.guest.full_name(),
             status: booking.status.as_str(),
@@ -148,35 +166,40 @@ pub(crate) async fn show(
     let action = Action::of_path(&action).ok_or_else(no_action)?;
     let around = Surroundings::read(&app, &user, &id).await?;
     let fields = FormFields::of([("stay", query.stay.as_deref().unwrap_or_default())]);
-    let mut notice = None;
-    let mut preview = Vec::new();
-    if action.is_offered(&around.booking) {
-        match preview_of(&app, &user, action, &around).await {
-            Ok(lines) => preview = lines,
-            Err(refused) => notice = Some(refused),
-        }
-    } else {
-        notice = Some(Notice::not_offered(action, &around.booking));
-    }
-    let typed = form::Typed::first(&fields);
-    let form = action.is_offered(&around.booking).then(|| ActionForm {
-        path: action.path(),
-        label: action.label(),
-        key: Uuid::new_v4().to_string(),
-        rev: around.booking.rev,
-        preview,
-        fields: form::fields(action, &around, &typed),
-    });
+    let (form, notice) = match action.is_offered(&around.booking) {
+        true => open_form(&app, &user, action, &around, &Typed::first(&fields)).await,
+        false => (None, Some(Notice::not_offered(action, &around.booking))),
+    };
     let next = safe_path(query.next.as_deref().unwrap_or("/front-desk")).to_owned();
-    page(&action_page(&user, action, &around, notice, form, next))
+    page(&action_page(&user, action, &around.booking, Some(&around), notice, form, next))
 }
 
 fn no_action() -> Failure {
     Failure::NotFound("There is no such action.".to_owned())
 }
 
-/// What a cancellation would cost now, as the API says.
+/// A form with a key of its own; none where it cannot be said what the action would cost.
+async fn open_form(
+    app: &App,
+    user: &SignedIn,
+    action: Action,
+    around: &Surroundings,
+    typed: &Typed<'_>,
+) -> (Option<ActionForm>, Option<Notice>) {
+    let preview = match preview_of(app, user, action, around).await {
+        Ok(preview) => preview,
+        Err(notice) => return (None, Some(notice)),
+    };
+    let content = Content::Open { preview, fields: form::fields(action, around, typed) };
+    let (key, rev) = (Uuid::new_v4().to_string(), around.booking.rev);
+    (Some(ActionForm { path: action.path(), label: action.label(), key, rev, content }), None)
+}
+
+/// What a cancellation would cost now, as the API says; which entry would be undone.
 async fn preview_of(app: &App, user: &SignedIn, action: Action, around: &Surroundings) -> Result<Vec<String>, Notice> {
+    if action == Action::Reinstate {
+        return Ok(form::undone(around));
+    }
     let Some(call) = action.dry_run(&around.booking) else { return Ok(Vec::new()) };
     match app.api.send(user, call).await {
         Ok(Answer::Done(preview)) => Ok(action::preview_lines(&preview)),
@@ -198,29 +221,54 @@ pub(crate) async fn act(
     let key = idempotency_key(&fields)?;
     let rev = fields.get("rev").parse::<u32>().ok();
     info!(user_id = %user.user().id, booking_id = %before.booking.id, action = action.path(), "acting on a booking");
-    let steps = action.steps(&before, &fields).map_err(Failure::Invalid);
+    let sent_before = sending::sent_before(&fields)?;
+    let mut request = Request { steps: Vec::new(), key, rev, is_repetition: sent_before.is_some() };
+    let steps = match sent_before {
+        Some(steps) => Ok(steps),
+        None => action.steps(&before, &before.at_rev(rev), &fields),
+    };
     let outcome = match steps {
-        Ok(steps) => Outcome::of(send(&app, &user, steps, &key, rev).await, action),
-        Err(Failure::Invalid(advice)) => Outcome::invalid(&advice),
-        Err(failed) => return Err(failed),
+        Ok(steps) => {
+            request.steps = steps;
+            Outcome::of(sending::send(&app, &user, before.booking.id, action, request.clone()).await, action)
+        }
+        Err(advice) => Outcome::invalid(&advice),
     };
-    let around = Surroundings::read(&app, &user, &id).await?;
+    let Outcome { status, mut notice, ended } = outcome;
+    // The outcome and the key are shown also when the booking cannot be read any more.
+    let around = Surroundings::read(&app, &user, &id).await.ok();
+    let form = match (ended, &around) {
+        (Ended::Unknown, _) => Some(frozen_form(action, request, before.booking.rev, &fields)),
+        (Ended::Done | Ended::KeyReused, _) | (_, None) => None,
+        (Ended::Refused | Ended::NotSent, Some(around)) if action.is_offered(&around.booking) => {
+            let (form, failed) = open_form(&app, &user, action, around, &Typed::again(&fields)).await;
+            notice.lines.extend(failed.map(|failed| failed.text));
+            let kept = |form| match ended {
+                Ended::NotSent => ActionForm { key: request.key, rev: rev.unwrap_or(around.booking.rev), ..form },
+                _ => form,
+            };
+            form.map(kept)
+        }
+        _ => None,
+    };
+    if around.is_none() {
+        notice = notice.without_booking();
+    }
     let next = safe_path(fields.get("next")).to_owned();
-    let (key, rev) = match outcome.is_undecided {
-        true => (key, rev.unwrap_or(around.booking.rev)),
-        false => (Uuid::new_v4().to_string(), around.booking.rev),
-    };
-    let shows_form = !outcome.is_done && (outcome.is_undecided || action.is_offered(&around.booking));
-    let form = shows_form.then(|| ActionForm {
+    let body = page(&action_page(&user, action, &before.booking, around.as_ref(), Some(notice), form, next))?;
+    Ok((status, body).into_response())
+}
+
+/// A form that sends the same requests again, with the same key for the same revision.
+fn frozen_form(action: Action, request: Request, rev: u32, fields: &FormFields) -> ActionForm {
+    let steps = request.steps.iter().map(sending::Step::text).collect();
+    ActionForm {
         path: action.path(),
         label: action.label(),
-        key,
-        rev,
-        preview: Vec::new(),
-        fields: form::fields(action, &around, &form::Typed::again(&fields)),
-    });
-    let body = page(&action_page(&user, action, &around, Some(outcome.notice), form, next))?;
-    Ok((outcome.status, body).into_response())
+        key: request.key,
+        rev: request.rev.unwrap_or(rev),
+        content: Content::Frozen { steps, filled_in: sending::filled_in(fields) },
+    }
 }
 
 /// The key of a form, which has one from the moment that it was shown.
@@ -229,64 +277,23 @@ pub(crate) fn idempotency_key(fields: &FormFields) -> Result<String, Failure> {
     key.map(|key| key.to_string()).map_err(|_| Failure::Invalid("Open the form again: it has no key.".to_owned()))
 }
 
-/// Sends the steps of an action one after the other, each with a key of its own, until one is not done. Each is about
-/// the revision that the one before has made.
-async fn send(app: &App, user: &SignedIn, steps: Vec<Step>, key: &str, rev: Option<u32>) -> Result<Answer, Unanswered> {
-    let mut rev = rev;
-    let mut last = Answer::Accepted;
-    for (index, step) in steps.into_iter().enumerate() {
-        let key = if index == 0 { key.to_owned() } else { format!("{key}-{index}") };
-        let call = Call::post(step.path, step.body).keyed(key).at_rev(rev.filter(|_| step.is_of_revision));
-        last = app.api.send(user, call).await?;
-        let Answer::Done(done) = &last else { return Ok(last) };
-        rev = done.get("rev").and_then(Value::as_u64).and_then(|rev| u32::try_from(rev).ok()).or(rev);
-    }
-    Ok(last)
-}
-
-/// What became of an action.
-struct Outcome {
-    status: StatusCode,
-    notice: Notice,
-    is_done: bool,
-    /// The same form may be sent again, with its key.
-    is_undecided: bool,
-}
-
-impl Outcome {
-    fn of(answer: Result<Answer, Unanswered>, action: Action) -> Self {
-        let (status, notice, is_done, is_undecided) = match answer {
-            Ok(Answer::Done(_)) => (StatusCode::OK, Notice::done(action.done()), true, false),
-            Ok(Answer::Accepted) => (StatusCode::ACCEPTED, Notice::accepted(), false, true),
-            Ok(Answer::Refused(refusal)) => {
-                let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::CONFLICT);
-                (status, Notice::refused(&refusal), false, refusal.is_undecided())
-            }
-            Err(unanswered) => (StatusCode::SERVICE_UNAVAILABLE, Notice::unanswered(&unanswered), false, true),
-        };
-        Self { status, notice, is_done, is_undecided }
-    }
-
-    fn invalid(advice: &str) -> Self {
-        let notice = Notice::invalid(advice);
-        Self { status: StatusCode::UNPROCESSABLE_ENTITY, notice, is_done: false, is_undecided: false }
-    }
-}
-
 fn action_page(
     user: &SignedIn,
     action: Action,
-    around: &Surroundings,
+    known: &Booking,
+    around: Option<&Surroundings>,
     notice: Option<Notice>,
     form: Option<ActionForm>,
     next: String,
 ) -> ActionPage {
-    let title = format!("{}: {}", action.label(), around.booking.reference);
+    let title = format!("{}: {}", action.label(), known.reference);
+    let apart_from = Some(action).filter(|_| form.is_some());
     ActionPage {
         frame: Frame::new(user, title, "/front-desk"),
         notice,
-        booking: around.facts(),
-        offers: Action::offers(&around.booking, Some(action).filter(|_| form.is_some())),
+        id: known.id.to_string(),
+        booking: around.map(Surroundings::facts),
+        offers: around.map_or_else(Vec::new, |around| Action::offers(&around.booking, apart_from)),
         form,
         next,
     }

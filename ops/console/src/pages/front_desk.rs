@@ -12,6 +12,7 @@ use axum::response::Html;
 use chrono::{Days, NaiveDate, Utc};
 use pvt_domain::booking::{Booking, Status, Stay, StayProgress, stay_id};
 use pvt_domain::business_day::business_date;
+use pvt_domain::decide::undone_by_reinstatement;
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::{Cleanliness, Inventory};
 use pvt_domain::money::Money;
@@ -206,13 +207,21 @@ fn direct(booking: &Booking, stay: &Stay, date: NaiveDate) -> Option<Action> {
 fn offers(booking: &Booking, stay: &Stay, date: NaiveDate) -> Vec<Offer> {
     let of_progress: &[Action] = match booking.progress_of(stay) {
         StayProgress::Expected if stay.arrival <= date => &[Action::CheckIn, Action::NoShow],
-        StayProgress::CheckedIn => &[Action::CheckOut, Action::Reinstate],
+        StayProgress::CheckedIn if is_undone(booking, stay) => &[Action::CheckOut, Action::Reinstate],
+        StayProgress::CheckedIn => &[Action::CheckOut],
         _ => &[],
     };
     let payment = [Action::Payment].into_iter().filter(|_| booking.outstanding() > 0);
     let reinstate = [Action::Reinstate].into_iter().filter(|_| booking.status == Status::NoShow);
     let meant = of_progress.iter().copied().chain(reinstate).chain(payment);
     meant.filter(|action| action.is_offered(booking)).map(offer).collect()
+}
+
+/// Whether this is a stay whose check-in a reinstatement would undo: it undoes the latest.
+fn is_undone(booking: &Booking, stay: &Stay) -> bool {
+    let index = booking.stays.iter().position(|known| known == stay);
+    let id = index.map(|index| stay_id(&booking.stays, index));
+    undone_by_reinstatement(booking).is_some_and(|(_, ids)| id.is_some_and(|id| ids.contains(&id)))
 }
 
 fn offer(action: Action) -> Offer {

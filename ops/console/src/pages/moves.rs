@@ -46,8 +46,8 @@ struct PlanPage {
     steps: Vec<StepView>,
     /// The form to confirm it; none when it is impossible, or done.
     confirm: Option<Confirm>,
-    /// Whether the stays that were set aside are in their beds.
-    is_done: bool,
+    /// Stays that were set aside and are in their beds now.
+    done: String,
     chart: String,
 }
 
@@ -145,7 +145,7 @@ pub(crate) async fn preview(
         property: property.to_string(),
         steps,
         confirm,
-        is_done: false,
+        done: String::new(),
     })
 }
 

@@ -16,6 +16,7 @@ pub const MAX_FOUND: i64 = 50;
 /// Prefixes of Stripe's ids: payment intents, charges, checkout sessions, refunds, disputes.
 const STRIPE_OBJECTS: [&str; 8] = ["pi_", "ch_", "py_", "cs_", "re_", "pyr_", "dp_", "du_"];
 const STRIPE_EVENT: &str = "evt_";
+const REFERENCE_PREFIX: &str = "PVT-";
 
 /// What a text names.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ enum Named {
     StripeObject(String),
     StripeEvent(String),
     Reference(BookingId, BookingId),
+    /// A reference without its prefix, or a name of as many letters.
+    ReferenceOrName(BookingId, BookingId, String),
     Name(String),
     Nothing,
 }
@@ -46,6 +49,9 @@ impl Named {
             return Self::StripeObject(text.to_owned());
         }
         match BookingId::range_of_reference(text) {
+            Some((least, greatest)) if is_name(text) && !has_prefix(text) => {
+                Self::ReferenceOrName(least, greatest, text.to_owned())
+            }
             Some((least, greatest)) => Self::Reference(least, greatest),
             None if is_name(text) => Self::Name(text.to_owned()),
             None => Self::Nothing,
@@ -57,6 +63,10 @@ impl Named {
 fn is_name(text: &str) -> bool {
     let letters = text.chars().filter(|letter| letter.is_alphabetic()).count();
     letters >= 2 && !text.chars().any(|letter| letter.is_numeric())
+}
+
+fn has_prefix(text: &str) -> bool {
+    text.get(..REFERENCE_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(REFERENCE_PREFIX))
 }
 
 /// Whether the search for this text may read a whole collection, because it has no index.
@@ -84,6 +94,10 @@ pub async fn search(mongo: &Mongo, properties: &[PropertyId], text: &str) -> Res
         Named::Address(address) => mongo.bookings().list(&filter(Some(address), None), None, MAX_FOUND).await?,
         Named::Reference(least, greatest) => {
             mongo.bookings().list(&filter(None, Some((least, greatest))), None, MAX_FOUND).await?
+        }
+        Named::ReferenceOrName(least, greatest, name) => {
+            let referred = mongo.bookings().list(&filter(None, Some((least, greatest))), None, MAX_FOUND).await?;
+            if referred.is_empty() { mongo.bookings().of_guest(properties, &name, MAX_FOUND).await? } else { referred }
         }
         Named::Name(name) => mongo.bookings().of_guest(properties, &name, MAX_FOUND).await?,
         Named::StripeObject(id) => of_objects(mongo, &[&id]).await?,
@@ -155,6 +169,11 @@ mod tests {
         assert_eq!(Named::read("cs_test_1"), Named::StripeObject("cs_test_1".to_owned()));
         assert_eq!(Named::read("evt_1"), Named::StripeEvent("evt_1".to_owned()));
         assert!(matches!(Named::read("pvt-hmy8ymkd1q"), Named::Reference(..)));
+        assert!(matches!(Named::read("hmy8ymkd1q"), Named::Reference(..)));
+        assert!(matches!(Named::read("PVT-Montgomery"), Named::Reference(..)));
+        for name in ["Richardson", "montgomery"] {
+            assert!(matches!(Named::read(name), Named::ReferenceOrName(_, _, read) if read == name), "{name}");
+        }
         assert!(may_scan(&id.to_string()) && may_scan("pi_1") && !may_scan("ada@example.com") && !may_scan("PVT-1"));
         for name in ["Lovelace", "Ada Lovelace", "o’", "Łó", "李明"] {
             let expected = if name == "o’" { Named::Nothing } else { Named::Name(name.to_owned()) };

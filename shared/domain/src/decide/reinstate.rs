@@ -25,8 +25,7 @@ impl Decider<'_> {
             return self.reinstate_absent(command_id, header, booking, &reinstate.stays);
         }
         // The latest of them all: repeated, the command finds it undone and goes no further back.
-        let is_reversible = |entry: &&HistoryEntry| matches!(entry.action, Action::CheckIn | Action::NoShow);
-        let Some(last) = booking.history.iter().rfind(is_reversible) else { return Err(NoRevision::conflict()) };
+        let Some(last) = last_reversible(&booking) else { return Err(NoRevision::conflict()) };
         let (entered, is_absence) = (last.at, last.action == Action::NoShow);
         let is_over = booking.status == Status::NoShow;
         let in_house = if is_absence { Vec::new() } else { arrived_with(&booking, last) };
@@ -177,6 +176,27 @@ impl Decider<'_> {
         }
         Ok(self.reassign_others(&property, placement.moves, command_id))
     }
+}
+
+/// The latest check-in or no-show.
+fn last_reversible(booking: &Booking) -> Option<&HistoryEntry> {
+    booking.history.iter().rfind(|entry| matches!(entry.action, Action::CheckIn | Action::NoShow))
+}
+
+/// What a reinstatement that names no stays undoes: the latest check-in or no-show, with the ids of its stays. None where
+/// no guest of it is left to undo it for.
+pub fn undone_by_reinstatement(booking: &Booking) -> Option<(&HistoryEntry, Vec<u32>)> {
+    let last = last_reversible(booking)?;
+    let id = |index: usize| stay_id(&booking.stays, index);
+    let ids: Vec<u32> = match (last.action, booking.status) {
+        (_, Status::NoShow) => (0..booking.stays.len()).map(id).collect(),
+        (Action::NoShow, _) => {
+            let absent = booking.no_shows.iter().filter(|absence| absence.at == Some(last.at));
+            absent.filter_map(|absence| absence.stay.id).collect()
+        }
+        _ => arrived_with(booking, last).into_iter().map(id).collect(),
+    };
+    (!ids.is_empty()).then_some((last, ids))
 }
 
 /// First arrival and last departure.

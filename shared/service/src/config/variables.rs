@@ -247,8 +247,8 @@ variables! {
     .optional();
     PVT_CONSOLE_API_URL = Variable::new(
         "PVT_CONSOLE_API_URL",
-        "URL at which the console reaches the API, by which it acts on bookings.\nUnset: http://, loopback and the \
-        port of PVT_HTTP_ADDR.",
+        "URL at which the console reaches the API, by which it acts on bookings.\nUnset: http:// and \
+        PVT_HTTP_ADDR, with loopback for all addresses. Production demands it where that is not loopback.",
         "",
         "https://booking.example.com",
     )

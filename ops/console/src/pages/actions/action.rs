@@ -1,9 +1,11 @@
 //! Actions: when each is offered, and the requests of the API that it is.
 
 use super::amounts::minor_units;
+use super::sending::{Route, Step};
 use super::{Surroundings, form};
 use crate::api::Call;
 use crate::forms::FormFields;
+use chrono::NaiveDate;
 use pvt_domain::booking::{Booking, Status, StayProgress};
 use pvt_domain::ids::BedId;
 use serde_json::{Map, Value, json};
@@ -29,15 +31,6 @@ pub(crate) enum Action {
 pub(crate) struct Offer {
     pub(crate) path: &'static str,
     pub(crate) label: &'static str,
-}
-
-/// One request of the API.
-#[derive(Debug, PartialEq)]
-pub(super) struct Step {
-    pub(super) path: String,
-    pub(super) body: Value,
-    /// Whether it is only for the revision that was shown.
-    pub(super) is_of_revision: bool,
 }
 
 impl Action {
@@ -89,7 +82,7 @@ impl Action {
     }
 
     /// The end of its route of the API.
-    fn route(self) -> &'static str {
+    pub(super) fn route(self) -> &'static str {
         match self {
             Self::CheckIn => "checkin",
             Self::CheckOut => "checkout",
@@ -129,11 +122,16 @@ impl Action {
         (self == Self::Cancel).then(|| Call::post(path, json!({ "dry_run": true })))
     }
 
-    /// The requests that a form means, in their order.
+    /// The requests that a form means for this state of the booking, in their order.
     ///
     /// # Errors
     /// Advice where the form means none.
-    pub(super) fn steps(self, around: &Surroundings, fields: &FormFields) -> Result<Vec<Step>, String> {
+    pub(super) fn steps(
+        self,
+        around: &Surroundings,
+        booking: &Booking,
+        fields: &FormFields,
+    ) -> Result<Vec<Step>, String> {
         let mut body = Map::new();
         let reason = fields.get("reason");
         if self == Self::Payment {
@@ -145,9 +143,9 @@ impl Action {
         let mut steps = Vec::new();
         match self {
             Self::CheckIn | Self::CheckOut | Self::NoShow => {
-                let chosen = chosen(around, fields)?;
+                let chosen = chosen(booking, around.today, fields)?;
                 if self == Self::CheckIn {
-                    steps.extend(other_beds(around, &chosen, fields));
+                    steps.extend(other_beds(booking, around.today, &chosen, fields));
                 }
                 body.insert("stays".to_owned(), chosen.into_iter().map(Chosen::selection).collect());
             }
@@ -168,8 +166,7 @@ impl Action {
         for name in switches.iter().filter(|name| fields.get(name) == "yes") {
             body.insert((*name).to_owned(), true.into());
         }
-        let path = format!("/api/bookings/{}/{}", around.booking.id, self.route());
-        steps.push(Step { path, body: body.into(), is_of_revision: true });
+        steps.push(Step { route: Route::Action, body: body.into() });
         Ok(steps)
     }
 }
@@ -182,7 +179,7 @@ fn payment(around: &Surroundings, fields: &FormFields) -> Result<Step, String> {
     if !fields.get("note").is_empty() {
         body["note"] = fields.get("note").into();
     }
-    Ok(Step { path: "/api/payments/record".to_owned(), body, is_of_revision: false })
+    Ok(Step { route: Route::Payment, body })
 }
 
 /// A stay of a form, or some of its places.
@@ -201,7 +198,7 @@ impl Chosen {
 }
 
 /// The stays and places that a form names: a stay of which every place is named is named as a whole.
-fn chosen(around: &Surroundings, fields: &FormFields) -> Result<Vec<Chosen>, String> {
+fn chosen(booking: &Booking, today: NaiveDate, fields: &FormFields) -> Result<Vec<Chosen>, String> {
     let whole: Vec<u32> = fields.all("stay").filter_map(|id| id.parse().ok()).collect();
     let mut places: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for (id, position) in fields.all("place").filter_map(|place| place.split_once('.')) {
@@ -210,7 +207,7 @@ fn chosen(around: &Surroundings, fields: &FormFields) -> Result<Vec<Chosen>, Str
         }
     }
     let of_places = places.into_iter().filter(|(id, _)| !whole.contains(id)).map(|(id, positions)| {
-        let all = around.booking.places(around.today).iter().filter(|place| place.stay_id == id).count();
+        let all = booking.places(today).iter().filter(|place| place.stay_id == id).count();
         Chosen { id, places: (positions.len() < all).then_some(positions) }
     });
     let mut chosen: Vec<Chosen> = of_places.collect();
@@ -220,13 +217,13 @@ fn chosen(around: &Surroundings, fields: &FormFields) -> Result<Vec<Chosen>, Str
 }
 
 /// The assignment of the beds that were chosen instead of those of the stays.
-fn other_beds(around: &Surroundings, chosen: &[Chosen], fields: &FormFields) -> Option<Step> {
-    let stays = around.booking.numbered_stays();
+fn other_beds(booking: &Booking, today: NaiveDate, chosen: &[Chosen], fields: &FormFields) -> Option<Step> {
+    let stays = booking.numbered_stays();
     let assignments: Vec<Value> = stays
         .iter()
         .filter_map(|stay| {
             let id = stay.id.filter(|id| chosen.iter().any(|one| one.id == *id))?;
-            let present = stay.beds_on(stay.night_nearest(around.today));
+            let present = stay.beds_on(stay.night_nearest(today));
             let fields_of = (0..present.len()).map(|place| fields.get(&form::bed_field(id, place)));
             let named: Vec<&str> = fields_of.collect();
             let beds: Vec<&str> = named
@@ -238,9 +235,8 @@ fn other_beds(around: &Surroundings, chosen: &[Chosen], fields: &FormFields) -> 
             named.iter().any(|bed| !bed.is_empty()).then(|| json!({ "id": id, "beds": beds }))
         })
         .collect();
-    let path = format!("/api/bookings/{}/assign", around.booking.id);
     let body = || json!({ "assignments": assignments, "reason": "chosen at check-in" });
-    (!assignments.is_empty()).then(|| Step { path, body: body(), is_of_revision: true })
+    (!assignments.is_empty()).then(|| Step { route: Route::Beds, body: body() })
 }
 
 /// What a dry run says, in lines.

@@ -3,7 +3,9 @@
 use super::amounts::typed;
 use super::{Action, Surroundings};
 use crate::forms::FormFields;
+use crate::pages::shown;
 use pvt_domain::booking::{Stay, StayProgress};
+use pvt_domain::decide::undone_by_reinstatement;
 use pvt_domain::ids::BedId;
 use pvt_domain::inventory::{Cleanliness, RoomKind};
 use pvt_domain::nights::Nights;
@@ -165,6 +167,15 @@ fn bed_choice(
     });
     let choices = std::iter::once(own).chain(others).collect();
     FieldView::Choice { name, label: format!("In bed (instead of {bed})"), choices }
+}
+
+/// What is undone where no stay is chosen.
+pub(super) fn undone(around: &Surroundings) -> Vec<String> {
+    let Some((entry, ids)) = undone_by_reinstatement(&around.booking) else { return Vec::new() };
+    let stays = around.booking.numbered_stays().into_iter().chain(around.booking.absent_stays());
+    let undone = stays.filter(|stay| stay.id.is_some_and(|id| ids.contains(&id)));
+    let head = format!("Undone unless stays are chosen here: {} of {}.", entry.action.as_str(), shown(entry.at));
+    std::iter::once(head).chain(undone.map(|stay| stay_label(around, &stay))).collect()
 }
 
 /// Stays whose guests did not arrive while others did.

@@ -24,7 +24,7 @@ impl Notice {
 
     /// It is done.
     pub(crate) fn done(what: &str) -> Self {
-        Self::new("done", what, "The booking is shown as it is now.")
+        Self::new("done", what, "The API has confirmed it.")
     }
 
     /// It is accepted, and not decided yet.
@@ -43,9 +43,25 @@ impl Notice {
         Self { lines, bookings: refusal.bookings.clone(), ..Self::new("refused", &refusal.title, &refusal.detail) }
     }
 
+    /// The form was sent before with something else.
+    pub(super) fn key_reused() -> Self {
+        Self::new(
+            "unknown",
+            "This form was sent before",
+            "What was sent before with other values may be done. Nothing else was done now. Look at the booking first, \
+            and open the form anew for what is still to be done.",
+        )
+    }
+
     /// There is no answer.
     pub(crate) fn unanswered(unanswered: &Unanswered) -> Self {
         Self::new("unknown", "No answer of the API", unanswered.to_string())
+    }
+
+    /// It could not be read what the booking is now.
+    pub(super) fn without_booking(mut self) -> Self {
+        self.lines.push("The booking cannot be read at the moment, so it is not shown as it is now.".to_owned());
+        self
     }
 
     /// The form makes no sense.

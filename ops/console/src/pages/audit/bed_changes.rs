@@ -6,6 +6,7 @@ use crate::pages::shown;
 use pvt_domain::booking::{HistoryEntry, Stay};
 use pvt_domain::ids::BedId;
 use pvt_stores::mongo::booking_search::ChangedBooking;
+use std::collections::BTreeSet;
 
 /// A revision that gave a stay other beds.
 pub(super) struct BedChange<'a> {
@@ -49,7 +50,12 @@ pub(super) fn of<'a>(bookings: &'a [ChangedBooking], selection: &Selection) -> V
 
 fn changes<'a>(booking: &'a ChangedBooking, entry: &'a HistoryEntry) -> impl Iterator<Item = BedChange<'a>> {
     let stays = entry.changes.iter().flat_map(|changes| &changes.stays);
-    stays.filter_map(move |change| {
+    // A stay that is only divided keeps the beds of its guests.
+    let before: BTreeSet<_> =
+        stays.clone().filter_map(|change| change.before.as_ref()).flat_map(Stay::bed_nights).collect();
+    let after: BTreeSet<_> =
+        stays.clone().filter_map(|change| change.after.as_ref()).flat_map(Stay::bed_nights).collect();
+    stays.filter(move |_| before != after).filter_map(move |change| {
         let (before, after) = (change.before.as_ref()?, change.after.as_ref()?);
         let is_other = before.assigned_beds != after.assigned_beds || before.earlier_beds != after.earlier_beds;
         is_other.then_some(BedChange { booking, entry, before, after })

@@ -18,8 +18,8 @@ use pvt_domain::decide::{KnownBeds, MovePlan};
 use pvt_domain::ids::{BedId, BookingId};
 use pvt_domain::messages::Assignment;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use std::collections::HashMap;
+use serde_json::json;
+use std::collections::{BTreeSet, HashMap};
 use tracing::info;
 
 /// Most steps of a plan: each move, and a detour for each.
@@ -53,11 +53,13 @@ impl PostedStep {
         json!(self).to_string()
     }
 
-    fn shown(&self, known: &KnownBeds, outcome: String) -> StepView {
+    /// With the name of its guest, if that can be read.
+    fn shown(&self, known: Option<&KnownBeds>, outcome: String) -> StepView {
         let beds = self.assignments.iter().flat_map(|one| one.beds.iter().flatten());
+        let guest = known.map_or_else(|| format!("Booking {}", self.booking), |known| named(known, self.booking));
         StepView {
             booking_id: self.booking.to_string(),
-            guest: named(known, self.booking),
+            guest,
             what: vec![format!("to {}", beds.map(BedId::as_str).collect::<Vec<_>>().join(", "))],
             warnings: Vec::new(),
             refusal: None,
@@ -117,15 +119,23 @@ pub(crate) async fn carry_out(State(app): State<SharedApp>, submitted: Submitted
     let steps = steps.ok_or_else(|| Failure::Invalid("Open the plan again: its steps cannot be read.".to_owned()))?;
     let reason = fields.get("reason").to_owned();
     info!(user_id = %user.user().id, %property, steps = steps.len(), "moving guests");
-    let CarriedOut { done, stopped } = send(&app, &user, &steps, (&key, &reason)).await;
-    let (known, _) = known_beds(&app, &property, steps.iter().map(|step| step.booking).collect()).await?;
+    let (sender, sent_steps, sent_key, sent_reason) = (user.clone(), steps.clone(), key.clone(), reason.clone());
+    let sending = {
+        let app = app.clone();
+        async move { send(&app, &sender, &sent_steps, (&sent_key, &sent_reason)).await }
+    };
+    // To its end, also when the user has gone away.
+    let CarriedOut { done, stopped } = tokio::spawn(sending).await.map_err(Failure::internal)?;
+    // The outcome and the key are shown also when the bookings cannot be read any more.
+    let known = known_beds(&app, &property, steps.iter().map(|step| step.booking).collect()).await.ok();
+    let known = known.as_ref().map(|(known, _)| known);
     let outcome = |index: usize| match (&stopped, index) {
         (_, index) if index < done => "Done",
         (Some(stop), index) if index == done && stop.is_undecided() => "Not known yet",
         (_, index) if index == done => "Not done",
         _ => "Not sent",
     };
-    let shown = steps.iter().enumerate().map(|(index, step)| step.shown(&known, outcome(index).to_owned()));
+    let shown = steps.iter().enumerate().map(|(index, step)| step.shown(known, outcome(index).to_owned()));
     let repeatable = stopped.as_ref().is_some_and(Stop::is_undecided);
     let notice = stopped.as_ref().map_or_else(|| Notice::done("The guests are moved"), Stop::notice);
     let status = stopped.as_ref().map_or(StatusCode::OK, Stop::status);
@@ -136,9 +146,20 @@ pub(crate) async fn carry_out(State(app): State<SharedApp>, submitted: Submitted
         property: property.to_string(),
         steps: shown.collect(),
         confirm: repeatable.then_some(Confirm { key, steps: texts, reason }),
-        is_done: stopped.is_none(),
+        done: done_keys(&steps, done),
     })?;
     Ok((status, body).into_response())
+}
+
+/// The stays of which every step is done, as the chart names them. What is left of a plan stays set aside.
+fn done_keys(steps: &[PostedStep], done: usize) -> String {
+    let keys = |steps: &[PostedStep]| -> BTreeSet<String> {
+        let ids = steps.iter().flat_map(|step| step.assignments.iter().map(|one| (step.booking, one.id)));
+        ids.filter_map(|(booking, id)| Some(format!("{booking}/{}", id?))).collect()
+    };
+    let (made, left) = steps.split_at(done.min(steps.len()));
+    let (made, left) = (keys(made), keys(left));
+    made.difference(&left).cloned().collect::<Vec<_>>().join(" ")
 }
 
 /// Sends the steps, each with a key of its own.
@@ -152,9 +173,9 @@ async fn send(app: &App, user: &SignedIn, steps: &[PostedStep], (key, reason): (
         let rev = revs.get(&step.booking).copied().or(step.rev);
         let call = Call::post(format!("/api/bookings/{}/assign", step.booking), body);
         let stop = match app.api.send(user, call.keyed(format!("{key}-{index}")).at_rev(rev)).await {
-            Ok(Answer::Done(done)) => {
-                let rev = done.get("rev").and_then(Value::as_u64).and_then(|rev| u32::try_from(rev).ok());
-                revs.extend(rev.map(|rev| (step.booking, rev)));
+            // The next step of the booking is for the revision that this one makes, whatever has changed since.
+            Ok(Answer::Done(_)) => {
+                revs.extend(rev.map(|rev| (step.booking, rev.saturating_add(1))));
                 continue;
             }
             Ok(Answer::Refused(refusal)) => Stop::Refused(refusal),
@@ -164,4 +185,25 @@ async fn send(app: &App, user: &SignedIn, steps: &[PostedStep], (key, reason): (
         return CarriedOut { done: index, stopped: Some(stop) };
     }
     CarriedOut { done: steps.len(), stopped: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PostedStep, done_keys};
+
+    #[test]
+    fn stays_with_a_step_that_is_left_stay_set_aside() {
+        let step = |booking: u128| -> PostedStep {
+            let id = uuid::Uuid::from_u128(booking);
+            serde_json::from_value(
+                serde_json::json!({ "booking": id, "rev": 1, "assignments": [{ "id": 0, "beds": ["a-1"] }] }),
+            )
+            .unwrap()
+        };
+        let key = |booking: u128| format!("{}/0", uuid::Uuid::from_u128(booking));
+        let steps = [step(1), step(2), step(1)];
+        assert_eq!(done_keys(&steps, 0), "");
+        assert_eq!(done_keys(&steps, 2), key(2), "the first was only a detour");
+        assert_eq!(done_keys(&steps, 3), format!("{} {}", key(1), key(2)));
+    }
 }

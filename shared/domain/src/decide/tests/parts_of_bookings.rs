@@ -2,7 +2,7 @@
 
 use super::property::{TestProperty, code, status};
 use crate::booking::{Action, Booking, Status, Stay, StayProgress, StayRequest};
-use crate::decide::Decision;
+use crate::decide::{Decision, undone_by_reinstatement};
 use crate::fixtures::{at, date, sample_inventory, stay};
 use crate::ids::BedId;
 use crate::inventory::Inventory;
@@ -218,6 +218,10 @@ fn undone_check_in_is_that_of_the_latest_arrivals() {
     check_in(&mut property, vec![some(0, 4)]);
     property.at_check_in("2027-01-11");
     check_in(&mut property, Vec::new());
+    let numbered = property.booking("1").numbered_stays();
+    let expected: Vec<u32> = numbered.iter().filter(|stay| stay.guests == 2).filter_map(|stay| stay.id).collect();
+    let (entry, undone) = undone_by_reinstatement(property.booking("1")).unwrap();
+    assert_eq!((entry.rev, undone), (property.booking("1").rev, expected), "it is said before which ones");
     let header = CommandHeader { reason: Some("wrong guests".to_owned()), ..property.header("1") };
     let reinstated = property.one(BookingCommand::Reinstate(ReinstateBooking { header, stays: Vec::new() }));
     assert_eq!(status(&reinstated), Some(Status::CheckedIn));
