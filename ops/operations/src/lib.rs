@@ -1,6 +1,6 @@
 //! Operations on stores and broker that the command line, the console and the development tools share: checks, traces
-//! of bookings, pauses of queues, maintenance, dead letters, reconciliation and schedules on request, migrations, topology,
-//! demonstration data, and output to the terminal.
+//! of bookings, pauses of queues, maintenance, dead letters, reconciliation and schedules on request, migrations,
+//! topology, demonstration data, and output to the terminal.
 //!
 //! It knows no command-line arguments and starts no process.
 

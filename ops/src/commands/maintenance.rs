@@ -38,8 +38,8 @@ enum MaintenanceCommand {
     Show(Output),
 }
 
-/// Within two seconds every API instance that can read MongoDB answers changes with 503 and `Retry-After`; reads, signing
-/// in, quotes and Stripe's events go on. Only `pvt maintenance off` ends it.
+/// Within two seconds every API instance that can read MongoDB answers changes with 503 and `Retry-After`; reads,
+/// signing in, quotes and Stripe's events go on. Only `pvt maintenance off` ends it.
 #[derive(Debug, Args)]
 struct On {
     /// Why; for operators, and recorded in the audit

@@ -249,7 +249,7 @@ impl Config {
         let ops_addr = reader.take(&variables::PVT_OPS_ADDR, |text, _| checks::address(text));
         let console_addr = reader.take(&variables::PVT_CONSOLE_ADDR, |text, _| checks::address(text));
         let console_url = reader.console_url(console_addr);
-        let console_api_url = reader.console_api_url(http_addr);
+        let console_api_url = reader.console_api_url(http_addr, public_url.as_ref());
         let console_metrics_addr = reader.take(&variables::PVT_CONSOLE_METRICS_ADDR, |text, _| checks::address(text));
         let metrics_addr = reader.take(&variables::PVT_METRICS_ADDR, |text, _| checks::address(text));
         // API and workers of one machine share a file of settings; only an address that is set is meant for the API.
@@ -387,22 +387,20 @@ impl Reader<'_> {
         Url::parse(&format!("http://{address}")).ok()
     }
 
-    /// Access tokens go there, so production demands TLS of what is not loopback. An API that listens everywhere is
-    /// reached by loopback, too.
-    fn console_api_url(&mut self, http_addr: Option<SocketAddr>) -> Option<Url> {
+    /// Access tokens go there: in production to the public URL, which has TLS, elsewhere to where the API listens. One
+    /// that listens everywhere is reached by loopback, too.
+    fn console_api_url(&mut self, http_addr: Option<SocketAddr>, public_url: Option<&Url>) -> Option<Url> {
         let faults = self.faults.len();
         let set = self.take(&variables::PVT_CONSOLE_API_URL, checks::public_url);
         if set.is_some() || self.faults.len() > faults {
             return set;
         }
+        if self.production {
+            return public_url.cloned();
+        }
         let mut address = http_addr?;
         if address.ip().is_unspecified() {
             address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        }
-        if self.production && !address.ip().is_loopback() {
-            let text = "must be set where PVT_HTTP_ADDR is neither loopback nor all addresses".to_owned();
-            self.faults.push(fault(&variables::PVT_CONSOLE_API_URL, text));
-            return None;
         }
         Url::parse(&format!("http://{address}")).ok()
     }

@@ -17,8 +17,8 @@ const SHOWN_LINES: usize = 40;
 
 type Environment = Vec<(String, String)>;
 
-/// The program under test with these arguments: the one built with the tests, or another build that `PVT_PROGRAM` names.
-/// Of the caller's environment it inherits only `PATH` and `HOME`.
+/// The program under test with these arguments: the one built with the tests, or another build that `PVT_PROGRAM`
+/// names. Of the caller's environment it inherits only `PATH` and `HOME`.
 fn command(arguments: &[String], environment: &Environment, folder: &Path) -> Command {
     let program = std::env::var_os("PVT_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_pvt").into());
     let mut command = Command::new(program);

@@ -127,8 +127,8 @@ impl Surroundings {
         found.await?.ok_or_else(none)
     }
 
-    /// With the stays as they were at the revision that a form was made for, so that a form that is sent twice means the
-    /// same.
+    /// With the stays as they were at the revision that a form was made for, so that a form that is sent twice means
+    /// the same.
     fn at_rev(&self, rev: Option<u32>) -> Booking {
         let booking = &self.booking;
         match rev.filter(|rev| *rev < booking.rev) {

@@ -1,5 +1,5 @@
-//! The console in a second browser: a headless Firefox, driven by its Marionette protocol: over TCP, arrays of JSON, each after its
-//! length and a colon.
+//! The console in a second browser: a headless Firefox, driven by its Marionette protocol: over TCP, arrays of JSON,
+//! each after its length and a colon.
 
 use super::browser::pages;
 use super::harness::{FOLLOW_LIMIT, HERE, Harness, PASSWORD};

@@ -183,8 +183,8 @@ fn last_reversible(booking: &Booking) -> Option<&HistoryEntry> {
     booking.history.iter().rfind(|entry| matches!(entry.action, Action::CheckIn | Action::NoShow))
 }
 
-/// What a reinstatement that names no stays undoes: the latest check-in or no-show, with the ids of its stays. None where
-/// no guest of it is left to undo it for.
+/// What a reinstatement that names no stays undoes: the latest check-in or no-show, with the ids of its stays. None
+/// where no guest of it is left to undo it for.
 pub fn undone_by_reinstatement(booking: &Booking) -> Option<(&HistoryEntry, Vec<u32>)> {
     let last = last_reversible(booking)?;
     let id = |index: usize| stay_id(&booking.stays, index);

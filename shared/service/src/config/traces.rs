@@ -88,8 +88,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<TraceSettings> {
     })
 }
 
-/// The exporter reads the headers of the process environment by itself, so that they would go unchecked; it is not asked
-/// for the others at all.
+/// The exporter reads the headers of the process environment by itself, so that they would go unchecked; it is not
+/// asked for the others at all.
 fn refuse_variables_of_traces(reader: &mut Reader<'_>) {
     for (variable, name, instead) in VARIABLES_OF_TRACES {
         if reader.source.is_set(name) {

@@ -247,8 +247,8 @@ variables! {
     .optional();
     PVT_CONSOLE_API_URL = Variable::new(
         "PVT_CONSOLE_API_URL",
-        "URL at which the console reaches the API, by which it acts on bookings.\nUnset: http:// and \
-        PVT_HTTP_ADDR, with loopback for all addresses. Production demands it where that is not loopback.",
+        "URL at which the console reaches the API, by which it acts on bookings.\nUnset: PUBLIC_URL in production, \
+        elsewhere http:// and PVT_HTTP_ADDR, with loopback for all addresses.",
         "",
         "https://booking.example.com",
     )

@@ -1,7 +1,7 @@
 //! The requests of an action: sent in their order, and what became of them.
 //!
-//! While the outcome is not known, the form carries the requests as they were sent, and sends exactly these again: derived
-//! anew from the booking as it is by then, they would be others under the same key.
+//! While the outcome is not known, the form carries the requests as they were sent, and sends exactly these again:
+//! derived anew from the booking as it is by then, they would be others under the same key.
 
 use super::{Action, Notice};
 use crate::access::SignedIn;
@@ -102,8 +102,8 @@ pub(super) async fn send(app: &SharedApp, user: &SignedIn, id: BookingId, action
     })
 }
 
-/// One after the other, each with a key of its own, until one is not done. Each is about the revision that the one before
-/// has made.
+/// One after the other, each with a key of its own, until one is not done. Each is about the revision that the one
+/// before has made.
 async fn send_in_order(app: &SharedApp, user: &SignedIn, id: BookingId, action: Action, request: Request) -> Sent {
     let Request { steps, key, mut rev, is_repetition } = request;
     let mut answer = Ok(Answer::Accepted);
