@@ -133,8 +133,7 @@ wire_enum! {
     }
 }
 
-/// The counter of the changes that maintenance refuses at this route. It begins at 0, as the error budget leaves them
-/// out.
+/// The counter of the changes that maintenance refuses at this route. It begins at 0, so that each is an increase.
 pub(crate) fn maintenance_refusals(route: &'static str, method: &Method) -> Counter {
     let refusals = metrics::counter!(MAINTENANCE_REFUSALS, "route" => route, "method" => method.to_string());
     refusals.increment(0);
