@@ -1,12 +1,9 @@
 //! The console acts on bookings by the API: check-in and check-out, money, cancellation, and moves on the tape chart.
 
-#[path = "../../ops/console/tests/console/chromium.rs"]
-mod chromium;
-
+use crate::chromium::Chromium;
 use crate::harness::clock::at_noon;
 use crate::harness::{AcceptedBooking, Expectations, FrontDesk, Stack, StackBuilder, booked};
 use anyhow::{Context, Result, ensure};
-use chromium::Chromium;
 use chrono::{Days, NaiveDate, Utc};
 use pvt_console::Console;
 use pvt_domain::accounts::{Email, Role, User, UserId};

@@ -38,7 +38,7 @@ impl DecisionTimes {
     /// Minutes whose counts have changed since they were last taken. What was taken and is long over is forgotten.
     pub(crate) fn take_changed(&self) -> Vec<(i64, DurationCounts)> {
         let mut minutes = self.minutes();
-        let first_open = minutes.keys().rev().take(OPEN_MINUTES).last().copied();
+        let first_open = minutes.keys().rev().take(OPEN_MINUTES).next_back().copied();
         minutes.retain(|minute, it| !it.is_stored || first_open.is_none_or(|open| *minute >= open));
         let changed = minutes.iter_mut().filter(|(_, it)| !it.is_stored);
         changed

@@ -6,15 +6,17 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use url::Url;
 
+type Policy = (&'static str, &'static [&'static str], &'static [&'static str], &'static [u64]);
+
 /// Each policy with its processes, all if there are none here; the settings whose addresses it allows; further ports.
-const EGRESS: [(&str, &[&str], &[&str], &[u64]); 6] = [
+const EGRESS: [Policy; 6] = [
     ("egress-names", &[], &[], &[53]),
     ("egress-engines", &[], &["AMQP_URL", "MONGODB_URI", "DATABASE_URL"], &[]),
     ("egress-management", &["pvt-console", "pvt-prepare"], &["RABBITMQ_MANAGEMENT_URL"], &[]),
     // Mail servers take mails at either port.
     ("egress-mail", &["pvt-emails", "pvt-console"], &["SMTP_URL"], &[465, 587]),
-    ("egress-stripe", &["pvt-payments"], &[], &[443]),
-    ("egress-api-checks", &["pvt-console"], &["PVT_API_METRICS_URL"], &[]),
+    ("egress-https", &["pvt-payments", "pvt-console"], &[], &[443]),
+    ("egress-api-checks", &["pvt-console"], &["PVT_API_METRICS_URL"], &[8080]),
 ];
 
 fn port_of(url: &str) -> u64 {

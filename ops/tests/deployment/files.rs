@@ -179,7 +179,7 @@ pub(crate) fn instructions() -> Vec<(String, String)> {
 pub(crate) fn is_in_build_context(path: &str) -> bool {
     let ignored = read("ops/deploy/Dockerfile.dockerignore");
     let concerns = |pattern: &str| pattern == "*" || Path::new(path).starts_with(pattern);
-    let last = ignored.lines().filter(|line| concerns(line.trim_start_matches('!'))).next_back();
+    let last = ignored.lines().rfind(|line| concerns(line.trim_start_matches('!')));
     last.is_none_or(|line| line.starts_with('!'))
 }
 
