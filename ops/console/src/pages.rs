@@ -2,6 +2,7 @@
 
 pub(crate) mod actions;
 pub(crate) mod audit;
+mod balance;
 pub(crate) mod bookings;
 pub(crate) mod chart;
 pub(crate) mod dead_letters;

@@ -22,6 +22,7 @@ use crate::failure::{Failure, page};
 use crate::forms::{FormFields, Submitted};
 use crate::frame::Frame;
 use crate::login::safe_path;
+use crate::pages::balance::balance;
 use crate::store;
 use askama::Template;
 use axum::extract::{Path, Query, State};
@@ -150,7 +151,7 @@ impl Surroundings {
             guest: booking.guest.full_name(),
             status: booking.status.as_str(),
             rev: booking.rev,
-            due: self.money(booking.outstanding()).to_string(),
+            due: balance(booking, self.money(0).currency),
             stays: booking.numbered_stays().iter().map(|stay| form::stay_label(self, stay)).collect(),
         }
     }

@@ -6,6 +6,7 @@ use crate::app::SharedApp;
 use crate::failure::{Failure, page};
 use crate::frame::Frame;
 use crate::pages::actions::{Action, Offer};
+use crate::pages::balance::balance;
 use crate::pages::moves::is_movable;
 use crate::pages::shown;
 use crate::store;
@@ -13,9 +14,9 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use chrono::Utc;
-use pvt_domain::booking::Booking;
+use pvt_domain::booking::{Booking, Stay};
 use pvt_domain::ids::BookingId;
-use pvt_domain::money::{Currency, Money};
+use pvt_domain::money::Currency;
 use pvt_operations::trace::{self, MAX_FOUND, TimelineEvent, Trace, time_span};
 use serde::Deserialize;
 
@@ -102,6 +103,7 @@ struct BookingPage {
     rev: u32,
     claims: u64,
     balance: String,
+    stays: Vec<String>,
     offers: Vec<Offer>,
     is_movable: bool,
     waits: Vec<String>,
@@ -144,13 +146,23 @@ pub(crate) async fn show(
         frame: Frame::new(&user, title, "/bookings"),
         rev: booking.rev,
         claims,
-        balance: Money::new(booking.outstanding(), currency).to_string(),
+        balance: balance(&booking, currency),
+        stays: booking.stays.iter().map(|stay| stay_words(&booking, stay)).collect(),
         offers: Action::offers(&booking, None),
         is_movable: booking.stays.iter().any(|stay| is_movable(booking.status, stay)),
         waits: summary,
         events: event_rows(events, &names),
         booking: BookingRow::of(&booking),
     })
+}
+
+/// A stay with the beds that it has tonight, or on its night that is nearest.
+fn stay_words(booking: &Booking, stay: &Stay) -> String {
+    let guests = if stay.guests == 1 { "guest" } else { "guests" };
+    let about = format!("{} – {}, {}, {} {guests}", stay.arrival, stay.departure, stay.room_type_id, stay.guests);
+    let beds: Vec<&str> =
+        stay.beds_on(stay.night_nearest(Utc::now().date_naive())).iter().map(|bed| bed.as_str()).collect();
+    if beds.is_empty() || !booking.status.holds_beds() { about } else { format!("{about}, beds {}", beds.join(", ")) }
 }
 
 fn event_rows(events: Vec<TimelineEvent>, names: &ActorNames) -> Vec<EventRow> {

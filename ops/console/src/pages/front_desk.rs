@@ -5,6 +5,7 @@ use crate::app::SharedApp;
 use crate::failure::{Failure, page};
 use crate::frame::{Choice, Frame};
 use crate::pages::actions::{Action, Offer};
+use crate::pages::balance::to_return;
 use crate::store;
 use askama::Template;
 use axum::extract::{Query, State};
@@ -181,9 +182,13 @@ fn row(inventory: &Inventory, date: NaiveDate, (booking, index): (&Booking, usiz
             (_, StayProgress::CheckedIn) => "checked in",
             (_, StayProgress::CheckedOut) => "checked out",
         },
-        balance: match booking.outstanding() {
-            0 => "nothing due".to_owned(),
-            due => format!("{} due", Money::new(due, currency)),
+        balance: match (booking.outstanding(), to_return(booking, currency)) {
+            (0, None) => "nothing due".to_owned(),
+            (0, Some(to_return)) => to_return,
+            (due, to_return) => {
+                let due = format!("{} due", Money::new(due, currency));
+                to_return.map_or(due.clone(), |to_return| format!("{due}, {to_return}"))
+            }
         },
         made,
         stay: stay_id(&booking.stays, index),
@@ -211,7 +216,8 @@ fn offers(booking: &Booking, stay: &Stay, date: NaiveDate) -> Vec<Offer> {
         StayProgress::CheckedIn => &[Action::CheckOut],
         _ => &[],
     };
-    let payment = [Action::Payment].into_iter().filter(|_| booking.outstanding() > 0);
+    let is_open = booking.outstanding() > 0 || booking.payment.refunds_due().manual > 0;
+    let payment = [Action::Payment].into_iter().filter(|_| is_open);
     let reinstate = [Action::Reinstate].into_iter().filter(|_| booking.status == Status::NoShow);
     let meant = of_progress.iter().copied().chain(reinstate).chain(payment);
     meant.filter(|action| action.is_offered(booking)).map(offer).collect()

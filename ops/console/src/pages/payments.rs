@@ -45,13 +45,15 @@ pub(crate) async fn show(State(app): State<SharedApp>, user: SignedIn) -> Result
 }
 
 fn rows(ledger: &Ledger) -> Vec<AttentionRow> {
+    // What is to be returned by hand is about an amount, which has a column of its own.
+    let subject = |subject: String| if subject.parse::<i64>().is_ok() { "–".to_owned() } else { subject };
     let row = |item: pvt_domain::ledger::AttentionItem| AttentionRow {
         booking_id: ledger.booking_id.to_string(),
         reference: ledger.booking_id.reference(),
         property: ledger.property_id.to_string(),
         what: item.kind.as_str(),
         advice: advice(item.kind),
-        subject: item.subject,
+        subject: subject(item.subject),
         amount: item.amount.map_or_else(|| "–".to_owned(), |amount| amount.to_string()),
         changed_at: shown(ledger.updated_at),
     };

@@ -93,6 +93,25 @@ async fn edit_that_takes_longer_than_a_confirmation_is_not_lost() -> Result<()> 
 }
 
 #[tokio::test]
+async fn edit_that_no_worker_can_read_is_not_lost() -> Result<()> {
+    let harness = with_dead_letters(1).await?;
+    let admin = harness.sign_in(Role::Admin, &[]).await?;
+    let place = format!("/dead-letters/messages/{}", Uuid::from_u128(1));
+    let (whole, review) = (format!("{place}/whole"), format!("{place}/review"));
+    let (_, page) = harness.get(&admin, &place).await?;
+    let opened = submit(&harness, &admin, &page, &whole, &[("reason", "which name"), ("password", PASSWORD)]).await?;
+    let written = [("reason", "spelled wrong"), ("body", "{\"half\": 1}")];
+    let refused = submit(&harness, &admin, &opened.text().await?, &review, &written).await?;
+    let (status, again) = (refused.status(), refused.text().await?);
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{again}");
+    assert!(again.contains("could not read it") && again.contains("half") && !again.contains("name=\"password\""));
+    let body = fixed_body(&harness, 1).await?;
+    let sent = submit(&harness, &admin, &again, &review, &[written[0], ("body", &body)]).await?;
+    assert_eq!(sent.status(), StatusCode::OK, "{}", sent.text().await?);
+    Ok(())
+}
+
+#[tokio::test]
 async fn events_can_be_replayed_while_the_mart_is_down() -> Result<()> {
     let harness = Harness::with(Namespace::new().await?, &[("DATABASE_URL", NO_SERVER)]).await?;
     let event = |number| Arrival {

@@ -373,7 +373,7 @@ async fn body_is_masked_until_an_administrator_says_why_and_can_be_edited_then()
         .replace("\"property\"", "\"property_id\"");
     let wrong = [("body", "{}"), ("reason", "spelled wrong")];
     let refused = submit(&harness, &admin, &opened, &review, &wrong).await?;
-    assert_eq!(refused.status(), StatusCode::CONFLICT);
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
     assert!(refused.text().await?.contains("its worker could not read it"));
     let right = [("body", fixed.as_str()), ("reason", "spelled wrong")];
     let reviewed = submit(&harness, &admin, &opened, &review, &right).await?.text().await?;

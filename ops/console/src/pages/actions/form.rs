@@ -197,7 +197,9 @@ fn payment(around: &Surroundings, sent: &Typed<'_>) -> Vec<FieldView> {
         label: label.to_owned(),
         is_chosen: value == chosen,
     };
-    let due = around.money(around.booking.outstanding());
+    // What staff are to return is a negative amount.
+    let (owed, to_return) = (around.booking.outstanding(), around.booking.payment.refunds_due().manual);
+    let due = around.money(if owed == 0 { -to_return } else { owed });
     let amount = if sent.is_first { typed(due.amount, due.currency) } else { sent.fields.get("amount").to_owned() };
     vec![
         FieldView::Choice {

@@ -11,7 +11,7 @@ use crate::frame::Frame;
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use pvt_domain::dead_letters::MemberChange;
 use pvt_operations::dead_letters::{apply_edit, check_edit};
 use pvt_stores::mongo::dead_letters::{DeadLetter, StoredMessage};
@@ -33,8 +33,8 @@ struct EditPage {
     version: String,
 }
 
-/// The form once more with what was written, where only the password is missing: an edit may take longer than a
-/// confirmation counts.
+/// The form once more with what was written, where the password is missing, because an edit may take longer than a
+/// confirmation counts, or where no worker could read the new body.
 #[derive(Template)]
 #[template(path = "dead_letters/again.html")]
 struct AgainPage {
@@ -84,10 +84,23 @@ pub(crate) async fn review(
     let user = form.user.clone().admin()?;
     let (reason, body) = fields(&form.fields)?;
     if let Err(failed) = confirmation::require(&app, &form).await {
-        return again(&user, format!("{PATH}/messages/{id}/review"), &form.fields, failed);
+        return unconfirmed(&user, format!("{PATH}/messages/{id}/review"), &form.fields, failed);
     }
     let (dead_letter, message) = read_unchanged(&app, &id, &form.fields).await?;
-    let changes = check_edit(&dead_letter, &message, body.as_bytes()).map_err(Failure::of_operation)?;
+    let changes = match check_edit(&dead_letter, &message, body.as_bytes()) {
+        Ok(changes) => changes,
+        Err(refused) => {
+            let (title, status) = ("Edit that cannot be made", StatusCode::UNPROCESSABLE_ENTITY);
+            let again = again(
+                &user,
+                title,
+                (refused.to_string(), false),
+                format!("{PATH}/messages/{id}/review"),
+                &form.fields,
+            )?;
+            return Ok((status, again).into_response());
+        }
+    };
     record_unmasked(&app, &user, dead_letter.id, &format!("to edit it: {reason}")).await?;
     let reviewed = page(&EditPage {
         frame: Frame::new(&user, "Edit of a dead letter", PATH),
@@ -111,7 +124,7 @@ pub(crate) async fn apply(
     let user = form.user.clone().admin()?;
     let (reason, body) = fields(&form.fields)?;
     if let Err(failed) = confirmation::require(&app, &form).await {
-        return again(&user, format!("{PATH}/messages/{id}/edit"), &form.fields, failed);
+        return unconfirmed(&user, format!("{PATH}/messages/{id}/edit"), &form.fields, failed);
     }
     let (dead_letter, message) = read_unchanged(&app, &id, &form.fields).await?;
     info!(user_id = %user.user().id, dead_letter = %dead_letter.id, "editing a dead letter");
@@ -122,19 +135,23 @@ pub(crate) async fn apply(
 }
 
 /// The form again where the password was missing or wrong; any other failure as it is.
-fn again(user: &SignedIn, action: String, written: &FormFields, failed: Failure) -> Result<Response, Failure> {
+fn unconfirmed(user: &SignedIn, action: String, written: &FormFields, failed: Failure) -> Result<Response, Failure> {
     let Failure::Unconfirmed(notice) = failed else { return Err(failed) };
+    let again = again(user, "Password needed", (notice.to_owned(), true), action, written)?;
+    Ok((StatusCode::FORBIDDEN, again).into_response())
+}
+
+/// The form again under a notice, perhaps with a field for the password.
+fn again(
+    user: &SignedIn,
+    title: &str,
+    (notice, needs_password): (String, bool),
+    action: String,
+    written: &FormFields,
+) -> Result<Html<String>, Failure> {
     let (reason, body) = fields(written)?;
-    let form = page(&AgainPage {
-        frame: Frame::new(user, "Password needed", PATH),
-        notice: notice.to_owned(),
-        action,
-        version: written.get("version").to_owned(),
-        body,
-        reason,
-        needs_password: true,
-    })?;
-    Ok((StatusCode::FORBIDDEN, form).into_response())
+    let (frame, version) = (Frame::new(user, title, PATH), written.get("version").to_owned());
+    page(&AgainPage { frame, notice, action, version, body, reason, needs_password })
 }
 
 /// The reason and the new body. Browsers end the lines of a text with a carriage return, too.
