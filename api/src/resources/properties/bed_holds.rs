@@ -6,7 +6,7 @@
 use crate::commands::submit::{Submission, reply_until};
 use crate::http::middleware::RequestContext;
 use crate::http::problem::{self, Problem};
-use crate::resources::properties::change::{ATTEMPTS, EditOutcome, PropertyChange};
+use crate::resources::properties::change::{ATTEMPTS, EditOutcome, PropertyChange, pause_before};
 use crate::router::refused_beds;
 use crate::state::SharedApp;
 use crate::store_call;
@@ -149,7 +149,8 @@ pub(crate) async fn change_removing_beds(
     let (app, context) = (app.clone(), context.clone());
     // Not by the request itself: a caller who hangs up would leave the beds blocked.
     let changing = tasks.spawn(async move {
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
+            pause_before(attempt).await;
             let inventory = change.read(&app).await?;
             let beds = leaving(&inventory)?;
             let held = hold(&app, &context, &inventory, &beds, &change.actor).await?;

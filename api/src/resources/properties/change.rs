@@ -19,11 +19,15 @@ use pvt_domain::rates::{RateCalendar, Rates};
 use pvt_messaging::Outgoing;
 use pvt_stores::mongo::audit::AuditEntry;
 use std::sync::Arc;
+use std::time::Duration;
 use tracing::warn;
 use uuid::Uuid;
 
 /// How often a change that names no revision is tried against others.
-pub(crate) const ATTEMPTS: usize = 20;
+pub(crate) const ATTEMPTS: u32 = 20;
+/// Before the second attempt, and so much more before each further one: a lock that another change holds for a moment
+/// would refuse all attempts that follow each other at once.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Longest description of what was changed, in characters.
 const MAX_DETAIL_CHARS: usize = 2_000;
@@ -50,6 +54,11 @@ pub(crate) enum EditOutcome {
     ChangedAt(String),
 }
 
+/// Waits before an attempt that is not the first.
+pub(crate) async fn pause_before(attempt: u32) {
+    tokio::time::sleep(PAUSE * attempt).await;
+}
+
 impl PropertyChange {
     /// Applies the edit. Returns the inventory as it is now, and whether it changed.
     ///
@@ -61,7 +70,8 @@ impl PropertyChange {
         app: &SharedApp,
         edit: impl Fn(&mut Inventory) -> Result<EditOutcome, Problem>,
     ) -> Result<(Arc<Inventory>, bool), Problem> {
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
+            pause_before(attempt).await;
             let before = self.read(app).await?;
             if let Some(done) = self.apply_to(app, before, &[], &edit).await? {
                 return Ok(done);
@@ -107,7 +117,8 @@ impl PropertyChange {
         detail: &str,
         edit: impl Fn(&Inventory, &Rates) -> Result<Vec<RateCalendar>, Problem>,
     ) -> Result<Arc<Inventory>, Problem> {
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
+            pause_before(attempt).await;
             let mut inventory = self.read(app).await?;
             let rates = stored_rates(app, &self.property).await?;
             let calendars = edit(&inventory, &rates)?;
