@@ -113,12 +113,14 @@ fn booking(inventory: &Inventory, bed: &str, arrival: NaiveDate, entries: u32) -
     let entry = |rev: u32| {
         let (action, from) = if rev == 1 { ("request", "requested") } else { ("modify", "confirmed") };
         json!({ "rev": rev, "at": format!("2026-12-01T12:{:02}:{:02}.010Z", rev / 60, rev % 60), "action": action,
-            "from": from, "to": "confirmed", "command_id": Uuid::new_v4(), "event_id": Uuid::new_v4(), "actor": "guest" })
+            "from": from, "to": "confirmed", "command_id": Uuid::new_v4(), "event_id": Uuid::new_v4(),
+            "actor": "guest" })
     };
     let history: Vec<Value> = (1..=entries).map(entry).collect();
     Ok(serde_json::from_value(json!({
         "_id": id, "reference": pvt_domain::ids::BookingId::from_uuid(id).reference(), "status": "confirmed",
-        "rev": entries, "property_id": inventory.property.id, "rate_plan_id": inventory.rate_plans[0].id, "source": "direct",
+        "rev": entries, "property_id": inventory.property.id, "rate_plan_id": inventory.rate_plans[0].id,
+        "source": "direct",
         "stays": [{ "room_type_id": "dorm", "arrival": arrival, "departure": arrival + Days::new(NIGHTS_OF_A_STAY),
             "guests": 1, "assigned_beds": [bed] }],
         "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },

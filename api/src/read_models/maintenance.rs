@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_last_stands_while_mongodb_cannot_be_read() {
+    fn last_reading_stands_while_mongodb_cannot_be_read() {
         let down = || Err("no primary".to_owned());
         let watch = MaintenanceWatch::of(None);
         assert!(watch.take(down()).is_err() && watch.allow_change().is_ok());

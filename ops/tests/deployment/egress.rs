@@ -1,4 +1,4 @@
-//! What pods may reach: what the settings name, from the processes that use it, and nothing else.
+//! Egress of pods: to what the settings name, from the processes that use it, and to nothing else.
 
 use super::files::{documents, kubernetes, name, of_kind, settings, text, texts};
 use super::{DEVELOPMENT, PRODUCTION, production};

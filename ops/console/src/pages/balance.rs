@@ -1,4 +1,4 @@
-//! What is open between a property and the guests of a booking.
+//! Balance of a booking: what is open between the property and its guests.
 
 use pvt_domain::booking::Booking;
 use pvt_domain::money::{Currency, Money};
