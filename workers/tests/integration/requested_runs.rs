@@ -42,7 +42,8 @@ impl Fixture {
             mongo.inventories().save(&inventory).await?;
         }
         let publisher = Publisher::start(namespace.amqp_url(), namespace.topology(), "tests");
-        publisher.connected().await?;
+        let connected = || async { Ok(publisher.connected().await.is_ok().then_some(())) };
+        eventually("the publisher is connected", LIMIT, connected).await?;
         let broker = Broker::connect(&namespace).await?;
         Ok(Self { namespace, mongo, broker, publisher })
     }
