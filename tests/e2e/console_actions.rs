@@ -2,7 +2,7 @@
 
 use crate::chromium::Chromium;
 use crate::harness::clock::at_noon;
-use crate::harness::{AcceptedBooking, Expectations, FrontDesk, Stack, StackBuilder, booked};
+use crate::harness::{AcceptedBooking, Expectations, FrontDesk, Stack, StackBuilder, booked, wait_for_value};
 use anyhow::{Context, Result, ensure};
 use chrono::{Days, NaiveDate, Utc};
 use pvt_console::Console;
@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use url::form_urlencoded;
 use uuid::Uuid;
@@ -427,16 +426,7 @@ async fn guests_are_found_by_name(stack: &Stack, desk: &TestConsole, staff: &Ses
 
 /// Waits until an expression of the page has a value.
 async fn until(browser: &mut Chromium, expression: &str, value: &Value) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let mut last = Value::Null;
-    while Instant::now() < deadline {
-        last = browser.value(expression).await.unwrap_or_default();
-        if last == *value {
-            return Ok(());
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    anyhow::bail!("{expression} is {last}, never {value}")
+    wait_for_value(browser, expression, value, Duration::from_secs(30)).await
 }
 
 /// Presses a key by its name: `ArrowDown`, `Enter`.

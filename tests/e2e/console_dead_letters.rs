@@ -2,7 +2,7 @@
 //! console itself is restarted.
 
 use crate::chromium::Chromium;
-use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder, ports};
+use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder, ports, wait_for_value};
 use anyhow::{Context, Result, ensure};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use pvt_testkit::{eventually, properties};
@@ -70,17 +70,7 @@ async fn tab_to(browser: &mut Chromium, is: &str) -> Result<()> {
 }
 
 async fn until(browser: &mut Chromium, expression: &str, value: &Value) -> Result<()> {
-    let deadline = Instant::now() + SHORT_TIMEOUT;
-    let mut last = Value::Null;
-    while Instant::now() < deadline {
-        // Between two pages there is no document.
-        last = browser.value(expression).await.unwrap_or_default();
-        if last == *value {
-            return Ok(());
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    anyhow::bail!("{expression} is {last}, never {value}")
+    wait_for_value(browser, expression, value, SHORT_TIMEOUT).await
 }
 
 /// On a small screen nothing sticks out of the page.

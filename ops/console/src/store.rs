@@ -1,4 +1,4 @@
-//! Reads of the stores on behalf of a page.
+//! Reads and changes of the stores on behalf of a page.
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -49,6 +49,23 @@ impl ReadError for StoreError {
 impl ReadError for anyhow::Error {
     fn trouble(&self) -> Trouble {
         self.downcast_ref::<StoreError>().map_or(Trouble::Broken, StoreError::trouble)
+    }
+}
+
+/// Runs a change to its end, also when the user has gone away. Where it has not ended within `limit`, the answer is
+/// `unended`.
+///
+/// # Errors
+/// What the change says, and [`Failure::Conflict`] when it goes on.
+pub(crate) async fn change<T: Send + 'static>(
+    limit: Duration,
+    unended: &str,
+    work: impl Future<Output = anyhow::Result<T>> + Send + 'static,
+) -> Result<T, Failure> {
+    match timeout(limit, tokio::spawn(work)).await {
+        Ok(Ok(done)) => done.map_err(Failure::of_operation),
+        Ok(Err(panic)) => Err(Failure::internal(panic)),
+        Err(_) => Err(Failure::Conflict(unended.to_owned())),
     }
 }
 

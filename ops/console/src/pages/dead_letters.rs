@@ -28,7 +28,6 @@ use pvt_stores::StoreError;
 use pvt_stores::mongo::dead_letters::DeadLetterGroup;
 use selection::{Pages, Selection};
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// Where these pages are in the navigation.
 const PATH: &str = "/dead-letters";
@@ -142,11 +141,7 @@ impl GroupRow {
 async fn change<T: Send + 'static>(
     work: impl Future<Output = anyhow::Result<T>> + Send + 'static,
 ) -> Result<T, Failure> {
-    match timeout(CHANGE_LIMIT, tokio::spawn(work)).await {
-        Ok(Ok(done)) => done.map_err(Failure::of_operation),
-        Ok(Err(panic)) => Err(Failure::internal(panic)),
-        Err(_) => Err(Failure::Conflict("It has not ended yet, and goes on. Look at it in a moment.".to_owned())),
-    }
+    store::change(CHANGE_LIMIT, "It has not ended yet, and goes on. Look at it in a moment.", work).await
 }
 
 /// Reads the replays now, without waiting for the next round: what the user has done is on the next page.

@@ -9,6 +9,7 @@ use crate::live::figures::{QueueRow, WaitingRow};
 use crate::live::history::History;
 use crate::live::reading::{Reading, clock};
 use crate::pages::sparkline::Sparkline;
+use crate::store;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{Html, Redirect};
@@ -19,7 +20,6 @@ use pvt_operations::trace::time_span;
 use pvt_stores::mongo::queue_pauses::QueuePause;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
 use tracing::info;
 
 /// For one change of the pauses.
@@ -144,13 +144,8 @@ pub(crate) async fn resume(State(app): State<SharedApp>, form: Submitted) -> Res
 async fn change<T: Send + 'static>(
     work: impl Future<Output = anyhow::Result<T>> + Send + 'static,
 ) -> Result<T, Failure> {
-    match timeout(CHANGE_LIMIT, tokio::spawn(work)).await {
-        Ok(Ok(done)) => done.map_err(Failure::of_operation),
-        Ok(Err(panic)) => Err(Failure::internal(panic)),
-        Err(_) => {
-            Err(Failure::Conflict("MongoDB has not confirmed it yet. Look at the queues again in a moment.".to_owned()))
-        }
-    }
+    let unended = "MongoDB has not confirmed it yet. Look at the queues again in a moment.";
+    store::change(CHANGE_LIMIT, unended, work).await
 }
 
 /// Shows the change at once, without waiting for the next reading.

@@ -17,7 +17,6 @@ use pvt_operations::trace::time_span;
 use pvt_stores::mongo::schedule_runs::ScheduleRun;
 use pvt_stores::mongo::schedules::ScheduleState;
 use std::time::Duration;
-use tokio::time::timeout;
 use tracing::info;
 use uuid::Uuid;
 
@@ -105,13 +104,8 @@ pub(crate) async fn run(State(app): State<SharedApp>, form: Submitted) -> Result
 /// Runs a request to its end, also when the user has gone away.
 async fn request(app: &App, run: RunNow) -> Result<ScheduleRun, Failure> {
     let mongo = app.mongo.clone();
-    match timeout(REQUEST_LIMIT, tokio::spawn(async move { schedules::run_now(&mongo, run).await })).await {
-        Ok(Ok(done)) => done.map_err(Failure::of_operation),
-        Ok(Err(panic)) => Err(Failure::internal(panic)),
-        Err(_) => {
-            Err(Failure::Conflict("MongoDB has not confirmed it yet. Look at the runs again in a moment.".to_owned()))
-        }
-    }
+    let unended = "MongoDB has not confirmed it yet. Look at the runs again in a moment.";
+    store::change(REQUEST_LIMIT, unended, async move { schedules::run_now(&mongo, run).await }).await
 }
 
 fn row(history: &ScheduleHistory, sight: &Sight<'_>, now: DateTime<Utc>) -> ScheduleRow {
