@@ -14,6 +14,9 @@ use sqlx::{Connection, PgConnection};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
+const COLLECTIONS: usize = 50;
+const CLOSED_WITHIN: Duration = Duration::from_secs(90);
+
 fn quiet(_: &str) {}
 
 /// Every process whose working directory is in this folder, in which all engines are launched.
@@ -121,6 +124,32 @@ async fn engines_are_shared_survive_sigkill_and_leave_no_process() {
     drop(instance);
     assert_eq!(processes_of(&state_dir), Vec::<String>::new());
     assert!(!state_dir.exists());
+}
+
+/// Tests drop a database each. Files that stayed open for minutes afterwards made MongoDB abort for want of descriptors.
+#[tokio::test]
+async fn dropped_databases_leave_no_open_file() {
+    let instance = EphemeralInstance::open().unwrap();
+    let urls = instance.ensure(&[EngineKind::MongoDb], &quiet).await.unwrap();
+    let pid = instance.status().await.unwrap().iter().find_map(|engine| engine.pid).unwrap();
+    let files = || {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        open.filter_map(|file| fs::read_link(file.ok()?.path()).ok())
+            .filter(|path| path.extension() == Some("wt".as_ref()))
+            .count()
+    };
+    let before = files();
+    let client = mongodb::Client::with_uri_str(&urls.mongodb).await.unwrap();
+    for n in 0..COLLECTIONS {
+        client.database("dropped").collection(&format!("c{n}")).insert_one(doc! {}).await.unwrap();
+    }
+    assert!(files() >= before + COLLECTIONS, "each collection has files");
+    client.database("dropped").drop().await.unwrap();
+    let since = Instant::now();
+    while files() > before + COLLECTIONS / 10 {
+        assert!(since.elapsed() < CLOSED_WITHIN, "{} files before, {} now", before, files());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 #[tokio::test]

@@ -22,6 +22,13 @@ const CACHE_GB: &str = "1";
 /// The default is 5 % of the disk.
 const OPLOG_MB: &str = "1024";
 
+/// Snapshots older than this cannot be read any more. Files of a dropped collection and of its indexes stay open for as
+/// long, five minutes by default: databases of tests that come and go would use up the file descriptors of the process.
+const SNAPSHOT_HISTORY_SECONDS: u32 = 5;
+
+/// A checkpoint has to pass as well until such files are closed; the default is a minute.
+const CHECKPOINT_SECONDS: u32 = 20;
+
 /// A stopping primary waits 15 s for secondaries to catch up by default; there are none.
 const SHUTDOWN_GRACE_MS: u32 = 100;
 
@@ -48,9 +55,13 @@ pub(super) fn prepare(native_engine: &NativeEngine, programs: &Programs) -> Resu
         .arg(CACHE_GB)
         .arg("--oplogSize")
         .arg(OPLOG_MB)
+        .arg("--syncdelay")
+        .arg(CHECKPOINT_SECONDS.to_string())
         .arg("--quiet")
         .arg("--setParameter")
         .arg("diagnosticDataCollectionEnabled=false")
+        .arg("--setParameter")
+        .arg(format!("minSnapshotHistoryWindowInSeconds={SNAPSHOT_HISTORY_SECONDS}"))
         .arg("--setParameter")
         .arg(format!("shutdownTimeoutMillisForSignaledShutdown={SHUTDOWN_GRACE_MS}")))
 }
