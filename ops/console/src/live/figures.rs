@@ -2,6 +2,9 @@
 //!
 //! The same text stands in the page and in the stream, so that a page that loses the stream is merely older.
 
+#[cfg(test)]
+mod tests;
+
 use super::history::History;
 use super::outages::Outages;
 use super::processes::process_texts;
@@ -267,74 +270,5 @@ impl Figures {
         texts.extend(process_texts(self));
         texts.insert("digest.requested_runs".to_owned(), self.requested_runs_digest());
         texts
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Figures, FlowFigures, Reading};
-    use chrono::{DateTime, Utc};
-    use pvt_domain::timestamp::Timestamp;
-    use pvt_messaging::management::QueueState;
-    use pvt_messaging::{Oldest, Rates, Topology};
-    use pvt_stores::mongo::queue_pauses::QueuePause;
-
-    fn at(seconds: i64) -> Timestamp {
-        DateTime::<Utc>::from_timestamp(seconds, 0).unwrap().into()
-    }
-
-    fn queue(name: &str, ready: u64) -> QueueState {
-        QueueState {
-            name: format!("x.{name}"),
-            messages: ready,
-            messages_ready: ready,
-            consumers: 1,
-            ..QueueState::default()
-        }
-    }
-
-    fn figures() -> Figures {
-        let pause = QueuePause {
-            queue: "bookings".to_owned(),
-            since: at(1_000),
-            actor: "staff:1".into(),
-            reason: "index".to_owned(),
-        };
-        Figures {
-            mongodb: Reading::Up(()),
-            queues: Reading::Up(vec![queue("emails", 9), queue("bookings.0", 1), queue("emails.dead", 3)]),
-            flows: [waits("emails", 100, false), waits("bookings.0", 1_000, true)].into(),
-            pauses: Reading::Up(vec![pause]),
-            dead_letters: Reading::Up([("emails".to_owned(), 2)].into()),
-            ..Figures::default()
-        }
-    }
-
-    fn waits(name: &str, seconds: u64, is_at_least: bool) -> (String, FlowFigures) {
-        let rates = Some(Rates { arriving: 2.0, handled: 0.25 });
-        (format!("x.{name}"), FlowFigures { oldest: Some(Oldest { seconds, is_at_least }), rates })
-    }
-
-    #[test]
-    fn queue_with_the_oldest_message_is_first() {
-        let rows = figures().queue_rows(&Topology::new("x.", 2));
-        let shown: Vec<_> =
-            rows.iter().take(2).map(|row| (row.name.as_str(), row.oldest.as_str(), row.dead.as_str())).collect();
-        assert_eq!(shown, [("bookings.0", "at least 16 min", "?"), ("emails", "1 min", "5")]);
-        assert_eq!(rows[0].paused_as.as_deref(), Some("bookings"));
-        assert!(rows[0].state.contains("by staff:1: index"));
-        assert_eq!(rows[1].state, "running");
-        assert_eq!((rows[1].arriving.as_str(), rows[1].handled.as_str()), ("2.0", "0.2"));
-    }
-
-    #[test]
-    fn figures_of_a_source_that_is_down_are_unknown() {
-        let topology = Topology::new("x.", 2);
-        let up = figures();
-        let down = Figures { queues: up.queues.next(Err("refused".to_owned()), at(2_001)), ..up };
-        let texts = down.texts(&topology);
-        assert!(texts.iter().filter(|(name, _)| name.ends_with(".ready")).all(|(_, text)| text == "?"), "{texts:?}");
-        assert!(texts["source.management"].contains("down since 1970-01-01 00:33:21 UTC: refused"));
-        assert!(texts["queue.bookings.0.state"].starts_with("paused"), "MongoDB still says so");
     }
 }
