@@ -75,10 +75,13 @@ fn earliest(one: QueueOutage, other: QueueOutage) -> QueueOutage {
     QueueOutage { oldest_sent_at, ..first }
 }
 
+/// A dependency, and the operation of it that does not answer.
+type WaitedFor<'o> = (&'o str, Option<&'o str>);
+
 /// All of them in words, queues that wait for the same together; `None` when none does. It says when messages were sent
 /// and not how long ago, so that it changes only with the facts.
 pub fn summary(outages: &BTreeMap<String, QueueOutage>) -> Option<String> {
-    let mut together: BTreeMap<(&str, Option<&str>), (Vec<&str>, QueueOutage)> = BTreeMap::new();
+    let mut together: BTreeMap<WaitedFor<'_>, (Vec<&str>, QueueOutage)> = BTreeMap::new();
     for (queue, outage) in outages {
         let key = (outage.dependency.as_str(), outage.operation.as_deref());
         let (queues, first) = together.entry(key).or_insert_with(|| (Vec::new(), outage.clone()));
