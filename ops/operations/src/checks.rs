@@ -120,19 +120,12 @@ async fn run_beside(
         let is_exposed = config.environment == Environment::Production || !config.is_local();
         if is_exposed { Some(demonstration_accounts(mongo).await) } else { None }
     };
-    let (dead_letters, waiting, mongodb, postgres, smtp, api, maintenance, schedules, alarm, of_broker, of_accounts) = tokio::join!(
-        dead_letters,
-        stored::queues_that_wait(mongo),
-        mongodb(mongo),
-        postgres(config, name),
-        smtp(config),
-        api(config),
-        maintenance_mode(mongo),
-        stored::schedules(mongo),
-        alarm(config),
-        of_broker,
-        of_accounts
-    );
+    let of_servers = async { tokio::join!(mongodb(mongo), postgres(config, name), smtp(config), api(config)) };
+    let of_stored =
+        async { tokio::join!(maintenance_mode(mongo), stored::schedules(mongo), stored::queues_that_wait(mongo)) };
+    let (servers, (maintenance, schedules, waiting), dead_letters, alarm, of_broker, of_accounts) =
+        tokio::join!(of_servers, of_stored, dead_letters, alarm(config), of_broker, of_accounts);
+    let (mongodb, postgres, smtp, api) = servers;
     let found = [mongodb, postgres, smtp, api, maintenance, schedules, alarm, dead_letters, waiting];
     found.into_iter().chain(of_broker).chain(of_accounts).collect()
 }

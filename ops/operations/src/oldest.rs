@@ -1,4 +1,4 @@
-//! How long the first message of a queue has waited, in words.
+//! Ages of the first messages of queues, in words.
 
 use crate::trace::time_span;
 use pvt_messaging::Oldest;

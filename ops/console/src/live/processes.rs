@@ -97,8 +97,8 @@ fn queues(worker: &WorkerReport, active: Option<&BTreeSet<String>>, short: &impl
     if words.is_empty() { "–".to_owned() } else { words.join(", ") }
 }
 
-/// A text that changes with what the page shows of the processes, apart from the age of their heartbeats and the numbers
-/// of messages in flight, which have texts of their own.
+/// A text that changes with what the page shows of the processes, apart from the age of their heartbeats and from
+/// messages in flight, which have texts of their own.
 pub(crate) fn processes_digest(figures: &Figures) -> String {
     let rows = process_rows(figures, "");
     let words = |worker: &WorkerRow| {

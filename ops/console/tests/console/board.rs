@@ -249,7 +249,7 @@ async fn run_that_was_accepted_is_shown_with_its_state_until_it_is_over() -> Res
 }
 
 #[tokio::test]
-async fn queue_whose_worker_waits_says_for_what_and_for_how_long() -> Result<()> {
+async fn waiting_queue_says_what_it_waits_for_and_for_how_long() -> Result<()> {
     let harness = Harness::start().await?;
     let staff = harness.sign_in(Role::Staff, &[HERE]).await?;
     let mut process = process("here", "tag");

@@ -1,3 +1,5 @@
+//! Figures and the texts of them, by value.
+
 use super::{Figures, FlowFigures, Outages, Reading};
 use chrono::{DateTime, Utc};
 use pvt_domain::timestamp::Timestamp;
@@ -111,7 +113,7 @@ fn emails(figures: &Figures) -> (String, String) {
 }
 
 #[test]
-fn queue_whose_worker_waits_is_not_running_and_its_oldest_message_is_in_hand() {
+fn waiting_queue_is_not_running_and_its_oldest_message_is_in_hand() {
     let outage = ReportedOutage { class: "smtp_unavailable".to_owned(), operation: None, since: at(1_000) };
     let waiting = with(process(vec![outage.clone()], &[], Some(1_400)), 1, 0);
     let words = "waits for the SMTP server since 1970-01-01 00:16:40 UTC".to_owned();
@@ -132,7 +134,7 @@ fn consumers_of_a_queue_that_was_resumed_are_coming_back() {
 }
 
 #[test]
-fn what_queues_wait_for_is_wrong_as_soon_as_a_heartbeat_says_it() {
+fn outage_is_wrong_as_soon_as_a_heartbeat_says_it() {
     let outage = ReportedOutage { class: "smtp_unavailable".to_owned(), operation: None, since: at(1_000) };
     let before = Finding { what: WAITING_QUEUES, trouble: None, warning: false, remedy: "" };
     let checks = Reading::Up((at(1_990), vec![before]));
