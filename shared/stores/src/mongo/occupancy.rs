@@ -8,7 +8,6 @@ use mongodb::bson::{Document, doc};
 use pvt_domain::availability::Holding;
 use pvt_domain::block::Block;
 use pvt_domain::booking::{Booking, Guest, Status, Stay};
-
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::intake::MAX_NIGHTS;
 use pvt_domain::nights::Nights;
@@ -20,9 +19,6 @@ pub(crate) const INDEXES: &[Index] = &[
     (bookings::COLLECTION, &[("property_id", 1), ("stays.departure", 1), ("stays.arrival", 1), ("status", 1)], false),
     (blocks::COLLECTION, &[("property_id", 1), ("until", 1)], false),
 ];
-
-/// Days after a departure for which a stay that has not ended is looked for.
-const OVERDUE_DAYS: Days = Days::new(30);
 
 /// Beds that a booking holds, without anything about its guest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -128,20 +124,6 @@ impl OccupancyReads<'_> {
     /// [`StoreError`] when MongoDB fails.
     pub async fn departures(self, property_id: &PropertyId, date: NaiveDate) -> Result<Vec<Booking>, StoreError> {
         self.with_stay(property_id, doc! { "departure": date.to_string() }).await
-    }
-
-    /// Bookings of a property with a stay that should have ended within thirty days before this date, whose guests
-    /// may still be there or may never have come.
-    ///
-    /// # Errors
-    /// [`StoreError`] when MongoDB fails.
-    pub async fn overdue(self, property_id: &PropertyId, date: NaiveDate) -> Result<Vec<Booking>, StoreError> {
-        let earliest = date.checked_sub_days(OVERDUE_DAYS).unwrap_or(NaiveDate::MIN);
-        let departure = doc! { "$gte": earliest.to_string(), "$lt": date.to_string() };
-        let mut filter = of_property(property_id, doc! { "departure": departure });
-        filter.insert("status", doc! { "$in": [Status::Confirmed.as_str(), Status::CheckedIn.as_str()] });
-        let found = self.0.collection::<Booking>(bookings::COLLECTION).find(filter).await?;
-        Ok(found.try_collect().await?)
     }
 
     async fn with_stay(self, property_id: &PropertyId, stay: Document) -> Result<Vec<Booking>, StoreError> {
