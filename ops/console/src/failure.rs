@@ -64,6 +64,11 @@ impl Failure {
         }
     }
 
+    /// What it says to the user.
+    pub(crate) fn text(&self) -> String {
+        self.page().text
+    }
+
     fn page(&self) -> FailurePage {
         let (status, title, text) = match self {
             Self::SignedOut(_) => (401, "Not signed in", "Sign in first.".to_owned()),

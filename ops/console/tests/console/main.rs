@@ -15,3 +15,4 @@ mod harness;
 mod live;
 mod pages;
 mod queues;
+mod sizes;

@@ -32,15 +32,8 @@ pub(super) struct ChangeRow {
 
 /// The changes that are selected, newest first.
 pub(super) fn of<'a>(bookings: &'a [ChangedBooking], selection: &Selection) -> Vec<BedChange<'a>> {
-    let filter = &selection.beds;
-    let is_meant = |entry: &&HistoryEntry| {
-        filter.from <= entry.at
-            && entry.at < filter.until
-            && filter.actor.as_ref().is_none_or(|actor| *actor == entry.actor)
-    };
     let all = bookings.iter().flat_map(|booking| booking.history.iter().map(move |entry| (booking, entry)));
     let mut found: Vec<BedChange<'a>> = all
-        .filter(|(_, entry)| is_meant(entry))
         .flat_map(|(booking, entry)| changes(booking, entry))
         .filter(|change| selection.bed.as_ref().is_none_or(|bed| change.concerns(bed)))
         .collect();

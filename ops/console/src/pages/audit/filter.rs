@@ -88,8 +88,7 @@ impl Selection {
         let of_day = |at: Timestamp| day.map(|_| at);
         let log = AuditFilter { subject, property, actor: actor.clone(), from: of_day(from), until: of_day(until) };
         let id: Option<BookingId> = booking.map(|one| one.id);
-        let earliest = from.as_datetime().date_naive().pred_opt().unwrap_or(NaiveDate::MIN);
-        let beds = BedChangeFilter { properties, booking: id, actor, from, until, day: earliest };
+        let beds = BedChangeFilter { properties, booking: id, actor, from, until };
         Ok(Self { log, beds, bed })
     }
 
