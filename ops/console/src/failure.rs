@@ -128,3 +128,13 @@ impl IntoResponse for Failure {
 pub(crate) fn page(template: &impl Template) -> Result<Html<String>, Failure> {
     template.render().map(Html).map_err(Failure::internal)
 }
+
+/// The same for a page of some `bytes`, for which no more memory is taken than it needs.
+///
+/// # Errors
+/// As [`page`].
+pub(crate) fn large_page(template: &impl Template, bytes: usize) -> Result<Html<String>, Failure> {
+    let mut text = String::with_capacity(bytes);
+    template.render_into(&mut text).map_err(Failure::internal)?;
+    Ok(Html(text))
+}

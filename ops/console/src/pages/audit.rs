@@ -21,8 +21,9 @@ use url::form_urlencoded;
 
 /// Entries on one page.
 const PAGE_SIZE: usize = 100;
-/// Most bookings whose histories are looked through.
+/// Most bookings whose histories are looked through, and most changes of beds that are shown.
 const MAX_BOOKINGS: usize = 500;
+const MAX_CHANGES: usize = 200;
 /// Between the parts of a position.
 const SEPARATOR: char = '|';
 
@@ -71,11 +72,15 @@ pub(crate) async fn show(
     let (entries, changed) = tokio::join!(entries, changed);
     let entries = entries?;
     // The log is of use without them.
-    let extent = match &changed {
-        Ok(changed) => selection.extent(changed.len() >= MAX_BOOKINGS),
-        Err(failure) => format!("Changes of beds cannot be shown. {}", failure.text()),
+    let (found, extent) = match &changed {
+        Ok(changed) => {
+            let found = bed_changes::of(changed, &selection);
+            let is_cut = found.len() > MAX_CHANGES || bed_changes::is_cut(changed, &selection, MAX_BOOKINGS);
+            (Some(found), selection.extent(is_cut))
+        }
+        Err(failure) => (None, format!("Changes of beds cannot be shown. {}", failure.text())),
     };
-    let found = changed.as_ref().ok().map(|changed| bed_changes::of(changed, &selection));
+    let found = found.map(|found| found.into_iter().take(MAX_CHANGES).collect::<Vec<_>>());
     let actors = entries.iter().map(|entry| &entry.actor);
     let names = ActorNames::read(&app, actors.chain(found.iter().flatten().map(|change| &change.entry.actor))).await?;
     let changes = found.map(|found| found.iter().map(|change| change.row(&names)).collect());

@@ -5,7 +5,7 @@ mod entry;
 use crate::access::SignedIn;
 use crate::app::SharedApp;
 use crate::assets::CHART_NIGHTS;
-use crate::failure::{Failure, page};
+use crate::failure::{Failure, large_page};
 use crate::frame::{Choice, Frame};
 use crate::store;
 use askama::Template;
@@ -23,6 +23,9 @@ use pvt_stores::mongo::occupancy::Occupant;
 use serde::Deserialize;
 use std::collections::HashMap;
 
+/// Bytes of a page without entries, and of an entry.
+const CHART_SIZE: usize = 64 * 1024;
+const ENTRY_SIZE: usize = 320;
 /// Nights before today with which the chart begins by default.
 const DAYS_BACK: u64 = 2;
 
@@ -93,28 +96,30 @@ pub(crate) async fn show(
     let from = query.from.as_deref().filter(|from| !from.is_empty()).map(str::parse::<NaiveDate>).transpose();
     let from = from.map_err(|_| Failure::Invalid("Write the first night as 2027-01-31.".to_owned()))?;
     let (property, all) = user.property(&app, query.property.as_deref()).await?;
-    let (mongo, id) = (app.mongo.clone(), property.clone());
+    let mongo = app.mongo.clone();
     let read = store::read_in_turn(&app, &app.charts, async move {
-        let Some(inventory) = mongo.inventories().find(&id).await? else { return Ok(None) };
+        let Some(inventory) = mongo.inventories().find(&property).await? else { return Ok(None) };
         let today = business_date(&inventory.property, Utc::now().into());
         let first = from.unwrap_or_else(|| moved(today, -i64::try_from(DAYS_BACK).unwrap_or_default()));
         let shown = Nights::new(first, moved(first, i64::from(nights)));
-        let bookings = mongo.occupancy().occupants(&id, shown).await?;
-        let blocks = mongo.occupancy().blocks_within(&id, shown).await?;
-        Ok::<_, StoreError>(Some((inventory, today, shown, bookings, blocks)))
+        let bookings = mongo.occupancy().occupants(&property, shown).await?;
+        let blocks = mongo.occupancy().blocks_within(&property, shown).await?;
+        // Drawn before the place is free again: so many bookings are in memory for as many charts as there are places.
+        let chart = Chart::of(&inventory, &bookings, &blocks, shown, today);
+        let size = CHART_SIZE + chart.entries() * ENTRY_SIZE;
+        let page = ChartPage {
+            frame: Frame::new(&user, format!("Tape chart of {}", inventory.property.name), "/chart"),
+            properties: Choice::of_properties(&all, &property),
+            property: property.to_string(),
+            lengths: CHART_NIGHTS.map(|one| Choice { value: one.to_string(), is_chosen: one == nights }).into(),
+            earlier: moved(chart.from, -i64::from(nights)),
+            later: moved(chart.from, i64::from(nights)),
+            chart,
+        };
+        Ok::<_, StoreError>(Some(large_page(&page, size)))
     });
     let none = || Failure::NotFound("There is no such property that you work for.".to_owned());
-    let (inventory, today, shown, bookings, blocks) = read.await?.ok_or_else(none)?;
-    let chart = Chart::of(&inventory, &bookings, &blocks, shown, today);
-    page(&ChartPage {
-        frame: Frame::new(&user, format!("Tape chart of {}", inventory.property.name), "/chart"),
-        properties: Choice::of_properties(&all, &property),
-        property: property.to_string(),
-        lengths: CHART_NIGHTS.map(|one| Choice { value: one.to_string(), is_chosen: one == nights }).into(),
-        earlier: moved(chart.from, -i64::from(nights)),
-        later: moved(chart.from, i64::from(nights)),
-        chart,
-    })
+    read.await?.ok_or_else(none)?
 }
 
 /// The number of nights, one of those that the style sheet has columns for.
@@ -163,6 +168,11 @@ impl<'a> Chart<'a> {
             today: (shown.arrival <= today && today < shown.departure).then(|| column(today)),
             rooms,
         }
+    }
+
+    /// The number of its entries.
+    fn entries(&self) -> usize {
+        self.rooms.iter().flat_map(|room| &room.beds).map(|bed| bed.entries.len()).sum()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::access::SignedIn;
 use crate::app::SharedApp;
-use crate::failure::{Failure, page};
+use crate::failure::{Failure, large_page};
 use crate::frame::{Choice, Frame};
 use crate::pages::actions::{Action, Offer};
 use crate::pages::balance::to_return;
@@ -20,6 +20,10 @@ use pvt_stores::StoreError;
 use pvt_stores::mongo::front_desk::DeskBooking;
 use serde::Deserialize;
 use uuid::Uuid;
+
+/// Bytes of a page without rows, and of a row.
+const LISTS_SIZE: usize = 16 * 1024;
+const ROW_SIZE: usize = 1_800;
 
 #[derive(Deserialize)]
 pub(crate) struct PropertyQuery {
@@ -72,23 +76,25 @@ pub(crate) async fn show(
     Query(query): Query<PropertyQuery>,
 ) -> Result<Html<String>, Failure> {
     let (property, all) = user.property(&app, query.property.as_deref()).await?;
-    let (mongo, id) = (app.mongo.clone(), property.clone());
+    let mongo = app.mongo.clone();
     let read = store::read_in_turn(&app, &app.charts, async move {
-        let Some(inventory) = mongo.inventories().find(&id).await? else { return Ok(None) };
+        let Some(inventory) = mongo.inventories().find(&property).await? else { return Ok(None) };
         let date = business_date(&inventory.property, Utc::now().into());
-        let found = mongo.front_desk().bookings(&id, date).await?;
-        Ok::<_, StoreError>(Some((inventory, date, found)))
+        let found = mongo.front_desk().bookings(&property, date).await?;
+        let lists = lists(&inventory, date, &found);
+        let size = LISTS_SIZE + lists.iter().map(|list| list.rows.len()).sum::<usize>() * ROW_SIZE;
+        let page = FrontDeskPage {
+            frame: Frame::new(&user, "Front desk", "/front-desk"),
+            properties: Choice::of_properties(&all, &property),
+            property: property.to_string(),
+            name: inventory.property.name.clone(),
+            date,
+            lists,
+        };
+        Ok::<_, StoreError>(Some(large_page(&page, size)))
     });
     let none = || Failure::NotFound("There is no such property that you work for.".to_owned());
-    let (inventory, date, found) = read.await?.ok_or_else(none)?;
-    page(&FrontDeskPage {
-        frame: Frame::new(&user, "Front desk", "/front-desk"),
-        properties: Choice::of_properties(&all, &property),
-        property: property.to_string(),
-        name: inventory.property.name.clone(),
-        date,
-        lists: lists(&inventory, date, &found),
-    })
+    read.await?.ok_or_else(none)?
 }
 
 /// What is overdue, arrivals, departures and guests who are there, each by name.

@@ -15,7 +15,7 @@ async fn changes_of_beds_that_cannot_be_read_leave_the_audit_log() -> Result<()>
     let harness = Harness::start().await?;
     let booking = harness.book(HERE, "confirmed", Utc::now().date_naive()).await?;
     let now = Timestamp::from(Utc::now()).to_string();
-    let stay = mongodb::bson::to_document(&booking.stays[0])?;
+    let stay = mongodb::bson::serialize_to_document(&booking.stays[0])?;
     let mut moved = stay.clone();
     moved.insert("assigned_beds", ["d6a-2"].to_vec());
     let change = doc! { "index": 0, "before": stay, "after": moved };

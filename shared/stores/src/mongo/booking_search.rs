@@ -16,6 +16,8 @@ use serde::Deserialize;
 
 /// Most words of a name that is searched for; the others are part of the last one.
 const MAX_WORDS: usize = 4;
+/// Most entries of one booking among those of others.
+pub const MAX_ENTRIES: i32 = 10;
 /// Above every letter in the order of the index.
 const HIGHEST: char = '\u{ffff}';
 const LAST_NAME: &str = "guest.last_name";
@@ -82,8 +84,8 @@ impl Bookings<'_> {
         Ok(newest.await?.try_collect().await?)
     }
 
-    /// Bookings whose history has changes of stays at these instants and by this actor, with these entries, last changed
-    /// first; at most `limit`.
+    /// Bookings whose history has changes of stays at these instants and by this actor, last changed first; at most
+    /// `limit`. Each has these entries, or the latest [`MAX_ENTRIES`] of them if no booking is named.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails or the search takes too long.
@@ -103,7 +105,11 @@ impl Bookings<'_> {
             doc! { "$gt": ["$$this.changes.stays", null] },
         ];
         is_meant.extend(actor.map(|actor| doc! { "$eq": ["$$this.actor", actor] }));
-        let entries = doc! { "$filter": { "input": "$history", "cond": { "$and": is_meant } } };
+        let found = doc! { "$filter": { "input": "$history", "cond": { "$and": is_meant } } };
+        let entries = match filter.booking {
+            Some(_) => found,
+            None => doc! { "$slice": [found, -MAX_ENTRIES] },
+        };
         let fields = doc! { "reference": 1, "property_id": 1, "guest": 1, "history": entries };
         let bookings = self.0.collection::<ChangedBooking>(COLLECTION);
         let found = bookings.find(query).projection(fields);

@@ -20,6 +20,9 @@ pub(crate) const INDEXES: &[Index] = &[
     (blocks::COLLECTION, &[("property_id", 1), ("until", 1)], false),
 ];
 
+/// Bookings of a reply. By default all of a large property come in one, of many megabytes.
+const BATCH: u32 = 2_000;
+
 /// Beds that a booking holds, without anything about its guest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct StoredHolding {
@@ -81,8 +84,9 @@ impl OccupancyReads<'_> {
     pub async fn holdings(self, property_id: &PropertyId, from: NaiveDate) -> Result<Vec<StoredHolding>, StoreError> {
         let mut filter = of_property(property_id, doc! { "departure": { "$gt": from.to_string() } });
         filter.insert("status", doc! { "$in": Status::HOLDING.to_vec() });
-        let fields = doc! { "rev": 1, "status": 1, "stays": 1, "pending_change.stays": 1 };
-        let found = self.0.collection::<StoredHolding>(bookings::COLLECTION).find(filter).projection(fields).await?;
+        let fields = doc! { "rev": 1, "status": 1, "stays": 1, "pending_change": 1 };
+        let bookings = self.0.collection::<StoredHolding>(bookings::COLLECTION);
+        let found = bookings.find(filter).projection(fields).batch_size(BATCH).await?;
         Ok(found.try_collect().await?)
     }
 
@@ -92,8 +96,9 @@ impl OccupancyReads<'_> {
     /// [`StoreError`] when MongoDB fails.
     pub async fn occupants(self, property_id: &PropertyId, nights: Nights) -> Result<Vec<Occupant>, StoreError> {
         let filter = bookings::occupying(property_id, nights);
-        let fields = doc! { "reference": 1, "status": 1, "guest": 1, "stays": 1, "pending_change.stays": 1 };
-        let found = self.0.collection::<Occupant>(bookings::COLLECTION).find(filter).projection(fields).await?;
+        let fields = doc! { "reference": 1, "status": 1, "guest": 1, "stays": 1, "pending_change": 1 };
+        let bookings = self.0.collection::<Occupant>(bookings::COLLECTION);
+        let found = bookings.find(filter).projection(fields).batch_size(BATCH).await?;
         Ok(found.try_collect().await?)
     }
 

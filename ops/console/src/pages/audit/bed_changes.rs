@@ -5,7 +5,7 @@ use crate::actors::ActorNames;
 use crate::pages::shown;
 use pvt_domain::booking::{HistoryEntry, Stay};
 use pvt_domain::ids::BedId;
-use pvt_stores::mongo::booking_search::ChangedBooking;
+use pvt_stores::mongo::booking_search::{ChangedBooking, MAX_ENTRIES};
 use std::collections::BTreeSet;
 
 /// A revision that gave a stay other beds.
@@ -39,6 +39,13 @@ pub(super) fn of<'a>(bookings: &'a [ChangedBooking], selection: &Selection) -> V
         .collect();
     found.sort_by_key(|change| std::cmp::Reverse(change.entry.at));
     found
+}
+
+/// Whether there may be more than what was read: at most so many bookings, and the latest entries of each.
+pub(super) fn is_cut(bookings: &[ChangedBooking], selection: &Selection, most: usize) -> bool {
+    let most_entries = usize::try_from(MAX_ENTRIES).unwrap_or(usize::MAX);
+    let has_most = |one: &ChangedBooking| one.history.len() >= most_entries;
+    bookings.len() >= most || (selection.beds.booking.is_none() && bookings.iter().any(has_most))
 }
 
 fn changes<'a>(booking: &'a ChangedBooking, entry: &'a HistoryEntry) -> impl Iterator<Item = BedChange<'a>> {

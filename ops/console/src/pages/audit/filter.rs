@@ -99,7 +99,11 @@ impl Selection {
             (None, Some(_)) => "Of this booking, of all its days.",
             (None, None) => "Of the last seven days; name a day for older ones.",
         };
-        let cut = if is_cut { " There are more: name a bed’s property, a booking or an actor." } else { "" };
+        let cut = if is_cut {
+            " There are more than the newest ones below: name a day, a property, a booking or an actor."
+        } else {
+            ""
+        };
         format!("{span}{cut}")
     }
 }
