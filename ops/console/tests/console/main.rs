@@ -7,6 +7,7 @@ mod accessibility;
 mod actions;
 mod board;
 mod browser;
+mod changed_properties;
 mod chromium;
 mod dead_letter_forms;
 mod dead_letters;
@@ -15,4 +16,4 @@ mod harness;
 mod live;
 mod pages;
 mod queues;
-mod sizes;
+

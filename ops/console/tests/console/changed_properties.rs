@@ -1,5 +1,6 @@
-//! Parts of pages that fail alone, and what a large or changed property still allows.
+//! Pages of which a part cannot be read, and the chart of a property whose beds have changed.
 
+use super::browser::sign_in;
 use super::harness::{HERE, Harness, booking};
 use anyhow::{Context, Result};
 use chrono::Utc;
@@ -8,6 +9,7 @@ use pvt_domain::accounts::Role;
 use pvt_domain::booking::Booking;
 use pvt_domain::business_day::business_date;
 use pvt_domain::timestamp::Timestamp;
+use pvt_testkit::Chromium;
 use reqwest::StatusCode;
 
 #[tokio::test]
@@ -53,5 +55,15 @@ async fn stay_in_a_removed_bed_can_be_moved() -> Result<()> {
     assert!(plan.contains("gone-1 → d6a-1") && plan.contains("name=\"step\""), "{plan}");
     let (_, targets) = harness.get(&staff, &format!("/bookings/{}/move", booking.id)).await?;
     assert!(targets.contains("d6a-1") && targets.contains("free"), "{targets}");
+    let mut browser = Chromium::start().await?;
+    sign_in(&mut browser, &harness).await?;
+    browser.open(&harness.url(&format!("/chart?property={HERE}"))).await?;
+    browser.value(&format!("document.querySelector('[data-move=\"{key}\"]').focus()")).await?;
+    browser.press("m").await?;
+    browser.press("ArrowUp").await?;
+    let target = browser.value("document.querySelector('.cells.target')?.dataset.type").await?;
+    assert_eq!(target, "dorm-6-mixed", "a bed of the stay's own room type");
+    browser.enter().await?;
+    assert_eq!(browser.value("location.pathname").await?, "/chart/plan");
     Ok(())
 }
