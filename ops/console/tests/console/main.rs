@@ -8,7 +8,6 @@ mod actions;
 mod board;
 mod browser;
 mod changed_properties;
-mod chromium;
 mod dead_letter_forms;
 mod dead_letters;
 mod firefox;
