@@ -221,3 +221,6 @@ fn is_undone(booking: &Booking, stay: &Stay) -> bool {
 fn offer(action: Action) -> Offer {
     Offer { path: action.path(), label: action.label() }
 }
+
+#[cfg(test)]
+mod tests;

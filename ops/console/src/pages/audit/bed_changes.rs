@@ -88,3 +88,66 @@ impl BedChange<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::filter::Selection;
+    use super::{ChangedBooking, MAX_ENTRIES, is_cut, of};
+    use chrono::{DateTime, Utc};
+    use pvt_stores::mongo::audit::AuditFilter;
+    use pvt_stores::mongo::booking_search::BedChangeFilter;
+    use serde_json::{Value, json};
+
+    fn stay(beds: &[&str]) -> Value {
+        json!({ "room_type_id": "dorm", "arrival": "2027-01-10", "departure": "2027-01-12", "guests": beds.len(),
+            "assigned_beds": beds })
+    }
+
+    fn booking(changes: &[Value]) -> ChangedBooking {
+        let entry = |(rev, stays): (usize, &Value)| {
+            json!({ "rev": rev, "at": format!("2026-12-01T12:00:{rev:02}.010Z"), "action": "assign",
+                "from": "confirmed", "to": "confirmed", "actor": "staff:1", "command_id": uuid::Uuid::from_u128(1),
+                "event_id": uuid::Uuid::from_u128(2), "changes": { "stays": stays } })
+        };
+        let history: Vec<Value> = changes.iter().enumerate().map(entry).collect();
+        serde_json::from_value(json!({ "_id": uuid::Uuid::from_u128(7), "reference": "PVT-1", "property_id": "here",
+            "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "" }, "history": history }))
+        .unwrap()
+    }
+
+    fn selection(bed: Option<&str>) -> Selection {
+        let beds = BedChangeFilter {
+            properties: vec!["here".into()],
+            booking: None,
+            actor: None,
+            from: DateTime::UNIX_EPOCH.into(),
+            until: Utc::now().into(),
+        };
+        Selection { log: AuditFilter::default(), beds, bed: bed.map(Into::into) }
+    }
+
+    #[test]
+    fn only_guests_in_other_beds_were_moved() {
+        let moved = json!([{ "index": 0, "before": stay(&["a", "b"]), "after": stay(&["a", "c"]) }]);
+        let divided = json!([{ "index": 0, "before": stay(&["a", "b"]), "after": stay(&["a"]) },
+            { "index": 1, "after": stay(&["b"]) }]);
+        let added = json!([{ "index": 1, "after": stay(&["d"]) }]);
+        let bookings = [booking(&[moved, divided, added])];
+        let revisions = |bed| of(&bookings, &selection(bed)).iter().map(|one| one.entry.rev).collect::<Vec<_>>();
+        assert_eq!(revisions(None), [0]);
+        assert_eq!((revisions(Some("c")), revisions(Some("d"))), (vec![0], vec![]));
+    }
+
+    #[test]
+    fn what_was_not_read_is_said() {
+        let moved = json!([{ "index": 0, "before": stay(&["a"]), "after": stay(&["b"]) }]);
+        let few = [booking(&[moved.clone()])];
+        let many = [booking(&vec![moved; usize::try_from(MAX_ENTRIES).unwrap()])];
+        let all = selection(None);
+        let mut named = selection(None);
+        named.beds.booking = Some(many[0].id);
+        let cut = |found: &[ChangedBooking], selection, most| is_cut(found, selection, most);
+        assert!(!cut(&few, &all, 2) && cut(&few, &all, 1) && cut(&many, &all, 2));
+        assert!(!cut(&many, &named, 2), "all of a booking that is named");
+    }
+}
