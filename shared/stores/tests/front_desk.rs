@@ -42,7 +42,10 @@ fn booking(id: u128, stays: &[Value], history: &[Value]) -> Result<Booking> {
 }
 
 fn with_payment(mut booking: Booking, captured: i64, refunded: i64) -> Result<Booking> {
-    let payment = |refunded| json!({ "ledger": { "captured": captured, "cleared": captured, "refunded": refunded } });
+    let payment = |refunded| {
+        json!({ "ledger": { "ledger_rev": 1, "captured": captured, "cleared": captured,
+        "refunded": refunded } })
+    };
     booking.payment = serde_json::from_value(payment(refunded))?;
     let changes = json!({ "payment": { "before": payment(0), "after": payment(refunded) } });
     booking.history.last_mut().context("an entry")?.changes = Some(serde_json::from_value(changes)?);

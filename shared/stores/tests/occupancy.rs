@@ -160,8 +160,7 @@ async fn occupancy_reads_are_correct_and_use_indexes() -> Result<()> {
     }
     let arriving = queries.iter().find(|query| query.to_string().contains("$lte")).context("the query of arrivals")?;
     assert_eq!(arriving.get_i32("docsExamined")?, 1, "arrivals are filtered in the index");
-    let of_days = queries.iter().filter(|query| query.to_string().contains("$filter"));
-    let examined: Vec<i32> = of_days.map(|query| query.get_i32("docsExamined")).collect::<Result<_, _>>()?;
-    assert_eq!(examined, [1, 6, 16], "only what the front desk lists");
+    let of_day = queries.iter().rfind(|query| query.to_string().contains("$filter")).context("the query of a day")?;
+    assert_eq!(of_day.get_i32("docsExamined")?, 16, "only what the front desk lists");
     Ok(())
 }
