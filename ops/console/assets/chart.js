@@ -46,7 +46,7 @@ function stayOf(entry) {
   return {
     key: entry.dataset.move,
     bed: row.dataset.bed,
-    type: row.dataset.type,
+    type: entry.dataset.type ?? row.dataset.type,
     label: entry.textContent.trim(),
     to: "",
   };

@@ -7,6 +7,7 @@ mod accessibility;
 mod actions;
 mod board;
 mod browser;
+mod changed_properties;
 mod dead_letter_forms;
 mod dead_letters;
 mod firefox;
