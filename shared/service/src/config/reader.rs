@@ -35,7 +35,11 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn secret(&mut self, variable: &Variable, check: impl FnOnce(&str, bool) -> Check<()>) -> Option<SecretString> {
+    pub(super) fn secret(
+        &mut self,
+        variable: &Variable,
+        check: impl FnOnce(&str, bool) -> Check<()>,
+    ) -> Option<SecretString> {
         self.take(variable, |text, production| check(text, production).map(|()| SecretString::from(text)))
     }
 
