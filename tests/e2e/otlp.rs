@@ -2,6 +2,7 @@
 //!
 //! The first ones need external programs and are ignored by default; `tests/otlp/run` installs them.
 
+mod failures;
 mod tls;
 
 use crate::harness::{ApiResponse, CONSUMERS, Expectations, SHORT_TIMEOUT, Stack, StackBuilder, booked, ports};

@@ -1,5 +1,6 @@
 //! Checks of engines, queues and stores, each with a remedy: what `pvt doctor` prints and the console's overview shows.
 
+use crate::readiness::not_ready;
 use crate::reading::to_its_end;
 use crate::seed::accounts::ACCOUNTS;
 use crate::{broker, maintenance, queue_pauses};
@@ -252,7 +253,7 @@ async fn api(config: &Config) -> Finding {
         let mut url = config.api_metrics_url.join("readyz")?;
         url.set_query(Some("verbose"));
         let response = reqwest::get(url).await?;
-        if response.status().is_success() { Ok(()) } else { Err(anyhow::anyhow!("{}", response.text().await?)) }
+        if response.status().is_success() { Ok(()) } else { Err(anyhow::anyhow!(not_ready(&response.text().await?))) }
     };
     check(
         API,

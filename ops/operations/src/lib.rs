@@ -14,6 +14,7 @@ pub mod maintenance;
 pub mod migrate;
 pub mod queue_flows;
 pub mod queue_pauses;
+pub mod readiness;
 pub mod reading;
 mod reason;
 pub mod reconcile;
