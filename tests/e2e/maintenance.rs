@@ -127,7 +127,7 @@ async fn hold_that_ends_in_maintenance_can_be_paid_after_it() -> Result<()> {
     let mut stack = StackBuilder::new().paid_online().with(FREQUENT_EXPIRY.0, FREQUENT_EXPIRY.1).start().await?;
     let late = hold(&stack, "late", &prepaid(days_from_now(60), 2)).await?;
     let unpaid = hold(&stack, "unpaid", &prepaid(days_from_now(70), 2)).await?;
-    // It has been on for a while, so that it gives back more than this test takes.
+    // It has been on for a while, so that its deferral is longer than this test.
     let (since, actor) = (Utc::now() - TimeDelta::minutes(2), Actor::from("operator"));
     let entry =
         AuditEntry::new(Uuid::now_v7(), since.into(), &actor, "maintenance.on".to_owned(), "maintenance", "a test");

@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn process_that_starts_is_described_in_words() {
+    fn reason_of_a_process_that_starts_is_no_json() {
         let part = json!({ "name": "maintenance", "status": "down", "detail": "not read yet" });
         let answer = json!({ "status": "down", "components": [part] }).to_string();
         assert_eq!(not_ready(&answer), "it is starting, or not ready: maintenance: not read yet");

@@ -1,11 +1,11 @@
-//! What maintenance puts off: while guests and the front desk are refused, nothing is decided against them, and
-//! afterwards they get back the time that it took.
+//! Decisions that maintenance puts off: while guests and the front desk are refused, nothing is decided against them,
+//! nor for as long afterwards as it took.
 
 use crate::timestamp::Timestamp;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-/// The longest time that is given back: others wait for the beds.
+/// The longest time after a maintenance: others wait for the beds.
 const LONGEST: TimeDelta = TimeDelta::hours(1);
 
 /// A time in which no hold ends and no guest becomes a no-show.
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn time_of_a_maintenance_is_given_back_up_to_an_hour() {
+    fn deferral_lasts_as_long_again_as_the_maintenance_up_to_an_hour() {
         let on = Deferral::during(at("03:00"));
         assert!(on.is_in_force(at("23:59")) && on.prolongs(at("03:01"), at("23:59")));
         assert!(!on.prolongs(at("03:00"), at("03:30")), "it was over before");
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn second_maintenance_does_not_take_back_what_the_first_has_given() {
+    fn second_maintenance_shortens_no_deferral_of_the_first() {
         let first = Deferral::after(at("03:00"), at("04:00"), None);
         let second = Deferral::after(at("04:30"), at("04:35"), Some(first));
         assert_eq!((second.since, second.until), (at("03:00"), Some(at("05:00"))));

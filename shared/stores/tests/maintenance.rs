@@ -40,7 +40,7 @@ async fn maintenance_that_was_changed_meanwhile_is_not_removed() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_put_off_outlasts_the_maintenance() -> Result<()> {
+async fn deferral_outlasts_the_maintenance() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mongo = namespace.mongo().await?;
     let (now, actor) = (Utc::now(), Actor::from("operator"));

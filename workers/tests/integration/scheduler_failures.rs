@@ -175,7 +175,7 @@ async fn unreadable_property_delays_no_other_and_is_caught_up() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn audit_waits_for_the_end_of_maintenance_and_the_time_that_it_gives_back() -> Result<()> {
+async fn audit_waits_for_the_end_of_maintenance_and_of_its_deferral() -> Result<()> {
     let fixture = Fixture::with_no_shows(1).await?;
     let (begun, actor) = (Utc::now(), Actor::from("operator"));
     let entry = |at: DateTime<Utc>, action: &str| {
@@ -202,8 +202,8 @@ async fn audit_waits_for_the_end_of_maintenance_and_the_time_that_it_gives_back(
     fixture.audited(begun).await?;
     assert_eq!(fixture.commands().await?.len(), 1);
     let run = fixture.mongo.schedule_runs().newest(AUDIT, 1).await?.pop().context("a run")?;
-    let given_back = ended + (ended - begun);
-    assert!(run.started_at >= Some(given_back.into()), "{run:?} is before {given_back}");
+    let deferred_until = ended + (ended - begun);
+    assert!(run.started_at >= Some(deferred_until.into()), "{run:?} is before {deferred_until}");
     stop.cancel();
     Ok(running.await?)
 }

@@ -123,7 +123,7 @@ impl StripeCalls {
         Ok(payment.ok_or(PaymentRefusal::NotPayable))
     }
 
-    /// Whether the time of its hold is over. Maintenance gives time back.
+    /// Whether the time of its hold is over. Maintenance defers that.
     async fn hold_is_over(&self, booking: &Booking, now: Timestamp) -> Result<bool, CallError> {
         let Some(ends) = booking.hold_ends().filter(|ends| *ends <= now) else { return Ok(false) };
         let deferral = self.ledgers.mongo.maintenance().deferral().await.map_err(Failure::from)?;
