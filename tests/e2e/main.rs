@@ -18,6 +18,7 @@ mod config;
 mod console;
 mod console_actions;
 mod console_dead_letters;
+mod console_keyboard;
 mod console_sizes;
 mod contention;
 mod crashes;
