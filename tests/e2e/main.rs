@@ -19,6 +19,7 @@ mod console;
 mod console_actions;
 mod console_dead_letters;
 mod console_keyboard;
+mod console_shift;
 mod console_sizes;
 mod contention;
 mod crashes;
