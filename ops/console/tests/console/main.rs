@@ -12,6 +12,7 @@ mod dead_letter_forms;
 mod dead_letters;
 mod firefox;
 mod harness;
+mod keyboard;
 mod live;
 mod pages;
 mod queues;
