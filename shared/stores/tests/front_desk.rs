@@ -53,7 +53,7 @@ fn with_payment(mut booking: Booking, captured: i64, refunded: i64) -> Result<Bo
 }
 
 #[tokio::test]
-async fn what_the_front_desk_shows_follows_from_what_it_reads() -> Result<()> {
+async fn front_desk_lists_follow_from_fields_that_are_read() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mongo = namespace.mongo().await?;
     let confirmed = [("request", "confirmed"), ("modify", "confirmed"), ("modify", "confirmed")];

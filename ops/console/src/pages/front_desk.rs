@@ -17,7 +17,7 @@ use pvt_domain::decide::undone_by_reinstatement;
 use pvt_domain::inventory::{Cleanliness, Inventory};
 use pvt_domain::money::Money;
 use pvt_stores::StoreError;
-use pvt_stores::mongo::front_desk::DeskBooking;
+use pvt_stores::mongo::front_desk::FrontDeskBooking;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -98,11 +98,11 @@ pub(crate) async fn show(
 }
 
 /// What is overdue, arrivals, departures and guests who are there, each by name.
-fn lists(inventory: &Inventory, date: NaiveDate, found: &[DeskBooking]) -> [GuestList; 4] {
+fn lists(inventory: &Inventory, date: NaiveDate, found: &[FrontDeskBooking]) -> [GuestList; 4] {
     let name = |booking: &&Booking| {
         (booking.guest.listed_by().to_lowercase(), booking.guest.first_name.to_lowercase(), booking.id)
     };
-    let mut bookings: Vec<&Booking> = found.iter().map(DeskBooking::booking).collect();
+    let mut bookings: Vec<&Booking> = found.iter().map(FrontDeskBooking::booking).collect();
     bookings.sort_by_cached_key(name);
     let list = |title, is_of: &dyn Fn(&Booking, &Stay) -> bool| GuestList {
         title,

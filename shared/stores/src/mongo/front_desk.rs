@@ -39,9 +39,9 @@ const FIELDS: [&str; 15] = [
 /// not to be stored.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(transparent)]
-pub struct DeskBooking(Booking);
+pub struct FrontDeskBooking(Booking);
 
-impl DeskBooking {
+impl FrontDeskBooking {
     /// The booking, as far as it was read.
     pub fn booking(&self) -> &Booking {
         &self.0
@@ -58,8 +58,12 @@ impl FrontDeskReads<'_> {
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn bookings(self, property_id: &PropertyId, date: NaiveDate) -> Result<Vec<DeskBooking>, StoreError> {
-        let bookings = self.0.collection::<DeskBooking>(bookings::COLLECTION);
+    pub async fn bookings(
+        self,
+        property_id: &PropertyId,
+        date: NaiveDate,
+    ) -> Result<Vec<FrontDeskBooking>, StoreError> {
+        let bookings = self.0.collection::<FrontDeskBooking>(bookings::COLLECTION);
         let found = bookings.find(concerning(property_id, date)).projection(fields()).await?;
         Ok(found.try_collect().await?)
     }
@@ -86,7 +90,7 @@ fn concerning(property_id: &PropertyId, date: NaiveDate) -> Document {
     ] }
 }
 
-/// The fields of a [`DeskBooking`]. Entries are compared on the server, so that those that are not needed are neither
+/// The fields of a [`FrontDeskBooking`]. Entries are compared on the server, so that those that are not needed are neither
 /// sent nor decoded, and only for bookings that need some: it takes longer than all the rest.
 fn fields() -> Document {
     let reversible = doc! { "$filter": { "input": "$history", "cond": {

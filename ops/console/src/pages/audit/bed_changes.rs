@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_read_is_said() {
+    fn cut_lists_say_so() {
         let moved = json!([{ "index": 0, "before": stay(&["a"]), "after": stay(&["b"]) }]);
         let few = [booking(std::slice::from_ref(&moved))];
         let many = [booking(&vec![moved; usize::try_from(MAX_ENTRIES).unwrap()])];

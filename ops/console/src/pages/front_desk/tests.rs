@@ -1,6 +1,6 @@
 //! Rows of the front desk's lists, of bookings as they are read for it.
 
-use super::{DeskBooking, GuestList, lists};
+use super::{FrontDeskBooking, GuestList, lists};
 use chrono::NaiveDate;
 use pvt_domain::demo;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ fn stay(bed: &str, departure: &str, progress: Option<&str>) -> Value {
         "assigned_beds": [bed], "progress": progress })
 }
 
-fn booking(status: &str, stays: &[Value], history: &[Value]) -> DeskBooking {
+fn booking(status: &str, stays: &[Value], history: &[Value]) -> FrontDeskBooking {
     serde_json::from_value(json!({
         "_id": uuid::Uuid::from_u128(7), "reference": "PVT-1", "status": status, "rev": 3, "property_id": "here",
         "rate_plan_id": "standard", "source": "direct", "stays": stays,
@@ -25,7 +25,7 @@ fn booking(status: &str, stays: &[Value], history: &[Value]) -> DeskBooking {
     .unwrap()
 }
 
-fn titles_and_offers(found: &[DeskBooking]) -> Vec<(&'static str, String, Vec<&'static str>)> {
+fn titles_and_offers(found: &[FrontDeskBooking]) -> Vec<(&'static str, String, Vec<&'static str>)> {
     let row = |list: &GuestList| -> Vec<_> {
         let offers = |row: &super::GuestRow| row.offers.iter().map(|offer| offer.path).collect();
         list.rows.iter().map(|row| (list.title, row.beds.clone(), offers(row))).collect()
@@ -57,7 +57,7 @@ fn check_in_is_undone_only_where_it_is_the_latest() {
 }
 
 #[test]
-fn guests_who_did_not_come_do_not_depart() {
+fn no_shows_do_not_depart() {
     let mut absent = stay("d6a-1", "2027-01-11", None);
     let lists_of = |stay: &Value, status| -> Vec<&'static str> {
         let rows = titles_and_offers(&[booking(status, std::slice::from_ref(stay), &[])]);
