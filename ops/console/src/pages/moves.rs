@@ -17,14 +17,18 @@ use crate::store;
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::Html;
-use chrono::{Days, NaiveDate, Utc};
+use carry_out::PostedStep;
+use chrono::{NaiveDate, Utc};
+use pvt_domain::actor::Actor;
 use pvt_domain::booking::{Status, Stay, StayProgress};
 use pvt_domain::business_day::business_date;
 use pvt_domain::decide::{KnownBeds, PlannedMove, plan_moves};
 use pvt_domain::ids::{BedId, BookingId, PropertyId};
-use pvt_domain::inventory::{BedService, Cleanliness};
+use pvt_domain::inventory::{BedService, Cleanliness, Inventory};
 use pvt_domain::nights::Nights;
 use pvt_stores::StoreError;
+use pvt_stores::mongo::Mongo;
+use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
 use view::StepView;
@@ -90,29 +94,71 @@ fn read_move(text: &str) -> Option<PlannedMove> {
     Some(PlannedMove { booking_id, stay, from: BedId::from(from), to: BedId::from(to), first_night })
 }
 
-/// What has the beds of a property on the nights of these bookings.
-async fn known_beds(
+/// Plans these moves on what has the beds of a property on their nights. What was read, of a large property much, is
+/// gone before its place is free for the next plan.
+async fn plan(
     app: &App,
     property: &PropertyId,
-    bookings: Vec<BookingId>,
-) -> Result<(KnownBeds, NaiveDate), Failure> {
+    moves: Vec<PlannedMove>,
+    actor: Actor,
+) -> Result<(Vec<StepView>, Option<Vec<PostedStep>>), Failure> {
     let (mongo, id) = (app.mongo.clone(), property.clone());
     let read = store::read_in_turn(app, &app.charts, async move {
         let Some(inventory) = mongo.inventories().find(&id).await? else { return Ok(None) };
-        let today = business_date(&inventory.property, Utc::now().into());
-        let mut moved = mongo.bookings().find_by_ids(bookings).await?;
-        moved.retain(|_, booking| booking.property_id == id);
-        let stays = || moved.values().flat_map(|booking| &booking.stays);
-        let first = stays().map(|stay| stay.arrival).min().map_or(today, |first| first.min(today));
-        let first = first.checked_sub_days(Days::new(1)).unwrap_or(first);
-        let end = stays().map(|stay| stay.departure).max().map_or(today, |end| end.max(today));
-        let nights = Nights::new(first, end.checked_add_days(Days::new(1)).unwrap_or(end));
-        let mut known = mongo.bookings().occupants(&id, nights).await?;
-        known.extend(moved);
-        let blocks = mongo.occupancy().blocks_within(&id, nights).await?;
-        Ok::<_, StoreError>(Some((KnownBeds::new(Arc::new(inventory), known, &blocks, nights), today)))
+        let now = Utc::now().into();
+        let today = business_date(&inventory.property, now);
+        let known = known_beds(&mongo, inventory, today, moves.iter().map(|one| one.booking_id).collect()).await?;
+        let planned = tokio::task::spawn_blocking(move || {
+            let plan = plan_moves(&known, &moves, &actor, now);
+            let confirmed = plan.is_possible().then(|| PostedStep::of_plan(&known, &plan));
+            (StepView::of_plan(&known, &plan, today), confirmed)
+        });
+        Ok::<_, anyhow::Error>(Some(planned.await?))
     });
     read.await?.ok_or_else(|| Failure::NotFound("There is no such property that you work for.".to_owned()))
+}
+
+/// What has the beds of a property last night, tonight, and on the nights of these bookings: none of those between.
+async fn known_beds(
+    mongo: &Mongo,
+    inventory: Inventory,
+    today: NaiveDate,
+    bookings: Vec<BookingId>,
+) -> Result<KnownBeds, StoreError> {
+    let property = &inventory.property.id;
+    let mut moved = mongo.bookings().find_by_ids(bookings).await?;
+    moved.retain(|_, booking| booking.property_id == *property);
+    let stays = moved.values().flat_map(|booking| &booking.stays).map(|stay| stay.nights());
+    // Between midnight and the end of the business day, the calendar's day is the one after.
+    let tonight = Nights::new(today, today.succ_opt().unwrap_or(today));
+    let spans = spans(stays.chain([tonight]));
+    let mut known = HashMap::new();
+    for nights in &spans {
+        known.extend(mongo.bookings().occupants_without_history(property, *nights).await?);
+    }
+    known.extend(moved);
+    let first = spans.first().map_or(today, |span| span.arrival);
+    let all = Nights::new(first, spans.last().map_or(today, |span| span.departure));
+    let blocks = mongo.occupancy().blocks_within(property, all).await?;
+    Ok(KnownBeds::new(Arc::new(inventory), known, &blocks, all))
+}
+
+/// These nights, with one more before and after each, in order; those that touch are one.
+fn spans(nights: impl Iterator<Item = Nights>) -> Vec<Nights> {
+    let wider = |one: Nights| {
+        let first = one.arrival.pred_opt().unwrap_or(one.arrival);
+        Nights::new(first, one.departure.succ_opt().unwrap_or(one.departure))
+    };
+    let mut all: Vec<Nights> = nights.map(wider).collect();
+    all.sort_unstable_by_key(|one| one.arrival);
+    let mut spans: Vec<Nights> = Vec::new();
+    for one in all {
+        match spans.last_mut() {
+            Some(last) if one.arrival <= last.departure => last.departure = last.departure.max(one.departure),
+            _ => spans.push(one),
+        }
+    }
+    spans
 }
 
 /// `GET /chart/plan?property=&move=…`.
@@ -123,19 +169,10 @@ pub(crate) async fn preview(
 ) -> Result<Html<String>, Failure> {
     let named = Some(parameter(&parameters, "property")).filter(|named| !named.is_empty());
     let (property, _) = user.property(&app, named).await?;
-    let moves = moves(&parameters)?;
-    let (known, today) = known_beds(&app, &property, moves.iter().map(|one| one.booking_id).collect()).await?;
-    let actor = user.actor();
-    let (known, plan) = tokio::task::spawn_blocking(move || {
-        let plan = plan_moves(&known, &moves, &actor, Utc::now().into());
-        (known, plan)
-    })
-    .await
-    .map_err(Failure::internal)?;
-    let steps = StepView::of_plan(&known, &plan, today);
-    let confirm = plan.is_possible().then(|| Confirm {
+    let (steps, confirmed) = plan(&app, &property, moves(&parameters)?, user.actor()).await?;
+    let confirm = confirmed.map(|steps| Confirm {
         key: Uuid::new_v4().to_string(),
-        steps: carry_out::PostedStep::of_plan(&known, &plan).iter().map(carry_out::PostedStep::text).collect(),
+        steps: steps.iter().map(PostedStep::text).collect(),
         reason: String::new(),
     });
     page(&PlanPage {
@@ -241,7 +278,18 @@ fn targets(around: &Surroundings, taken: &TakenBeds, stay: &Stay) -> Option<Stay
 
 #[cfg(test)]
 mod tests {
-    use super::{Failure, moves};
+    use super::{Failure, Nights, moves, spans};
+
+    #[test]
+    fn nights_between_far_moves_are_not_read() {
+        let nights = |arrival: &str, departure: &str| Nights::new(arrival.parse().unwrap(), departure.parse().unwrap());
+        let today = nights("2027-01-10", "2027-01-10");
+        let far = nights("2027-03-10", "2027-03-12");
+        let (last, wider) = (nights("2027-01-09", "2027-01-11"), nights("2027-03-09", "2027-03-13"));
+        assert_eq!(spans([far, today].into_iter()), [last, wider]);
+        let during = [today, nights("2027-01-08", "2027-01-20"), nights("2027-01-12", "2027-01-13")];
+        assert_eq!(spans(during.into_iter()), [nights("2027-01-07", "2027-01-21")]);
+    }
 
     fn parameters(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// What has the beds of a property, complete for some nights.
+/// What has the beds of a property, complete for the nights that matter.
 #[derive(Debug, Clone)]
 pub struct KnownBeds {
     /// Its bookings.
@@ -27,8 +27,8 @@ pub struct KnownBeds {
 pub type PreviewedAssignment = Result<Box<HistoryEntry>, Option<Box<RefusalDetail>>>;
 
 impl KnownBeds {
-    /// `bookings` and `blocks` are all that have beds on `nights`, which hold the night before today and every night of
-    /// the stays that are to be moved.
+    /// `bookings` and `blocks` are all that have beds from the night before today to the one after, and on every night
+    /// of the stays that are to be moved; `nights` hold these. Of bookings that are not moved the history is not needed.
     pub fn new(
         inventory: Arc<Inventory>,
         bookings: HashMap<BookingId, Booking>,

@@ -18,12 +18,12 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Longest possible stay.
-const LONGEST_STAY: Days = Days::new(MAX_NIGHTS.unsigned_abs());
+pub(super) const LONGEST_STAY: Days = Days::new(MAX_NIGHTS.unsigned_abs());
 
 pub(crate) const COLLECTION: &str = "bookings";
 
-/// Lists and reconciliation of one property's bookings; those that changed last, for operators. Queries by date use the
-/// index of [`super::occupancy`]: every further index slows down every decision.
+/// Lists and reconciliation of one property's bookings; those that changed last, by which operators find changes of
+/// beds. Every index slows down every decision, so queries by date share that of [`super::occupancy`].
 pub(crate) const INDEXES: &[Index] = &[
     (COLLECTION, &[("property_id", 1), ("created_at", 1), ("_id", 1)], false),
     (COLLECTION, &[("property_id", 1), ("updated_at", 1)], false),
@@ -210,6 +210,21 @@ impl Bookings<'_> {
     ) -> Result<HashMap<BookingId, Booking>, StoreError> {
         let found = self.0.collection::<Booking>(COLLECTION).find(occupying(property_id, nights)).await?;
         Ok(found.map_ok(|booking| (booking.id, booking)).try_collect().await?)
+    }
+
+    /// The same without their histories, which may be many times as large: not to be stored.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn occupants_without_history(
+        self,
+        property_id: &PropertyId,
+        nights: Nights,
+    ) -> Result<HashMap<BookingId, Booking>, StoreError> {
+        let bookings = self.0.collection::<Booking>(COLLECTION);
+        // None of the entries, and every other field.
+        let found = bookings.find(occupying(property_id, nights)).projection(doc! { "history": { "$slice": 0 } });
+        Ok(found.await?.map_ok(|booking| (booking.id, booking)).try_collect().await?)
     }
 
     /// Bookings in the order of their creation, newest first: those after the given one, at most `limit`.

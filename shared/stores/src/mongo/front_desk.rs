@@ -1,19 +1,17 @@
 //! Bookings of a business day, as the front desk lists them.
 
-use super::{Mongo, bookings};
+use super::Mongo;
+use super::bookings::{self, LONGEST_STAY};
 use crate::StoreError;
 use chrono::{Days, NaiveDate};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use pvt_domain::booking::{Action, Booking, Status};
 use pvt_domain::ids::PropertyId;
-use pvt_domain::intake::MAX_NIGHTS;
 use serde::Deserialize;
 
 /// Days after a departure for which a stay that has not ended is looked for.
 const OVERDUE_DAYS: Days = Days::new(30);
-/// Longest possible stay.
-const LONGEST_STAY: Days = Days::new(MAX_NIGHTS.unsigned_abs());
 
 /// What the lists show, and what a booking cannot be read without.
 const FIELDS: [&str; 15] = [
@@ -82,11 +80,11 @@ fn concerning(property_id: &PropertyId, date: NaiveDate) -> Document {
         let statuses: Vec<&str> = statuses.iter().map(|status| status.as_str()).collect();
         doc! { "property_id": property_id.as_str(), "status": { "$in": statuses }, "stays": { "$elemMatch": stay } }
     };
-    let ended = [Status::CheckedOut, Status::NoShow];
     doc! { "$or": [
         with(&[Status::Confirmed, Status::CheckedIn], open),
-        with(&ended, arriving),
-        with(&ended, departing),
+        with(&[Status::CheckedOut, Status::NoShow], arriving),
+        // No-shows do not depart.
+        with(&[Status::CheckedOut], departing),
     ] }
 }
 

@@ -2,14 +2,13 @@
 
 use super::{Index, Mongo, blocks, bookings};
 use crate::StoreError;
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use pvt_domain::availability::Holding;
 use pvt_domain::block::Block;
 use pvt_domain::booking::{Booking, Guest, Status, Stay};
 use pvt_domain::ids::{BookingId, PropertyId};
-use pvt_domain::intake::MAX_NIGHTS;
 use pvt_domain::nights::Nights;
 use serde::Deserialize;
 
@@ -20,7 +19,7 @@ pub(crate) const INDEXES: &[Index] = &[
     (blocks::COLLECTION, &[("property_id", 1), ("until", 1)], false),
 ];
 
-/// Bookings of a reply. By default all of a large property come in one, of many megabytes.
+/// Bookings of a reply. By default the second one is filled to 16 MB, with most of a large property.
 const BATCH: u32 = 1_000;
 
 /// Beds that a booking holds, without anything about its guest.
@@ -90,7 +89,7 @@ impl OccupancyReads<'_> {
     pub async fn holdings(self, property_id: &PropertyId, from: NaiveDate) -> Result<Vec<StoredHolding>, StoreError> {
         let mut filter = of_property(property_id, doc! { "departure": { "$gt": from.to_string() } });
         filter.insert("status", doc! { "$in": Status::HOLDING.to_vec() });
-        let fields = doc! { "rev": 1, "status": 1, "stays": 1, "pending_change": 1 };
+        let fields = doc! { "rev": 1, "status": 1, "stays": 1, "pending_change.stays": 1 };
         let bookings = self.0.collection::<StoredHolding>(bookings::COLLECTION);
         let found = bookings.find(filter).projection(fields).batch_size(BATCH).await?;
         Ok(found.try_collect().await?)
@@ -102,7 +101,7 @@ impl OccupancyReads<'_> {
     /// [`StoreError`] when MongoDB fails.
     pub async fn occupants(self, property_id: &PropertyId, nights: Nights) -> Result<Vec<Occupant>, StoreError> {
         let filter = bookings::occupying(property_id, nights);
-        let fields = doc! { "reference": 1, "status": 1, "guest": 1, "stays": 1, "pending_change": 1 };
+        let fields = doc! { "reference": 1, "status": 1, "guest": 1, "stays": 1, "pending_change.stays": 1 };
         let bookings = self.0.collection::<Occupant>(bookings::COLLECTION);
         let found = bookings.find(filter).projection(fields).batch_size(BATCH).await?;
         Ok(found.map_ok(Occupant::compact).try_collect().await?)
@@ -124,7 +123,7 @@ impl OccupancyReads<'_> {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn arrivals(self, property_id: &PropertyId, date: NaiveDate) -> Result<Vec<Booking>, StoreError> {
-        let longest = date.checked_add_days(Days::new(MAX_NIGHTS.unsigned_abs())).unwrap_or(NaiveDate::MAX);
+        let longest = date.checked_add_days(bookings::LONGEST_STAY).unwrap_or(NaiveDate::MAX);
         let departure = doc! { "$gt": date.to_string(), "$lte": longest.to_string() };
         self.with_stay(property_id, doc! { "departure": departure, "arrival": date.to_string() }).await
     }

@@ -3,7 +3,7 @@
 //! A step frees no bed that a later one still needs for its own guests, so wherever it ends, each guest has a bed.
 
 use super::view::{StepView, named};
-use super::{Confirm, PlanPage, chart_of, known_beds};
+use super::{Confirm, PlanPage, chart_of};
 use crate::access::SignedIn;
 use crate::api::{Answer, Call, Refusal, Unanswered};
 use crate::app::{App, SharedApp};
@@ -11,11 +11,12 @@ use crate::failure::{Failure, page};
 use crate::forms::Submitted;
 use crate::frame::Frame;
 use crate::pages::actions::{Notice, idempotency_key};
+use crate::store;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use pvt_domain::decide::{KnownBeds, MovePlan};
-use pvt_domain::ids::{BedId, BookingId};
+use pvt_domain::ids::{BedId, BookingId, PropertyId};
 use pvt_domain::messages::Assignment;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -53,10 +54,10 @@ impl PostedStep {
         json!(self).to_string()
     }
 
-    /// With the name of its guest, if that can be read.
-    fn shown(&self, known: Option<&KnownBeds>, outcome: String) -> StepView {
+    /// With the name of its guest, if that could be read.
+    fn shown(&self, guests: &HashMap<BookingId, String>, outcome: String) -> StepView {
         let beds = self.assignments.iter().flat_map(|one| one.beds.iter().flatten());
-        let guest = known.map_or_else(|| format!("Booking {}", self.booking), |known| named(known, self.booking));
+        let guest = guests.get(&self.booking).cloned().unwrap_or_else(|| format!("Booking {}", self.booking));
         StepView {
             booking_id: self.booking.to_string(),
             guest,
@@ -127,15 +128,14 @@ pub(crate) async fn carry_out(State(app): State<SharedApp>, submitted: Submitted
     // To its end, also when the user has gone away.
     let CarriedOut { done, stopped } = tokio::spawn(sending).await.map_err(Failure::internal)?;
     // The outcome and the key are shown also when the bookings cannot be read any more.
-    let known = known_beds(&app, &property, steps.iter().map(|step| step.booking).collect()).await.ok();
-    let known = known.as_ref().map(|(known, _)| known);
+    let guests = guests_of(&app, &property, &steps).await.unwrap_or_default();
     let outcome = |index: usize| match (&stopped, index) {
         (_, index) if index < done => "Done",
         (Some(stop), index) if index == done && stop.is_undecided() => "Not known yet",
         (_, index) if index == done => "Not done",
         _ => "Not sent",
     };
-    let shown = steps.iter().enumerate().map(|(index, step)| step.shown(known, outcome(index).to_owned()));
+    let shown = steps.iter().enumerate().map(|(index, step)| step.shown(&guests, outcome(index).to_owned()));
     let repeatable = stopped.as_ref().is_some_and(Stop::is_undecided);
     let notice = stopped.as_ref().map_or_else(|| Notice::done("The guests are moved"), Stop::notice);
     let status = stopped.as_ref().map_or(StatusCode::OK, Stop::status);
@@ -149,6 +149,18 @@ pub(crate) async fn carry_out(State(app): State<SharedApp>, submitted: Submitted
         done: done_keys(&steps, done),
     })?;
     Ok((status, body).into_response())
+}
+
+/// The guests of these steps, as far as they are of this property.
+async fn guests_of(
+    app: &App,
+    property: &PropertyId,
+    steps: &[PostedStep],
+) -> Result<HashMap<BookingId, String>, Failure> {
+    let (mongo, ids) = (app.mongo.clone(), steps.iter().map(|step| step.booking).collect::<Vec<_>>());
+    let found = store::read(app, async move { mongo.bookings().find_by_ids(ids).await }).await?;
+    let own = found.into_values().filter(|booking| booking.property_id == *property);
+    Ok(own.map(|booking| (booking.id, named(&booking))).collect())
 }
 
 /// The stays of which every step is done, as the chart names them. What is left of a plan stays set aside.

@@ -36,7 +36,7 @@ impl StepView {
         let what = booking.map_or_else(Vec::new, |booking| what(booking, step, today));
         Self {
             booking_id: step.booking_id.to_string(),
-            guest: named(known, step.booking_id),
+            guest: named_in(known, step.booking_id),
             what: what.into_iter().map(|line| format!("{line}{detour}")).collect(),
             warnings: booking.map_or_else(Vec::new, |booking| warnings(known, booking, step)),
             refusal: step.outcome.is_err().then(|| refusal(step.refusal())),
@@ -47,11 +47,12 @@ impl StepView {
 }
 
 /// The name of a booking's guest with its reference.
-pub(super) fn named(known: &KnownBeds, id: BookingId) -> String {
-    known.bookings.get(&id).map_or_else(
-        || "A booking that is not known here".to_owned(),
-        |booking| format!("{} ({})", booking.guest.full_name(), booking.reference),
-    )
+pub(super) fn named(booking: &Booking) -> String {
+    format!("{} ({})", booking.guest.full_name(), booking.reference)
+}
+
+fn named_in(known: &KnownBeds, id: BookingId) -> String {
+    known.bookings.get(&id).map_or_else(|| "A booking that is not known here".to_owned(), named)
 }
 
 fn listed(beds: &[BedId]) -> String {
@@ -93,7 +94,7 @@ fn warnings(known: &KnownBeds, booking: &Booking, step: &MoveStep) -> Vec<String
 
 fn in_the_way(known: &KnownBeds, step: &MoveStep) -> Vec<(String, String)> {
     let bookings = step.refusal().map_or(&[][..], |why| why.bookings.as_slice());
-    bookings.iter().map(|id| (id.to_string(), named(known, *id))).collect()
+    bookings.iter().map(|id| (id.to_string(), named_in(known, *id))).collect()
 }
 
 /// Why a step cannot be made.
