@@ -11,7 +11,7 @@ use pvt_domain::booking::{Booking, Status};
 use pvt_domain::ids::{BlockId, BookingId, PropertyId};
 use pvt_domain::nights::Nights;
 use pvt_stores::mongo::audit::AuditFilter;
-use pvt_stores::mongo::booking_search::{BedChangeFilter, ChangedBooking};
+use pvt_stores::mongo::booking_search::{BedChangeFilter, ChangedBooking, MAX_ENTRIES};
 use pvt_stores::mongo::bookings::{BookingFilter, BookingScope};
 use pvt_testkit::{Namespace, days_from_now};
 use uuid::Uuid;
@@ -116,16 +116,27 @@ async fn api_lists_use_indexes_and_do_not_sort() -> Result<()> {
     }
     let _ = mongo.blocks().list(&"here".into(), true, None, 20).await?;
     let _ = mongo.blocks().list(&"here".into(), false, Some("a"), 20).await?;
+    let entries = (0..STAYS).map(|number| {
+        let at = format!("2026-11-{:02}T12:{:02}:00.000Z", 1 + number / 60, number % 60);
+        let actor = if number % 100 == 0 { "staff:1" } else { "staff:2" };
+        doc! { "_id": Uuid::from_u128(number.into()).to_string(), "at": at, "actor": actor, "action": "queue.pause",
+        "subject": "emails", "detail": "", "cause": Uuid::from_u128(1).to_string() }
+    });
+    raw.collection::<Document>("audit").insert_many(entries).await?;
     for subject in [None, Some("here|room:a")] {
         let _ = mongo.audit_log().list(subject, None, 20).await?;
         let _ = mongo.audit_log().list(subject, Some(("2026-12-01T12:00:01.000Z", "a")), 20).await?;
     }
     let of_actor = AuditFilter { actor: Some("staff:1".into()), ..AuditFilter::default() };
-    let _ = mongo.audit_log().search(&of_actor, None, 20).await?;
-    let _ = mongo.audit_log().search(&of_actor, Some(("2026-12-01T12:00:01.000Z", "a")), 20).await?;
+    for before in [None, Some(("2026-12-01T12:00:01.000Z", "a"))] {
+        assert_eq!(mongo.audit_log().search(&of_actor, before, 20).await?.len(), 3);
+    }
     let profile = queries(&raw).await?;
     assert!(profile.len() >= 18, "{profile:?}");
     refuse_scans(&profile)?;
+    let by_actor = profile.iter().filter(|query| query.to_string().contains("staff:1"));
+    let examined: Vec<i32> = by_actor.map(|query| query.get_i32("docsExamined")).collect::<Result<_, _>>()?;
+    assert_eq!(examined, [3, 3], "only entries of the actor");
     // The few bookings of a guest or of some days may be sorted; lists that grow with the property are read in order.
     let few = |query: &Document| ["guest.email", "$elemMatch"].iter().any(|narrow| query.to_string().contains(narrow));
     let sorted = profile.iter().filter(|query| query.get_bool("hasSortStage").unwrap_or_default() && !few(query));
@@ -133,7 +144,7 @@ async fn api_lists_use_indexes_and_do_not_sort() -> Result<()> {
     Ok(())
 }
 
-/// Of the bookings that have changed lately only those with changes of stays are read, and of these no other entries.
+/// Of the bookings that have changed lately only those with changes of beds are found, and of these no other entries.
 #[tokio::test]
 async fn changes_of_beds_are_found_by_when_their_bookings_changed() -> Result<()> {
     let namespace = Namespace::new().await?;
@@ -141,9 +152,20 @@ async fn changes_of_beds_are_found_by_when_their_bookings_changed() -> Result<()
     let raw =
         Client::with_uri_str(namespace.mongodb_uri()).await?.default_database().context("the URI names a database")?;
     fill(&raw).await?;
-    let stay = doc! { "room_type_id": "dorm", "arrival": "2027-01-10", "departure": "2027-01-12", "guests": 1,
-    "assigned_beds": ["a"] };
-    let moved = doc! { "stays": [{ "index": 0, "before": stay.clone(), "after": stay.clone() }] };
+    let stay = |beds: &[&str], progress: &str| {
+        doc! { "room_type_id": "dorm", "arrival": "2027-01-10", "departure": "2027-01-12", "guests": 1,
+        "assigned_beds": beds.to_vec(), "progress": progress }
+    };
+    let from_to = |before: &[&str], after: &[&str]| {
+        doc! { "stays": [{ "index": 0, "before": stay(before, "expected"), "after": stay(after, "expected") }] }
+    };
+    let moved = from_to(&["a"], &["b"]);
+    let arrived =
+        doc! { "stays": [{ "index": 0, "before": stay(&["b"], "expected"), "after": stay(&["b"], "checked_in") }] };
+    let divided = doc! { "stays": [
+        { "index": 0, "before": stay(&["a", "b"], "expected"), "after": stay(&["a"], "checked_in") },
+        { "index": 1, "after": stay(&["b"], "expected") },
+    ] };
     let renamed = doc! { "guest": true };
     let entry = |rev: i32, at: &str, actor: &str, changes: &Document| {
         doc! { "rev": rev, "at": at, "action": "assign", "from": "confirmed", "to": "confirmed", "actor": actor,
@@ -156,36 +178,57 @@ async fn changes_of_beds_are_found_by_when_their_bookings_changed() -> Result<()
         entry(4, "2026-12-03T14:00:00.000Z", "staff:2", &moved),
         entry(5, "2026-12-04T12:00:00.000Z", "staff:1", &moved),
     ];
-    for (number, property, entries) in [(1, "here", &history[..]), (2, "there", &history), (3, "here", &history[..2])] {
+    let in_turn = |changes: Vec<&Document>| -> Vec<Document> {
+        let of = |(rev, changes)| entry(rev, &format!("2026-12-03T15:00:{rev:02}.000Z"), "staff:4", changes);
+        (1..).zip(changes).map(of).collect()
+    };
+    let first = from_to(&["c"], &["a"]);
+    let moves = [vec![&first], vec![&moved; 11]].concat();
+    let of_group = in_turn([&moves[..], &[&arrived; 12], &[&divided]].concat());
+    let only_arrived = in_turn([&[&arrived; 12][..], &[&divided]].concat());
+    for (number, property, entries, updated) in [
+        (1, "here", &history[..], 1),
+        (2, "there", &history, 2),
+        (3, "here", &history[..2], 3),
+        (4, "here", &of_group, 4),
+        (5, "here", &only_arrived, 5),
+    ] {
         let booking = doc! { "_id": Uuid::from_u128(number).to_string(), "reference": "PVT-0000000000",
         "property_id": property, "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "" },
-        "stays": [stay.clone()], "history": entries.to_vec(), "updated_at": "2026-12-04T12:00:00.000Z" };
+        "stays": [stay(&["b"], "expected")], "history": entries.to_vec(),
+        "updated_at": format!("2026-12-04T12:00:0{updated}.000Z") };
         raw.collection::<Document>("bookings").insert_one(booking).await?;
     }
     raw.run_command(doc! { "profile": 2 }).await?;
-    let revisions = async |actor: Option<&str>, booking: Option<u128>| {
+    let revisions = async |actor: Option<&str>, booking: Option<u128>, bed: Option<&str>, limit| {
         let filter = BedChangeFilter {
             properties: vec!["here".into()],
             booking: booking.map(|id| BookingId::from_uuid(Uuid::from_u128(id))),
+            bed: bed.map(Into::into),
             actor: actor.map(Into::into),
             from: "2026-12-03T00:00:00Z".parse::<DateTime<Utc>>()?.into(),
             until: "2026-12-04T00:00:00Z".parse::<DateTime<Utc>>()?.into(),
         };
-        let found = mongo.bookings().changed_within(&filter, 10).await?;
+        let found = mongo.bookings().changed_within(&filter, limit).await?;
         let of_booking = |found: &ChangedBooking| {
             let revisions: Vec<u32> = found.history.iter().map(|entry| entry.rev).collect();
             (found.id.as_uuid().as_u128(), revisions)
         };
         Ok::<_, anyhow::Error>(found.iter().map(of_booking).collect::<Vec<_>>())
     };
-    assert_eq!(revisions(None, None).await?, [(1, vec![3, 4])]);
-    assert_eq!(revisions(Some("staff:1"), None).await?, [(1, vec![3])]);
-    assert_eq!(revisions(Some("staff:3"), None).await?, []);
-    assert_eq!(revisions(None, Some(1)).await?.len(), 1);
+    let latest: Vec<u32> = (2..=12).collect();
+    assert_eq!(latest.len(), MAX_ENTRIES + 1);
+    assert_eq!(revisions(None, None, None, 10).await?, [(4, latest.clone()), (1, vec![3, 4])], "last changed first");
+    assert_eq!(revisions(None, None, None, 1).await?, [(4, latest)], "what leaves beds as they are takes no place");
+    assert_eq!(revisions(None, None, Some("c"), 1).await?, [(4, vec![1])], "however many others followed");
+    assert_eq!(revisions(None, None, Some("d"), 1).await?, []);
+    assert_eq!(revisions(None, Some(4), None, 10).await?, [(4, (1..=12).collect())], "all of a booking");
+    assert_eq!(revisions(Some("staff:1"), None, None, 10).await?, [(1, vec![3])]);
+    assert_eq!(revisions(Some("staff:3"), None, None, 10).await?, []);
     let profile = queries(&raw).await?;
     refuse_scans(&profile)?;
     let examined: Vec<i32> = profile.iter().map(|query| query.get_i32("docsExamined")).collect::<Result<_, _>>()?;
-    assert!(examined.len() == 4 && examined.iter().all(|documents| *documents <= 2), "{examined:?}: {profile:?}");
+    assert!(examined.len() == 7 && examined.iter().all(|documents| *documents <= 4), "{examined:?}: {profile:?}");
     Ok(())
 }
 

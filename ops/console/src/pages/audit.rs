@@ -67,14 +67,14 @@ pub(crate) async fn show(
     });
     let (mongo, beds) = (app.mongo.clone(), selection.beds.clone());
     let changed = store::read(&app, async move {
-        mongo.bookings().changed_within(&beds, i64::try_from(MAX_BOOKINGS).unwrap_or(i64::MAX)).await
+        mongo.bookings().changed_within(&beds, i64::try_from(MAX_BOOKINGS).unwrap_or(i64::MAX).saturating_add(1)).await
     });
     let (entries, changed) = tokio::join!(entries, changed);
     let entries = entries?;
     // The log is of use without them.
     let (found, extent) = match &changed {
         Ok(changed) => {
-            let found = bed_changes::of(changed, &selection);
+            let found = bed_changes::of(changed, &selection, MAX_BOOKINGS);
             let is_cut = found.len() > MAX_CHANGES || bed_changes::is_cut(changed, &selection, MAX_BOOKINGS);
             (Some(found), selection.extent(is_cut))
         }

@@ -192,7 +192,7 @@ impl AuditLog<'_> {
     /// Entries that a filter selects, newest first: those before the given entry, at most `limit`.
     ///
     /// # Errors
-    /// [`StoreError`] when MongoDB fails, or when entries of a property alone are too far apart.
+    /// [`StoreError`] when MongoDB fails, or when entries of a property are too far apart.
     pub async fn search(
         self,
         filter: &AuditFilter,

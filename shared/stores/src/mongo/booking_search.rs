@@ -9,15 +9,17 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{Collation, CollationStrength, IndexOptions};
 use pvt_domain::actor::Actor;
 use pvt_domain::booking::{Booking, Guest, HistoryEntry};
-use pvt_domain::ids::{BookingId, PropertyId};
+use pvt_domain::ids::{BedId, BookingId, PropertyId};
 use pvt_domain::people::text::normal;
 use pvt_domain::timestamp::Timestamp;
 use serde::Deserialize;
 
 /// Most words of a name that is searched for; the others are part of the last one.
 const MAX_WORDS: usize = 4;
-/// Most entries of one booking among those of others.
-pub const MAX_ENTRIES: i32 = 10;
+/// Most entries of one booking that are shown among those of others.
+pub const MAX_ENTRIES: usize = 10;
+/// As many as are read, so that more are noticed.
+const ENTRIES_READ: i32 = 11;
 /// Above every letter in the order of the index.
 const HIGHEST: char = '\u{ffff}';
 const LAST_NAME: &str = "guest.last_name";
@@ -28,7 +30,7 @@ fn any_accent() -> Collation {
     Collation::builder().locale("en".to_owned()).strength(CollationStrength::Primary).build()
 }
 
-/// A booking whose history has changes of stays.
+/// A booking with changes of beds in its history.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ChangedBooking {
     /// The booking.
@@ -51,6 +53,8 @@ pub struct BedChangeFilter {
     pub properties: Vec<PropertyId>,
     /// Of this booking.
     pub booking: Option<BookingId>,
+    /// From this bed or to it.
+    pub bed: Option<BedId>,
     /// By this actor.
     pub actor: Option<Actor>,
     /// From this instant on.
@@ -84,38 +88,90 @@ impl Bookings<'_> {
         Ok(newest.await?.try_collect().await?)
     }
 
-    /// Bookings whose history has changes of stays at these instants and by this actor, last changed first; at most
-    /// `limit`. Each has these entries, or the latest [`MAX_ENTRIES`] of them if no booking is named.
+    /// Bookings with stays that were given other beds at these instants and by this actor, last changed first; at most
+    /// `limit`. Each has these entries, or if no booking is named the latest [`MAX_ENTRIES`] of them and one more.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails or the search takes too long.
     pub async fn changed_within(self, filter: &BedChangeFilter, limit: i64) -> Result<Vec<ChangedBooking>, StoreError> {
-        let (from, until) = (filter.from.to_string(), filter.until.to_string());
-        let actor = filter.actor.as_ref().map(Actor::as_str);
-        let mut entry = doc! { "at": { "$gte": &from, "$lt": &until }, "changes.stays": { "$exists": true } };
-        entry.extend(actor.map(|actor| ("actor".to_owned(), actor.into())));
-        let properties: Vec<&str> = filter.properties.iter().map(PropertyId::as_str).collect();
-        let mut query = doc! { "property_id": { "$in": properties }, "updated_at": { "$gte": &from },
-        "history": { "$elemMatch": entry } };
-        query.extend(filter.booking.map(|id| ("_id".to_owned(), id.to_string().into())));
-        let mut is_meant = vec![
-            doc! { "$gte": ["$$this.at", from] },
-            doc! { "$lt": ["$$this.at", until] },
-            // Whatever is not there sorts before null.
-            doc! { "$gt": ["$$this.changes.stays", null] },
-        ];
-        is_meant.extend(actor.map(|actor| doc! { "$eq": ["$$this.actor", actor] }));
-        let found = doc! { "$filter": { "input": "$history", "cond": { "$and": is_meant } } };
+        let found = doc! { "$filter": { "input": "$history", "cond": filter.is_meant() } };
         let entries = match filter.booking {
             Some(_) => found,
-            None => doc! { "$slice": [found, -MAX_ENTRIES] },
+            None => doc! { "$slice": [found, -ENTRIES_READ] },
         };
-        let fields = doc! { "reference": 1, "property_id": 1, "guest": 1, "history": entries };
-        let bookings = self.0.collection::<ChangedBooking>(COLLECTION);
-        let found = bookings.find(query).projection(fields);
-        let last = found.sort(doc! { "updated_at": -1 }).limit(limit).max_time(SCAN_LIMIT);
-        Ok(last.await?.try_collect().await?)
+        // Entries are compared before bookings are counted: many changes of stays leave their beds as they are.
+        let stages = [
+            doc! { "$match": filter.query() },
+            doc! { "$sort": { "updated_at": -1 } },
+            doc! { "$project": { "reference": 1, "property_id": 1, "guest": 1, "history": entries } },
+            doc! { "$match": { "history.0": { "$exists": true } } },
+            doc! { "$limit": limit },
+        ];
+        let bookings = self.0.collection::<Document>(COLLECTION);
+        let found = bookings.aggregate(stages).max_time(SCAN_LIMIT).with_type::<ChangedBooking>();
+        Ok(found.await?.try_collect().await?)
     }
+}
+
+impl BedChangeFilter {
+    /// Matches bookings that may have such an entry.
+    fn query(&self) -> Document {
+        let from = self.from.to_string();
+        let mut entry =
+            doc! { "at": { "$gte": &from, "$lt": self.until.to_string() }, "changes.stays": { "$exists": true } };
+        entry.extend(self.actor.as_ref().map(|actor| ("actor".to_owned(), actor.as_str().into())));
+        if let Some(bed) = &self.bed {
+            let of_side = |side: &str| doc! { format!("changes.stays.{side}.assigned_beds"): bed.as_str() };
+            entry.insert("$or", ["before", "after"].map(of_side).to_vec());
+        }
+        let properties: Vec<&str> = self.properties.iter().map(PropertyId::as_str).collect();
+        let mut query = doc! { "property_id": { "$in": properties }, "updated_at": { "$gte": from },
+        "history": { "$elemMatch": entry } };
+        query.extend(self.booking.map(|id| ("_id".to_owned(), id.to_string().into())));
+        query
+    }
+
+    /// Whether `$$this`, an entry, is such a change: of beds, not only of guests, dates or progress. The time is
+    /// compared first, since most entries are older.
+    fn is_meant(&self) -> Document {
+        let mut conditions = vec![
+            doc! { "$gte": ["$$this.at", self.from.to_string()] },
+            doc! { "$lt": ["$$this.at", self.until.to_string()] },
+        ];
+        conditions.extend(self.actor.as_ref().map(|actor| doc! { "$eq": ["$$this.actor", actor.as_str()] }));
+        let mut of_stay = vec![
+            // Whatever is not there sorts before null.
+            doc! { "$gt": ["$$stay.before", null] },
+            doc! { "$gt": ["$$stay.after", null] },
+            doc! { "$or": [
+                { "$ne": ["$$stay.before.assigned_beds", "$$stay.after.assigned_beds"] },
+                { "$ne": ["$$stay.before.earlier_beds", "$$stay.after.earlier_beds"] },
+            ] },
+        ];
+        if let Some(bed) = &self.bed {
+            let beds = |side: &str| doc! { "$ifNull": [format!("$$stay.{side}.assigned_beds"), []] };
+            let is_of = |side: &str| doc! { "$in": [bed.as_str(), beds(side)] };
+            let sides = ["before", "after"].map(is_of).to_vec();
+            of_stay.push(doc! { "$or": sides });
+        }
+        let stays = doc! { "$ifNull": ["$$this.changes.stays", []] };
+        let changed = doc! { "$map": { "input": &stays, "as": "stay", "in": { "$and": of_stay } } };
+        conditions.push(doc! { "$anyElementTrue": [changed] });
+        // A stay that is only divided keeps the beds of its guests: compared by bed and dates, of all its parts.
+        let [before, after] = ["before", "after"].map(|side| bed_spans(&stays, side));
+        conditions.push(doc! { "$not": [{ "$setEquals": [before, after] }] });
+        doc! { "$and": conditions }
+    }
+}
+
+/// The beds of these stays on one side of a change, each with the dates of its stay and the beds before it.
+fn bed_spans(stays: &Document, side: &str) -> Document {
+    let of = |field: &str| format!("$$stay.{side}.{field}");
+    let span = doc! { "bed": "$$bed", "from": of("arrival"), "until": of("departure"), "earlier": of("earlier_beds") };
+    let beds = doc! { "$ifNull": [of("assigned_beds"), []] };
+    let of_stay = doc! { "$map": { "input": beds, "as": "bed", "in": span } };
+    let spans = doc! { "$map": { "input": stays, "as": "stay", "in": of_stay } };
+    doc! { "$reduce": { "input": spans, "initialValue": [], "in": { "$concatArrays": ["$$value", "$$this"] } } }
 }
 
 /// Conditions of which a guest of this name meets one.

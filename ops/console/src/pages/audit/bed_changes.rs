@@ -30,22 +30,25 @@ pub(super) struct ChangeRow {
     pub(super) reason: String,
 }
 
-/// The changes that are selected, newest first.
-pub(super) fn of<'a>(bookings: &'a [ChangedBooking], selection: &Selection) -> Vec<BedChange<'a>> {
-    let all = bookings.iter().flat_map(|booking| booking.history.iter().map(move |entry| (booking, entry)));
+/// The changes that are selected, of at most so many bookings; newest first.
+pub(super) fn of<'a>(bookings: &'a [ChangedBooking], selection: &Selection, most: usize) -> Vec<BedChange<'a>> {
+    let all = bookings.iter().take(most).flat_map(|booking| {
+        let skipped =
+            if selection.beds.booking.is_some() { 0 } else { booking.history.len().saturating_sub(MAX_ENTRIES) };
+        booking.history.iter().skip(skipped).map(move |entry| (booking, entry))
+    });
     let mut found: Vec<BedChange<'a>> = all
         .flat_map(|(booking, entry)| changes(booking, entry))
-        .filter(|change| selection.bed.as_ref().is_none_or(|bed| change.concerns(bed)))
+        .filter(|change| selection.beds.bed.as_ref().is_none_or(|bed| change.concerns(bed)))
         .collect();
     found.sort_by_key(|change| std::cmp::Reverse(change.entry.at));
     found
 }
 
-/// Whether there may be more than what was read: at most so many bookings, and the latest entries of each.
+/// Whether more was read than is shown: at most so many bookings, and the latest entries of each.
 pub(super) fn is_cut(bookings: &[ChangedBooking], selection: &Selection, most: usize) -> bool {
-    let most_entries = usize::try_from(MAX_ENTRIES).unwrap_or(usize::MAX);
-    let has_most = |one: &ChangedBooking| one.history.len() >= most_entries;
-    bookings.len() >= most || (selection.beds.booking.is_none() && bookings.iter().any(has_most))
+    let has_more = |one: &ChangedBooking| one.history.len() > MAX_ENTRIES;
+    bookings.len() > most || (selection.beds.booking.is_none() && bookings.iter().any(has_more))
 }
 
 fn changes<'a>(booking: &'a ChangedBooking, entry: &'a HistoryEntry) -> impl Iterator<Item = BedChange<'a>> {
@@ -119,11 +122,12 @@ mod tests {
         let beds = BedChangeFilter {
             properties: vec!["here".into()],
             booking: None,
+            bed: bed.map(Into::into),
             actor: None,
             from: DateTime::UNIX_EPOCH.into(),
             until: Utc::now().into(),
         };
-        Selection { log: AuditFilter::default(), beds, bed: bed.map(Into::into) }
+        Selection { log: AuditFilter::default(), beds }
     }
 
     #[test]
@@ -133,7 +137,7 @@ mod tests {
             { "index": 1, "after": stay(&["b"]) }]);
         let added = json!([{ "index": 1, "after": stay(&["d"]) }]);
         let bookings = [booking(&[moved, divided, added])];
-        let revisions = |bed| of(&bookings, &selection(bed)).iter().map(|one| one.entry.rev).collect::<Vec<_>>();
+        let revisions = |bed| of(&bookings, &selection(bed), 1).iter().map(|one| one.entry.rev).collect::<Vec<_>>();
         assert_eq!(revisions(None), [0]);
         assert_eq!((revisions(Some("c")), revisions(Some("d"))), (vec![0], vec![]));
     }
@@ -142,12 +146,16 @@ mod tests {
     fn cut_lists_say_so() {
         let moved = json!([{ "index": 0, "before": stay(&["a"]), "after": stay(&["b"]) }]);
         let few = [booking(std::slice::from_ref(&moved))];
-        let many = [booking(&vec![moved; usize::try_from(MAX_ENTRIES).unwrap()])];
+        let most = [booking(&vec![moved.clone(); MAX_ENTRIES])];
+        let many = [booking(&vec![moved; MAX_ENTRIES + 1])];
         let all = selection(None);
         let mut named = selection(None);
         named.beds.booking = Some(many[0].id);
         let cut = |found: &[ChangedBooking], selection, most| is_cut(found, selection, most);
-        assert!(!cut(&few, &all, 2) && cut(&few, &all, 1) && cut(&many, &all, 2));
-        assert!(!cut(&many, &named, 2), "all of a booking that is named");
+        assert!(!cut(&few, &all, 1) && cut(&few, &all, 0) && !cut(&most, &all, 1) && cut(&many, &all, 1));
+        assert_eq!((of(&few, &all, 0).len(), of(&many, &all, 1).len()), (0, MAX_ENTRIES));
+        assert_eq!(of(&many, &all, 1).last().map(|one| one.entry.rev), Some(1), "the latest");
+        assert_eq!(of(&many, &named, 1).len(), MAX_ENTRIES + 1);
+        assert!(!cut(&many, &named, 1), "all of a booking that is named");
     }
 }

@@ -61,7 +61,6 @@ impl AuditQuery {
 pub(super) struct Selection {
     pub(super) log: AuditFilter,
     pub(super) beds: BedChangeFilter,
-    pub(super) bed: Option<BedId>,
 }
 
 impl Selection {
@@ -88,8 +87,8 @@ impl Selection {
         let of_day = |at: Timestamp| day.map(|_| at);
         let log = AuditFilter { subject, property, actor: actor.clone(), from: of_day(from), until: of_day(until) };
         let id: Option<BookingId> = booking.map(|one| one.id);
-        let beds = BedChangeFilter { properties, booking: id, actor, from, until };
-        Ok(Self { log, beds, bed })
+        let beds = BedChangeFilter { properties, booking: id, bed, actor, from, until };
+        Ok(Self { log, beds })
     }
 
     /// The extent of the changes of beds, in words.
@@ -100,7 +99,7 @@ impl Selection {
             (None, None) => "Of the last seven days; name a day for older ones.",
         };
         let cut = if is_cut {
-            " There are more than the newest ones below: name a day, a property, a booking or an actor."
+            " Some changes may be missing: name a day, a property, a bed, a booking or an actor."
         } else {
             ""
         };
