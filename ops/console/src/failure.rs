@@ -130,7 +130,7 @@ pub(crate) fn page(template: &impl Template) -> Result<Html<String>, Failure> {
     template.render().map(Html).map_err(Failure::internal)
 }
 
-/// The same for a page of some `bytes`, for which no more memory is taken than it needs.
+/// The same for a page of about so many `bytes`, whose text is mostly written without being moved to a larger place.
 ///
 /// # Errors
 /// As [`page`].
