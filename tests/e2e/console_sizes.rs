@@ -157,8 +157,8 @@ fn large_property() -> Inventory {
     inventory
 }
 
-/// A booking of one bed, with as many revisions as `entries`, one a day until now, which moved it to another bed. Guests
-/// who should have arrived before today have checked in, with the last revision.
+/// A booking of one bed, with as many revisions as `entries`, one a day until now, which moved it to another bed. The
+/// guests of those before today have checked in, with the last revision.
 fn booking(inventory: &Inventory, bed: &str, arrival: NaiveDate, entries: u32) -> Result<Booking> {
     let id = Uuid::new_v4();
     let made = Utc::now() - Days::new(u64::from(entries.max(30)));

@@ -28,7 +28,7 @@ pub type PreviewedAssignment = Result<Box<HistoryEntry>, Option<Box<RefusalDetai
 
 impl KnownBeds {
     /// `bookings` and `blocks` are all that have beds from the night before today to the one after, and on every night
-    /// of the stays that are to be moved; `nights` hold these. Of bookings that are not moved the history is not needed.
+    /// of the stays that are to be moved; `nights` hold these. Bookings that are not moved need no history.
     pub fn new(
         inventory: Arc<Inventory>,
         bookings: HashMap<BookingId, Booking>,

@@ -88,8 +88,8 @@ fn concerning(property_id: &PropertyId, date: NaiveDate) -> Document {
     ] }
 }
 
-/// The fields of a [`FrontDeskBooking`]. Entries are compared on the server, so that those that are not needed are neither
-/// sent nor decoded, and only for bookings that need some: it takes longer than all the rest.
+/// The fields of a [`FrontDeskBooking`]. Entries are compared on the server, so that those that are not needed are
+/// neither sent nor decoded, and only for bookings that need some: it takes longer than all the rest.
 fn fields() -> Document {
     let reversible = doc! { "$filter": { "input": "$history", "cond": {
         "$in": ["$$this.action", [Action::CheckIn.as_str(), Action::NoShow.as_str()]],
