@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use anyhow::{Context, Result};
-use pvt_domain::booking::{Booking, Status, StayProgress};
+use pvt_domain::booking::{Booking, Status, Stay, StayProgress};
 use pvt_domain::decide::undone_by_reinstatement;
 use pvt_testkit::{Namespace, days_from_now};
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ fn booking(id: u128, stays: &[Value], history: &[Value]) -> Result<Booking> {
 
 /// Its last entry checked in the second of two stays, after the first.
 fn arrived_later(mut booking: Booking) -> Result<Booking> {
-    let before = booking.stays[1].clone();
+    let before = Stay { progress: Some(StayProgress::Expected), ..booking.stays[1].clone() };
     for stay in &mut booking.stays {
         stay.progress = Some(StayProgress::CheckedIn);
     }
