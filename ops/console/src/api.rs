@@ -6,6 +6,7 @@
 //! not known: it is repeated with its own key, never with another.
 
 mod answer;
+mod words;
 
 pub(crate) use answer::{Answer, Refusal, Unanswered};
 
@@ -56,6 +57,11 @@ impl Call {
     /// A command with this body.
     pub(crate) fn post(path: impl Into<String>, body: Value) -> Self {
         Self { method: Method::POST, body: Some(body), ..Self::get(path) }
+    }
+
+    /// A change of what is there, with this body.
+    pub(crate) fn patch(path: impl Into<String>, body: Value) -> Self {
+        Self { method: Method::PATCH, body: Some(body), ..Self::get(path) }
     }
 
     /// With an idempotency key, so that a repetition acts once.

@@ -5,18 +5,21 @@
 
 mod action;
 mod amounts;
+mod beds;
 mod form;
 mod notice;
+mod room;
 mod sending;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use action::{Action, Offer};
+pub(crate) use beds::BedChoice;
 pub(crate) use notice::Notice;
 
 use crate::access::SignedIn;
-use crate::api::Answer;
+use crate::api::{Answer, Call};
 use crate::app::{App, SharedApp};
 use crate::failure::{Failure, page};
 use crate::forms::{FormFields, Submitted};
@@ -57,6 +60,9 @@ pub(crate) struct Surroundings {
 pub(crate) struct ActionQuery {
     /// The stay that is meant; all that are due without one.
     stay: Option<String>,
+    /// Of a move to another room type: the beds, and whose price is paid.
+    to: Option<String>,
+    price: Option<String>,
     /// The page to return to.
     next: Option<String>,
 }
@@ -87,7 +93,7 @@ struct Facts {
 
 struct ActionForm {
     path: &'static str,
-    label: &'static str,
+    label: String,
     key: String,
     rev: u32,
     content: Content,
@@ -95,6 +101,8 @@ struct ActionForm {
 
 /// What a form asks for.
 enum Content {
+    /// It asks what the API is to be asked.
+    Choose { advice: Option<String>, fields: Vec<FieldView> },
     /// It is filled in, under what the API says that it would cost.
     Open { preview: Vec<String>, fields: Vec<FieldView> },
     /// It sends the same requests again, and keeps what was filled in.
@@ -166,13 +174,14 @@ pub(crate) async fn show(
 ) -> Result<Html<String>, Failure> {
     let action = Action::of_path(&action).ok_or_else(no_action)?;
     let around = Surroundings::read(&app, &user, &id).await?;
-    let fields = FormFields::of([("stay", query.stay.as_deref().unwrap_or_default())]);
+    let named = [("stay", &query.stay), ("to", &query.to), ("price", &query.price)];
+    let fields = FormFields::of(named.map(|(name, value)| (name, value.as_deref().unwrap_or_default())));
     let (form, notice) = match action.is_offered(&around.booking) {
         true => open_form(&app, &user, action, &around, &Typed::first(&fields)).await,
         false => (None, Some(Notice::not_offered(action, &around.booking))),
     };
     let next = safe_path(query.next.as_deref().unwrap_or("/front-desk")).to_owned();
-    page(&action_page(&user, action, &around.booking, Some(&around), notice, form, next))
+    page(&action_page(&user, action, &around, Some(&around), notice, form, next))
 }
 
 fn no_action() -> Failure {
@@ -187,22 +196,39 @@ async fn open_form(
     around: &Surroundings,
     typed: &Typed<'_>,
 ) -> (Option<ActionForm>, Option<Notice>) {
-    let preview = match preview_of(app, user, action, around).await {
-        Ok(preview) => preview,
-        Err(notice) => return (None, Some(notice)),
+    let fields = typed.fields();
+    let (content, notice) = match action.dry_run(around, fields) {
+        Err(advice) => {
+            let advice = Some(advice).filter(|_| !fields.get("to").is_empty());
+            (Content::Choose { advice, fields: room::choice(around, fields) }, None)
+        }
+        Ok(call) => match preview_of(app, user, (action, around, fields), call).await {
+            Ok(preview) => (Content::Open { preview, fields: form::fields(action, around, typed) }, None),
+            // Another choice may be possible.
+            Err(notice) if action == Action::Room => {
+                (Content::Choose { advice: None, fields: room::choice(around, fields) }, Some(notice))
+            }
+            Err(notice) => return (None, Some(notice)),
+        },
     };
-    let content = Content::Open { preview, fields: form::fields(action, around, typed) };
     let (key, rev) = (Uuid::new_v4().to_string(), around.booking.rev);
-    (Some(ActionForm { path: action.path(), label: action.label(), key, rev, content }), None)
+    let label = action.label(&around.booking, &around.inventory.property);
+    (Some(ActionForm { path: action.path(), label, key, rev, content }), notice)
 }
 
-/// What a cancellation would cost now, as the API says; which entry would be undone.
-async fn preview_of(app: &App, user: &SignedIn, action: Action, around: &Surroundings) -> Result<Vec<String>, Notice> {
+/// What it would cost now, as the API says; which entry would be undone.
+async fn preview_of(
+    app: &App,
+    user: &SignedIn,
+    (action, around, fields): (Action, &Surroundings, &FormFields),
+    dry_run: Option<Call>,
+) -> Result<Vec<String>, Notice> {
     if action == Action::Reinstate {
         return Ok(form::undone(around));
     }
-    let Some(call) = action.dry_run(&around.booking) else { return Ok(Vec::new()) };
+    let Some(call) = dry_run else { return Ok(Vec::new()) };
     match app.api.send(user, call).await {
+        Ok(Answer::Done(preview)) if action == Action::Room => Ok(room::preview_lines(around, fields, &preview)),
         Ok(Answer::Done(preview)) => Ok(action::preview_lines(&preview)),
         Ok(Answer::Refused(refusal)) => Err(Notice::refused(&refusal)),
         Ok(Answer::Accepted) => Ok(Vec::new()),
@@ -239,7 +265,7 @@ pub(crate) async fn act(
     // The outcome and the key are shown also when the booking cannot be read any more.
     let around = Surroundings::read(&app, &user, &id).await.ok();
     let form = match (ended, &around) {
-        (Ended::Unknown, _) => Some(frozen_form(action, request, before.booking.rev, &fields)),
+        (Ended::Unknown, _) => Some(frozen_form(action, request, &before, &fields)),
         (Ended::Done | Ended::KeyReused, _) | (_, None) => None,
         (Ended::Refused | Ended::NotSent, Some(around)) if action.is_offered(&around.booking) => {
             let (form, failed) = open_form(&app, &user, action, around, &Typed::again(&fields)).await;
@@ -256,18 +282,18 @@ pub(crate) async fn act(
         notice = notice.without_booking();
     }
     let next = safe_path(fields.get("next")).to_owned();
-    let body = page(&action_page(&user, action, &before.booking, around.as_ref(), Some(notice), form, next))?;
+    let body = page(&action_page(&user, action, &before, around.as_ref(), Some(notice), form, next))?;
     Ok((status, body).into_response())
 }
 
 /// A form that sends the same requests again, with the same key for the same revision.
-fn frozen_form(action: Action, request: Request, rev: u32, fields: &FormFields) -> ActionForm {
+fn frozen_form(action: Action, request: Request, before: &Surroundings, fields: &FormFields) -> ActionForm {
     let steps = request.steps.iter().map(sending::Step::text).collect();
     ActionForm {
         path: action.path(),
-        label: action.label(),
+        label: action.label(&before.booking, &before.inventory.property),
         key: request.key,
-        rev: request.rev.unwrap_or(rev),
+        rev: request.rev.unwrap_or(before.booking.rev),
         content: Content::Frozen { steps, filled_in: sending::filled_in(fields) },
     }
 }
@@ -281,20 +307,23 @@ pub(crate) fn idempotency_key(fields: &FormFields) -> Result<String, Failure> {
 fn action_page(
     user: &SignedIn,
     action: Action,
-    known: &Booking,
+    known: &Surroundings,
     around: Option<&Surroundings>,
     notice: Option<Notice>,
     form: Option<ActionForm>,
     next: String,
 ) -> ActionPage {
-    let title = format!("{}: {}", action.label(), known.reference);
+    let booking = &known.booking;
+    let title = format!("{}: {}", action.label(booking, &known.inventory.property), booking.reference);
     let apart_from = Some(action).filter(|_| form.is_some());
     ActionPage {
         frame: Frame::new(user, title, "/front-desk"),
         notice,
-        id: known.id.to_string(),
+        id: booking.id.to_string(),
         booking: around.map(Surroundings::facts),
-        offers: around.map_or_else(Vec::new, |around| Action::offers(&around.booking, apart_from)),
+        offers: around.map_or_else(Vec::new, |around| {
+            Action::offers(&around.booking, &around.inventory.property, apart_from)
+        }),
         form,
         next,
     }

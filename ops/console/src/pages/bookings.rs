@@ -134,10 +134,11 @@ pub(crate) async fn show(
         if !properties.contains(&booking.property_id) {
             return Ok(None);
         }
+        let Some(inventory) = mongo.inventories().find(&booking.property_id).await? else { return Ok(None) };
         let traced = trace::of_booking(&mongo, &mart, &topology, &booking, Utc::now().into()).await?;
-        anyhow::Ok(Some((booking, traced)))
+        anyhow::Ok(Some((booking, inventory.property, traced)))
     });
-    let (booking, Trace { events, summary, claims }) = found.await?.ok_or_else(none)?;
+    let (booking, property, Trace { events, summary, claims }) = found.await?.ok_or_else(none)?;
     let acted = events.iter().flat_map(|event| actors::named_in(&event.what)).collect::<Vec<_>>();
     let names = ActorNames::read(&app, &acted).await?;
     let currency = booking.price.as_ref().map_or(Currency::XXX, |price| price.currency);
@@ -148,7 +149,7 @@ pub(crate) async fn show(
         claims,
         balance: balance(&booking, currency),
         stays: booking.stays.iter().map(|stay| stay_words(&booking, stay)).collect(),
-        offers: Action::offers(&booking, None),
+        offers: Action::offers(&booking, &property, None),
         is_movable: booking.stays.iter().any(|stay| is_movable(booking.status, stay)),
         waits: summary,
         events: event_rows(events, &names),

@@ -23,6 +23,12 @@ use serde::Deserialize;
 use std::collections::HashSet;
 use uuid::Uuid;
 
+/// How far guests are, as the page says it.
+const EXPECTED: &str = "expected";
+const CHECKED_IN: &str = "checked in";
+const CHECKED_OUT: &str = "checked out";
+const NO_SHOW: &str = "no show";
+
 #[derive(Deserialize)]
 pub(crate) struct PropertyQuery {
     property: Option<String>,
@@ -41,6 +47,8 @@ struct FrontDeskPage {
 
 struct GuestList {
     title: &'static str,
+    /// How many there are: of arrivals and departures, how many are still to come or to leave.
+    count: String,
     rows: Vec<GuestRow>,
 }
 
@@ -111,16 +119,43 @@ fn lists(inventory: &Inventory, date: NaiveDate, found: [Vec<Booking>; 4]) -> [G
     let is_there = |booking: &Booking, stay: &Stay| {
         stay.arrival <= date && date < stay.departure && booking.progress_of(stay) == StayProgress::CheckedIn
     };
-    let list = |title, bookings: Vec<Booking>, is_of: &dyn Fn(&Booking, &Stay) -> bool| GuestList {
-        title,
-        rows: rows(inventory, date, bookings, is_of),
+    let list = |title, bookings: Vec<Booking>, is_of: &dyn Fn(&Booking, &Stay) -> bool| {
+        GuestList::of(title, rows(inventory, date, bookings, is_of))
     };
     [
         list("Overdue", overdue, &|booking, stay| is_overdue(booking, stay, date)),
-        list("Arrivals", arrivals, &|_, stay| stay.arrival == date),
-        list("Departures", departures, &|_, stay| stay.departure == date),
+        list("Arrivals", arrivals, &|_, stay| stay.arrival == date).split(&[
+            (EXPECTED, "to arrive"),
+            (CHECKED_IN, "arrived"),
+            (CHECKED_OUT, "left again"),
+            (NO_SHOW, "did not come"),
+        ]),
+        list("Departures", departures, &|_, stay| stay.departure == date).split(&[
+            (CHECKED_IN, "to leave"),
+            (CHECKED_OUT, "left"),
+            (EXPECTED, "never arrived"),
+        ]),
         list("Staying tonight", occupants, &is_there),
     ]
+}
+
+impl GuestList {
+    fn of(title: &'static str, rows: Vec<GuestRow>) -> Self {
+        Self { title, count: rows.len().to_string(), rows }
+    }
+
+    /// Those of the first kind of progress first, with so many of each in words: the first kind always, others where
+    /// there are some.
+    fn split(mut self, kinds: &[(&str, &str)]) -> Self {
+        let place = |row: &GuestRow| kinds.iter().position(|(progress, _)| *progress == row.progress);
+        // Rows of a booking stay in their order.
+        self.rows.sort_by_key(|row| place(row).unwrap_or(kinds.len()));
+        let of_kind = |kind: usize| self.rows.iter().filter(|row| place(row) == Some(kind)).count();
+        let counts = kinds.iter().enumerate().map(|(kind, (_, words))| (kind, of_kind(kind), words));
+        let counts = counts.filter(|(kind, count, _)| *kind == 0 || *count > 0);
+        self.count = counts.map(|(_, count, words)| format!("{count} {words}")).collect::<Vec<_>>().join(", ");
+        self
+    }
 }
 
 /// Whether its guests should have come, or left, on an earlier day.
@@ -177,10 +212,10 @@ fn row(inventory: &Inventory, date: NaiveDate, (booking, index): (&Booking, usiz
         dates: format!("{} – {}", stay.arrival, stay.departure),
         guests: stay.guests,
         progress: match (booking.status, progress) {
-            (Status::NoShow, _) => "no show",
-            (_, StayProgress::Expected) => "expected",
-            (_, StayProgress::CheckedIn) => "checked in",
-            (_, StayProgress::CheckedOut) => "checked out",
+            (Status::NoShow, _) => NO_SHOW,
+            (_, StayProgress::Expected) => EXPECTED,
+            (_, StayProgress::CheckedIn) => CHECKED_IN,
+            (_, StayProgress::CheckedOut) => CHECKED_OUT,
         },
         balance: match (booking.outstanding(), to_return(booking, currency)) {
             (0, None) => "nothing due".to_owned(),
@@ -193,8 +228,8 @@ fn row(inventory: &Inventory, date: NaiveDate, (booking, index): (&Booking, usiz
         made,
         stay: stay_id(&booking.stays, index),
         rev: booking.rev,
-        direct: direct(booking, stay, date).map(|action| (offer(action), Uuid::new_v4().to_string())),
-        offers: offers(booking, stay, date),
+        direct: direct(booking, stay, date).map(|action| (action.offer(booking, &inventory.property), Uuid::new_v4().to_string())),
+        offers: offers(booking, stay, inventory, date),
     }
 }
 
@@ -209,7 +244,7 @@ fn direct(booking: &Booking, stay: &Stay, date: NaiveDate) -> Option<Action> {
 }
 
 /// What needs a form of its own: guests one by one, other beds, a reason, an amount.
-fn offers(booking: &Booking, stay: &Stay, date: NaiveDate) -> Vec<Offer> {
+fn offers(booking: &Booking, stay: &Stay, inventory: &Inventory, date: NaiveDate) -> Vec<Offer> {
     let of_progress: &[Action] = match booking.progress_of(stay) {
         StayProgress::Expected if stay.arrival <= date => &[Action::CheckIn, Action::NoShow],
         StayProgress::CheckedIn if is_undone(booking, stay) => &[Action::CheckOut, Action::Reinstate],
@@ -220,7 +255,8 @@ fn offers(booking: &Booking, stay: &Stay, date: NaiveDate) -> Vec<Offer> {
     let payment = [Action::Payment].into_iter().filter(|_| is_open);
     let reinstate = [Action::Reinstate].into_iter().filter(|_| booking.status == Status::NoShow);
     let meant = of_progress.iter().copied().chain(reinstate).chain(payment);
-    meant.filter(|action| action.is_offered(booking)).map(offer).collect()
+    let offered = meant.filter(|action| action.is_offered(booking));
+    offered.map(|action| action.offer(booking, &inventory.property)).collect()
 }
 
 /// Whether this is a stay whose check-in a reinstatement would undo: it undoes the latest.
@@ -228,8 +264,4 @@ fn is_undone(booking: &Booking, stay: &Stay) -> bool {
     let index = booking.stays.iter().position(|known| known == stay);
     let id = index.map(|index| stay_id(&booking.stays, index));
     undone_by_reinstatement(booking).is_some_and(|(_, ids)| id.is_some_and(|id| ids.contains(&id)))
-}
-
-fn offer(action: Action) -> Offer {
-    Offer { path: action.path(), label: action.label() }
 }

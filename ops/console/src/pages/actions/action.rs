@@ -2,12 +2,15 @@
 
 use super::amounts::minor_units;
 use super::sending::{Route, Step};
-use super::{Surroundings, form};
+use super::{Surroundings, form, room};
 use crate::api::Call;
 use crate::forms::FormFields;
-use chrono::NaiveDate;
+use crate::pages::moves::is_movable;
+use chrono::{NaiveDate, Utc};
 use pvt_domain::booking::{Booking, Status, StayProgress};
-use pvt_domain::ids::BedId;
+use pvt_domain::business_day::business_date;
+use pvt_domain::decide::undone_by_reinstatement;
+use pvt_domain::inventory::Property;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -24,18 +27,27 @@ pub(crate) enum Action {
     Confirm,
     Cancel,
     Payment,
+    Room,
 }
 
 /// A link to the form of an action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Offer {
     pub(crate) path: &'static str,
-    pub(crate) label: &'static str,
+    pub(crate) label: String,
 }
 
 impl Action {
-    const ALL: [Self; 7] =
-        [Self::CheckIn, Self::CheckOut, Self::NoShow, Self::Reinstate, Self::Confirm, Self::Cancel, Self::Payment];
+    const ALL: [Self; 8] = [
+        Self::CheckIn,
+        Self::CheckOut,
+        Self::NoShow,
+        Self::Reinstate,
+        Self::Confirm,
+        Self::Payment,
+        Self::Room,
+        Self::Cancel,
+    ];
 
     /// The action of this path.
     pub(super) fn of_path(path: &str) -> Option<Self> {
@@ -52,19 +64,41 @@ impl Action {
             Self::Confirm => "confirm",
             Self::Cancel => "cancel",
             Self::Payment => "payment",
+            Self::Room => "room",
         }
     }
 
-    /// Its name on buttons and pages.
-    pub(crate) fn label(self) -> &'static str {
+    /// What its button and the link to its form say that it will do.
+    pub(crate) fn label(self, booking: &Booking, property: &Property) -> String {
+        match (self, undone_by_reinstatement(booking)) {
+            (Self::Reinstate, Some((entry, _))) => {
+                let what = if entry.action == pvt_domain::booking::Action::NoShow { "no-show" } else { "check-in" };
+                let at = entry.at.as_datetime().with_timezone(&property.time_zone);
+                let is_today = business_date(property, entry.at) == business_date(property, Utc::now().into());
+                let when = at.format(if is_today { "%H:%M" } else { "%Y-%m-%d %H:%M" });
+                format!("Undo the {what} of {when}")
+            }
+            (Self::Reinstate, None) => "Bring back guests who did not arrive".to_owned(),
+            _ => self.name().to_owned(),
+        }
+    }
+
+    /// A link to its form.
+    pub(crate) fn offer(self, booking: &Booking, property: &Property) -> Offer {
+        Offer { path: self.path(), label: self.label(booking, property) }
+    }
+
+    /// Its name, whatever the booking.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::CheckIn => "Check in",
             Self::CheckOut => "Check out",
             Self::NoShow => "No-show",
             Self::Reinstate => "Undo check-in or no-show",
             Self::Confirm => "Confirm without payment",
-            Self::Cancel => "Cancel",
+            Self::Cancel => "Cancel the booking",
             Self::Payment => "Record a payment",
+            Self::Room => "Move to another room type",
         }
     }
 
@@ -78,6 +112,7 @@ impl Action {
             Self::Confirm => "Confirmed",
             Self::Cancel => "Cancelled",
             Self::Payment => "Payment recorded",
+            Self::Room => "Moved to another room type",
         }
     }
 
@@ -90,7 +125,7 @@ impl Action {
             Self::Reinstate => "reinstate",
             Self::Confirm => "confirm",
             Self::Cancel => "cancel",
-            Self::Payment => "",
+            Self::Payment | Self::Room => "",
         }
     }
 
@@ -106,20 +141,34 @@ impl Action {
             }
             Self::Confirm => booking.status == Status::Held,
             Self::Cancel => matches!(booking.status, Status::Held | Status::Confirmed),
+            Self::Room => is_open && booking.stays.iter().any(|stay| is_movable(booking.status, stay)),
             Self::Payment => booking.price.is_some() && !matches!(booking.status, Status::Requested | Status::Rejected),
         }
     }
 
     /// What the booking allows, apart from one.
-    pub(crate) fn offers(booking: &Booking, apart_from: Option<Self>) -> Vec<Offer> {
+    pub(crate) fn offers(booking: &Booking, property: &Property, apart_from: Option<Self>) -> Vec<Offer> {
         let offered = Self::ALL.into_iter().filter(|action| Some(*action) != apart_from && action.is_offered(booking));
-        offered.map(|action| Offer { path: action.path(), label: action.label() }).collect()
+        offered.map(|action| action.offer(booking, property)).collect()
     }
 
     /// The request that only says what it would cost.
-    pub(super) fn dry_run(self, booking: &Booking) -> Option<Call> {
-        let path = format!("/api/bookings/{}/cancel", booking.id);
-        (self == Self::Cancel).then(|| Call::post(path, json!({ "dry_run": true })))
+    ///
+    /// # Errors
+    /// Advice where the form means none.
+    pub(super) fn dry_run(self, around: &Surroundings, fields: &FormFields) -> Result<Option<Call>, String> {
+        let booking = &around.booking;
+        let path = format!("/api/bookings/{}", booking.id);
+        Ok(match self {
+            Self::Cancel => Some(Call::post(format!("{path}/cancel"), json!({ "dry_run": true }))),
+            Self::Room => {
+                let mut step = room::step(around, booking, fields)?;
+                room::check_free(around, &step)?;
+                step.body["dry_run"] = true.into();
+                Some(Call::patch(path, step.body).at_rev(Some(booking.rev)))
+            }
+            _ => None,
+        })
     }
 
     /// The requests that a form means for this state of the booking, in their order.
@@ -136,6 +185,9 @@ impl Action {
         let reason = fields.get("reason");
         if self == Self::Payment {
             return payment(around, fields).map(|step| vec![step]);
+        }
+        if self == Self::Room {
+            return room::step(around, booking, fields).map(|step| vec![step]);
         }
         if !reason.is_empty() {
             body.insert("reason".to_owned(), reason.into());
@@ -156,7 +208,7 @@ impl Action {
                     body.insert("stays".to_owned(), absent.into());
                 }
             }
-            Self::Confirm | Self::Cancel | Self::Payment => {}
+            Self::Confirm | Self::Cancel | Self::Payment | Self::Room => {}
         }
         let switches: &[&str] = match self {
             Self::CheckOut => &["reprice", "allow_open_balance"],
@@ -252,16 +304,4 @@ pub(super) fn preview_lines(preview: &Value) -> Vec<String> {
         ("Of it disputed", money("refund_disputed").map(|money| money.to_string())),
     ];
     parts.into_iter().filter_map(|(name, value)| Some(format!("{name}: {}", value?))).collect()
-}
-
-impl Surroundings {
-    /// Clean beds of a stay's room type that are free on its nights from today on, apart from its own.
-    pub(super) fn free_beds(&self, stay: &pvt_domain::booking::Stay) -> Vec<BedId> {
-        let nights = pvt_domain::nights::Nights::new(stay.arrival.max(self.today), stay.departure);
-        let taken = self.taken(nights);
-        let rooms = self.inventory.rooms_of(&stay.room_type_id);
-        let beds = rooms.flat_map(|room| room.beds.iter().map(move |bed| (bed, room.state_of(bed))));
-        let ready = beds.filter(|(_, state)| *state == pvt_domain::inventory::BedState::default());
-        ready.map(|(bed, _)| bed).filter(|bed| !taken.contains(bed)).cloned().collect()
-    }
 }

@@ -1,19 +1,19 @@
 //! Forms of the actions, made of a booking.
 
 use super::amounts::typed;
-use super::{Action, Surroundings};
+use super::{Action, Surroundings, room};
 use crate::forms::FormFields;
 use crate::pages::shown;
 use pvt_domain::booking::{Stay, StayProgress};
 use pvt_domain::decide::undone_by_reinstatement;
 use pvt_domain::ids::BedId;
 use pvt_domain::inventory::{Cleanliness, RoomKind};
-use pvt_domain::nights::Nights;
-use std::collections::HashSet;
 
 /// A field of a form.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FieldView {
+    /// What was chosen on the page before.
+    Fixed { name: &'static str, value: String },
     /// A box to tick.
     Check { name: &'static str, value: String, label: String, is_checked: bool },
     /// A list to choose from.
@@ -47,6 +47,11 @@ impl<'a> Typed<'a> {
         Self { fields, is_first: false }
     }
 
+    /// All fields.
+    pub(super) fn fields(&self) -> &'a FormFields {
+        self.fields
+    }
+
     fn is_ticked(&self, name: &str, value: &str) -> bool {
         self.fields.all(name).any(|one| one == value)
     }
@@ -76,7 +81,7 @@ pub(super) fn stay_label(around: &Surroundings, stay: &Stay) -> String {
     format!("{room_type}, {} – {}, {guests} guests, {progress}, beds {beds}", stay.arrival, stay.departure)
 }
 
-fn bed_label(around: &Surroundings, bed: &BedId) -> String {
+pub(super) fn bed_label(around: &Surroundings, bed: &BedId) -> String {
     let is_clean = around.inventory.cleanliness_of(bed) == Some(Cleanliness::Clean);
     if is_clean { bed.to_string() } else { format!("{bed} (to be cleaned)") }
 }
@@ -89,6 +94,7 @@ pub(super) fn fields(action: Action, around: &Surroundings, typed: &Typed<'_>) -
         Action::CheckOut => guests(around, typed, StayProgress::CheckedIn, false),
         Action::Reinstate => absent(around, typed),
         Action::Payment => return payment(around, typed),
+        Action::Room => room::fixed(typed.fields),
         Action::Confirm | Action::Cancel => Vec::new(),
     };
     let switches: &[(&'static str, &str)] = match action {
@@ -109,7 +115,7 @@ pub(super) fn fields(action: Action, around: &Surroundings, typed: &Typed<'_>) -
         name: "reason",
         label: "Reason",
         value: typed.fields.get("reason").to_owned(),
-        is_required: action == Action::Reinstate,
+        is_required: matches!(action, Action::Reinstate | Action::Room),
     });
     fields
 }
@@ -131,7 +137,9 @@ fn guests(around: &Surroundings, typed: &Typed<'_>, progress: StayProgress, with
         if !is_divisible {
             fields.push(FieldView::Check { name: "stay", value: id.to_string(), label, is_checked: is_meant });
         }
-        let free = if with_beds && is_by_bed { around.free_beds(&stay) } else { Vec::new() };
+        let is_chosen = with_beds && is_by_bed;
+        let beds = if is_chosen { around.beds(&stay, &stay.room_type_id) } else { Vec::new() };
+        let free: Vec<&BedId> = beds.iter().filter(|bed| bed.is_ready()).map(|bed| bed.bed).collect();
         for place in around.booking.places(around.today).iter().filter(|place| place.stay_id == id) {
             if is_divisible {
                 let value = format!("{id}.{}", place.position);
@@ -141,7 +149,7 @@ fn guests(around: &Surroundings, typed: &Typed<'_>, progress: StayProgress, with
                 let is_checked = is_meant || typed.is_ticked("place", &value);
                 fields.push(FieldView::Check { name: "place", value, label, is_checked });
             }
-            if with_beds && is_by_bed {
+            if is_chosen {
                 fields.extend(place.bed.map(|bed| bed_choice(around, typed, (id, place.position), bed, &free)));
             }
         }
@@ -155,7 +163,7 @@ fn bed_choice(
     typed: &Typed<'_>,
     (stay, position): (u32, u32),
     bed: &BedId,
-    free: &[BedId],
+    free: &[&BedId],
 ) -> FieldView {
     let name = bed_field(stay, usize::try_from(position).unwrap_or_default());
     let named = typed.fields.get(&name);
@@ -215,15 +223,4 @@ fn payment(around: &Surroundings, sent: &Typed<'_>) -> Vec<FieldView> {
         },
         FieldView::Text { name: "note", label: "Note", value: sent.fields.get("note").to_owned(), is_required: false },
     ]
-}
-
-impl Surroundings {
-    /// Beds that something has on any of these nights.
-    pub(crate) fn taken(&self, nights: Nights) -> HashSet<&BedId> {
-        let is_within = |night: chrono::NaiveDate| nights.arrival <= night && night < nights.departure;
-        let stays = self.occupants.iter().flat_map(|one| one.stays.iter().chain(one.pending_stays()));
-        let taken = stays.flat_map(Stay::bed_nights).filter(|(_, night)| is_within(*night)).map(|(bed, _)| bed);
-        let meets = |block: &&pvt_domain::block::Block| block.from < nights.departure && nights.arrival < block.until;
-        taken.chain(self.blocks.iter().filter(meets).flat_map(|block| &block.bed_ids)).collect()
-    }
 }

@@ -1,4 +1,4 @@
-//! Notices: the outcome of an action, in the words of the API.
+//! Notices: the outcome of an action, in the words of the desk.
 
 use super::Action;
 use crate::api::{Refusal, Unanswered};
@@ -24,7 +24,7 @@ impl Notice {
 
     /// It is done.
     pub(crate) fn done(what: &str) -> Self {
-        Self::new("done", what, "The API has confirmed it.")
+        Self::new("done", what, "It is recorded.")
     }
 
     /// It is accepted, and not decided yet.
@@ -32,15 +32,14 @@ impl Notice {
         Self::new(
             "unknown",
             "Accepted, not decided yet",
-            "It waits in the queue of the property. Send the form again as it is to see what has become of it: it is \
-            done once.",
+            "It waits for its turn. Send the form again as it is to see what has become of it: it is done once.",
         )
     }
 
     /// The API has refused it.
     pub(crate) fn refused(refusal: &Refusal) -> Self {
         let lines = refusal.lines();
-        Self { lines, bookings: refusal.bookings.clone(), ..Self::new("refused", &refusal.title, &refusal.detail) }
+        Self { lines, bookings: refusal.bookings.clone(), ..Self::new("refused", refusal.heading(), refusal.advice()) }
     }
 
     /// The form was sent before with something else.
@@ -55,7 +54,7 @@ impl Notice {
 
     /// There is no answer.
     pub(crate) fn unanswered(unanswered: &Unanswered) -> Self {
-        Self::new("unknown", "No answer of the API", unanswered.to_string())
+        Self::new("unknown", "No answer", unanswered.to_string())
     }
 
     /// It could not be read what the booking is now.
@@ -72,6 +71,6 @@ impl Notice {
     /// The booking's status does not allow it.
     pub(super) fn not_offered(action: Action, booking: &Booking) -> Self {
         let text = format!("The booking is {}; what it allows is listed below.", booking.status.as_str());
-        Self::new("refused", format!("{}: not now", action.label()), text)
+        Self::new("refused", format!("{}: not now", action.name()), text)
     }
 }

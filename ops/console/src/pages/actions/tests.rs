@@ -62,7 +62,7 @@ fn form_carries_its_requests_until_their_outcome_is_known() {
     let fields = FormFields::of([("key", "k"), ("rev", "1"), ("csrf", "c"), ("place", "0.0"), ("reason", " tired ")]);
     let sent = steps(&around, 1, &fields);
     let request = Request { steps: sent.clone(), key: "k".to_owned(), rev: Some(1), is_repetition: false };
-    let form = super::frozen_form(Action::CheckIn, request, 2, &fields);
+    let form = super::frozen_form(Action::CheckIn, request, &around, &fields);
     let super::Content::Frozen { steps: texts, filled_in: kept } = form.content else { panic!("the form is open") };
     assert_eq!((form.key.as_str(), form.rev), ("k", 1));
     assert_eq!(kept, [("place", "0.0"), ("reason", " tired ")].map(|(n, v)| (n.to_owned(), v.to_owned())));
