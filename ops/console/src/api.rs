@@ -112,8 +112,15 @@ impl Api {
             error!(%panic, "a request to the API panicked");
             Err(Unanswered::Unreadable)
         });
-        if let Err(unanswered) = &answer {
-            warn!(user_id = %user.user().id, request = name, ?unanswered, "the API did not answer");
+        match &answer {
+            Err(unanswered) => {
+                warn!(user_id = %user.user().id, request = name, ?unanswered, "the API did not answer");
+            }
+            // Of an account as it is now: secrets or addresses of console and API differ.
+            Ok(Answer::Refused(refusal)) if matches!(refusal.status, 401 | 403) => {
+                error!(user_id = %user.user().id, request = name, code = refusal.code, "the API refuses the console");
+            }
+            Ok(_) => {}
         }
         answer
     }

@@ -152,6 +152,12 @@ impl Surroundings {
         Money::new(amount, currency)
     }
 
+    /// The guest of a booking on these nights, with its reference.
+    fn name_of(&self, id: BookingId) -> Option<String> {
+        let occupant = self.occupants.iter().find(|one| one.id == id)?;
+        Some(format!("{} ({})", occupant.guest.full_name(), occupant.reference))
+    }
+
     fn facts(&self) -> Facts {
         let booking = &self.booking;
         Facts {
@@ -278,9 +284,10 @@ pub(crate) async fn act(
         }
         _ => None,
     };
-    if around.is_none() {
-        notice = notice.without_booking();
-    }
+    notice = match &around {
+        Some(around) => notice.naming(|id| around.name_of(id)),
+        None => notice.without_booking(),
+    };
     let next = safe_path(fields.get("next")).to_owned();
     let body = page(&action_page(&user, action, &before, around.as_ref(), Some(notice), form, next))?;
     Ok((status, body).into_response())

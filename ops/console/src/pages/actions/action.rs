@@ -287,7 +287,8 @@ fn other_beds(booking: &Booking, today: NaiveDate, chosen: &[Chosen], fields: &F
             named.iter().any(|bed| !bed.is_empty()).then(|| json!({ "id": id, "beds": beds }))
         })
         .collect();
-    let body = || json!({ "assignments": assignments, "reason": "chosen at check-in" });
+    let typed = Some(fields.get("reason")).filter(|reason| !reason.is_empty());
+    let body = || json!({ "assignments": assignments, "reason": typed.unwrap_or("chosen at check-in") });
     (!assignments.is_empty()).then(|| Step { route: Route::Beds, body: body() })
 }
 

@@ -13,8 +13,8 @@ pub(crate) struct Notice {
     pub(crate) title: String,
     pub(crate) text: String,
     pub(crate) lines: Vec<String>,
-    /// Bookings to look at.
-    pub(crate) bookings: Vec<BookingId>,
+    /// Bookings to look at, with the names of their guests where these are known.
+    pub(crate) bookings: Vec<(BookingId, String)>,
 }
 
 impl Notice {
@@ -39,7 +39,18 @@ impl Notice {
     /// The API has refused it.
     pub(crate) fn refused(refusal: &Refusal) -> Self {
         let lines = refusal.lines();
-        Self { lines, bookings: refusal.bookings.clone(), ..Self::new("refused", refusal.heading(), refusal.advice()) }
+        let bookings = refusal.bookings.iter().map(|id| (*id, id.to_string())).collect();
+        Self { lines, bookings, ..Self::new("refused", refusal.heading(), refusal.advice()) }
+    }
+
+    /// With names for bookings.
+    pub(crate) fn naming(mut self, name: impl Fn(BookingId) -> Option<String>) -> Self {
+        for (id, shown) in &mut self.bookings {
+            if let Some(known) = name(*id) {
+                *shown = known;
+            }
+        }
+        self
     }
 
     /// The form was sent before with something else.

@@ -110,3 +110,112 @@ fn bed_that_was_changed_before_a_refusal_is_said() {
     };
     assert!(lines(1)[0].contains("The bed was changed") && lines(0).is_empty());
 }
+
+/// A booking of two stays, of which the guests of one have come.
+fn undivided() -> Surroundings {
+    let mut around = divided();
+    let stays = json!([stay(0, &["d6a-1", "d6a-2"], "expected"), stay(1, &["d6a-3"], "checked_in")]);
+    around.booking.stays = serde_json::from_value(stays).unwrap();
+    around
+}
+
+#[test]
+fn actions_are_the_requests_that_they_name() {
+    let around = undivided();
+    let body = |action: Action, fields: &[(&str, &str)]| {
+        let owned = FormFields::of(fields.iter().copied());
+        let mut steps = action.steps(&around, &around.booking, &owned).unwrap();
+        assert_eq!(steps.len(), 1, "{steps:?}");
+        steps.remove(0).body
+    };
+    let stay = ("stay", "1");
+    assert_eq!(body(Action::CheckOut, &[stay]), json!({ "stays": [{ "id": 1 }] }));
+    let left = [stay, ("reprice", "yes"), ("allow_open_balance", "yes"), ("waive_fee", "yes"), ("reason", " bill ")];
+    let expected = json!({ "stays": [{ "id": 1 }], "reprice": true, "allow_open_balance": true, "reason": "bill" });
+    assert_eq!(body(Action::CheckOut, &left), expected, "no switch of another form");
+    assert_eq!(body(Action::NoShow, &[("stay", "0"), ("bed-0-0", "d6a-4")]), json!({ "stays": [{ "id": 0 }] }));
+    assert_eq!(body(Action::Cancel, &[("waive_fee", "yes"), ("reprice", "yes")]), json!({ "waive_fee": true }));
+    assert_eq!(body(Action::Cancel, &[("waive_fee", "no")]), json!({}));
+    assert_eq!(body(Action::Confirm, &[("reason", "cash")]), json!({ "reason": "cash" }));
+    assert_eq!(body(Action::Reinstate, &[("reason", "a slip")]), json!({ "reason": "a slip" }));
+    assert_eq!(body(Action::Reinstate, &[("stay", "3")]), json!({ "stays": [{ "id": 3 }] }));
+    let paid = body(Action::Payment, &[("method", "cash"), ("amount", "-5,50"), ("note", "")]);
+    let amount = json!({ "amount": -550, "currency": "CAD" });
+    assert_eq!(paid, json!({ "booking_id": around.booking.id, "method": "cash", "amount": amount }));
+    assert!(Action::Payment.steps(&around, &around.booking, &FormFields::of([("amount", "five")])).is_err());
+}
+
+#[test]
+fn stays_and_places_are_chosen_once() {
+    let around = undivided();
+    let chosen = |fields: &[(&str, &str)]| {
+        let owned = FormFields::of(fields.iter().copied());
+        let steps = Action::CheckIn.steps(&around, &around.booking, &owned);
+        steps.map(|mut steps| steps.remove(0).body["stays"].take())
+    };
+    let place = |value| ("place", value);
+    assert_eq!(chosen(&[place("0.1")]).unwrap(), json!([{ "id": 0, "places": [1] }]));
+    assert_eq!(chosen(&[place("0.1"), place("0.0")]).unwrap(), json!([{ "id": 0 }]), "all of its places");
+    assert_eq!(chosen(&[place("0.1"), ("stay", "0")]).unwrap(), json!([{ "id": 0 }]), "the stay holds its places");
+    assert_eq!(chosen(&[("stay", "1"), place("0.0")]).unwrap(), json!([{ "id": 0, "places": [0] }, { "id": 1 }]));
+    assert!(chosen(&[place("0"), place("x.1"), ("stay", "all")]).is_err(), "nothing is named");
+}
+
+#[test]
+fn repeated_key_ends_with_a_decision_about_it() {
+    use crate::api::Answer;
+    let ended = |status: u16, code: &str| {
+        let refusal = serde_json::from_value(json!({ "title": "t", "status": status, "code": code })).unwrap();
+        let answer = Ok(Answer::Refused(Box::new(refusal)));
+        Outcome::of(super::sending::Sent { done: 0, answer, is_repetition: true }, Action::Payment).ended
+    };
+    // Refused before the key is looked at: the property was taken from the account, the body did not arrive.
+    for (status, code) in [(404, "not_found"), (408, "request_timeout"), (413, "payload_too_large"), (422, "other")] {
+        assert_eq!(ended(status, code), Ended::Unknown, "{code}");
+    }
+    for (status, code) in [(409, "balance_open"), (409, "bed_taken"), (412, "precondition_failed")] {
+        assert_eq!(ended(status, code), Ended::Refused, "{code}");
+    }
+}
+
+#[test]
+fn move_to_another_room_type_names_every_stay() {
+    let around = undivided();
+    let step = |to: &str, price: &str, stay: &str| {
+        let fields = FormFields::of([("stay", stay), ("to", to), ("price", price), ("reason", "roof")]);
+        Action::Room.steps(&around, &around.booking, &fields).map(|mut steps| steps.remove(0))
+    };
+    let moved = step("pda-2", "keep", "0").unwrap();
+    let room = json!({ "id": 0, "room_type_id": "private-double", "beds": ["pda-1", "pda-2"] });
+    let expected = json!({ "stays": [room, { "id": 1 }], "reprice": false, "reason": "roof" });
+    assert_eq!((moved.route, moved.body), (Route::Stays, expected), "the other stay goes on; the room is one");
+    assert_eq!(step("d8a-1,d8a-2", "new", "0").unwrap().body["reprice"], true);
+    for (to, price, stay, why) in [
+        ("d8a-1", "new", "0", "2 guests"),
+        ("d6b-1,d6b-2", "new", "0", "same room type"),
+        ("pda-1", "", "0", "price"),
+        ("", "new", "0", "beds"),
+        ("gone", "new", "0", "beds"),
+        ("pda-1", "new", "", "stay"),
+        ("pda-1", "new", "7", "stay"),
+    ] {
+        let advice = step(to, price, stay).unwrap_err();
+        assert!(advice.contains(why), "{to} {price} {stay}: {advice}");
+    }
+}
+
+#[test]
+fn labels_say_what_will_happen() {
+    let around = divided();
+    let property = &around.inventory.property;
+    let labels: Vec<String> =
+        Action::offers(&around.booking, property, None).into_iter().map(|offer| offer.label).collect();
+    // At noon of Greenwich it is seven in Montréal, on an earlier day.
+    assert!(labels.contains(&"Undo the check-in of 2026-12-01 07:00".to_owned()), "{labels:?}");
+    let mut now = around.booking.clone();
+    now.history[0].at = chrono::Utc::now().into();
+    let undo = Action::Reinstate.label(&now, property);
+    let time = undo.strip_prefix("Undo the check-in of ").unwrap();
+    assert!(time.len() == 5 && time.contains(':'), "the time alone today: {undo}");
+    assert_eq!(Action::Cancel.label(&now, property), "Cancel the booking");
+}

@@ -138,6 +138,8 @@ pub(crate) async fn carry_out(State(app): State<SharedApp>, submitted: Submitted
     let shown = steps.iter().enumerate().map(|(index, step)| step.shown(known, outcome(index).to_owned()));
     let repeatable = stopped.as_ref().is_some_and(Stop::is_undecided);
     let notice = stopped.as_ref().map_or_else(|| Notice::done("The guests are moved"), Stop::notice);
+    let name = |id| known.filter(|known| known.bookings.contains_key(&id)).map(|known| named(known, id));
+    let notice = notice.naming(name);
     let status = stopped.as_ref().map_or(StatusCode::OK, Stop::status);
     let body = page(&PlanPage {
         frame: Frame::new(&user, "Move guests", "/chart"),
