@@ -77,12 +77,7 @@ async fn no_show_is_undone(
     Ok(())
 }
 
-async fn held_booking_is_confirmed(
-    stack: &Stack,
-    desk: &TestConsole,
-    staff: &Session,
-    night: NaiveDate,
-) -> Result<()> {
+async fn held_booking_is_confirmed(stack: &Stack, desk: &TestConsole, staff: &Session, night: NaiveDate) -> Result<()> {
     let mut body = booking_body(DORM, night + Days::new(5), 1, 1);
     body["rate_plan_id"] = "prepaid".into();
     let answer = stack.client.request_booking_and_wait("held", &body).await?;

@@ -38,7 +38,9 @@ impl Refusal {
             }
             "validation_failed" => "Correct what is named here, and send the form again.",
             "card_number_refused" => "Never write the number of a card here: guests enter it on the page to pay.",
-            "still_processing" => "Send the form again as it is in a moment to see what has become of it: it is done once.",
+            "still_processing" => {
+                "Send the form again as it is in a moment to see what has become of it: it is done once."
+            }
             "maintenance" => "Send the form again as it is after the maintenance: it is done once.",
             "forbidden" | "unauthenticated" => "Your account may not do this. Sign in again, or ask an administrator.",
             "not_found" => "There is no such booking at your properties any more.",
@@ -206,7 +208,8 @@ mod tests {
             ("", "nothing_to_do", "The form: is not accepted like this."),
         ];
         for (pointer, code, words) in errors {
-            let refused = refusal(422, "validation_failed", &json!({ "errors": [{ "pointer": pointer, "code": code }] }));
+            let refused =
+                refusal(422, "validation_failed", &json!({ "errors": [{ "pointer": pointer, "code": code }] }));
             assert_eq!(refused.lines(), [words], "{pointer}");
         }
         let block = refusal(409, "bed_taken", &json!({}));

@@ -328,9 +328,8 @@ fn action_page(
         notice,
         id: booking.id.to_string(),
         booking: around.map(Surroundings::facts),
-        offers: around.map_or_else(Vec::new, |around| {
-            Action::offers(&around.booking, &around.inventory.property, apart_from)
-        }),
+        offers: around
+            .map_or_else(Vec::new, |around| Action::offers(&around.booking, &around.inventory.property, apart_from)),
         form,
         next,
     }

@@ -228,7 +228,8 @@ fn row(inventory: &Inventory, date: NaiveDate, (booking, index): (&Booking, usiz
         made,
         stay: stay_id(&booking.stays, index),
         rev: booking.rev,
-        direct: direct(booking, stay, date).map(|action| (action.offer(booking, &inventory.property), Uuid::new_v4().to_string())),
+        direct: direct(booking, stay, date)
+            .map(|action| (action.offer(booking, &inventory.property), Uuid::new_v4().to_string())),
         offers: offers(booking, stay, inventory, date),
     }
 }

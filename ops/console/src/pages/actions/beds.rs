@@ -42,12 +42,8 @@ impl Surroundings {
         let taken = self.taken(Nights::new(stay.arrival.max(self.today), stay.departure));
         let rooms = self.inventory.rooms.iter().filter(|room| room.room_type_id == *room_type);
         let beds = rooms.flat_map(|room| room.beds.iter().map(move |bed| (room, bed)));
-        let choices = beds.map(|(room, bed)| BedChoice {
-            room,
-            bed,
-            is_taken: taken.contains(bed),
-            state: room.state_of(bed),
-        });
+        let choices =
+            beds.map(|(room, bed)| BedChoice { room, bed, is_taken: taken.contains(bed), state: room.state_of(bed) });
         choices.collect()
     }
 

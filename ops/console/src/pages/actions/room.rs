@@ -30,7 +30,11 @@ pub(super) fn choice(around: &Surroundings, fields: &FormFields) -> Vec<FieldVie
         let choices = movable.iter().filter_map(|stay| {
             Some(ChoiceView { value: stay.id?.to_string(), label: stay_label(around, stay), is_chosen: false })
         });
-        return vec![FieldView::Choice { name: "stay".to_owned(), label: "Stay".to_owned(), choices: choices.collect() }];
+        return vec![FieldView::Choice {
+            name: "stay".to_owned(),
+            label: "Stay".to_owned(),
+            choices: choices.collect(),
+        }];
     };
     let price = fields.get("price");
     let prices = PRICES.map(|(value, label)| ChoiceView {
@@ -135,8 +139,7 @@ pub(super) fn step(around: &Surroundings, booking: &Booking, fields: &FormFields
 
 /// The beds that are named, or all of the private room of which one is.
 fn beds_of(around: &Surroundings, stay: &Stay, fields: &FormFields) -> Result<Vec<BedId>, String> {
-    let named: Vec<BedId> =
-        fields.get("to").split(SEPARATOR).filter(|bed| !bed.is_empty()).map(BedId::from).collect();
+    let named: Vec<BedId> = fields.get("to").split(SEPARATOR).filter(|bed| !bed.is_empty()).map(BedId::from).collect();
     let room = named.first().and_then(|bed| around.inventory.room_of(bed)).ok_or(NAME_BEDS)?;
     if room.room_type_id == stay.room_type_id {
         return Err("This bed is of the same room type: move the guests there by “Move to another bed”.".to_owned());

@@ -97,10 +97,7 @@ fn guests_of_one_booking_swap_beds_in_one_step() {
     let mut property = TestProperty::of(sample_inventory());
     property.book("x", vec![stay(DORM, "2026-12-01", "2026-12-04", 1), stay(DORM, "2026-12-01", "2026-12-04", 1)]);
     let beds: Vec<BedId> = property.booking("x").stays.iter().map(|stay| stay.assigned_beds[0].clone()).collect();
-    let moves = [
-        moved("x", 0, beds[0].as_str(), beds[1].as_str()),
-        moved("x", 1, beds[1].as_str(), beds[0].as_str()),
-    ];
+    let moves = [moved("x", 0, beds[0].as_str(), beds[1].as_str()), moved("x", 1, beds[1].as_str(), beds[0].as_str())];
     let plan = plan_of(&property, &moves);
     assert_eq!((plan.steps.len(), plan.steps[0].assignments.len(), plan.is_possible()), (1, 2, true));
 }
@@ -178,7 +175,10 @@ fn guests_in_house_move_from_the_night_that_is_named() {
     let on = |night: &str| PlannedMove { first_night: Some(date(night)), ..moved("x", 0, "a-1", "a-2") };
     let later = plan_of(&property, &[on("2026-12-03")]);
     let entry = later.steps[0].entry().unwrap();
-    assert_eq!((later.steps[0].assignments[0].from, entry.bed_moves[0].from), (Some(date("2026-12-03")), date("2026-12-03")));
+    assert_eq!(
+        (later.steps[0].assignments[0].from, entry.bed_moves[0].from),
+        (Some(date("2026-12-03")), date("2026-12-03"))
+    );
     let never = plan_of(&property, &[on("2026-12-04")]);
     assert_eq!(never.steps[0].refusal().unwrap().code, RefusalCode::InvalidDates, "the day of departure has no night");
 }
