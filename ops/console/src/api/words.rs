@@ -178,7 +178,7 @@ mod tests {
 
     /// Every code of the API's page is shown without a word of its protocol.
     #[test]
-    fn no_word_of_the_protocol_reaches_the_desk() {
+    fn no_word_of_the_protocol_reaches_the_front_desk() {
         let listed = include_str!("../../../../docs/http.md").lines().filter_map(|line| {
             let mut cells = line.strip_prefix("| ")?.split(" | ");
             Some((cells.next()?.parse::<u16>().ok()?, cells.next()?.trim_matches('`'), cells.next()?))

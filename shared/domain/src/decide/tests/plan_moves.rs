@@ -130,7 +130,7 @@ fn circle_of_three_makes_one_detour() {
 }
 
 #[test]
-fn guests_in_house_make_no_detour() {
+fn checked_in_guests_make_no_detour() {
     let mut property = property(&[("x", "a-1"), ("y", "a-2")]);
     property.at_check_in("2026-12-01");
     for key in ["x", "y"] {
@@ -168,7 +168,7 @@ fn guests_of_a_private_room_move_together() {
 }
 
 #[test]
-fn guests_in_house_move_from_the_night_that_is_named() {
+fn checked_in_guests_move_from_the_night_that_is_named() {
     let mut property = property(&[("x", "a-1")]);
     property.at_check_in("2026-12-01");
     property.check_in("x");
