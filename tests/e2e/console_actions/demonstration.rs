@@ -4,11 +4,12 @@ use super::{PROPERTY, WORKERS};
 use crate::harness::{Expectations, LONG_TIMEOUT, StackBuilder, TestConsole};
 use anyhow::{Result, ensure};
 use pvt_domain::accounts::Role;
-use pvt_testkit::eventually;
+use pvt_testkit::{dormitory, eventually};
 
 #[tokio::test]
 async fn demonstration_begins_with_guests_of_today() -> Result<()> {
-    let stack = StackBuilder::new().selling([]).workers(WORKERS).start().await?;
+    // The API is ready once there is a property.
+    let stack = StackBuilder::new().selling([dormitory("elsewhere", 1)]).workers(WORKERS).start().await?;
     let seeded = stack.pvt(&["seed", "--days", "2"]).await?;
     let said = String::from_utf8_lossy(&seeded.stderr).into_owned();
     ensure!(seeded.status.success() && said.contains("14 bookings"), "ten of today, two of each day: {said}");

@@ -43,6 +43,17 @@ async fn tonight(
     Ok(booking)
 }
 
+/// From now on the property ends its business day at midnight.
+async fn end_business_day(stack: &Stack) -> Result<()> {
+    let admin = FrontDesk::with_role(stack, "admin").await?;
+    let path = format!("/api/properties/{PROPERTY}");
+    let shown = admin.send(Method::GET, &path, None, &json!({})).await?;
+    let rev = shown.header("etag").trim_matches('"').parse()?;
+    let ended = admin.send(Method::PATCH, &path, Some(rev), &json!({ "business_day_cutoff": "00:00" })).await?;
+    ensure!(ended.status == StatusCode::OK, "{ended:?}");
+    Ok(())
+}
+
 async fn no_show_is_undone(
     stack: &Stack,
     desk: &TestConsole,
@@ -53,13 +64,19 @@ async fn no_show_is_undone(
     let booking = tonight(stack, front, "Absent", night, 1).await?;
     let page = desk.get(staff, "/front-desk").await?;
     assert!(page.text.contains("Arrivals: 1 to arrive<"), "{}", page.text);
+    let early = desk.act(staff, &booking, "no-show", &[("stay", "0")]).await?;
+    assert_eq!(early.status, StatusCode::CONFLICT, "{}", early.text);
+    assert!(early.text.contains(&format!("It is possible from {} on.", night + Days::new(1))), "{}", early.text);
+    end_business_day(stack).await?;
+    let page = desk.get(staff, "/front-desk").await?;
+    assert!(page.text.contains("Overdue: 1<"), "{}", page.text);
     let absent = desk.act(staff, &booking, "no-show", &[("stay", "0")]).await?;
     assert_eq!(absent.status, StatusCode::OK, "{}", absent.text);
     assert!(absent.text.contains("Marked as a no-show"), "{}", absent.text);
     let now = stored(stack, &booking).await?;
     assert_eq!((now.status, now.rev), (Status::NoShow, 2));
     let page = desk.get(staff, "/front-desk").await?;
-    assert!(page.text.contains("Arrivals: 0 to arrive, 1 did not come"), "{}", page.text);
+    assert!(page.text.contains("Overdue: 0<"), "{}", page.text);
     // What is still owed is the fee, not the price of nights that are not slept.
     let path = format!("/api/properties/{PROPERTY}/arrivals?date={night}");
     let listed = front.send(Method::GET, &path, None, &json!({})).await?;
@@ -100,7 +117,7 @@ async fn some_places_are_checked_in_once(
     front: &FrontDesk,
     night: NaiveDate,
 ) -> Result<()> {
-    let group = tonight(stack, front, "Group", night, 3).await?;
+    let group = tonight(stack, front, "Group", night + Days::new(1), 3).await?;
     stack.program("workers")?.stop().await?;
     let chosen = [("place", "0.0"), ("place", "0.2")];
     let accepted = desk.act(staff, &group, "check-in", &chosen).await?;
