@@ -15,7 +15,7 @@ async fn entries_of_a_property_are_those_of_it_and_of_its_parts() -> Result<()> 
     for (number, subject) in (0_u128..).zip(own.into_iter().chain(others)) {
         let at = format!("2027-01-01T00:00:{number:02}.000Z").parse::<chrono::DateTime<chrono::Utc>>()?;
         let entry = AuditEntry::new(Uuid::from_u128(number), at.into(), "staff:1", "bed.set".to_owned(), subject, "");
-        mongo.audit().append(&entry).await?;
+        mongo.audit_log().append(&entry).await?;
     }
     let of = async |property: &str, subject: Option<&str>| -> Result<Vec<String>> {
         let filter = AuditFilter {
@@ -23,7 +23,7 @@ async fn entries_of_a_property_are_those_of_it_and_of_its_parts() -> Result<()> 
             subject: subject.map(str::to_owned),
             ..AuditFilter::default()
         };
-        let found = mongo.audit().search(&filter, None, 50).await?;
+        let found = mongo.audit_log().search(&filter, None, 50).await?;
         Ok(found.into_iter().map(|entry| entry.subject).collect())
     };
     assert_eq!(of("inn", None).await?, ["inn|room:z", "inn|bed:a-1", "inn"], "newest first");
@@ -31,13 +31,13 @@ async fn entries_of_a_property_are_those_of_it_and_of_its_parts() -> Result<()> 
     assert_eq!(of("inn", Some("inn|bed:a-1")).await?, ["inn|bed:a-1"], "a part of it alone");
     let filter = AuditFilter { property: Some("inn".into()), ..AuditFilter::default() };
     let (at, id) = ("2027-01-01T00:00:02.000Z", found_id(&mongo, &filter).await?);
-    let rest = mongo.audit().search(&filter, Some((at, &id)), 50).await?;
+    let rest = mongo.audit_log().search(&filter, Some((at, &id)), 50).await?;
     assert_eq!(rest.len(), 2, "the next page is of the property, too: {rest:?}");
     Ok(())
 }
 
 /// The id of the newest entry.
 async fn found_id(mongo: &pvt_stores::mongo::Mongo, filter: &AuditFilter) -> Result<String> {
-    let newest = mongo.audit().search(filter, None, 1).await?;
+    let newest = mongo.audit_log().search(filter, None, 1).await?;
     Ok(newest.into_iter().map(|entry| entry.id.to_string()).collect())
 }
