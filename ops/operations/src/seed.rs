@@ -67,21 +67,24 @@ async fn send_bookings(config: &Config, days: u64) -> Result<usize> {
     let turns = (1..=days).flat_map(|day| (0..ARRIVALS_PER_DAY).map(move |turn| (day, turn)));
     let mut requests: Vec<RequestBooking> =
         turns.map(|(day, turn)| drawn(&mut random, today + Days::new(day), &format!("seed-{day}-{turn}"))).collect();
-    let mut visits = Vec::new();
     // Without days there are no bookings at all.
-    for visit in today::VISITS.iter().filter(|_| days > 0) {
-        requests.push(visit.request(today));
-        visits.extend(visit.commands(&topology, today)?);
-    }
-    let mut commands = Vec::new();
+    let visits: Vec<&today::Visit> = today::VISITS.iter().filter(|_| days > 0).collect();
+    requests.extend(visits.iter().map(|visit| visit.request(today)));
+    let mut booked = Vec::new();
     for request in &requests {
         let key = topology.command_key(BOOKING_REQUEST, request.property_id.as_str());
         let command = Outgoing::command(key, request.booking_id.request_command_id(), request)?;
-        commands.push(command.with_correlation_id(request.booking_id.as_uuid()));
+        booked.push(command.with_correlation_id(request.booking_id.as_uuid()));
     }
-    // The queue of a property keeps their order: guests come after they have booked.
-    commands.extend(visits);
-    publisher.publish_all(&commands).await.context("the bookings cannot be queued")?;
+    let (mut arrived, mut shortened) = (Vec::new(), Vec::new());
+    for visit in visits {
+        arrived.extend(visit.arrival(&topology, today)?);
+        shortened.extend(visit.departure(&topology, today)?);
+    }
+    // Messages that are published at once may change places, so that each is in the queue before those that need it.
+    for commands in [booked, arrived, shortened] {
+        publisher.publish_all(&commands).await.context("the bookings cannot be queued")?;
+    }
     publisher.close(CLOSE_LIMIT).await;
     Ok(requests.len())
 }

@@ -10,7 +10,8 @@ use chrono::{Days, NaiveDate, Utc};
 use pvt_domain::booking::{Source, StayRequest};
 use pvt_domain::demo;
 use pvt_domain::messages::{
-    BOOKING_CHECK_IN, BOOKING_MODIFY, CheckInBooking, CommandHeader, ModifyBooking, RequestBooking, StayModification,
+    BOOKING_CHECK_IN, BOOKING_MODIFY, CheckInBooking, CommandHeader, MessageType, ModifyBooking, RequestBooking,
+    StayModification,
 };
 use pvt_messaging::{Outgoing, Topology};
 use uuid::Uuid;
@@ -72,23 +73,35 @@ impl Visit {
         request(&format!("seed-today-{}", self.key), self.name, self.stay(today), Source::Direct)
     }
 
-    /// What the front desk does with it, in this order.
+    /// The check-in of guests who have arrived.
     ///
     /// # Errors
     /// When a command is too large.
-    pub(super) fn commands(&self, topology: &Topology, today: NaiveDate) -> Result<Vec<Outgoing>> {
-        let mut commands = Vec::new();
-        if self.progress != Progress::Expected {
-            let arrived = CheckInBooking { header: self.header(today), stays: Vec::new() };
-            let key = topology.command_key(BOOKING_CHECK_IN, demo::PROPERTY_ID);
-            commands.push(Outgoing::command(key, Uuid::now_v7(), &arrived)?);
-        }
-        if self.progress == Progress::Departing {
-            let key = topology.command_key(BOOKING_MODIFY, demo::PROPERTY_ID);
-            commands.push(Outgoing::command(key, Uuid::now_v7(), &self.shortened(today))?);
-        }
-        let correlation = self.request(today).booking_id.as_uuid();
-        Ok(commands.into_iter().map(|command| command.with_correlation_id(correlation)).collect())
+    pub(super) fn arrival(&self, topology: &Topology, today: NaiveDate) -> Result<Option<Outgoing>> {
+        let has_arrived = self.progress != Progress::Expected;
+        let command = || CheckInBooking { header: self.header(today), stays: Vec::new() };
+        has_arrived.then(|| self.outgoing(topology, BOOKING_CHECK_IN, today, &command())).transpose()
+    }
+
+    /// The change of guests who depart earlier, once they have arrived.
+    ///
+    /// # Errors
+    /// When a command is too large.
+    pub(super) fn departure(&self, topology: &Topology, today: NaiveDate) -> Result<Option<Outgoing>> {
+        let departs = self.progress == Progress::Departing;
+        departs.then(|| self.outgoing(topology, BOOKING_MODIFY, today, &self.shortened(today))).transpose()
+    }
+
+    fn outgoing(
+        &self,
+        topology: &Topology,
+        kind: &str,
+        today: NaiveDate,
+        command: &impl MessageType,
+    ) -> Result<Outgoing> {
+        let key = topology.command_key(kind, demo::PROPERTY_ID);
+        let outgoing = Outgoing::command(key, Uuid::now_v7(), command)?;
+        Ok(outgoing.with_correlation_id(self.request(today).booking_id.as_uuid()))
     }
 
     fn stay(&self, today: NaiveDate) -> StayRequest {
