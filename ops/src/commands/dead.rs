@@ -10,9 +10,9 @@ mod sources;
 mod stored;
 
 use crate::output::Output;
+use crate::reason;
 use crate::settings;
 use anyhow::{Context as _, Result};
-use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use pvt_domain::dead_letters::masked_body;
 use pvt_domain::ids::BookingId;
@@ -193,7 +193,7 @@ struct Show {
     #[arg(long, requires = "reason")]
     unmasked: bool,
     /// Why the whole body is needed
-    #[arg(long, requires = "unmasked", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, requires = "unmasked", value_parser = reason::reason)]
     reason: Option<String>,
     /// Print JSON, which is the only form of this command
     #[arg(long = "json")]
@@ -237,7 +237,7 @@ struct Edit {
     #[arg(long)]
     body: PathBuf,
     /// Why; recorded in the audit
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_parser = reason::reason)]
     reason: String,
     /// Print which members would change and change nothing
     #[arg(long)]
@@ -271,7 +271,7 @@ struct Replay {
     #[command(flatten)]
     selection: Selection,
     /// Why; recorded in the audit
-    #[arg(long, default_value = "replayed by hand", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, default_value = "replayed by hand", value_parser = reason::reason)]
     reason: String,
     /// Most messages a second
     #[arg(long, default_value_t = DEFAULT_RATE, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_RATE)))]
@@ -305,7 +305,7 @@ struct Discard {
     #[command(flatten)]
     selection: Selection,
     /// Why; recorded in the audit
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_parser = reason::reason)]
     reason: String,
 }
 
@@ -340,7 +340,7 @@ struct Operations {
     #[arg(long, value_parser = message_id)]
     cancel: Option<Uuid>,
     /// Why; recorded in the audit
-    #[arg(long, default_value = "cancelled by hand", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, default_value = "cancelled by hand", value_parser = reason::reason)]
     reason: String,
     #[command(flatten)]
     output: Output,

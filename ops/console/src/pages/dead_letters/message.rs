@@ -2,6 +2,7 @@
 
 use super::{PATH, SAY_WHY, change};
 use crate::access::SignedIn;
+use crate::actors;
 use crate::app::{App, SharedApp};
 use crate::confirmation;
 use crate::failure::{Failure, page};
@@ -54,7 +55,7 @@ pub(crate) async fn show(
     let user = user.admin()?;
     let (dead_letter, message) = read(&app, &id).await?;
     let needs_password = confirmation::is_needed(&app, &user).await;
-    page(&MessagePage::of(&user, &dead_letter, &message, needs_password))
+    page(&MessagePage::of(&user, &dead_letter, &message, needs_password).named(&app).await)
 }
 
 /// `POST /dead-letters/messages/{id}/whole`, by administrators: the whole body, which the audit notes before.
@@ -70,7 +71,7 @@ pub(crate) async fn show_whole(
     record_unmasked(&app, &user, dead_letter.id, &reason).await?;
     let masked = MessagePage::of(&user, &dead_letter, &message, false);
     let original = dead_letter.original.as_ref().map(|original| whole(&original.bytes));
-    page(&MessagePage { is_whole: true, body: whole(&message.body), original, reason, ..masked })
+    page(&MessagePage { is_whole: true, body: whole(&message.body), original, reason, ..masked }.named(&app).await)
 }
 
 /// Records who reads the body of a dead letter without a mask; without that it is not shown.
@@ -109,6 +110,17 @@ fn masked(body: &[u8]) -> String {
 }
 
 impl MessagePage {
+    /// The same with names of those who acted.
+    async fn named(mut self, app: &App) -> Self {
+        for row in &mut self.history {
+            row.what = actors::named(app, &row.what).await;
+        }
+        for (_, fact) in self.facts.iter_mut().filter(|(name, _)| *name == "Actor") {
+            *fact = actors::named(app, fact).await;
+        }
+        self
+    }
+
     fn of(user: &SignedIn, dead_letter: &DeadLetter, message: &StoredMessage, needs_password: bool) -> Self {
         Self {
             frame: Frame::new(user, "Dead letter", PATH),
