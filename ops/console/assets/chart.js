@@ -49,7 +49,7 @@ function stayOf(entry) {
   return {
     key: entry.dataset.move,
     bed: row.dataset.bed,
-    type: row.dataset.type,
+    type: entry.dataset.type ?? row.dataset.type,
     label: entry.textContent.trim(),
     details: entry.title,
     address: entry.getAttribute("href"),
@@ -258,7 +258,10 @@ function startMoving() {
     showParked();
   });
   document.getElementById("show-plan").addEventListener("click", () => showPlan(parked().filter((stay) => stay.to !== "")));
-  document.getElementById("clear-plan").addEventListener("click", () => park([]));
+  document.getElementById("clear-plan").addEventListener("click", () => {
+    park([]);
+    document.querySelector(".chart").focus();
+  });
   showParked();
 }
 

@@ -65,6 +65,11 @@ impl Failure {
         }
     }
 
+    /// What it says to the user.
+    pub(crate) fn text(&self) -> String {
+        self.page().text
+    }
+
     fn page(&self) -> FailurePage {
         let (status, title, text) = match self {
             Self::SignedOut(_) => (401, "Not signed in", "Sign in first.".to_owned()),
@@ -123,4 +128,14 @@ impl IntoResponse for Failure {
 /// [`Failure::Internal`] when the template cannot be filled in.
 pub(crate) fn page(template: &impl Template) -> Result<Html<String>, Failure> {
     template.render().map(Html).map_err(Failure::internal)
+}
+
+/// The same for a page of some `bytes`, for which no more memory is taken than it needs.
+///
+/// # Errors
+/// As [`page`].
+pub(crate) fn large_page(template: &impl Template, bytes: usize) -> Result<Html<String>, Failure> {
+    let mut text = String::with_capacity(bytes);
+    template.render_into(&mut text).map_err(Failure::internal)?;
+    Ok(Html(text))
 }

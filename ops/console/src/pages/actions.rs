@@ -15,7 +15,7 @@ mod sending;
 mod tests;
 
 pub(crate) use action::{Action, Offer};
-pub(crate) use beds::BedChoice;
+pub(crate) use beds::{BedChoice, TakenBeds};
 pub(crate) use notice::Notice;
 
 use crate::access::SignedIn;
@@ -32,28 +32,23 @@ use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse as _, Response};
 use chrono::{NaiveDate, Utc};
 use form::{FieldView, Typed};
-use pvt_domain::block::Block;
 use pvt_domain::booking::Booking;
 use pvt_domain::business_day::business_date;
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::Inventory;
 use pvt_domain::money::Money;
-use pvt_domain::nights::Nights;
 use pvt_stores::StoreError;
-use pvt_stores::mongo::occupancy::Occupant;
 use sending::{Ended, Outcome, Request};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use tracing::info;
 use uuid::Uuid;
 
-/// A booking with what surrounds it.
+/// A booking with its property.
 pub(crate) struct Surroundings {
     pub(crate) booking: Booking,
     pub(crate) inventory: Inventory,
     pub(crate) today: NaiveDate,
-    /// Bookings on its nights, itself among them.
-    occupants: Vec<Occupant>,
-    blocks: Vec<Block>,
 }
 
 #[derive(Deserialize)]
@@ -126,12 +121,7 @@ impl Surroundings {
             }
             let Some(inventory) = mongo.inventories().find(&booking.property_id).await? else { return Ok(None) };
             let today = business_date(&inventory.property, Utc::now().into());
-            let first = booking.stays.iter().map(|stay| stay.arrival).min().unwrap_or(today);
-            let end = booking.stays.iter().map(|stay| stay.departure).max().unwrap_or(today);
-            let nights = Nights::new(first, end);
-            let occupants = mongo.occupancy().occupants(&booking.property_id, nights).await?;
-            let blocks = mongo.occupancy().blocks_within(&booking.property_id, nights).await?;
-            Ok::<_, StoreError>(Some(Self { booking, inventory, today, occupants, blocks }))
+            Ok::<_, StoreError>(Some(Self { booking, inventory, today }))
         });
         found.await?.ok_or_else(none)
     }
@@ -150,12 +140,6 @@ impl Surroundings {
     pub(crate) fn money(&self, amount: i64) -> Money {
         let currency = self.booking.price.as_ref().map_or(self.inventory.property.currency, |price| price.currency);
         Money::new(amount, currency)
-    }
-
-    /// The guest of a booking on these nights, with its reference.
-    fn name_of(&self, id: BookingId) -> Option<String> {
-        let occupant = self.occupants.iter().find(|one| one.id == id)?;
-        Some(format!("{} ({})", occupant.guest.full_name(), occupant.reference))
     }
 
     fn facts(&self) -> Facts {
@@ -202,17 +186,19 @@ async fn open_form(
     around: &Surroundings,
     typed: &Typed<'_>,
 ) -> (Option<ActionForm>, Option<Notice>) {
-    let fields = typed.fields();
-    let (content, notice) = match action.dry_run(around, fields) {
-        Err(advice) => {
-            let advice = Some(advice).filter(|_| !fields.get("to").is_empty());
-            (Content::Choose { advice, fields: room::choice(around, fields) }, None)
-        }
-        Ok(call) => match preview_of(app, user, (action, around, fields), call).await {
-            Ok(preview) => (Content::Open { preview, fields: form::fields(action, around, typed) }, None),
-            // Another choice may be possible.
-            Err(notice) if action == Action::Room => {
-                (Content::Choose { advice: None, fields: room::choice(around, fields) }, Some(notice))
+    let (taken, notice) = match action {
+        Action::CheckIn | Action::Room => match TakenBeds::read(app, around).await {
+            Ok(taken) => (Some(taken), None),
+            Err(failure) => (None, Some(Notice::without_beds(&failure))),
+        },
+        _ => (None, None),
+    };
+    let (content, notice) = match (action, &taken) {
+        (Action::Room, None) => return (None, notice),
+        (Action::Room, Some(taken)) => room_form(app, user, (around, taken), typed).await,
+        _ => match preview_of(app, user, action, around).await {
+            Ok(preview) => {
+                (Content::Open { preview, fields: form::fields(action, around, taken.as_ref(), typed) }, notice)
             }
             Err(notice) => return (None, Some(notice)),
         },
@@ -222,22 +208,47 @@ async fn open_form(
     (Some(ActionForm { path: action.path(), label, key, rev, content }), notice)
 }
 
-/// What it would cost now, as the API says; which entry would be undone.
-async fn preview_of(
+/// The choice of beds of another room type, or what the move that is chosen would cost.
+async fn room_form(
     app: &App,
     user: &SignedIn,
-    (action, around, fields): (Action, &Surroundings, &FormFields),
-    dry_run: Option<Call>,
-) -> Result<Vec<String>, Notice> {
-    if action == Action::Reinstate {
-        return Ok(form::undone(around));
+    (around, taken): (&Surroundings, &TakenBeds),
+    typed: &Typed<'_>,
+) -> (Content, Option<Notice>) {
+    let fields = typed.fields();
+    let choose = |advice| Content::Choose { advice, fields: room::choice(around, taken, fields) };
+    let call = match room::dry_run(around, taken, fields) {
+        Ok(call) => call,
+        Err(advice) => return (choose(Some(advice).filter(|_| !fields.get("to").is_empty())), None),
+    };
+    match dry_run(app, user, call).await {
+        Ok(answer) => {
+            let preview = room::preview_lines(around, taken, fields, &answer.unwrap_or_default());
+            (Content::Open { preview, fields: form::fields(Action::Room, around, None, typed) }, None)
+        }
+        // Another choice may be possible.
+        Err(notice) => (choose(None), Some(notice)),
     }
-    let Some(call) = dry_run else { return Ok(Vec::new()) };
+}
+
+/// What it would cost now, as the API says; which entry would be undone.
+async fn preview_of(app: &App, user: &SignedIn, action: Action, around: &Surroundings) -> Result<Vec<String>, Notice> {
+    match action {
+        Action::Reinstate => Ok(form::undone(around)),
+        Action::Cancel => {
+            let path = format!("/api/bookings/{}/cancel", around.booking.id);
+            let answer = dry_run(app, user, Call::post(path, json!({ "dry_run": true }))).await?;
+            Ok(answer.iter().flat_map(action::preview_lines).collect())
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+async fn dry_run(app: &App, user: &SignedIn, call: Call) -> Result<Option<Value>, Notice> {
     match app.api.send(user, call).await {
-        Ok(Answer::Done(preview)) if action == Action::Room => Ok(room::preview_lines(around, fields, &preview)),
-        Ok(Answer::Done(preview)) => Ok(action::preview_lines(&preview)),
+        Ok(Answer::Done(preview)) => Ok(Some(preview)),
+        Ok(Answer::Accepted) => Ok(None),
         Ok(Answer::Refused(refusal)) => Err(Notice::refused(&refusal)),
-        Ok(Answer::Accepted) => Ok(Vec::new()),
         Err(unanswered) => Err(Notice::unanswered(&unanswered)),
     }
 }
@@ -285,12 +296,27 @@ pub(crate) async fn act(
         _ => None,
     };
     notice = match &around {
-        Some(around) => notice.naming(|id| around.name_of(id)),
+        Some(around) => named(&app, around, notice).await,
         None => notice.without_booking(),
     };
     let next = safe_path(fields.get("next")).to_owned();
     let body = page(&action_page(&user, action, &before, around.as_ref(), Some(notice), form, next))?;
     Ok((status, body).into_response())
+}
+
+/// With the guests of its bookings, where they can be read.
+async fn named(app: &App, around: &Surroundings, notice: Notice) -> Notice {
+    let ids: Vec<BookingId> = notice.bookings.iter().map(|(id, _)| *id).collect();
+    if ids.is_empty() {
+        return notice;
+    }
+    let mongo = app.mongo.clone();
+    let known = store::read(app, async move { mongo.bookings().find_by_ids(ids).await }).await.unwrap_or_default();
+    let property = &around.booking.property_id;
+    notice.naming(|id| {
+        let booking = known.get(&id).filter(|booking| booking.property_id == *property)?;
+        Some(format!("{} ({})", booking.guest.full_name(), booking.reference))
+    })
 }
 
 /// A form that sends the same requests again, with the same key for the same revision.

@@ -12,7 +12,7 @@ use crate::access::SignedIn;
 use crate::app::{App, SharedApp};
 use crate::failure::{Failure, page};
 use crate::frame::Frame;
-use crate::pages::actions::{BedChoice, Notice, Surroundings};
+use crate::pages::actions::{BedChoice, Notice, Surroundings, TakenBeds};
 use crate::store;
 use askama::Template;
 use axum::extract::{Path, Query, State};
@@ -188,10 +188,11 @@ pub(crate) async fn choose(
     Path(id): Path<String>,
 ) -> Result<Html<String>, Failure> {
     let around = Surroundings::read(&app, &user, &id).await?;
+    let taken = TakenBeds::read(&app, &around).await?;
     let booking = &around.booking;
     let stays = booking.numbered_stays();
     let movable = stays.iter().filter(|stay| is_movable(booking.status, stay));
-    let stays = movable.filter_map(|stay| targets(&around, stay)).collect();
+    let stays = movable.filter_map(|stay| targets(&around, &taken, stay)).collect();
     page(&MovePage {
         frame: Frame::new(&user, format!("Move {}", booking.reference), "/chart"),
         property: booking.property_id.to_string(),
@@ -209,9 +210,9 @@ pub(crate) fn is_movable(status: Status, stay: &Stay) -> bool {
         && !stay.assigned_beds.is_empty()
 }
 
-fn targets(around: &Surroundings, stay: &Stay) -> Option<StayTargets> {
+fn targets(around: &Surroundings, taken: &TakenBeds, stay: &Stay) -> Option<StayTargets> {
     let first = stay.arrival.max(around.today);
-    let others = around.beds(stay, &stay.room_type_id);
+    let others = taken.choices(around, stay, &stay.room_type_id);
     let others = others.into_iter().filter(|choice| !stay.assigned_beds.contains(choice.bed));
     let target = |choice: BedChoice<'_>| {
         let label = format!("{}, room {}: {}", choice.bed, choice.room.id, choice.notes());

@@ -3,7 +3,6 @@
 use super::amounts::minor_units;
 use super::sending::{Route, Step};
 use super::{Surroundings, form, room};
-use crate::api::Call;
 use crate::forms::FormFields;
 use crate::pages::moves::is_movable;
 use chrono::{NaiveDate, Utc};
@@ -150,25 +149,6 @@ impl Action {
     pub(crate) fn offers(booking: &Booking, property: &Property, apart_from: Option<Self>) -> Vec<Offer> {
         let offered = Self::ALL.into_iter().filter(|action| Some(*action) != apart_from && action.is_offered(booking));
         offered.map(|action| action.offer(booking, property)).collect()
-    }
-
-    /// The request that only says what it would cost.
-    ///
-    /// # Errors
-    /// Advice where the form means none.
-    pub(super) fn dry_run(self, around: &Surroundings, fields: &FormFields) -> Result<Option<Call>, String> {
-        let booking = &around.booking;
-        let path = format!("/api/bookings/{}", booking.id);
-        Ok(match self {
-            Self::Cancel => Some(Call::post(format!("{path}/cancel"), json!({ "dry_run": true }))),
-            Self::Room => {
-                let mut step = room::step(around, booking, fields)?;
-                room::check_free(around, &step)?;
-                step.body["dry_run"] = true.into();
-                Some(Call::patch(path, step.body).at_rev(Some(booking.rev)))
-            }
-            _ => None,
-        })
     }
 
     /// The requests that a form means for this state of the booking, in their order.

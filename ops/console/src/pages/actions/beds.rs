@@ -1,15 +1,24 @@
 //! Beds that guests of a stay could lie in: which are taken on its nights, and which are ready.
 
 use super::Surroundings;
+use crate::app::App;
+use crate::failure::Failure;
+use crate::store;
 use chrono::NaiveDate;
 use pvt_domain::block::Block;
-use pvt_domain::booking::Stay;
+use pvt_domain::booking::{Status, Stay};
 use pvt_domain::ids::{BedId, RoomTypeId};
 use pvt_domain::inventory::{BedService, BedState, Cleanliness, Room};
 use pvt_domain::nights::Nights;
-use std::collections::HashSet;
+use pvt_stores::StoreError;
+use pvt_stores::mongo::occupancy::Occupant;
+use std::collections::{BTreeSet, HashMap};
 
-/// A bed for the nights of a stay from today on.
+/// The nights on which bookings and blocks have each bed, the booking itself among them, as far as it is concerned.
+#[derive(Debug, Default)]
+pub(crate) struct TakenBeds(HashMap<BedId, BTreeSet<NaiveDate>>);
+
+/// A bed for the nights of a stay.
 pub(crate) struct BedChoice<'a> {
     pub(crate) room: &'a Room,
     pub(crate) bed: &'a BedId,
@@ -36,23 +45,70 @@ impl BedChoice<'_> {
     }
 }
 
-impl Surroundings {
-    /// The beds of a room type for a stay. Those of the stay itself are taken.
-    pub(crate) fn beds(&self, stay: &Stay, room_type: &RoomTypeId) -> Vec<BedChoice<'_>> {
-        let taken = self.taken(Nights::new(stay.arrival.max(self.today), stay.departure));
-        let rooms = self.inventory.rooms.iter().filter(|room| room.room_type_id == *room_type);
-        let beds = rooms.flat_map(|room| room.beds.iter().map(move |bed| (room, bed)));
-        let choices =
-            beds.map(|(room, bed)| BedChoice { room, bed, is_taken: taken.contains(bed), state: room.state_of(bed) });
-        choices.collect()
+impl TakenBeds {
+    /// Reads them. In a large property that is as much as a chart, so they are read in turn, and nothing of it is kept
+    /// but the nights.
+    ///
+    /// # Errors
+    /// As [`store::read_in_turn`].
+    pub(crate) async fn read(app: &App, around: &Surroundings) -> Result<Self, Failure> {
+        let nights = || around.booking.stays.iter().map(|stay| around.nights_ahead(stay));
+        let first = nights().map(|nights| nights.arrival).min().unwrap_or(around.today);
+        let end = nights().map(|nights| nights.departure).max().unwrap_or(around.today);
+        if end <= first {
+            return Ok(Self::default());
+        }
+        let (mongo, property, nights) =
+            (app.mongo.clone(), around.booking.property_id.clone(), Nights::new(first, end));
+        let read = async move {
+            let occupants = mongo.occupancy().occupants(&property, nights).await?;
+            let blocks = mongo.occupancy().blocks_within(&property, nights).await?;
+            Ok::<_, StoreError>(Self::of(&occupants, &blocks, nights))
+        };
+        store::read_in_turn(app, &app.charts, read).await
     }
 
-    /// Beds that something has on any of these nights.
-    fn taken(&self, nights: Nights) -> HashSet<&BedId> {
-        let is_within = |night: NaiveDate| nights.arrival <= night && night < nights.departure;
-        let stays = self.occupants.iter().flat_map(|one| one.stays.iter().chain(one.pending_stays()));
-        let taken = stays.flat_map(Stay::bed_nights).filter(|(_, night)| is_within(*night)).map(|(bed, _)| bed);
-        let meets = |block: &&Block| block.from < nights.departure && nights.arrival < block.until;
-        taken.chain(self.blocks.iter().filter(meets).flat_map(|block| &block.bed_ids)).collect()
+    fn of(occupants: &[Occupant], blocks: &[Block], nights: Nights) -> Self {
+        let mut taken: HashMap<BedId, BTreeSet<NaiveDate>> = HashMap::new();
+        let mut take = |bed: &BedId, night: NaiveDate| {
+            if nights.arrival <= night && night < nights.departure {
+                taken.entry(bed.clone()).or_default().insert(night);
+            }
+        };
+        let stays = occupants.iter().flat_map(|one| one.stays.iter().chain(one.pending_stays()));
+        stays.flat_map(Stay::bed_nights).for_each(|(bed, night)| take(bed, night));
+        for block in blocks {
+            let blocked = Nights::new(block.from.max(nights.arrival), block.until.min(nights.departure));
+            block.bed_ids.iter().for_each(|bed| blocked.iter().for_each(|night| take(bed, night)));
+        }
+        Self(taken)
+    }
+
+    /// The beds of a room type for a stay. Those of the stay itself are taken.
+    pub(crate) fn choices<'a>(
+        &self,
+        around: &'a Surroundings,
+        stay: &Stay,
+        room_type: &'a RoomTypeId,
+    ) -> Vec<BedChoice<'a>> {
+        let nights = around.nights_ahead(stay);
+        let beds = around.inventory.rooms_of(room_type);
+        let beds = beds.flat_map(|room| room.beds.iter().map(move |bed| (room, bed)));
+        let choice = |(room, bed): (&'a Room, &'a BedId)| {
+            let next = self.0.get(bed).and_then(|taken| taken.range(nights.arrival..).next());
+            let is_taken = next.is_some_and(|night| *night < nights.departure);
+            BedChoice { room, bed, is_taken, state: room.state_of(bed) }
+        };
+        beds.map(choice).collect()
+    }
+}
+
+impl Surroundings {
+    /// The nights for which a decision asks for beds: all of a stay until guests of the booking are in house, and those
+    /// from today on afterwards.
+    fn nights_ahead(&self, stay: &Stay) -> Nights {
+        let is_in_house = self.booking.status == Status::CheckedIn;
+        let first = if is_in_house { stay.arrival.max(self.today) } else { stay.arrival };
+        Nights::new(first, stay.departure)
     }
 }

@@ -1,7 +1,7 @@
 //! Forms of the actions, made of a booking.
 
 use super::amounts::typed;
-use super::{Action, Surroundings, room};
+use super::{Action, Surroundings, TakenBeds, room};
 use crate::forms::FormFields;
 use crate::pages::shown;
 use pvt_domain::booking::{Stay, StayProgress};
@@ -86,12 +86,16 @@ pub(super) fn bed_label(around: &Surroundings, bed: &BedId) -> String {
     if is_clean { bed.to_string() } else { format!("{bed} (to be cleaned)") }
 }
 
-/// The fields of an action.
-pub(super) fn fields(action: Action, around: &Surroundings, typed: &Typed<'_>) -> Vec<FieldView> {
+/// The fields of an action; other beds can be chosen where it is known which are taken.
+pub(super) fn fields(
+    action: Action,
+    around: &Surroundings,
+    taken: Option<&TakenBeds>,
+    typed: &Typed<'_>,
+) -> Vec<FieldView> {
     let mut fields = match action {
-        Action::CheckIn => guests(around, typed, StayProgress::Expected, true),
-        Action::NoShow => guests(around, typed, StayProgress::Expected, false),
-        Action::CheckOut => guests(around, typed, StayProgress::CheckedIn, false),
+        Action::CheckIn | Action::NoShow => guests(around, typed, StayProgress::Expected, taken),
+        Action::CheckOut => guests(around, typed, StayProgress::CheckedIn, taken),
         Action::Reinstate => absent(around, typed),
         Action::Payment => return payment(around, typed),
         Action::Room => room::fixed(typed.fields),
@@ -121,7 +125,12 @@ pub(super) fn fields(action: Action, around: &Surroundings, typed: &Typed<'_>) -
 }
 
 /// Stays whose guests are so far; those with several places by the bed place by place.
-fn guests(around: &Surroundings, typed: &Typed<'_>, progress: StayProgress, with_beds: bool) -> Vec<FieldView> {
+fn guests(
+    around: &Surroundings,
+    typed: &Typed<'_>,
+    progress: StayProgress,
+    taken: Option<&TakenBeds>,
+) -> Vec<FieldView> {
     let mut fields = Vec::new();
     for stay in around.booking.numbered_stays() {
         let Some(id) = stay.id.filter(|_| around.booking.progress_of(&stay) == progress) else { continue };
@@ -137,9 +146,9 @@ fn guests(around: &Surroundings, typed: &Typed<'_>, progress: StayProgress, with
         if !is_divisible {
             fields.push(FieldView::Check { name: "stay", value: id.to_string(), label, is_checked: is_meant });
         }
-        let is_chosen = with_beds && is_by_bed;
-        let beds = if is_chosen { around.beds(&stay, &stay.room_type_id) } else { Vec::new() };
-        let free: Vec<&BedId> = beds.iter().filter(|bed| bed.is_ready()).map(|bed| bed.bed).collect();
+        let beds = taken.filter(|_| is_by_bed).map(|taken| taken.choices(around, &stay, &stay.room_type_id));
+        let free = beds.map(|beds| beds.iter().filter(|bed| bed.is_ready()).map(|bed| bed.bed.clone()).collect());
+        let free: Option<Vec<BedId>> = free;
         for place in around.booking.places(around.today).iter().filter(|place| place.stay_id == id) {
             if is_divisible {
                 let value = format!("{id}.{}", place.position);
@@ -149,32 +158,34 @@ fn guests(around: &Surroundings, typed: &Typed<'_>, progress: StayProgress, with
                 let is_checked = is_meant || typed.is_ticked("place", &value);
                 fields.push(FieldView::Check { name: "place", value, label, is_checked });
             }
-            if is_chosen {
-                fields.extend(place.bed.map(|bed| bed_choice(around, typed, (id, place.position), bed, &free)));
-            }
+            fields.extend(
+                place.bed.and_then(|bed| bed_choice(around, typed, (id, place.position), bed, free.as_deref())),
+            );
         }
     }
     fields
 }
 
-/// The bed of a place, or another one that is ready.
+/// The bed of a place, or another one that is ready; where these are not known, the one that was chosen before.
 fn bed_choice(
     around: &Surroundings,
     typed: &Typed<'_>,
     (stay, position): (u32, u32),
     bed: &BedId,
-    free: &[&BedId],
-) -> FieldView {
+    free: Option<&[BedId]>,
+) -> Option<FieldView> {
     let name = bed_field(stay, usize::try_from(position).unwrap_or_default());
-    let named = typed.fields.get(&name);
-    let own = ChoiceView { value: String::new(), label: bed_label(around, bed), is_chosen: named.is_empty() };
-    let others = free.iter().map(|bed| ChoiceView {
+    let named = BedId::from(typed.fields.get(&name));
+    let is_named = !named.as_str().is_empty();
+    let before = is_named.then(|| std::slice::from_ref(&named));
+    let own = ChoiceView { value: String::new(), label: bed_label(around, bed), is_chosen: !is_named };
+    let others = free.or(before)?.iter().map(|bed| ChoiceView {
         value: bed.to_string(),
         label: bed.to_string(),
-        is_chosen: named == bed.as_str(),
+        is_chosen: named == *bed,
     });
     let choices = std::iter::once(own).chain(others).collect();
-    FieldView::Choice { name, label: format!("In bed (instead of {bed})"), choices }
+    Some(FieldView::Choice { name, label: format!("In bed (instead of {bed})"), choices })
 }
 
 /// What is undone where no stay is chosen.

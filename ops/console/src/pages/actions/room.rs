@@ -5,11 +5,12 @@
 
 use super::form::{ChoiceView, FieldView, stay_label};
 use super::sending::{Route, Step};
-use super::{BedChoice, Surroundings};
+use super::{BedChoice, Surroundings, TakenBeds};
+use crate::api::Call;
 use crate::forms::FormFields;
 use crate::pages::moves::is_movable;
 use pvt_domain::booking::{Booking, Stay};
-use pvt_domain::ids::BedId;
+use pvt_domain::ids::{BedId, RoomTypeId};
 use pvt_domain::inventory::RoomKind;
 use pvt_domain::money::Money;
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ const PRICES: [(&str, &str); 2] =
 const SEPARATOR: char = ',';
 
 /// What is to be chosen before it can be said what it would cost.
-pub(super) fn choice(around: &Surroundings, fields: &FormFields) -> Vec<FieldView> {
+pub(super) fn choice(around: &Surroundings, taken: &TakenBeds, fields: &FormFields) -> Vec<FieldView> {
     let movable: Vec<Stay> = movable(&around.booking);
     let Some(stay) = chosen_stay(&movable, fields) else {
         let choices = movable.iter().filter_map(|stay| {
@@ -47,7 +48,7 @@ pub(super) fn choice(around: &Surroundings, fields: &FormFields) -> Vec<FieldVie
         FieldView::Choice {
             name: "to".to_owned(),
             label: format!("To, instead of {}", stay_label(around, stay)),
-            choices: targets(around, stay, fields.get("to")),
+            choices: targets(around, taken, stay, fields.get("to")),
         },
         FieldView::Choice { name: "price".to_owned(), label: "Price".to_owned(), choices: prices.into() },
     ]
@@ -72,11 +73,11 @@ fn chosen_stay<'a>(movable: &'a [Stay], fields: &FormFields) -> Option<&'a Stay>
 }
 
 /// Beds for all guests of a stay in one room of another room type, those that are ready first.
-fn targets(around: &Surroundings, stay: &Stay, named: &str) -> Vec<ChoiceView> {
+fn targets(around: &Surroundings, taken: &TakenBeds, stay: &Stay, named: &str) -> Vec<ChoiceView> {
     let guests = usize::try_from(stay.guests).unwrap_or(usize::MAX);
     let mut targets: Vec<(bool, ChoiceView)> = Vec::new();
     for room_type in around.inventory.room_types.iter().filter(|one| one.id != stay.room_type_id) {
-        let beds = around.beds(stay, &room_type.id);
+        let beds = taken.choices(around, stay, &room_type.id);
         for in_room in beds.chunk_by(|one, other| one.room.id == other.room.id) {
             let is_whole = room_type.kind == RoomKind::Private;
             if in_room.len() < guests {
@@ -112,25 +113,42 @@ fn target(room_type: &str, beds: &[&BedChoice<'_>], named: &str) -> (bool, Choic
     (worst.is_none(), ChoiceView { value: ids.join(&SEPARATOR.to_string()), label, is_chosen })
 }
 
+/// A stay and the beds of another room type that its guests move to.
+struct RoomMove {
+    stay: Stay,
+    room_type: RoomTypeId,
+    beds: Vec<BedId>,
+    is_repriced: bool,
+}
+
+/// The move that a form means for this state of the booking.
+///
+/// # Errors
+/// Advice where it means none.
+fn chosen(around: &Surroundings, booking: &Booking, fields: &FormFields) -> Result<RoomMove, String> {
+    let movable = movable(booking);
+    let stay = chosen_stay(&movable, fields).ok_or(NAME_STAY)?.clone();
+    let beds = beds_of(around, &stay, fields)?;
+    let price = PRICES.iter().find(|(value, _)| *value == fields.get("price")).ok_or(NAME_PRICE)?.0;
+    let room = beds.first().and_then(|bed| around.inventory.room_of(bed)).ok_or(NAME_BEDS)?;
+    Ok(RoomMove { stay, room_type: room.room_type_id.clone(), beds, is_repriced: price == "new" })
+}
+
 /// The change that a form means for this state of the booking.
 ///
 /// # Errors
 /// Advice where it means none.
 pub(super) fn step(around: &Surroundings, booking: &Booking, fields: &FormFields) -> Result<Step, String> {
-    let movable = movable(booking);
-    let stay = chosen_stay(&movable, fields).ok_or(NAME_STAY)?;
-    let beds = beds_of(around, stay, fields)?;
-    let price = PRICES.iter().find(|(value, _)| *value == fields.get("price")).ok_or(NAME_PRICE)?.0;
-    let room = beds.first().and_then(|bed| around.inventory.room_of(bed)).ok_or(NAME_BEDS)?;
+    let chosen = chosen(around, booking, fields)?;
     let stays: Vec<Value> = booking
         .numbered_stays()
         .iter()
-        .map(|other| match other.id == stay.id {
-            true => json!({ "id": other.id, "room_type_id": room.room_type_id, "beds": beds }),
+        .map(|other| match other.id == chosen.stay.id {
+            true => json!({ "id": other.id, "room_type_id": chosen.room_type, "beds": chosen.beds }),
             false => json!({ "id": other.id }),
         })
         .collect();
-    let mut body = json!({ "stays": stays, "reprice": price == "new" });
+    let mut body = json!({ "stays": stays, "reprice": chosen.is_repriced });
     if !fields.get("reason").is_empty() {
         body["reason"] = fields.get("reason").into();
     }
@@ -153,12 +171,26 @@ fn beds_of(around: &Surroundings, stay: &Stay, fields: &FormFields) -> Result<Ve
     }
 }
 
+/// The request that only says what the move would cost.
+///
+/// # Errors
+/// Advice where the form means none, or where beds are taken.
+pub(super) fn dry_run(around: &Surroundings, taken: &TakenBeds, fields: &FormFields) -> Result<Call, String> {
+    let booking = &around.booking;
+    check_free(around, taken, fields)?;
+    let mut step = step(around, booking, fields)?;
+    step.body["dry_run"] = true.into();
+    Ok(Call::patch(format!("/api/bookings/{}", booking.id), step.body).at_rev(Some(booking.rev)))
+}
+
 /// Checks that nothing has the beds, which a dry run does not.
 ///
 /// # Errors
 /// Advice that names the beds which are taken.
-pub(super) fn check_free(around: &Surroundings, step: &Step) -> Result<(), String> {
-    let taken: Vec<&str> = entered(around, step).filter(|bed| bed.is_taken).map(|bed| bed.bed.as_str()).collect();
+fn check_free(around: &Surroundings, taken: &TakenBeds, fields: &FormFields) -> Result<(), String> {
+    let chosen = chosen(around, &around.booking, fields)?;
+    let entered = entered(around, taken, &chosen);
+    let taken: Vec<&str> = entered.iter().filter(|bed| bed.is_taken).map(|bed| bed.bed.as_str()).collect();
     match taken.is_empty() {
         true => Ok(()),
         false => Err(format!(
@@ -168,21 +200,20 @@ pub(super) fn check_free(around: &Surroundings, step: &Step) -> Result<(), Strin
     }
 }
 
-/// The beds of a step, with what they are on the nights of their stay.
-fn entered<'a>(around: &'a Surroundings, step: &Step) -> impl Iterator<Item = BedChoice<'a>> {
-    let stays = step.body["stays"].as_array().cloned().unwrap_or_default();
-    let known = around.booking.numbered_stays();
-    stays.into_iter().flat_map(move |change| {
-        let named = change["beds"].as_array().cloned().unwrap_or_default();
-        let stay = known.iter().find(|stay| json!(stay.id) == change["id"]).filter(|_| !named.is_empty());
-        let room_type = change["room_type_id"].as_str().unwrap_or_default().into();
-        let beds = stay.map_or_else(Vec::new, |stay| around.beds(stay, &room_type));
-        beds.into_iter().filter(move |bed| named.iter().any(|one| one.as_str() == Some(bed.bed.as_str())))
-    })
+/// The beds of a move, with what they are on the nights of their stay.
+fn entered<'a>(around: &'a Surroundings, taken: &TakenBeds, chosen: &'a RoomMove) -> Vec<BedChoice<'a>> {
+    let mut beds = taken.choices(around, &chosen.stay, &chosen.room_type);
+    beds.retain(|bed| chosen.beds.contains(bed.bed));
+    beds
 }
 
 /// What a dry run says, in lines.
-pub(super) fn preview_lines(around: &Surroundings, fields: &FormFields, preview: &Value) -> Vec<String> {
+pub(super) fn preview_lines(
+    around: &Surroundings,
+    taken: &TakenBeds,
+    fields: &FormFields,
+    preview: &Value,
+) -> Vec<String> {
     let money = |value: &Value| serde_json::from_value::<Money>(value.clone()).ok();
     let present = around.booking.price.as_ref().map(|price| Money::new(price.total, price.currency));
     let total = money(&preview["price"]["total"]).map(|total| match present {
@@ -196,8 +227,8 @@ pub(super) fn preview_lines(around: &Surroundings, fields: &FormFields, preview:
     };
     let due = money(&preview["due"]).map(|due| format!("Due afterwards: {due}"));
     let priced = [total, due, some("payable", "To be paid before it takes effect"), some("refund", "Refund")];
-    let step = step(around, &around.booking, fields).ok();
-    let beds = step.iter().flat_map(|step| entered(around, step)).map(|bed| {
+    let chosen = chosen(around, &around.booking, fields).ok();
+    let beds = chosen.iter().flat_map(|chosen| entered(around, taken, chosen)).map(|bed| {
         let room_type = around.inventory.room_type(&bed.room.room_type_id).map_or("", |one| one.name.as_str());
         format!("To bed {}, {room_type}, room {}: {}", bed.bed, bed.room.id, bed.notes())
     });
