@@ -126,6 +126,7 @@ function place(row) {
   const isOther = isOtherType(row);
   drop();
   if (isOther) {
+    park(parked().filter((one) => one.key !== stay.key));
     showOtherType(stay, bed);
     return;
   }

@@ -25,7 +25,7 @@ pub(crate) enum Answer {
 /// Why there is no such answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unanswered {
-    /// The API was not reached: nothing was done.
+    /// The API was not reached: nothing was done now; an earlier attempt may have been.
     Unreached,
     /// It was reached, and has not answered in time: whether something was done is not known.
     Silent,
@@ -37,7 +37,7 @@ impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unreached => {
-                "The booking system cannot be reached, so nothing was done. Send the form again in a moment."
+                "The booking system cannot be reached. Send the form again as it is in a moment: it is done once."
             }
             Self::Silent => {
                 "There was no answer in time, so it is not known whether this was done. Send the form again as it \

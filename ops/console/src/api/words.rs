@@ -3,6 +3,7 @@
 
 use super::Refusal;
 use super::answer::FieldError;
+use crate::pages::actions::Action;
 use pvt_domain::ids::BedId;
 
 /// What is right for every failure after which the same may be sent again.
@@ -29,10 +30,15 @@ impl Refusal {
         }
     }
 
-    /// What to do.
-    pub(crate) fn advice(&self) -> &'static str {
+    /// What to do when an action is refused, or a move of a plan.
+    pub(crate) fn advice(&self, action: Option<Action>) -> &'static str {
         match self.code.as_str() {
-            "bed_taken" if self.bookings.is_empty() => "A block is in the way: lift it, or choose another bed.",
+            "bed_taken" if self.bookings.is_empty() => {
+                "A block or another stay of this booking is in the way. Lift it, or choose another bed."
+            }
+            "wrong_status" if action.is_none() => {
+                "The booking is in another state than this needs: guests are moved while it is confirmed or checked in."
+            }
             "not_cancellable" | "wrong_status" => {
                 "The booking is in another state than this needs. What it allows is listed below."
             }
@@ -44,7 +50,7 @@ impl Refusal {
             "maintenance" => "Send the form again as it is after the maintenance: it is done once.",
             "forbidden" | "unauthenticated" => "Your account may not do this. Sign in again, or ask an administrator.",
             "not_found" => "There is no such booking at your properties any more.",
-            code => of_decision(code).unwrap_or(match self.status {
+            code => of_action(action, code).or_else(|| of_decision(code)).unwrap_or(match self.status {
                 429 | 500.. => LATER,
                 _ => "It was not done. Look at the booking, and open the form again.",
             }),
@@ -81,6 +87,31 @@ impl Refusal {
     }
 }
 
+/// What to do where a decision means something else for an action than for others.
+fn of_action(action: Option<Action>, code: &str) -> Option<&'static str> {
+    Some(match (action?, code) {
+        (Action::CheckIn, "too_early") => {
+            "Guests are checked in from the business day of arrival on. For a guest who is to sleep here before, have \
+            the arrival changed to the present business day first."
+        }
+        (Action::CheckIn, "too_late") => "The departure has passed: mark a no-show, or have the stay extended first.",
+        (Action::CheckOut, "too_early") => {
+            "No stay has begun: undo the check-in, then cancel the booking or have its dates changed."
+        }
+        (Action::NoShow, "too_early") => {
+            "A no-show is marked once the business day of arrival is over. Until then, cancel the booking."
+        }
+        (Action::Reinstate | Action::BringBack, "no_availability") => {
+            "The beds were sold in the meantime. Free beds on these nights, or make a new booking."
+        }
+        (Action::Reinstate | Action::BringBack, "too_late") => {
+            "Ask an administrator: what was done on an earlier business day is undone by one, and nothing is undone \
+            after the departure."
+        }
+        _ => return None,
+    })
+}
+
 /// What to do about a decision against it; none of a code that no decision has.
 fn of_decision(code: &str) -> Option<&'static str> {
     Some(match code {
@@ -88,7 +119,10 @@ fn of_decision(code: &str) -> Option<&'static str> {
         "invalid_dates" => "These nights are not possible. Choose nights of the stay, from today on.",
         "over_capacity" => "So many guests do not fit there. Choose another room type, or divide them.",
         "closed" => "The room type or the rate is not on sale. Choose another one.",
-        "restriction" => "The rate is restricted on these dates. Choose other dates, or keep the agreed price.",
+        "restriction" => {
+            "The rate is restricted on these dates. Choose another room type, or sell against the restrictions of the \
+            rate."
+        }
         "price_changed" => "The price has changed since it was shown. Open the form again.",
         "gender" => "The dorm is for guests of another gender. Choose another room type.",
         "age" => "A guest is too young for the room type. Choose another one.",
@@ -158,7 +192,7 @@ impl FieldError {
 
 #[cfg(test)]
 mod tests {
-    use super::Refusal;
+    use super::{Action, Refusal};
     use pvt_domain::messages::RefusalCode;
     use serde_json::{Value, json};
 
@@ -176,6 +210,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn advice_leads_to_what_the_action_allows() {
+        let advice = |action, code| refusal(409, code, &json!({})).advice(action);
+        for (action, code, way_out) in [
+            (Action::CheckIn, "too_early", "arrival changed"),
+            (Action::CheckIn, "too_late", "no-show"),
+            (Action::CheckOut, "too_early", "undo the check-in"),
+            (Action::NoShow, "too_early", "cancel"),
+            (Action::Reinstate, "too_late", "administrator"),
+            (Action::BringBack, "no_availability", "new booking"),
+            (Action::Room, "restriction", "sell against the restrictions"),
+            (Action::Room, "no_availability", "another room type"),
+        ] {
+            assert!(advice(Some(action), code).contains(way_out), "{action:?}: {}", advice(Some(action), code));
+        }
+        assert!(!advice(None, "wrong_status").contains("listed"), "a plan lists nothing");
+    }
+
     /// Every code of the API's page is shown without a word of its protocol.
     #[test]
     fn no_word_of_the_protocol_reaches_the_front_desk() {
@@ -189,7 +241,7 @@ mod tests {
             let title = text.split(". ").next().unwrap_or_default();
             let members = json!({ "title": title, "errors": [{ "pointer": "/stays/0/id", "code": code }] });
             let refusal = refusal(status, code, &members);
-            let shown = format!("{} {} {}", refusal.heading(), refusal.advice(), refusal.lines().join(" "));
+            let shown = format!("{} {} {}", refusal.heading(), refusal.advice(None), refusal.lines().join(" "));
             for word in ["Idempotency", "If-Match", "ETag", "JSON", "POST", "GET ", "Retry-After", "`", "_", "header"] {
                 assert!(!shown.contains(word), "{word} of {code}: {shown}");
             }
@@ -213,8 +265,8 @@ mod tests {
             assert_eq!(refused.lines(), [words], "{pointer}");
         }
         let block = refusal(409, "bed_taken", &json!({}));
-        assert!(block.advice().contains("block"), "{}", block.advice());
+        assert!(block.advice(None).contains("block"), "{}", block.advice(None));
         let booking = uuid::Uuid::from_u128(7);
-        assert!(!refusal(409, "bed_taken", &json!({ "bookings": [booking] })).advice().contains("block"));
+        assert!(!refusal(409, "bed_taken", &json!({ "bookings": [booking] })).advice(None).contains("block"));
     }
 }

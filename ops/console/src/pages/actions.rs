@@ -35,10 +35,11 @@ use form::{FieldView, Typed};
 use pvt_domain::booking::Booking;
 use pvt_domain::business_day::business_date;
 use pvt_domain::ids::BookingId;
-use pvt_domain::inventory::Inventory;
+use pvt_domain::inventory::{Inventory, Property};
 use pvt_domain::money::Money;
 use pvt_stores::StoreError;
-use sending::{Ended, Outcome, Request};
+pub(crate) use sending::Ended;
+use sending::{Outcome, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::info;
@@ -58,6 +59,7 @@ pub(crate) struct ActionQuery {
     /// Of a move to another room type: the beds, and whose price is paid.
     to: Option<String>,
     price: Option<String>,
+    override_restrictions: Option<String>,
     /// The page to return to.
     next: Option<String>,
 }
@@ -142,6 +144,11 @@ impl Surroundings {
         Money::new(amount, currency)
     }
 
+    /// The property, and its business day.
+    fn day(&self) -> (&Property, NaiveDate) {
+        (&self.inventory.property, self.today)
+    }
+
     fn facts(&self) -> Facts {
         let booking = &self.booking;
         Facts {
@@ -164,7 +171,12 @@ pub(crate) async fn show(
 ) -> Result<Html<String>, Failure> {
     let action = Action::of_path(&action).ok_or_else(no_action)?;
     let around = Surroundings::read(&app, &user, &id).await?;
-    let named = [("stay", &query.stay), ("to", &query.to), ("price", &query.price)];
+    let named = [
+        ("stay", &query.stay),
+        ("to", &query.to),
+        ("price", &query.price),
+        (room::OVERRIDE, &query.override_restrictions),
+    ];
     let fields = FormFields::of(named.map(|(name, value)| (name, value.as_deref().unwrap_or_default())));
     let (form, notice) = match action.is_offered(&around.booking) {
         true => open_form(&app, &user, action, &around, &Typed::first(&fields)).await,
@@ -204,7 +216,7 @@ async fn open_form(
         },
     };
     let (key, rev) = (Uuid::new_v4().to_string(), around.booking.rev);
-    let label = action.label(&around.booking, &around.inventory.property);
+    let label = action.label(&around.booking, around.day());
     (Some(ActionForm { path: action.path(), label, key, rev, content }), notice)
 }
 
@@ -221,7 +233,7 @@ async fn room_form(
         Ok(call) => call,
         Err(advice) => return (choose(Some(advice).filter(|_| !fields.get("to").is_empty())), None),
     };
-    match dry_run(app, user, call).await {
+    match dry_run(app, user, Action::Room, call).await {
         Ok(answer) => {
             let preview = room::preview_lines(around, taken, fields, &answer.unwrap_or_default());
             (Content::Open { preview, fields: form::fields(Action::Room, around, None, typed) }, None)
@@ -237,18 +249,18 @@ async fn preview_of(app: &App, user: &SignedIn, action: Action, around: &Surroun
         Action::Reinstate => Ok(form::undone(around)),
         Action::Cancel => {
             let path = format!("/api/bookings/{}/cancel", around.booking.id);
-            let answer = dry_run(app, user, Call::post(path, json!({ "dry_run": true }))).await?;
+            let answer = dry_run(app, user, action, Call::post(path, json!({ "dry_run": true }))).await?;
             Ok(answer.iter().flat_map(action::preview_lines).collect())
         }
         _ => Ok(Vec::new()),
     }
 }
 
-async fn dry_run(app: &App, user: &SignedIn, call: Call) -> Result<Option<Value>, Notice> {
+async fn dry_run(app: &App, user: &SignedIn, action: Action, call: Call) -> Result<Option<Value>, Notice> {
     match app.api.send(user, call).await {
         Ok(Answer::Done(preview)) => Ok(Some(preview)),
         Ok(Answer::Accepted) => Ok(None),
-        Ok(Answer::Refused(refusal)) => Err(Notice::refused(&refusal)),
+        Ok(Answer::Refused(refusal)) => Err(Notice::refused(&refusal, Some(action))),
         Err(unanswered) => Err(Notice::unanswered(&unanswered)),
     }
 }
@@ -324,7 +336,7 @@ fn frozen_form(action: Action, request: Request, before: &Surroundings, fields: 
     let steps = request.steps.iter().map(sending::Step::text).collect();
     ActionForm {
         path: action.path(),
-        label: action.label(&before.booking, &before.inventory.property),
+        label: action.label(&before.booking, before.day()),
         key: request.key,
         rev: request.rev.unwrap_or(before.booking.rev),
         content: Content::Frozen { steps, filled_in: sending::filled_in(fields) },
@@ -347,15 +359,14 @@ fn action_page(
     next: String,
 ) -> ActionPage {
     let booking = &known.booking;
-    let title = format!("{}: {}", action.label(booking, &known.inventory.property), booking.reference);
+    let title = format!("{}: {}", action.label(booking, known.day()), booking.reference);
     let apart_from = Some(action).filter(|_| form.is_some());
     ActionPage {
         frame: Frame::new(user, title, "/front-desk"),
         notice,
         id: booking.id.to_string(),
         booking: around.map(Surroundings::facts),
-        offers: around
-            .map_or_else(Vec::new, |around| Action::offers(&around.booking, &around.inventory.property, apart_from)),
+        offers: around.map_or_else(Vec::new, |around| Action::offers(&around.booking, around.day(), apart_from)),
         form,
         next,
     }

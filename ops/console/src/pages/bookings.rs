@@ -15,6 +15,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use chrono::Utc;
 use pvt_domain::booking::{Booking, Stay};
+use pvt_domain::business_day::business_date;
 use pvt_domain::ids::BookingId;
 use pvt_domain::money::Currency;
 use pvt_operations::hints::without_command;
@@ -151,7 +152,7 @@ pub(crate) async fn show(
         claims,
         balance: balance(&booking, currency),
         stays: booking.stays.iter().map(|stay| stay_words(&booking, stay)).collect(),
-        offers: Action::offers(&booking, &property, None),
+        offers: Action::offers(&booking, (&property, business_date(&property, Utc::now().into())), None),
         is_movable: booking.stays.iter().any(|stay| is_movable(booking.status, stay)),
         waits: summary.iter().map(|wait| names.within(without_command(wait))).collect(),
         events: event_rows(events, &names),

@@ -19,6 +19,7 @@ use pvt_domain::money::Money;
 use pvt_stores::StoreError;
 use pvt_stores::mongo::front_desk::DeskBooking;
 use serde::Deserialize;
+use std::collections::HashSet;
 use uuid::Uuid;
 
 /// Bytes of a page without rows, and of a row.
@@ -133,6 +134,7 @@ fn lists(inventory: &Inventory, date: NaiveDate, found: &[DeskBooking]) -> [Gues
         ]),
         list("Staying tonight", &is_there),
     ]
+    .map(GuestList::with_balances_once)
 }
 
 impl GuestList {
@@ -140,11 +142,22 @@ impl GuestList {
         Self { title, count: rows.len().to_string(), rows }
     }
 
+    /// A balance is that of the booking: once, so that it is not taken for the stay's, nor added up.
+    fn with_balances_once(mut self) -> Self {
+        let mut known = HashSet::new();
+        for row in &mut self.rows {
+            if !known.insert(row.booking_id.clone()) {
+                row.balance = "same booking".to_owned();
+            }
+        }
+        self
+    }
+
     /// Those of the first kind of progress first, with so many of each in words: the first kind always, others where
     /// there are some.
     fn split(mut self, kinds: &[(&str, &str)]) -> Self {
         let place = |row: &GuestRow| kinds.iter().position(|(progress, _)| *progress == row.progress);
-        // Rows of a booking stay in their order.
+        // Rows of a booking stay in their order where they are of one kind.
         self.rows.sort_by_key(|row| place(row).unwrap_or(kinds.len()));
         let of_kind = |kind: usize| self.rows.iter().filter(|row| place(row) == Some(kind)).count();
         let counts = kinds.iter().enumerate().map(|(kind, (_, words))| (kind, of_kind(kind), words));
@@ -171,10 +184,7 @@ fn rows(
 ) -> Vec<GuestRow> {
     let of_booking = |booking: &&Booking| -> Vec<GuestRow> {
         let stays = booking.stays.iter().enumerate().filter(|(_, stay)| is_of(booking, stay));
-        let mut rows: Vec<GuestRow> = stays.map(|(index, stay)| row(inventory, date, (booking, index), stay)).collect();
-        // It is that of the booking: once, so that it is not taken for the stay's, nor added up.
-        rows.iter_mut().skip(1).for_each(|row| row.balance = "same booking".to_owned());
-        rows
+        stays.map(|(index, stay)| row(inventory, date, (booking, index), stay)).collect()
     };
     bookings.iter().flat_map(of_booking).collect()
 }
@@ -216,7 +226,7 @@ fn row(inventory: &Inventory, date: NaiveDate, (booking, index): (&Booking, usiz
         stay: stay_id(&booking.stays, index),
         rev: booking.rev,
         direct: direct(booking, stay, date)
-            .map(|action| (action.offer(booking, &inventory.property), Uuid::new_v4().to_string())),
+            .map(|action| (action.offer(booking, (&inventory.property, date)), Uuid::new_v4().to_string())),
         offers: offers(booking, stay, inventory, date),
     }
 }
@@ -244,7 +254,7 @@ fn offers(booking: &Booking, stay: &Stay, inventory: &Inventory, date: NaiveDate
     let reinstate = [Action::Reinstate].into_iter().filter(|_| booking.status == Status::NoShow);
     let meant = of_progress.iter().copied().chain(reinstate).chain(payment);
     let offered = meant.filter(|action| action.is_offered(booking));
-    offered.map(|action| action.offer(booking, &inventory.property)).collect()
+    offered.map(|action| action.offer(booking, (&inventory.property, date))).collect()
 }
 
 /// Whether this is a stay whose check-in a reinstatement would undo: it undoes the latest.

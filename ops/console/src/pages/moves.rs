@@ -55,6 +55,8 @@ struct Confirm {
     /// Each step as it is sent.
     steps: Vec<String>,
     reason: String,
+    /// Whether it was sent, and nothing of it may change.
+    is_repetition: bool,
 }
 
 /// The parameters of an address, in their order.
@@ -136,6 +138,7 @@ pub(crate) async fn preview(
         key: Uuid::new_v4().to_string(),
         steps: carry_out::PostedStep::of_plan(&known, &plan).iter().map(carry_out::PostedStep::text).collect(),
         reason: String::new(),
+        is_repetition: false,
     });
     page(&PlanPage {
         frame: Frame::new(&user, "Move guests", "/chart"),

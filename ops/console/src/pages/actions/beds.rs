@@ -112,3 +112,42 @@ impl Surroundings {
         Nights::new(first, stay.departure)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::divided;
+    use super::TakenBeds;
+    use pvt_domain::booking::Status;
+    use pvt_domain::nights::Nights;
+    use pvt_stores::mongo::occupancy::Occupant;
+    use serde_json::json;
+
+    fn occupant(bed: &str, arrival: &str, departure: &str) -> Occupant {
+        serde_json::from_value(json!({
+            "_id": uuid::Uuid::from_u128(8), "reference": "PVT-2", "status": "checked_in",
+            "guest": { "first_name": "Alan", "last_name": "Turing", "email": "" },
+            "stays": [{ "room_type_id": "dorm-6-mixed", "arrival": arrival, "departure": departure, "guests": 1,
+                "assigned_beds": [bed] }],
+        }))
+        .unwrap()
+    }
+
+    /// A guest of a day later gets beds of all nights, as a decision asks for them until guests are in house.
+    #[test]
+    fn beds_are_taken_on_the_nights_of_which_a_decision_asks() {
+        let mut around = divided();
+        around.today = "2027-01-11".parse().unwrap();
+        let nights = Nights::new("2027-01-10".parse().unwrap(), "2027-01-12".parse().unwrap());
+        let occupants = [occupant("d6a-1", "2027-01-08", "2027-01-11"), occupant("d6a-2", "2027-01-11", "2027-01-20")];
+        let taken = TakenBeds::of(&occupants, &[], nights);
+        let stay = around.booking.stays[0].clone();
+        let mut found = |status| -> Vec<String> {
+            around.booking.status = status;
+            let choices = taken.choices(&around, &stay, &stay.room_type_id);
+            let taken = choices.iter().filter(|bed| bed.is_taken);
+            taken.map(|bed| bed.bed.to_string()).collect()
+        };
+        assert_eq!(found(Status::CheckedIn), ["d6a-2"]);
+        assert_eq!(found(Status::Confirmed), ["d6a-1", "d6a-2"]);
+    }
+}

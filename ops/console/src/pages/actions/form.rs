@@ -4,7 +4,7 @@ use super::amounts::typed;
 use super::{Action, Surroundings, TakenBeds, room};
 use crate::forms::FormFields;
 use crate::pages::shown;
-use pvt_domain::booking::{Stay, StayProgress};
+use pvt_domain::booking::{Action as HistoryAction, Stay, StayProgress};
 use pvt_domain::decide::undone_by_reinstatement;
 use pvt_domain::ids::BedId;
 use pvt_domain::inventory::{Cleanliness, RoomKind};
@@ -96,10 +96,10 @@ pub(super) fn fields(
     let mut fields = match action {
         Action::CheckIn | Action::NoShow => guests(around, typed, StayProgress::Expected, taken),
         Action::CheckOut => guests(around, typed, StayProgress::CheckedIn, taken),
-        Action::Reinstate => absent(around, typed),
+        Action::BringBack => absent(around, typed),
         Action::Payment => return payment(around, typed),
         Action::Room => room::fixed(typed.fields),
-        Action::Confirm | Action::Cancel => Vec::new(),
+        Action::Reinstate | Action::Confirm | Action::Cancel => Vec::new(),
     };
     let switches: &[(&'static str, &str)] = match action {
         Action::CheckOut => &[
@@ -119,7 +119,7 @@ pub(super) fn fields(
         name: "reason",
         label: "Reason",
         value: typed.fields.get("reason").to_owned(),
-        is_required: matches!(action, Action::Reinstate | Action::Room),
+        is_required: action.needs_reason(),
     });
     fields
 }
@@ -188,12 +188,13 @@ fn bed_choice(
     Some(FieldView::Choice { name, label: format!("In bed (instead of {bed})"), choices })
 }
 
-/// What is undone where no stay is chosen.
+/// What is undone.
 pub(super) fn undone(around: &Surroundings) -> Vec<String> {
     let Some((entry, ids)) = undone_by_reinstatement(&around.booking) else { return Vec::new() };
     let stays = around.booking.numbered_stays().into_iter().chain(around.booking.absent_stays());
     let undone = stays.filter(|stay| stay.id.is_some_and(|id| ids.contains(&id)));
-    let head = format!("Undone unless stays are chosen here: {} of {}.", entry.action.as_str(), shown(entry.at));
+    let what = if entry.action == HistoryAction::NoShow { "no-show" } else { "check-in" };
+    let head = format!("Undone: the {what} of {}.", shown(entry.at));
     std::iter::once(head).chain(undone.map(|stay| stay_label(around, &stay))).collect()
 }
 

@@ -37,11 +37,11 @@ impl Notice {
         )
     }
 
-    /// The API has refused it.
-    pub(crate) fn refused(refusal: &Refusal) -> Self {
+    /// The API has refused an action, or a move of a plan.
+    pub(crate) fn refused(refusal: &Refusal, action: Option<Action>) -> Self {
         let lines = refusal.lines();
         let bookings = refusal.bookings.iter().map(|id| (*id, id.to_string())).collect();
-        Self { lines, bookings, ..Self::new("refused", refusal.heading(), refusal.advice()) }
+        Self { lines, bookings, ..Self::new("refused", refusal.heading(), refusal.advice(action)) }
     }
 
     /// With names for bookings.
@@ -55,7 +55,7 @@ impl Notice {
     }
 
     /// The form was sent before with something else.
-    pub(super) fn key_reused() -> Self {
+    pub(crate) fn key_reused() -> Self {
         Self::new(
             "unknown",
             "This form was sent before",

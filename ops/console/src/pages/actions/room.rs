@@ -21,6 +21,8 @@ const NAME_PRICE: &str = "Choose which price is paid.";
 /// The agreed total stays, or the other room type is paid.
 const PRICES: [(&str, &str); 2] =
     [("keep", "Keep the agreed price (a courtesy)"), ("new", "Charge the price of the other room type")];
+/// Whatever price is paid, the rate may restrict the nights.
+pub(super) const OVERRIDE: &str = "override_restrictions";
 /// Between the beds of a field; ids hold none.
 const SEPARATOR: char = ',';
 
@@ -51,12 +53,18 @@ pub(super) fn choice(around: &Surroundings, taken: &TakenBeds, fields: &FormFiel
             choices: targets(around, taken, stay, fields.get("to")),
         },
         FieldView::Choice { name: "price".to_owned(), label: "Price".to_owned(), choices: prices.into() },
+        FieldView::Check {
+            name: OVERRIDE,
+            value: "yes".to_owned(),
+            label: "Sell against the restrictions of the rate".to_owned(),
+            is_checked: fields.get(OVERRIDE) == "yes",
+        },
     ]
 }
 
 /// What was chosen, as the form carries it on.
 pub(super) fn fixed(fields: &FormFields) -> Vec<FieldView> {
-    ["stay", "to", "price"].map(|name| FieldView::Fixed { name, value: fields.get(name).to_owned() }).into()
+    ["stay", "to", "price", OVERRIDE].map(|name| FieldView::Fixed { name, value: fields.get(name).to_owned() }).into()
 }
 
 fn movable(booking: &Booking) -> Vec<Stay> {
@@ -86,7 +94,7 @@ fn targets(around: &Surroundings, taken: &TakenBeds, stay: &Stay, named: &str) -
             let sets: Vec<Vec<&BedChoice<'_>>> = match (is_whole, guests) {
                 (true, _) => vec![in_room.iter().collect()],
                 (false, 1) => in_room.iter().map(|bed| vec![bed]).collect(),
-                (false, _) => first_beds(in_room, guests).into_iter().collect(),
+                (false, _) => first_beds(in_room, guests, named).into_iter().collect(),
             };
             targets.extend(sets.iter().map(|beds| target(&room_type.name, beds, named)));
         }
@@ -95,10 +103,12 @@ fn targets(around: &Surroundings, taken: &TakenBeds, stay: &Stay, named: &str) -
     targets.into_iter().map(|(_, view)| view).collect()
 }
 
-/// So many beds of a dorm, those that are ready before the others; none where too many are taken.
-fn first_beds<'a>(beds: &'a [BedChoice<'a>], count: usize) -> Option<Vec<&'a BedChoice<'a>>> {
+/// So many beds of a dorm, those that are named first and those that are ready before the others; none where too many
+/// are taken.
+fn first_beds<'a>(beds: &'a [BedChoice<'a>], count: usize, named: &str) -> Option<Vec<&'a BedChoice<'a>>> {
     let mut free: Vec<&BedChoice<'_>> = beds.iter().filter(|bed| !bed.is_taken).collect();
-    free.sort_by_key(|bed| !bed.is_ready());
+    let is_named = |bed: &BedChoice<'_>| named.split(SEPARATOR).any(|one| one == bed.bed.as_str());
+    free.sort_by_key(|bed| (!is_named(bed), !bed.is_ready()));
     free.truncate(count);
     (free.len() == count).then_some(free)
 }
@@ -149,6 +159,9 @@ pub(super) fn step(around: &Surroundings, booking: &Booking, fields: &FormFields
         })
         .collect();
     let mut body = json!({ "stays": stays, "reprice": chosen.is_repriced });
+    if fields.get(OVERRIDE) == "yes" {
+        body[OVERRIDE] = true.into();
+    }
     if !fields.get("reason").is_empty() {
         body["reason"] = fields.get("reason").into();
     }

@@ -5,7 +5,7 @@
 
 use super::{Action, Notice};
 use crate::access::SignedIn;
-use crate::api::{Answer, Call, Unanswered};
+use crate::api::{Answer, Call, Refusal, Unanswered};
 use crate::app::SharedApp;
 use crate::failure::Failure;
 use crate::forms::FormFields;
@@ -124,7 +124,7 @@ async fn send_in_order(app: &SharedApp, user: &SignedIn, id: BookingId, action: 
 
 /// What a form leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     Done,
     /// It is refused, and the key is used up.
     Refused,
@@ -134,6 +134,19 @@ pub(super) enum Ended {
     NotSent,
     /// Its key has been used for something else, which may be done.
     KeyReused,
+}
+
+impl Ended {
+    /// What a refusal leads to, of a form that was sent before or not.
+    pub(crate) fn of(refusal: &Refusal, is_repetition: bool) -> Self {
+        match () {
+            () if refusal.is_of_used_key() => Self::KeyReused,
+            () if refusal.is_of_request() && !is_repetition => Self::NotSent,
+            // What is refused before anyone looks at the key says nothing about what was sent before.
+            () if refusal.is_undecided() || is_repetition && !refusal.is_decision() => Self::Unknown,
+            () => Self::Refused,
+        }
+    }
 }
 
 /// What became of an action.
@@ -151,14 +164,10 @@ impl Outcome {
             Ok(Answer::Accepted) => (StatusCode::ACCEPTED, Notice::accepted(), Ended::Unknown),
             Ok(Answer::Refused(refusal)) => {
                 let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::CONFLICT);
-                let (notice, ended) = match () {
-                    () if refusal.is_of_used_key() => (Notice::key_reused(), Ended::KeyReused),
-                    () if refusal.is_of_request() && !is_repetition => (Notice::refused(&refusal), Ended::NotSent),
-                    // What is refused before anyone looks at the key says nothing about what was sent before.
-                    () if refusal.is_undecided() || is_repetition && !refusal.is_decision() => {
-                        (Notice::refused(&refusal), Ended::Unknown)
-                    }
-                    () => (Notice::refused(&refusal), Ended::Refused),
+                let ended = Ended::of(&refusal, is_repetition);
+                let notice = match ended {
+                    Ended::KeyReused => Notice::key_reused(),
+                    _ => Notice::refused(&refusal, Some(action)),
                 };
                 (status, notice, ended)
             }

@@ -19,7 +19,7 @@ fn entry(rev: u32, changes: &Value) -> Value {
 }
 
 /// A stay of four, of which two have come since the form was made for revision 1.
-fn divided() -> Surroundings {
+pub(super) fn divided() -> Surroundings {
     let before = stay(0, &["a-1", "a-2", "a-3", "a-4"], "expected");
     let (left, came) = (stay(0, &["a-3", "a-4"], "expected"), stay(1, &["a-1", "a-2"], "checked_in"));
     let changes = json!({ "stays": [{ "index": 0, "before": before, "after": left }, { "index": 1, "after": came }] });
@@ -87,10 +87,12 @@ fn key_ends_with_a_decision_alone() {
     };
     for is_repetition in [false, true] {
         assert_eq!(ended(Ok(Answer::Done(json!({}))), is_repetition), Ended::Done);
-        assert_eq!(ended(refused(409, "open_balance"), is_repetition), Ended::Refused);
+        assert_eq!(ended(refused(409, "balance_open"), is_repetition), Ended::Refused);
         assert_eq!(ended(refused(412, "precondition_failed"), is_repetition), Ended::Refused);
         assert_eq!(ended(refused(422, "idempotency_key_reused"), is_repetition), Ended::KeyReused);
-        for (status, code) in [(401, "unauthorized"), (403, "forbidden"), (429, "too_many"), (503, "unavailable")] {
+        for (status, code) in
+            [(401, "unauthenticated"), (403, "forbidden"), (429, "rate_limited"), (503, "broker_unavailable")]
+        {
             assert_eq!(ended(refused(status, code), is_repetition), Ended::Unknown, "{code}");
         }
         assert_eq!(ended(Ok(Answer::Accepted), is_repetition), Ended::Unknown);
@@ -103,7 +105,7 @@ fn key_ends_with_a_decision_alone() {
 
 #[test]
 fn bed_that_was_changed_before_a_refusal_is_said() {
-    let problem = json!({ "title": "t", "status": 409, "code": "open_balance", "detail": "Nothing was changed." });
+    let problem = json!({ "title": "t", "status": 409, "code": "balance_open", "detail": "Nothing was changed." });
     let answer = || Ok(crate::api::Answer::Refused(serde_json::from_value(problem.clone()).unwrap()));
     let lines = |done| {
         Outcome::of(super::sending::Sent { done, answer: answer(), is_repetition: false }, Action::CheckIn).notice.lines
@@ -138,7 +140,6 @@ fn actions_are_the_requests_that_they_name() {
     assert_eq!(body(Action::Cancel, &[("waive_fee", "no")]), json!({}));
     assert_eq!(body(Action::Confirm, &[("reason", "cash")]), json!({ "reason": "cash" }));
     assert_eq!(body(Action::Reinstate, &[("reason", "a slip")]), json!({ "reason": "a slip" }));
-    assert_eq!(body(Action::Reinstate, &[("stay", "3")]), json!({ "stays": [{ "id": 3 }] }));
     let paid = body(Action::Payment, &[("method", "cash"), ("amount", "-5,50"), ("note", "")]);
     let amount = json!({ "amount": -550, "currency": "CAD" });
     assert_eq!(paid, json!({ "booking_id": around.booking.id, "method": "cash", "amount": amount }));
@@ -190,6 +191,10 @@ fn move_to_another_room_type_names_every_stay() {
     let expected = json!({ "stays": [room, { "id": 1 }], "reprice": false, "reason": "roof" });
     assert_eq!((moved.route, moved.body), (Route::Stays, expected), "the other stay goes on; the room is one");
     assert_eq!(step("d8a-1,d8a-2", "new", "0").unwrap().body["reprice"], true);
+    let against =
+        [("stay", "0"), ("to", "pda-1"), ("price", "keep"), ("reason", "roof"), ("override_restrictions", "yes")];
+    let steps = Action::Room.steps(&around, &around.booking, &FormFields::of(against)).unwrap();
+    assert_eq!(steps[0].body["override_restrictions"], true, "the price does not matter to restrictions");
     for (to, price, stay, why) in [
         ("d8a-1", "new", "0", "2 guests"),
         ("d6b-1,d6b-2", "new", "0", "same room type"),
@@ -207,15 +212,51 @@ fn move_to_another_room_type_names_every_stay() {
 #[test]
 fn labels_say_what_will_happen() {
     let around = divided();
-    let property = &around.inventory.property;
-    let labels: Vec<String> =
-        Action::offers(&around.booking, property, None).into_iter().map(|offer| offer.label).collect();
-    // At noon of Greenwich it is seven in Montréal, on an earlier day.
-    assert!(labels.contains(&"Undo the check-in of 2026-12-01 07:00".to_owned()), "{labels:?}");
-    let mut now = around.booking.clone();
-    now.history[0].at = chrono::Utc::now().into();
-    let undo = Action::Reinstate.label(&now, property);
-    let time = undo.strip_prefix("Undo the check-in of ").unwrap();
-    assert!(time.len() == 5 && time.contains(':'), "the time alone today: {undo}");
-    assert_eq!(Action::Cancel.label(&now, property), "Cancel the booking");
+    let labels = |today: &str| -> Vec<String> {
+        let day = (&around.inventory.property, today.parse().unwrap());
+        Action::offers(&around.booking, day, None).into_iter().map(|offer| offer.label).collect()
+    };
+    // At noon of Greenwich it is seven in Montréal.
+    let (later, same_day) = (labels("2027-01-10"), labels("2026-12-01"));
+    assert!(later.contains(&"Undo the check-in of 2026-12-01 07:00".to_owned()), "{later:?}");
+    assert!(same_day.contains(&"Undo the check-in of 07:00".to_owned()), "{same_day:?}");
+}
+
+/// The check-in of others is not undone for guests who come after all.
+#[test]
+fn guests_are_brought_back_by_an_action_of_its_own() {
+    let mut around = divided();
+    let offered = |around: &Surroundings| {
+        let offers = Action::offers(&around.booking, around.day(), None);
+        offers
+            .iter()
+            .map(|offer| offer.path)
+            .filter(|path| ["reinstate", "bring-back"].contains(path))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(offered(&around), ["reinstate"]);
+    let absence = stay(4, &["d6a-6"], "expected");
+    around.booking.no_shows = serde_json::from_value(json!([absence])).unwrap();
+    assert_eq!(offered(&around), ["reinstate", "bring-back"]);
+    let steps = |action: Action, fields: &[(&str, &str)]| {
+        let fields = FormFields::of(fields.iter().copied());
+        action.steps(&around, &around.booking, &fields).map(|steps| steps[0].body.clone())
+    };
+    let chosen = [("stay", "4"), ("reason", "late bus")];
+    assert_eq!(steps(Action::BringBack, &chosen).unwrap(), json!({ "stays": [{ "id": 4 }], "reason": "late bus" }));
+    assert_eq!(steps(Action::Reinstate, &chosen).unwrap(), json!({ "reason": "late bus" }), "it names no stays");
+    assert!(steps(Action::BringBack, &chosen[1..]).is_err(), "no stay is chosen");
+}
+
+#[test]
+fn what_needs_a_reason_is_not_sent_without_one() {
+    let around = undivided();
+    let step = |action: Action, reason| {
+        let fields = [("stay", "0"), ("to", "pda-1"), ("price", "keep"), ("reason", reason)];
+        action.steps(&around, &around.booking, &FormFields::of(fields))
+    };
+    for action in [Action::Room, Action::Reinstate, Action::BringBack] {
+        assert!(step(action, "").unwrap_err().contains("Reason"), "{action:?}");
+        assert!(step(action, "roof").is_ok(), "{action:?}");
+    }
 }
