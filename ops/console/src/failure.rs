@@ -33,6 +33,8 @@ pub(crate) enum Failure {
     Unavailable(&'static str),
     /// What was asked for takes too long.
     Slow,
+    /// Others read as much, and no place became free.
+    Busy,
     /// Try again after so many seconds.
     TooMany(u32),
     /// Something that cannot happen did.
@@ -89,6 +91,9 @@ impl Failure {
             Self::Unavailable(source) => (503, "A source is down", format!("{source} is down. Try again later.")),
             Self::Slow => {
                 (503, "No answer in time", "What you asked for takes too long. Ask for less, or try again.".to_owned())
+            }
+            Self::Busy => {
+                (503, "Too much is read at once", "Others are reading such pages. Try again in a moment.".to_owned())
             }
             Self::TooMany(seconds) => (429, "Too many attempts", format!("Try again in {seconds} seconds.")),
             Self::Internal => (500, "Internal error", "The cause is in the log of the console.".to_owned()),

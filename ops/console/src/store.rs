@@ -98,7 +98,7 @@ where
 /// end.
 ///
 /// # Errors
-/// As [`read`]; [`Failure::Slow`] also when no place becomes free.
+/// As [`read`]; [`Failure::Busy`] when no place becomes free.
 pub(crate) async fn read_in_turn<T, E>(
     app: &App,
     places: &Arc<Semaphore>,
@@ -108,7 +108,7 @@ where
     T: Send + 'static,
     E: ReadError,
 {
-    let Ok(Ok(place)) = timeout(READ_LIMIT, places.clone().acquire_owned()).await else { return Err(Failure::Slow) };
+    let Ok(Ok(place)) = timeout(READ_LIMIT, places.clone().acquire_owned()).await else { return Err(Failure::Busy) };
     let in_place = async move {
         let result = call.await;
         drop(place);

@@ -16,3 +16,4 @@ mod keyboard;
 mod live;
 mod pages;
 mod queues;
+mod room_types;
