@@ -1,10 +1,14 @@
 //! Dead letters through kills and an outage of the broker: stored once, replayed in the background, never lost.
 
 use crate::harness::{CONSUMERS, Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
+use crate::outages::{PROGRESS, rabbitmqctl, with_own};
 use anyhow::{Context, Result, ensure};
-use pvt_testkit::{DORM, EngineKind, EphemeralInstance, booking_body, days_from_now, engines, eventually, properties};
+use pvt_testkit::{DORM, EngineKind, booking_body, days_from_now, eventually, properties};
 use serde_json::{Value, json};
-use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// For a program that waits for a broker that does not answer.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 
 /// Workers that keep what they know apart from the process that handles dead letters.
 const PROCESSES: &[(&str, &[&str])] = &[("scheduler", &["scheduler"]), ("others", CONSUMERS)];
@@ -61,6 +65,9 @@ async fn replay_that_is_killed_goes_on_and_dies_again_once() -> Result<()> {
     assert!(begun.status.success(), "{begun:?}");
     // The third message is in its queue, and the store does not say so.
     stack.start_with_fault_point("scheduler", "after_replay_before_record:3").await?;
+    stack.program("scheduler")?.wait_for_abort().await?;
+    // That one is sent again, and all are recorded then, but not the end.
+    stack.start_with_fault_point("scheduler", "after_replay_record:3").await?;
     stack.program("scheduler")?.wait_for_abort().await?;
     stack.restart("scheduler").await?;
     let letters = stored(&stack, 5, |letter| letter["new_since_replay"] == true).await?;
@@ -126,16 +133,53 @@ async fn message_is_edited_and_its_body_masked() -> Result<()> {
     stack.end(Expectations::clean().without_mails().without_mart()).await
 }
 
+/// A queue that hangs, as one that has lost the majority of its replicas: what is for others is sent, a shutdown is not
+/// held up, and it gets its own once it answers.
+#[tokio::test]
+#[ignore = "runs a broker of its own: tests/long-journeys/run"]
+async fn queue_that_does_not_answer_holds_up_nothing_else() -> Result<()> {
+    const OTHERS: usize = 20;
+    let (own, urls) = with_own(EngineKind::RabbitMq).await?;
+    let mut stack = StackBuilder::new().on(urls).workers(PROCESSES).prepare().await?;
+    stack.run(&["mail-sink", "api", "others", "scheduler"]).await?;
+    send_poison(&stack, 1).await?;
+    for _ in 0..OTHERS {
+        stack.broker.send("reconciliation", properties("carrier.pigeon.v1").1, b"{}").await?;
+    }
+    stored(&stack, OTHERS + 1, |_| true).await?;
+    let process = format!("whereis(list_to_atom(\"%2F_{}\"))", stack.topology.name("emails"));
+    let control = async |what: &str| rabbitmqctl(&own, &["eval", &format!("sys:{what}({process}).")]).await;
+    control("suspend").await?;
+    let begun = stack.pvt(&["dead", "replay", "--all", "--rate", "1000", "--detach"]).await?;
+    assert!(begun.status.success(), "{begun:?}");
+    let died_again = || async {
+        let groups = stack.mongo.dead_letters().groups().await?;
+        let again: u64 = groups.iter().map(|group| group.new_since_replay).sum();
+        let operations = stack.mongo.dead_letters().list_operations(1).await?;
+        let operation = operations.into_iter().next().context("an operation")?;
+        Ok((again == u64::try_from(OTHERS)?).then_some(operation))
+    };
+    let operation = eventually("what is for the other queue was sent", SHORT_TIMEOUT, died_again).await?;
+    assert_eq!((operation.remaining, operation.waits_for.as_deref()), (1, Some("the queue `emails` does not answer")));
+    let begun = Instant::now();
+    stack.program("scheduler")?.stop().await?;
+    assert!(begun.elapsed() < SHUTDOWN_LIMIT, "{:?}", begun.elapsed());
+    control("resume").await?;
+    stack.restart("scheduler").await?;
+    // A message that was sent in vain may have arrived after all, under its own id.
+    let letters = stored(&stack, OTHERS + 1, |letter| letter["new_since_replay"] == true).await?;
+    assert!(letters.iter().all(|letter| letter["replays"].as_array().map(Vec::len) == Some(1)), "{letters:?}");
+    let others = letters.iter().filter(|letter| letter["queue"] != stack.topology.name("emails").as_str());
+    assert!(others.clone().count() == OTHERS && others.into_iter().all(|one| one["deaths"] == 2), "{letters:?}");
+    stack.end(Expectations::clean().dead("emails", 1).dead("reconciliation", u32::try_from(OTHERS)?)).await?;
+    Ok(own.close().await?)
+}
+
 /// Requests of bookings that died for a reason that is gone: each is decided once, whatever fails meanwhile.
 #[tokio::test]
 async fn replay_during_a_broker_restart_and_a_kill_loses_and_doubles_nothing() -> Result<()> {
     const REQUESTS: u64 = 20;
-    let own = EphemeralInstance::open()?;
-    let progress: &(dyn Fn(&str) + Send + Sync) = &|line| drop(writeln!(std::io::stderr(), "engines: {line}"));
-    let kinds = [EngineKind::RabbitMq];
-    let (shared, fresh) = tokio::join!(engines(), own.ensure(&kinds, progress));
-    let (mut urls, fresh) = (shared?.clone(), fresh?);
-    (urls.amqp, urls.management) = (fresh.amqp, fresh.management);
+    let (own, urls) = with_own(EngineKind::RabbitMq).await?;
     let mut stack = StackBuilder::new().on(urls).workers(PROCESSES).prepare().await?;
     stack.run(&["mail-sink", "api"]).await?;
     let mut accepted = Vec::new();
@@ -166,7 +210,7 @@ async fn replay_during_a_broker_restart_and_a_kill_loses_and_doubles_nothing() -
         all.into_iter().next().context("an operation")
     };
     ensure!(operation().await?.remaining > 0, "the broker restarts amid the replay");
-    own.engine(EngineKind::RabbitMq).restart(progress).await?;
+    own.engine(EngineKind::RabbitMq).restart(PROGRESS).await?;
     ensure!(operation().await?.remaining > 0, "the scheduler is killed amid the replay");
     stack.program("scheduler")?.kill9()?;
     stack.restart("scheduler").await?;
@@ -179,6 +223,16 @@ async fn replay_during_a_broker_restart_and_a_kill_loses_and_doubles_nothing() -
     };
     let ended = eventually("the replay ends", SHORT_TIMEOUT, ended).await?;
     assert_eq!((ended.replayed(), ended.kept.len()), (REQUESTS, 0));
+    // Whatever the operation says: each message has made one revision, and they were handled in their order.
+    let bookings = stack.stores.records().await?.bookings;
+    let history: Vec<_> = bookings.iter().flat_map(|booking| &booking.history).collect();
+    let mut decided = Vec::new();
+    for request in &requests {
+        let of_it: Vec<_> = history.iter().filter(|entry| entry.command_id.to_string() == request.id).collect();
+        ensure!(of_it.len() == 1, "{} has made {} revisions", request.id, of_it.len());
+        decided.extend(of_it.iter().map(|entry| entry.at));
+    }
+    ensure!(decided.len() == usize::try_from(REQUESTS)? && decided.is_sorted(), "{decided:?}");
     stack.end(Expectations::clean()).await?;
     Ok(own.close().await?)
 }

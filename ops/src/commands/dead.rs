@@ -14,7 +14,7 @@ use crate::settings;
 use anyhow::{Context as _, Result};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
-use pvt_domain::dead_letters::masked_body;
+use pvt_domain::dead_letters::{masked_body, masked_error, masked_header};
 use pvt_domain::ids::BookingId;
 use pvt_operations::dead_letters::{self, DEFAULT_RATE, MAX_RATE};
 use pvt_operations::{OPERATOR, OperationError, terminal};
@@ -203,17 +203,36 @@ struct Show {
 impl Show {
     async fn run(self) -> Result<()> {
         let sources = Sources::open().await?;
-        let body: fn(&[u8]) -> Value = if self.unmasked { whole_body } else { masked_body };
-        if let Some(reason) = &self.reason {
-            dead_letters::record_unmasked(sources.store()?, self.id, OPERATOR, reason).await?;
-        }
-        let found = match stored::show(&sources, self.id, body).await? {
+        let view = if self.unmasked { View::WHOLE } else { View::MASKED };
+        let found = match stored::show(&sources, self.id, view).await? {
             Some(found) => Some(found),
-            None => queued::show(&sources, self.id, body).await?,
+            None => queued::show(&sources, self.id, view).await?,
         };
-        sources.close().await;
         let unknown = || OperationError::NotFound(format!("no dead letter {}; `pvt dead list` shows all", self.id));
-        terminal::json(&found.ok_or_else(unknown)?)
+        let found = found.ok_or_else(unknown)?;
+        if let Some(reason) = &self.reason {
+            let id = found["id"].as_str().and_then(|id| id.parse().ok()).unwrap_or(self.id);
+            dead_letters::record_unmasked(sources.store()?, id, OPERATOR, reason).await?;
+        }
+        sources.close().await;
+        terminal::json(&found)
+    }
+}
+
+/// How the parts of a dead letter are shown that may be personal.
+#[derive(Clone, Copy)]
+struct View {
+    body: fn(&[u8]) -> Value,
+    error: fn(&str) -> String,
+    header: fn(&str, &str) -> String,
+}
+
+impl View {
+    const MASKED: Self = Self { body: masked_body, error: masked_error, header: masked_header };
+    const WHOLE: Self = Self { body: whole_body, error: str::to_owned, header: |_, value| value.to_owned() };
+
+    fn headers<'h>(self, headers: impl Iterator<Item = (&'h str, &'h str)>) -> Value {
+        headers.map(|(name, value)| (name, (self.header)(name, value))).collect()
     }
 }
 

@@ -17,6 +17,7 @@ use pvt_stores::mongo::queue_pauses::QueuePause;
 use pvt_stores::mongo::worker_processes::SeenProcess;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Stands for a figure that is not known.
 pub(crate) const UNKNOWN: &str = "?";
@@ -34,6 +35,8 @@ pub(crate) struct Figures {
     pub(crate) dead_letters: Reading<BTreeMap<String, u64>>,
     /// Replays of dead letters that go on, or ended a short time ago.
     pub(crate) replays: Reading<Vec<ReplayOperation>>,
+    /// When their reading began.
+    pub(crate) replays_begun: Option<Instant>,
     /// The checks of `pvt doctor`, and when they were made.
     pub(crate) checks: Reading<(Timestamp, Vec<Finding>)>,
     /// What follows from the last readings of each work queue, by its full name.
@@ -87,6 +90,15 @@ pub(crate) struct WaitingRow {
 }
 
 impl Figures {
+    /// Takes over a reading of the replays that began at `begun`; not one that began before the reading that is known: it
+    /// may lack what was done since.
+    pub(crate) fn take_replays(&mut self, begun: Instant, read: Result<Vec<ReplayOperation>, String>, now: Timestamp) {
+        if self.replays_begun.is_none_or(|known| known <= begun) {
+            self.replays = self.replays.next(read, now);
+            self.replays_begun = Some(begun);
+        }
+    }
+
     /// Since when MongoDB does not answer.
     pub(crate) fn mongodb_outage(&self) -> Option<&Outage> {
         self.mongodb.outage()
@@ -257,6 +269,21 @@ mod tests {
             consumers: 1,
             ..QueueState::default()
         }
+    }
+
+    #[test]
+    fn older_reading_of_the_replays_does_not_replace_a_newer_one() {
+        let begun = |number: u64| tokio::time::Instant::now() + std::time::Duration::from_secs(number);
+        let (earlier, later, latest) = (begun(0), begun(1), begun(2));
+        let replay = |reason: &str| vec![super::ReplayOperation::new("a", reason.to_owned(), String::new(), 1, at(1))];
+        let mut figures = Figures::default();
+        figures.take_replays(later, Ok(replay("newer")), at(3));
+        figures.take_replays(earlier, Ok(replay("older")), at(4));
+        figures.take_replays(earlier, Err("timeout".to_owned()), at(4));
+        let shown = |figures: &Figures| figures.replays.value().map(|replays| replays[0].reason.clone());
+        assert_eq!(shown(&figures).as_deref(), Some("newer"));
+        figures.take_replays(latest, Err("timeout".to_owned()), at(5));
+        assert!(figures.replays.outage().is_some(), "a newer failure counts");
     }
 
     fn figures() -> Figures {
