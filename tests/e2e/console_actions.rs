@@ -1,151 +1,24 @@
 //! The console acts on bookings by the API: check-in and check-out, money, cancellation, and moves on the tape chart.
 
-use crate::chromium::Chromium;
 use crate::harness::clock::at_noon;
-use crate::harness::{AcceptedBooking, Expectations, FrontDesk, Stack, StackBuilder, booked, wait_for_value};
+use crate::harness::{
+    AcceptedBooking, Expectations, FrontDesk, PASSWORD, Session, Stack, StackBuilder, TestConsole, booked,
+};
 use anyhow::{Context, Result, ensure};
 use chrono::{Days, NaiveDate, Utc};
-use pvt_console::Console;
-use pvt_domain::accounts::{Email, Role, User, UserId};
+use pvt_domain::accounts::Role;
 use pvt_domain::booking::{Action, Booking, Status};
 use pvt_domain::ids::BookingId;
-use pvt_service::passwords;
-use pvt_testkit::{DORM, booking_body, dormitory};
-use reqwest::{Client, Method, StatusCode, header, redirect};
+use pvt_testkit::console::{hidden_field, hidden_fields};
+use pvt_testkit::{Chromium, DORM, booking_body, dormitory};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::path::Path;
 use std::time::Duration;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 use url::form_urlencoded;
 use uuid::Uuid;
 
 const PROPERTY: &str = "pvt-montreal";
-const PASSWORD: &str = "correct horse battery";
 const WORKERS: &[(&str, &[&str])] = &[("workers", &["confirmations", "analytics", "emails", "payments"])];
-
-/// A console of this process, on the stores and the API of a stack.
-struct TestConsole {
-    http: Client,
-    base: String,
-    stop: CancellationToken,
-    running: JoinHandle<Result<()>>,
-}
-
-/// The cookie and the form token of a user.
-struct Session {
-    cookie: String,
-    csrf: String,
-    user: User,
-}
-
-/// An answer as a browser shows it.
-struct Page {
-    status: StatusCode,
-    text: String,
-}
-
-impl TestConsole {
-    async fn start(stack: &Stack) -> Result<Self> {
-        let mut config = stack.config()?;
-        config.console_addr = "127.0.0.1:0".parse()?;
-        config.console_metrics_addr = "127.0.0.1:0".parse()?;
-        let console = Console::bind(&config).await?;
-        let (base, stop) = (format!("http://{}", console.local_addr()?), CancellationToken::new());
-        let running = tokio::spawn(console.run(stop.clone()));
-        let http = Client::builder().redirect(redirect::Policy::none()).build()?;
-        Ok(Self { http, base, stop, running })
-    }
-
-    async fn end(self) -> Result<()> {
-        self.stop.cancel();
-        self.running.await?
-    }
-
-    async fn account(&self, stack: &Stack, role: Role, name: &str, properties: &[&str]) -> Result<User> {
-        let id = UserId::from_uuid(Uuid::now_v7());
-        let user = User {
-            id,
-            email: Email::parse(&format!("{}@example.com", id.as_uuid().simple())).unwrap(),
-            name: name.to_owned(),
-            role,
-            properties: properties.iter().map(|id| (*id).into()).collect(),
-            locale: None,
-            rev: 1,
-            created_at: Utc::now().into(),
-            disabled_at: None,
-        };
-        let hash = tokio::task::spawn_blocking(|| passwords::hash(PASSWORD)).await??;
-        stack.mongo.users().create(user.clone(), hash).await?;
-        Ok(user)
-    }
-
-    async fn sign_in(&self, stack: &Stack, role: Role, name: &str, properties: &[&str]) -> Result<Session> {
-        let user = self.account(stack, role, name, properties).await?;
-        let form = self.http.get(format!("{}/login", self.base)).send().await?;
-        let cookie = cookie(&form)?;
-        let csrf = hidden(&form.text().await?, "csrf")?;
-        let fields = [("csrf", csrf.as_str()), ("email", user.email.as_str()), ("password", PASSWORD), ("next", "/")];
-        let answer = self.send(&cookie, "/login", &fields).await?;
-        ensure!(answer.status() == StatusCode::SEE_OTHER, "{answer:?}");
-        let session = self::cookie(&answer)?;
-        let page = self.http.get(&self.base).header(header::COOKIE, &session).send().await?.text().await?;
-        Ok(Session { cookie: session, csrf: hidden(&page, "csrf")?, user })
-    }
-
-    async fn send(&self, cookie: &str, path: &str, fields: &[(&str, &str)]) -> Result<reqwest::Response> {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        let request = self.http.post(format!("{}{path}", self.base)).header(header::COOKIE, cookie);
-        Ok(request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(body).send().await?)
-    }
-
-    async fn get(&self, session: &Session, path: &str) -> Result<Page> {
-        let request = self.http.get(format!("{}{path}", self.base)).header(header::COOKIE, &session.cookie);
-        let answer = request.send().await?;
-        Ok(Page { status: answer.status(), text: answer.text().await? })
-    }
-
-    async fn post(&self, session: &Session, path: &str, fields: &[(&str, &str)]) -> Result<Page> {
-        let fields: Vec<(&str, &str)> = fields.iter().copied().chain([("csrf", session.csrf.as_str())]).collect();
-        let answer = self.send(&session.cookie, path, &fields).await?;
-        Ok(Page { status: answer.status(), text: answer.text().await? })
-    }
-
-    /// Opens the form of an action and sends it with these fields.
-    async fn act(
-        &self,
-        session: &Session,
-        booking: &AcceptedBooking,
-        action: &str,
-        fields: &[(&str, &str)],
-    ) -> Result<Page> {
-        let path = format!("/bookings/{}/actions/{action}", booking.id);
-        let form = self.get(session, &path).await?;
-        let (key, rev) = (hidden(&form.text, "key")?, hidden(&form.text, "rev")?);
-        let own = [("key", key.as_str()), ("rev", rev.as_str())];
-        let fields: Vec<(&str, &str)> = own.into_iter().chain(fields.iter().copied()).collect();
-        self.post(session, &path, &fields).await
-    }
-}
-
-fn cookie(answer: &reqwest::Response) -> Result<String> {
-    let set = answer.headers().get(header::SET_COOKIE).context("no cookie")?.to_str()?;
-    Ok(set.split(';').next().unwrap_or_default().to_owned())
-}
-
-/// The value of a hidden field.
-fn hidden(page: &str, name: &str) -> Result<String> {
-    let rest = page.split(&format!("name=\"{name}\" value=\"")).nth(1).with_context(|| format!("no {name}: {page}"))?;
-    let value = rest.split('"').next().unwrap_or_default();
-    Ok(value.replace("&#34;", "\"").replace("&#38;", "&"))
-}
-
-/// The values of all hidden fields of this name.
-fn all_hidden(page: &str, name: &str) -> Vec<String> {
-    let begin = format!("name=\"{name}\" value=\"");
-    let parts = page.split(&begin).skip(1);
-    parts.map(|rest| rest.split('"').next().unwrap_or_default().replace("&#34;", "\"")).collect()
-}
 
 async fn book(stack: &Stack, key: &str, arrival: NaiveDate, nights: u64) -> Result<AcceptedBooking> {
     let mut body = booking_body(DORM, arrival, nights, 1);
@@ -169,7 +42,7 @@ fn bed_of(booking: &Booking) -> &str {
 fn direct_form(page: &str, booking: &AcceptedBooking, action: &str) -> Result<Vec<(String, String)>> {
     let form = page.split("<form ").find(|form| form.contains(&format!("/bookings/{}/actions/{action}\"", booking.id)));
     let form = form.with_context(|| format!("no form to {action}: {page}"))?;
-    ["key", "rev", "stay", "next"].into_iter().map(|name| Ok((name.to_owned(), hidden(form, name)?))).collect()
+    ["key", "rev", "stay", "next"].into_iter().map(|name| Ok((name.to_owned(), hidden_field(form, name)?))).collect()
 }
 
 fn borrowed(fields: &[(String, String)]) -> Vec<(&str, &str)> {
@@ -322,7 +195,7 @@ async fn form_is_sent_again_once_the_api_is_back(
 ) -> Result<()> {
     let path = format!("/bookings/{}/actions/check-out", booking.id);
     let form = desk.get(staff, &path).await?;
-    let (key, rev) = (hidden(&form.text, "key")?, hidden(&form.text, "rev")?);
+    let (key, rev) = (hidden_field(&form.text, "key")?, hidden_field(&form.text, "rev")?);
     let fields = [
         ("key", key.as_str()),
         ("rev", rev.as_str()),
@@ -359,7 +232,7 @@ async fn guests_are_moved_by_a_plan() -> Result<()> {
     let page = desk.get(&staff, &swap).await?;
     assert!(page.text.contains("for the time being"), "{}", page.text);
     assert_eq!(stored(&stack, &x).await?.rev, 1, "it was only asked");
-    let (key, steps) = (hidden(&page.text, "key")?, all_hidden(&page.text, "step"));
+    let (key, steps) = (hidden_field(&page.text, "key")?, hidden_fields(&page.text, "step"));
     assert_eq!(steps.len(), 3, "{}", page.text);
     let mut fields = vec![("key", key.as_str()), ("property", PROPERTY), ("reason", "asked to swap")];
     fields.extend(steps.iter().map(|step| ("step", step.as_str())));
@@ -424,20 +297,8 @@ async fn guests_are_found_by_name(stack: &Stack, desk: &TestConsole, staff: &Ses
     Ok(())
 }
 
-/// Waits until an expression of the page has a value.
 async fn until(browser: &mut Chromium, expression: &str, value: &Value) -> Result<()> {
-    wait_for_value(browser, expression, value, Duration::from_secs(30)).await
-}
-
-/// Presses a key by its name: `ArrowDown`, `Enter`.
-async fn press(browser: &mut Chromium, key: &str) -> Result<()> {
-    let (code, text) = if key == "Enter" { (13, "\r") } else { (40, "") };
-    let kind = if text.is_empty() { "rawKeyDown" } else { "keyDown" };
-    for kind in [kind, "keyUp"] {
-        let event = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text });
-        browser.send("Input.dispatchKeyEvent", event).await?;
-    }
-    Ok(())
+    browser.until(expression, value, Duration::from_secs(30)).await
 }
 
 #[tokio::test]
@@ -450,17 +311,11 @@ async fn keyboard_alone_moves_and_checks_in() -> Result<()> {
     let mut browser = Chromium::start().await?;
     browser.screen(1_280, 800, "light").await?;
     browser.open(&format!("{}/chart", desk.base)).await?;
-    let fill = format!(
-        "document.getElementById('email').value = '{}'; document.getElementById('password').value = '{PASSWORD}'; \
-        document.querySelector('form').requestSubmit()",
-        user.email.as_str()
-    );
-    browser.load("Runtime.evaluate", json!({ "expression": fill })).await?;
+    browser.sign_in(user.email.as_str(), PASSWORD).await?;
     moves_by_keyboard(&mut browser, &stack, &x).await?;
     drags(&mut browser, &desk).await?;
     checks_in_and_out(&mut browser, &stack, &desk, &x).await?;
-    let picture = Path::new(env!("CARGO_TARGET_TMPDIR")).join("console-actions.png");
-    browser.screenshot(&picture).await?;
+    browser.screenshot("console-actions").await?;
     assert_eq!(browser.complaints(&format!("{}/", desk.base)), Vec::<String>::new());
     desk.end().await?;
     stack.end(Expectations::clean()).await
@@ -473,17 +328,17 @@ async fn moves_by_keyboard(browser: &mut Chromium, stack: &Stack, booking: &Acce
     until(browser, "document.activeElement.dataset.move !== undefined", &true.into()).await?;
     browser.press("m").await?;
     let key = "ArrowDown";
-    press(browser, key).await?;
+    browser.press(key).await?;
     until(browser, "document.querySelectorAll('.cells.target').length", &1.into()).await?;
     // Set aside, and taken up again: nothing is lost, and nothing is changed.
     browser.press("p").await?;
     until(browser, "document.querySelectorAll('#parked li').length", &1.into()).await?;
     browser.value("document.querySelector('#parked button').click()").await?;
-    press(browser, key).await?;
+    browser.press(key).await?;
     let to = browser.value("document.querySelector('.cells.target').dataset.bed").await?;
     let to = to.as_str().context("a bed")?.to_owned();
     assert_ne!(to, before);
-    press(browser, "Enter").await?;
+    browser.press("Enter").await?;
     until(browser, "location.pathname", &"/chart/plan".into()).await?;
     until(browser, "document.getElementById('confirm') !== null", &true.into()).await?;
     assert_eq!(bed_of(&stored(stack, booking).await?), before, "it was only asked");
@@ -527,7 +382,7 @@ async fn checks_in_and_out(
     browser.open(&format!("{}/front-desk", desk.base)).await?;
     until(browser, "document.querySelector('.actions button') !== null", &true.into()).await?;
     browser.value("document.querySelector('.actions button').focus()").await?;
-    press(browser, "Enter").await?;
+    browser.press("Enter").await?;
     until(browser, "document.querySelector('#outcome.done h2')?.textContent ?? ''", &"Checked in".into()).await?;
     assert_eq!(stored(stack, booking).await?.status, Status::CheckedIn);
     browser.open(&format!("{}/bookings/{}/actions/check-out", desk.base, booking.id)).await?;

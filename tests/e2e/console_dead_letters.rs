@@ -1,21 +1,17 @@
 //! Dead letters in the console as an operator replays them at night: with the keyboard alone, in a browser, while the
 //! console itself is restarted.
 
-use crate::chromium::Chromium;
-use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder, ports, wait_for_value};
+use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder, ports};
 use anyhow::{Context, Result, ensure};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use pvt_testkit::{eventually, properties};
-use serde_json::{Value, json};
-use std::path::Path;
+use pvt_testkit::{Chromium, eventually, properties};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 const COUNT: u32 = 500;
 /// The whole journey in the browser.
 const JOURNEY_LIMIT: Duration = Duration::from_secs(150);
-/// Most elements that the focus passes on its way.
-const MAX_TABS: usize = 60;
 
 /// Sends messages that no version of `emails` can decode.
 async fn send_poison(stack: &Stack) -> Result<()> {
@@ -34,54 +30,8 @@ async fn send_poison(stack: &Stack) -> Result<()> {
     Ok(())
 }
 
-/// Presses a key that types nothing.
-async fn press(browser: &mut Chromium, key: &str) -> Result<()> {
-    browser.send("Input.dispatchKeyEvent", key_event("keyDown", key)).await?;
-    browser.send("Input.dispatchKeyEvent", key_event("keyUp", key)).await?;
-    Ok(())
-}
-
-fn key_event(kind: &str, key: &str) -> Value {
-    let (code, text) = if key == "Enter" { (13, "\r") } else { (9, "") };
-    json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text })
-}
-
-/// Presses Enter on what leads to another page.
-async fn enter(browser: &mut Chromium) -> Result<()> {
-    browser.load("Input.dispatchKeyEvent", key_event("keyDown", "Enter")).await?;
-    browser.send("Input.dispatchKeyEvent", key_event("keyUp", "Enter")).await?;
-    Ok(())
-}
-
-async fn type_text(browser: &mut Chromium, text: &str) -> Result<()> {
-    browser.send("Input.insertText", json!({ "text": text })).await?;
-    Ok(())
-}
-
-/// Moves the focus until this is true of the focused element `it`.
-async fn tab_to(browser: &mut Chromium, is: &str) -> Result<()> {
-    for _ in 0..MAX_TABS {
-        if browser.value(&format!("(it => {is})(document.activeElement)")).await? == true {
-            return Ok(());
-        }
-        press(browser, "Tab").await?;
-    }
-    anyhow::bail!("the keyboard does not reach: {is}")
-}
-
 async fn until(browser: &mut Chromium, expression: &str, value: &Value) -> Result<()> {
-    wait_for_value(browser, expression, value, SHORT_TIMEOUT).await
-}
-
-/// On a small screen nothing sticks out of the page.
-async fn looks_well(browser: &mut Chromium, name: &str) -> Result<()> {
-    for (screen, width, height, scheme) in [("narrow-dark", 360, 740, "dark"), ("wide-light", 1_280, 800, "light")] {
-        browser.screen(width, height, scheme).await?;
-        let widths = browser.value("[document.documentElement.scrollWidth, innerWidth]").await?;
-        ensure!(widths[0].as_u64() <= widths[1].as_u64(), "{name} on {screen}: {widths}");
-        browser.screenshot(&screenshot(&format!("{name}-{screen}"))?).await?;
-    }
-    Ok(())
+    browser.until(expression, value, SHORT_TIMEOUT).await
 }
 
 #[tokio::test]
@@ -118,30 +68,30 @@ async fn replay_of_many_is_followed_by_keyboard_and_survives_the_console() -> Re
 async fn journey(browser: &mut Chromium, stack: &mut Stack, base: &str, password: &str) -> Result<()> {
     browser.screen(1_280, 800, "light").await?;
     browser.open(&format!("{base}/dead-letters")).await?;
-    type_text(browser, "op@example.com").await?;
-    press(browser, "Tab").await?;
-    type_text(browser, password).await?;
-    enter(browser).await?;
+    browser.type_text("op@example.com").await?;
+    browser.press("Tab").await?;
+    browser.type_text(password).await?;
+    browser.enter().await?;
     until(browser, "location.pathname", &"/dead-letters".into()).await?;
 
     // A group, one of its rows, and back to all of them.
     browser.press("j").await?;
-    enter(browser).await?;
+    browser.enter().await?;
     until(browser, "location.pathname.startsWith('/dead-letters/groups/')", &true.into()).await?;
     browser.press("j").await?;
     browser.press("x").await?;
     assert_eq!(browser.value("document.querySelectorAll('[data-row] input:checked').length").await?, 1);
-    looks_well(browser, "dead-letters-group").await?;
+    browser.look("dead-letters-group").await?;
     browser.open(&format!("{base}/dead-letters")).await?;
-    looks_well(browser, "dead-letters-groups").await?;
-    tab_to(browser, "it.textContent.startsWith('Replay all 500')").await?;
-    enter(browser).await?;
+    browser.look("dead-letters-groups").await?;
+    browser.tab_to("it.textContent.startsWith('Replay all 500')").await?;
+    browser.enter().await?;
     assert_eq!(browser.value("location.pathname").await?, "/dead-letters/replay");
     assert!(browser.value("document.body.textContent.includes('500 would die again')").await? == true);
-    looks_well(browser, "dead-letters-replay").await?;
-    tab_to(browser, "it.id === 'reason'").await?;
-    type_text(browser, "tried by keyboard").await?;
-    enter(browser).await?;
+    browser.look("dead-letters-replay").await?;
+    browser.tab_to("it.id === 'reason'").await?;
+    browser.type_text("tried by keyboard").await?;
+    browser.enter().await?;
     until(browser, "location.pathname.startsWith('/dead-letters/operations/')", &true.into()).await?;
 
     // Without loading the page again it shows how the replay goes on, also by another process of the console.
@@ -159,7 +109,7 @@ async fn journey(browser: &mut Chromium, stack: &mut Stack, base: &str, password
     }
     ensure!(seen.is_sorted() && seen.iter().any(|sent| (1..500).contains(sent)), "{seen:?}");
     assert_eq!(browser.complaints(base), Vec::<String>::new());
-    looks_well(browser, "dead-letters-progress").await?;
+    browser.look("dead-letters-progress").await?;
     stack.program("console")?.kill9()?;
     until(browser, "document.getElementById('live-badge').dataset.state", &"stale".into()).await?;
     stack.restart("console").await?;
@@ -169,11 +119,4 @@ async fn journey(browser: &mut Chromium, stack: &mut Stack, base: &str, password
     until(browser, words, &true.into()).await?;
     assert_eq!(browser.value("window.isSamePage").await?, true);
     Ok(())
-}
-
-fn screenshot(name: &str) -> Result<std::path::PathBuf> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().context("the folder of the build")?;
-    let folder = target.join("screenshots");
-    std::fs::create_dir_all(&folder)?;
-    Ok(folder.join(format!("{name}.png")))
 }

@@ -1,6 +1,6 @@
 //! Pages of the console beside much work: how long each takes, and what memory the process needs for them.
 
-use crate::console::{StandaloneConsole, sign_in};
+use crate::harness::StandaloneConsole;
 use anyhow::{Context, Result, ensure};
 use chrono::{Days, NaiveDate, Utc};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -10,6 +10,7 @@ use pvt_domain::demo;
 use pvt_domain::inventory::{DormGender, Inventory, Room, RoomKind, RoomType};
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::dead_letters::{Arrival, Death, StoredMessage};
+use pvt_testkit::console::sign_in;
 use pvt_testkit::{Broker, Namespace, properties};
 use reqwest::header::COOKIE;
 use serde_json::{Value, json};
@@ -49,7 +50,7 @@ async fn pages_stay_fast_and_small_beside_much_work() -> Result<()> {
     console.start(&[])?;
     let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
     console.ready(&http).await?;
-    let session = sign_in(&http, &base, "op@example.com", &password).await?;
+    let session = sign_in(&http, &base, "op@example.com", &password).await?.cookie;
     let (booking, property) = (&bookings[0], &inventory.property.id);
     let pages = [
         "/".to_owned(),

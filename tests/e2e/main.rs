@@ -13,8 +13,6 @@ mod business_day;
 mod calendar_readers;
 mod changes;
 mod checked_in;
-#[path = "../../ops/console/tests/console/chromium.rs"]
-mod chromium;
 mod cli;
 mod config;
 mod console;

@@ -31,6 +31,7 @@ pub mod refresh_tokens;
 pub mod schedule_runs;
 pub mod schedules;
 pub mod stripe_events;
+pub mod transactions;
 pub mod users;
 pub mod worker_processes;
 

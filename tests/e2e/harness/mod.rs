@@ -3,11 +3,11 @@
 mod balancer;
 mod client;
 pub(crate) mod clock;
+mod console;
 mod expectations;
 mod front_desk;
 mod in_process_workers;
 mod mailbox;
-mod page;
 pub(crate) mod ports;
 mod program;
 mod rival_writer;
@@ -17,11 +17,11 @@ mod virtual_host;
 
 pub(crate) use balancer::Balancer;
 pub(crate) use client::{AcceptedBooking, ApiResponse, Client, booked};
+pub(crate) use console::{PASSWORD, Session, StandaloneConsole, TestConsole};
 pub(crate) use expectations::Expectations;
 pub(crate) use front_desk::FrontDesk;
 pub(crate) use in_process_workers::InProcessWorkers;
 pub(crate) use mailbox::Mailbox;
-pub(crate) use page::wait_for_value;
 pub(crate) use program::{Program, pvt};
 pub(crate) use rival_writer::RivalWriter;
 pub(crate) use stack::{Stack, StackBuilder, WEBHOOK_SECRET};

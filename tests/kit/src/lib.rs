@@ -1,4 +1,4 @@
-//! Test kit: running engines, namespaces on them, sample requests, records of the stores, and invariants.
+//! Test kit: running engines, namespaces on them, sample requests, records of the stores, invariants, and a browser.
 //!
 //! A dev-dependency only. A missing engine is installed or reported as an error; no test is ever skipped.
 
@@ -6,6 +6,8 @@
 
 mod broker;
 mod calendar;
+mod chromium;
+pub mod console;
 mod fingerprints;
 mod invariants;
 mod mails;
@@ -19,6 +21,7 @@ mod tokens;
 
 pub use broker::{Broker, QueuedMessage, properties, properties_that_fill_a_frame};
 pub use calendar::{CalendarEvent, GuestCalendar};
+pub use chromium::{Chromium, SCREENS};
 pub use fingerprints::earlier_fingerprint;
 pub use invariants::{Expected, leaks, violations};
 pub use lapin::BasicProperties;

@@ -6,7 +6,7 @@
 use crate::commands::submit::{Submission, reply_until};
 use crate::http::middleware::RequestContext;
 use crate::http::problem::{self, Problem};
-use crate::resources::properties::change::{ATTEMPTS, EditOutcome, PropertyChange, pause_before};
+use crate::resources::properties::change::{CHANGE_BUDGET, EditOutcome, PropertyChange, pause_or_refuse};
 use crate::router::refused_beds;
 use crate::state::SharedApp;
 use crate::store_call;
@@ -18,6 +18,7 @@ use pvt_domain::ids::{BedId, BlockId, PropertyId};
 use pvt_domain::intake::{MAX_DAYS_AHEAD, MAX_NIGHTS};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::messages::{BlockBeds, MessageType, RefusalDetail, Reply, ReplyOutcome, UnblockBeds};
+use pvt_stores::mongo::transactions::Attempts;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -149,8 +150,8 @@ pub(crate) async fn change_removing_beds(
     let (app, context) = (app.clone(), context.clone());
     // Not by the request itself: a caller who hangs up would leave the beds blocked.
     let changing = tasks.spawn(async move {
-        for attempt in 0..ATTEMPTS {
-            pause_before(attempt).await;
+        let mut attempts = Attempts::within(CHANGE_BUDGET);
+        loop {
             let inventory = change.read(&app).await?;
             let beds = leaving(&inventory)?;
             let held = hold(&app, &context, &inventory, &beds, &change.actor).await?;
@@ -161,8 +162,8 @@ pub(crate) async fn change_removing_beds(
             if let Some((inventory, _)) = changed? {
                 return Ok(inventory);
             }
+            pause_or_refuse(&mut attempts).await?;
         }
-        Err(problem::PROPERTY_BUSY.into())
     });
     changing.await.map_err(Problem::internal)?
 }

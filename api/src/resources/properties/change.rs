@@ -18,16 +18,14 @@ use pvt_domain::inventory::{Inventory, Property};
 use pvt_domain::rates::{RateCalendar, Rates};
 use pvt_messaging::Outgoing;
 use pvt_stores::mongo::audit::AuditEntry;
+use pvt_stores::mongo::transactions::Attempts;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::warn;
 use uuid::Uuid;
 
-/// How often a change that names no revision is tried against others.
-pub(crate) const ATTEMPTS: u32 = 20;
-/// Before the second attempt, and so much more before each further one: a lock that another change holds for a moment
-/// would refuse all attempts that follow each other at once.
-const PAUSE: Duration = Duration::from_millis(5);
+/// How long a change that names no revision is tried against others.
+pub(crate) const CHANGE_BUDGET: Duration = Duration::from_secs(2);
 
 /// Longest description of what was changed, in characters.
 const MAX_DETAIL_CHARS: usize = 2_000;
@@ -54,9 +52,12 @@ pub(crate) enum EditOutcome {
     ChangedAt(String),
 }
 
-/// Waits before an attempt that is not the first.
-pub(crate) async fn pause_before(attempt: u32) {
-    tokio::time::sleep(PAUSE * attempt).await;
+/// Waits before a further attempt.
+///
+/// # Errors
+/// 409 when others were faster for [`CHANGE_BUDGET`].
+pub(crate) async fn pause_or_refuse(attempts: &mut Attempts) -> Result<(), Problem> {
+    if attempts.pause().await { Ok(()) } else { Err(problem::PROPERTY_BUSY.into()) }
 }
 
 impl PropertyChange {
@@ -70,14 +71,14 @@ impl PropertyChange {
         app: &SharedApp,
         edit: impl Fn(&mut Inventory) -> Result<EditOutcome, Problem>,
     ) -> Result<(Arc<Inventory>, bool), Problem> {
-        for attempt in 0..ATTEMPTS {
-            pause_before(attempt).await;
+        let mut attempts = Attempts::within(CHANGE_BUDGET);
+        loop {
             let before = self.read(app).await?;
             if let Some(done) = self.apply_to(app, before, &[], &edit).await? {
                 return Ok(done);
             }
+            pause_or_refuse(&mut attempts).await?;
         }
-        Err(problem::PROPERTY_BUSY.into())
     }
 
     /// As [`PropertyChange::apply`], but only on the inventory as it was read and while these blocks are active; `None`
@@ -117,8 +118,8 @@ impl PropertyChange {
         detail: &str,
         edit: impl Fn(&Inventory, &Rates) -> Result<Vec<RateCalendar>, Problem>,
     ) -> Result<Arc<Inventory>, Problem> {
-        for attempt in 0..ATTEMPTS {
-            pause_before(attempt).await;
+        let mut attempts = Attempts::within(CHANGE_BUDGET);
+        loop {
             let mut inventory = self.read(app).await?;
             let rates = stored_rates(app, &self.property).await?;
             let calendars = edit(&inventory, &rates)?;
@@ -128,8 +129,8 @@ impl PropertyChange {
                 inventory.rev += 1;
                 return Ok(publish_change(app, inventory, true).await);
             }
+            pause_or_refuse(&mut attempts).await?;
         }
-        Err(problem::PROPERTY_BUSY.into())
     }
 
     /// Checks the expected revision.

@@ -1,12 +1,13 @@
 //! Signing in, roles, and what is refused to forged requests.
 
-use super::harness::{HERE, Harness, PASSWORD, THERE, cookie, csrf, with_form};
+use super::harness::{HERE, Harness, PASSWORD, THERE};
 use anyhow::{Context, Result};
 use chrono::Utc;
 use mongodb::bson::{Document, doc};
 use pvt_domain::accounts::Role;
 use pvt_stores::mongo::audit::AuditEntry;
 use pvt_testkit::Namespace;
+use pvt_testkit::console::{cookie, hidden_field, with_form};
 use reqwest::{StatusCode, header};
 use uuid::Uuid;
 
@@ -109,7 +110,7 @@ async fn passwords_are_tried_a_few_times_only() -> Result<()> {
     let harness = Harness::with(Namespace::new().await?, &settings).await?;
     let form = harness.http.get(harness.url("/login")).send().await?;
     let (cookie, page) = (cookie(&form).context("a cookie")?, form.text().await?);
-    let token = csrf(&page)?;
+    let token = hidden_field(&page, "csrf")?;
     let attempt = async |from: &'static str, token: &str| {
         let request = harness.http.post(harness.url("/login")).header("x-forwarded-for", from);
         let fields = [("email", "ada@example.com"), ("password", "wrong horse battery"), ("csrf", token)];

@@ -1,11 +1,11 @@
 //! Every page of the console as axe-core, which we did not write, judges it.
 
-use super::browser::{SCREENS, pages, sign_in};
-use super::chromium::Chromium;
+use super::browser::{pages, sign_in};
 use super::dead_letters;
 use super::harness::{HERE, Harness};
 use anyhow::{Context, Result};
 use chrono::Utc;
+use pvt_testkit::{Chromium, SCREENS};
 use serde_json::Value;
 
 /// Lists the violations of the rules of WCAG 2.2 up to level AA that are serious or critical, each with the elements.

@@ -1,70 +1,26 @@
 //! The console in a real browser: pages without errors, on small screens and in the dark, live figures, the keyboard.
 
-use super::chromium::Chromium;
 use super::dead_letters;
 use super::harness::{FOLLOW_LIMIT, HERE, Harness, PASSWORD};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chrono::Utc;
 use pvt_domain::accounts::Role;
 use pvt_domain::actor::Actor;
 use pvt_operations::queue_pauses;
-use pvt_testkit::{Broker, properties};
+use pvt_testkit::{Broker, Chromium, properties};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
 
 /// The whole journey; a browser that takes longer hangs.
 const JOURNEY_LIMIT: Duration = Duration::from_secs(90);
-/// Name, width, height, colour scheme.
-pub(crate) const SCREENS: [(&str, u32, u32, &str); 4] = [
-    ("wide-light", 1_280, 800, "light"),
-    ("wide-dark", 1_280, 800, "dark"),
-    ("narrow-light", 360, 740, "light"),
-    ("narrow-dark", 360, 740, "dark"),
-];
-
-fn screenshots() -> Result<PathBuf> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().context("the folder of the build")?;
-    let folder = target.join("screenshots");
-    std::fs::create_dir_all(&folder)?;
-    Ok(folder)
-}
-
-/// Waits until an expression has a value.
 async fn until(browser: &mut Chromium, expression: &str, value: &Value) -> Result<()> {
-    let deadline = Instant::now() + FOLLOW_LIMIT;
-    let mut last = Value::Null;
-    while Instant::now() < deadline {
-        last = browser.value(expression).await?;
-        if last == *value {
-            return Ok(());
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    anyhow::bail!("{expression} is {last}, never {value}")
-}
-
-/// Looks at a page on every screen: nothing may stick out of it.
-async fn look(browser: &mut Chromium, name: &str, folder: &Path) -> Result<()> {
-    for (screen, width, height, scheme) in SCREENS {
-        browser.screen(width, height, scheme).await?;
-        let widths = browser.value("[document.documentElement.scrollWidth, innerWidth]").await?;
-        assert!(widths[0].as_u64() <= widths[1].as_u64(), "{name} on {screen}: {widths}");
-        browser.screenshot(&folder.join(format!("{name}-{screen}.png"))).await?;
-    }
-    Ok(())
+    browser.until(expression, value, FOLLOW_LIMIT).await
 }
 
 pub(crate) async fn sign_in(browser: &mut Chromium, harness: &Harness) -> Result<()> {
     let user = harness.user(Role::Admin, &[]).await?;
     browser.open(&harness.url("/queues")).await?;
-    let fill = format!(
-        "document.getElementById('email').value = '{}'; document.getElementById('password').value = '{PASSWORD}'; \
-        document.querySelector('form').requestSubmit()",
-        user.email.as_str()
-    );
-    browser.load("Runtime.evaluate", json!({ "expression": fill })).await?;
+    browser.sign_in(user.email.as_str(), PASSWORD).await?;
     until(browser, "location.pathname", &"/queues".into()).await
 }
 
@@ -95,14 +51,13 @@ async fn operator_works_in_a_browser() -> Result<()> {
 }
 
 async fn journey(browser: &mut Chromium, harness: &Harness, booking: &str) -> Result<()> {
-    let folder = screenshots()?;
     browser.open(&harness.url("/login")).await?;
-    look(browser, "sign-in", &folder).await?;
+    browser.look("sign-in").await?;
     sign_in(browser, harness).await?;
     for (name, path) in pages(booking).into_iter().chain(dead_letters::pages(harness).await?) {
         browser.open(&harness.url(&path)).await?;
         assert_eq!(browser.value("location.pathname + location.search").await?, path);
-        look(browser, name, &folder).await?;
+        browser.look(name).await?;
     }
     columns_are_aligned(browser, harness).await?;
     figures_follow(browser, harness).await?;

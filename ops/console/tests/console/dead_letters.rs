@@ -1,6 +1,6 @@
 //! Dead letters: groups and bodies for administrators only, and changes of exactly what was shown.
 
-use super::harness::{HERE, Harness, PASSWORD, Session, with_form};
+use super::harness::{HERE, Harness, PASSWORD, Session};
 use anyhow::{Context, Result};
 use chrono::Utc;
 use pvt_domain::accounts::Role;
@@ -10,6 +10,7 @@ use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::dead_letters::{
     Arrival, DeadLetter, DeadLetterFilter, DeadLetterState, Death, ReplayOperation, Stored, StoredMessage,
 };
+use pvt_testkit::console::with_form;
 use pvt_testkit::{Namespace, eventually};
 use reqwest::{StatusCode, header};
 use serde_json::json;

@@ -1,6 +1,6 @@
 //! A console of a test: its namespace, its users, bookings, and requests with the cookies of a session.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use chrono::{NaiveDate, Utc};
 use pvt_console::Console;
 use pvt_domain::accounts::{Email, Role, User, UserId};
@@ -14,14 +14,14 @@ use pvt_domain::stripe::Event;
 use pvt_service::{Config, passwords};
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
+use pvt_testkit::console::{self, ConsoleSession, with_form};
 use pvt_testkit::{Broker, Namespace};
-use reqwest::{RequestBuilder, Response, StatusCode, header, redirect};
+use reqwest::{Response, StatusCode, header, redirect};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use url::form_urlencoded;
 use uuid::Uuid;
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -101,25 +101,16 @@ impl Harness {
         Ok(user)
     }
 
-    /// Sends the form to sign in as a browser does.
     pub(crate) async fn try_sign_in(&self, email: &str, password: &str) -> Result<Response> {
-        let form = self.http.get(self.url("/login")).send().await?;
-        let cookie = cookie(&form).context("no cookie with the form")?;
-        let csrf = csrf(&form.text().await?)?;
-        let fields = [("csrf", csrf.as_str()), ("email", email), ("password", password), ("next", "/queues")];
-        Ok(with_form(self.http.post(self.url("/login")).header(header::COOKIE, cookie), &fields).send().await?)
+        console::try_sign_in(&self.http, &self.url(""), email, password).await
     }
 
     /// A session of a new account.
     pub(crate) async fn sign_in(&self, role: Role, properties: &[&str]) -> Result<Session> {
         let user = self.user(role, properties).await?;
-        let answer = self.try_sign_in(user.email.as_str(), PASSWORD).await?;
-        if answer.status() != StatusCode::SEE_OTHER {
-            bail!("{}: {}", answer.status(), answer.text().await?);
-        }
-        let cookie = cookie(&answer).context("no session")?;
-        let page = self.http.get(self.url("/")).header(header::COOKIE, &cookie).send().await?.text().await?;
-        Ok(Session { cookie, csrf: csrf(&page)?, user: user.id })
+        let ConsoleSession { cookie, csrf } =
+            console::sign_in(&self.http, &self.url(""), user.email.as_str(), PASSWORD).await?;
+        Ok(Session { cookie, csrf, user: user.id })
     }
 
     pub(crate) async fn get(&self, session: &Session, path: &str) -> Result<(StatusCode, String)> {
@@ -193,22 +184,4 @@ pub(crate) fn booking(property: &str, status: &str, arrival: NaiveDate) -> Booki
             "to": status, "command_id": Uuid::new_v4(), "event_id": Uuid::new_v4(), "actor": "guest" }],
     }))
     .unwrap()
-}
-
-/// The request with these fields as its body.
-pub(crate) fn with_form(request: RequestBuilder, fields: &[(&str, &str)]) -> RequestBuilder {
-    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-    request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(body)
-}
-
-/// The first cookie that an answer sets, as a browser returns it.
-pub(crate) fn cookie(answer: &Response) -> Option<String> {
-    let set = answer.headers().get(header::SET_COOKIE)?.to_str().ok()?;
-    Some(set.split(';').next()?.to_owned())
-}
-
-/// The token in the forms of a page.
-pub(crate) fn csrf(page: &str) -> Result<String> {
-    let rest = page.split("name=\"csrf\" value=\"").nth(1).context("no form")?;
-    Ok(rest.split('"').next().unwrap_or_default().to_owned())
 }

@@ -7,7 +7,6 @@ mod accessibility;
 mod actions;
 mod board;
 mod browser;
-mod chromium;
 mod dead_letter_forms;
 mod dead_letter_pages;
 mod dead_letter_races;

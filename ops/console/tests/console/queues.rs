@@ -1,8 +1,9 @@
 //! Pausing and resuming queues: by administrators, from their own pages, with a reason, and never otherwise.
 
-use super::harness::{HERE, Harness, with_form};
+use super::harness::{HERE, Harness};
 use anyhow::Result;
 use pvt_domain::accounts::Role;
+use pvt_testkit::console::with_form;
 use reqwest::{StatusCode, header};
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Audit log: who did what. Insert-only: rows are never changed or deleted.
 
-use super::commit::end_transaction;
+use super::transactions::end_transaction;
 use super::{Index, Mongo, SCAN_LIMIT};
 use crate::StoreError;
 use backon::{ExponentialBuilder, Retryable as _};

@@ -4,56 +4,20 @@
 //! by any writer and however late; so claims are never written outside a transaction with the bookings that own them.
 
 use super::former_addresses::{self, StoredAddress};
+use super::transactions::{Attempts, abort, commit_until_known};
 use super::{Mongo, blocks, bookings, inventory};
 use crate::StoreError;
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use chrono::NaiveDate;
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, RawDocumentBuf, doc, serialize_to_bson, serialize_to_raw_document_buf};
-use mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT;
 use pvt_domain::block::Block;
 use pvt_domain::booking::Booking;
 use pvt_domain::decide::{BatchOutcome, BedNightClaim, BlockChange, Change, InventoryMarks};
 use pvt_domain::ids::{BedId, PropertyId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 pub(crate) const CLAIMS: &str = "claims";
-
-/// How long a transaction is tried again after conflicts and elections before the message's own retries take over.
-const TRANSACTION_BUDGET: Duration = Duration::from_secs(10);
-/// Between two requests for the outcome of one commit.
-const COMMIT_DELAY: Duration = Duration::from_millis(5);
-const MAX_DELAY: Duration = Duration::from_millis(350);
-/// Delays of 3–6 ms at first, doubling to 350–700 ms. The jitter adds up to the delay itself.
-const DELAYS: ExponentialBuilder = ExponentialBuilder::new()
-    .with_min_delay(Duration::from_millis(3))
-    .with_max_delay(MAX_DELAY)
-    .with_jitter()
-    .without_max_times();
-
-/// Attempts of one transaction that meets others: after pauses that grow, until its budget is used up.
-pub(super) struct Attempts {
-    started: Instant,
-    delays: ExponentialBackoff,
-}
-
-impl Attempts {
-    pub(super) fn new() -> Self {
-        Self { started: Instant::now(), delays: DELAYS.build() }
-    }
-
-    /// Waits before a further attempt; `false` when there is no time left for one.
-    pub(super) async fn pause(&mut self) -> bool {
-        if self.started.elapsed() >= TRANSACTION_BUDGET {
-            return false;
-        }
-        metrics::counter!("pvt_transaction_retries_total").increment(1);
-        tokio::time::sleep(self.delays.next().unwrap_or(MAX_DELAY)).await;
-        true
-    }
-}
 
 /// A claim as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,7 +194,7 @@ impl Claims<'_> {
         loop {
             let mut session = self.0.client().start_session().await?;
             let outcome = match self.write_batch(&mut session, batch).await {
-                Ok(()) => commit_until_known(&mut session, attempts.started).await,
+                Ok(()) => commit_until_known(&mut session, attempts.started()).await,
                 Err(error) => {
                     abort(&mut session).await;
                     Err(error)
@@ -301,43 +265,5 @@ impl Claims<'_> {
             return Err(StoreError::Stale(format!("{matched} of {} {collection} were as expected", updates.len())));
         }
         Ok(())
-    }
-}
-
-/// Commits, asking again while the server cannot say whether it did: a repeated commit of the same transaction is
-/// harmless.
-async fn commit_until_known(session: &mut ClientSession, started: Instant) -> Result<(), StoreError> {
-    loop {
-        match session.commit_transaction().await {
-            Ok(()) => return Ok(()),
-            Err(error)
-                if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT)
-                    && started.elapsed() < TRANSACTION_BUDGET =>
-            {
-                tokio::time::sleep(COMMIT_DELAY).await;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// Ends a transaction: what was changed is committed; where nothing was, or on a failure, it is aborted.
-pub(super) async fn end_transaction<T>(
-    session: &mut ClientSession,
-    changed: Result<Option<T>, StoreError>,
-) -> Result<Option<T>, StoreError> {
-    match changed {
-        Ok(Some(value)) => commit_until_known(session, Instant::now()).await.map(|()| Some(value)),
-        unchanged => {
-            abort(session).await;
-            unchanged
-        }
-    }
-}
-
-/// The server aborts it in any case; this only frees its locks sooner.
-async fn abort(session: &mut ClientSession) {
-    if let Err(error) = session.abort_transaction().await {
-        tracing::debug!(%error, "abort was not acknowledged");
     }
 }

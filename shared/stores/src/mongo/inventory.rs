@@ -4,7 +4,7 @@
 //! sees its rooms without its rate plans.
 
 use super::audit::AuditEntry;
-use super::commit::end_transaction;
+use super::transactions::end;
 use super::{Mongo, blocks};
 use crate::StoreError;
 use futures_util::TryStreamExt;
@@ -185,13 +185,4 @@ pub(super) fn at_revision(property: &PropertyId, rev: u64) -> Document {
         doc! { "$eq": revision(rev) }
     };
     doc! { "_id": property.as_str(), "inventory.rev": wanted }
-}
-
-/// Ends a change of a property: commits it if it was written, aborts it otherwise. A concurrent change of the same
-/// property that was faster is a lost race, not a failure: `false`.
-pub(super) async fn end(session: &mut ClientSession, written: Result<bool, StoreError>) -> Result<bool, StoreError> {
-    match end_transaction(session, written.map(|is_written| is_written.then_some(()))).await {
-        Err(StoreError::Transient { .. } | StoreError::Duplicate(_)) => Ok(false),
-        outcome => outcome.map(|written| written.is_some()),
-    }
 }

@@ -4,7 +4,7 @@
 
 use super::Mongo;
 use super::audit::AuditEntry;
-use super::inventory::end;
+use super::transactions::end;
 use crate::StoreError;
 use mongodb::bson::{Bson, doc, serialize_to_document};
 use mongodb::{ClientSession, Collection};

@@ -5,7 +5,7 @@
 
 use super::Mongo;
 use super::audit::AuditEntry;
-use super::inventory::end;
+use super::transactions::end;
 use crate::StoreError;
 use futures_util::TryStreamExt as _;
 use mongodb::bson::doc;

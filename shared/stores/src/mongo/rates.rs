@@ -5,7 +5,8 @@
 
 use super::Mongo;
 use super::audit::AuditEntry;
-use super::inventory::{PROPERTIES, at_revision, end, revision};
+use super::inventory::{PROPERTIES, at_revision, revision};
+use super::transactions::end;
 use crate::StoreError;
 use futures_util::TryStreamExt;
 use mongodb::ClientSession;

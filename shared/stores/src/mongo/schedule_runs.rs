@@ -4,8 +4,8 @@
 //! derived by the caller, so that a request that is sent twice is one. Runs are removed by MongoDB after a week.
 
 use super::audit::AuditEntry;
-use super::inventory::end;
 use super::queue_samples::create_expiry_index;
+use super::transactions::end;
 use super::{Index, Mongo};
 use crate::StoreError;
 use futures_util::TryStreamExt as _;

@@ -3,8 +3,7 @@
 use super::{COLLECTION, DeadLetter, DeadLetters, Discarded, Edit, StoredMessage, expiry, never_first};
 use crate::StoreError;
 use crate::mongo::audit::AuditEntry;
-use crate::mongo::commit::Attempts;
-use crate::mongo::inventory::end;
+use crate::mongo::transactions::{Attempts, end};
 use mongodb::ClientSession;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Document, doc, serialize_to_bson};

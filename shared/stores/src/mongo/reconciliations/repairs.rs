@@ -6,6 +6,7 @@
 
 use super::super::audit::AuditEntry;
 use super::super::commit::{CLAIMS, StoredClaim, claim_key};
+use super::super::transactions::Attempts;
 use super::super::{blocks, bookings};
 use super::Reconciliations;
 use crate::StoreError;
@@ -16,11 +17,6 @@ use pvt_domain::block::Block;
 use pvt_domain::booking::Booking;
 use pvt_domain::decide::Owner;
 use pvt_domain::ids::{BedId, PropertyId};
-use std::time::Duration;
-
-/// Attempts of a repair that conflicts with a commit of the same documents.
-const ATTEMPTS: u32 = 5;
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// Outcome of a repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,13 +79,10 @@ impl Reconciliations<'_> {
         let mongo = self.0.clone();
         // A dropped driver future can leave its session in the middle of a transaction.
         let repaired = tokio::spawn(async move {
-            let mut attempt = 1;
+            let mut attempts = Attempts::new();
             loop {
                 match mongo.reconciliations().repair_once(work, &claim, &audit).await {
-                    Err(StoreError::Transient { .. }) if attempt < ATTEMPTS => {
-                        tokio::time::sleep(PAUSE * attempt).await;
-                        attempt += 1;
-                    }
+                    Err(StoreError::Transient { .. }) if attempts.pause().await => {}
                     // An earlier attempt, or the same run before it was interrupted, has written the audit entry.
                     Err(StoreError::Duplicate(_))
                         if mongo

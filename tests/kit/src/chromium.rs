@@ -1,18 +1,29 @@
 //! A headless Chromium, driven by its DevTools protocol over a pipe: messages of JSON, each ended by a zero byte.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
+/// Of looks at a page: name, width, height, colour scheme.
+pub const SCREENS: [(&str, u32, u32, &str); 4] = [
+    ("wide-light", 1_280, 800, "light"),
+    ("wide-dark", 1_280, 800, "dark"),
+    ("narrow-light", 360, 740, "light"),
+    ("narrow-dark", 360, 740, "dark"),
+];
+/// Between two looks at a condition.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Most elements that the focus passes on its way.
+const MAX_TABS: usize = 120;
 /// For one answer of the browser.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// Gives the browser the file descriptors 3 and 4 that it reads commands from and writes answers to.
@@ -34,7 +45,7 @@ const ARGUMENTS: [&str; 12] = [
 ];
 
 /// A browser with one tab.
-pub(crate) struct Chromium {
+pub struct Chromium {
     _child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -53,10 +64,13 @@ impl Drop for Chromium {
 
 impl Chromium {
     /// Starts a browser, which is installed when it is missing.
-    pub(crate) async fn start() -> Result<Self> {
+    ///
+    /// # Errors
+    /// When it can be neither found nor started.
+    pub async fn start() -> Result<Self> {
         let progress = |line: &str| drop(writeln!(std::io::stderr(), "chromium: {line}"));
         let program = pvt_local_engines::chromium(&progress).await?;
-        let profile = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chromium-{}", Uuid::new_v4().simple()));
+        let profile = target_folder()?.join("tmp").join(format!("chromium-{}", Uuid::new_v4().simple()));
         let mut command = Command::new("/bin/sh");
         command.args(["-c", START]).arg(program).arg(format!("--user-data-dir={}", profile.display())).args(ARGUMENTS);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
@@ -75,7 +89,10 @@ impl Chromium {
     }
 
     /// Sends a command and returns its result.
-    pub(crate) async fn send(&mut self, method: &str, params: Value) -> Result<Value> {
+    ///
+    /// # Errors
+    /// What the browser answers.
+    pub async fn send(&mut self, method: &str, params: Value) -> Result<Value> {
         self.sent += 1;
         let id = self.sent;
         let mut message = json!({ "id": id, "method": method, "params": params });
@@ -107,7 +124,10 @@ impl Chromium {
     }
 
     /// Does something that loads a page, and waits until it is loaded.
-    pub(crate) async fn load(&mut self, method: &str, params: Value) -> Result<()> {
+    ///
+    /// # Errors
+    /// When no page is loaded in time.
+    pub async fn load(&mut self, method: &str, params: Value) -> Result<()> {
         let before = self.events.len();
         self.send(method, params).await?;
         let is_load = |event: &Value| event["method"] == "Page.loadEventFired";
@@ -118,12 +138,19 @@ impl Chromium {
         Ok(())
     }
 
-    pub(crate) async fn open(&mut self, url: &str) -> Result<()> {
+    /// Opens an address.
+    ///
+    /// # Errors
+    /// When the page is not loaded in time.
+    pub async fn open(&mut self, url: &str) -> Result<()> {
         self.load("Page.navigate", json!({ "url": url })).await
     }
 
     /// The value of an expression in the page.
-    pub(crate) async fn value(&mut self, expression: &str) -> Result<Value> {
+    ///
+    /// # Errors
+    /// What the page throws.
+    pub async fn value(&mut self, expression: &str) -> Result<Value> {
         let params = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
         let evaluated = self.send("Runtime.evaluate", params).await?;
         match evaluated.get("exceptionDetails") {
@@ -132,16 +159,87 @@ impl Chromium {
         }
     }
 
-    /// Presses a key.
-    pub(crate) async fn press(&mut self, key: &str) -> Result<()> {
+    /// Waits until an expression in the page has a value.
+    ///
+    /// # Errors
+    /// When it has another one for so long.
+    pub async fn until(&mut self, expression: &str, value: &Value, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        let mut last = Value::Null;
+        while Instant::now() < deadline {
+            // Between two pages there is no document.
+            last = self.value(expression).await.unwrap_or_default();
+            if last == *value {
+                return Ok(());
+            }
+            sleep(PAUSE).await;
+        }
+        bail!("{expression} is {last}, never {value}")
+    }
+
+    /// Presses a key by its name: `j`, `Tab`, `ArrowDown`.
+    ///
+    /// # Errors
+    /// When the browser has ended.
+    pub async fn press(&mut self, key: &str) -> Result<()> {
         for kind in ["keyDown", "keyUp"] {
-            self.send("Input.dispatchKeyEvent", json!({ "type": kind, "key": key, "text": key })).await?;
+            self.send("Input.dispatchKeyEvent", key_event(kind, key)).await?;
         }
         Ok(())
     }
 
+    /// Presses Enter on what leads to another page, and waits until it is loaded.
+    ///
+    /// # Errors
+    /// When no page is loaded in time.
+    pub async fn enter(&mut self) -> Result<()> {
+        self.load("Input.dispatchKeyEvent", key_event("keyDown", "Enter")).await?;
+        self.send("Input.dispatchKeyEvent", key_event("keyUp", "Enter")).await?;
+        Ok(())
+    }
+
+    /// Types into what has the focus.
+    ///
+    /// # Errors
+    /// When the browser has ended.
+    pub async fn type_text(&mut self, text: &str) -> Result<()> {
+        self.send("Input.insertText", json!({ "text": text })).await?;
+        Ok(())
+    }
+
+    /// Presses Tab until this is true of the focused element `it`.
+    ///
+    /// # Errors
+    /// When the focus does not come there.
+    pub async fn tab_to(&mut self, is: &str) -> Result<()> {
+        for _ in 0..MAX_TABS {
+            if self.value(&format!("(it => {is})(document.activeElement)")).await? == true {
+                return Ok(());
+            }
+            self.press("Tab").await?;
+        }
+        bail!("the keyboard does not reach: {is}")
+    }
+
+    /// Signs in on the form that every page leads to who is not signed in, by its fields.
+    ///
+    /// # Errors
+    /// When no page follows.
+    pub async fn sign_in(&mut self, email: &str, password: &str) -> Result<()> {
+        let fill = format!(
+            "document.getElementById('email').value = {}; document.getElementById('password').value = {}; \
+            document.querySelector('form').requestSubmit()",
+            json!(email),
+            json!(password)
+        );
+        self.load("Runtime.evaluate", json!({ "expression": fill })).await
+    }
+
     /// Shows pages on a screen of this size, in this colour scheme.
-    pub(crate) async fn screen(&mut self, width: u32, height: u32, scheme: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the browser has ended.
+    pub async fn screen(&mut self, width: u32, height: u32, scheme: &str) -> Result<()> {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.send("Emulation.setDeviceMetricsOverride", metrics).await?;
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
@@ -149,16 +247,35 @@ impl Chromium {
         Ok(())
     }
 
-    /// Writes what is seen to a file.
-    pub(crate) async fn screenshot(&mut self, file: &Path) -> Result<()> {
+    /// Looks at the page on every screen: nothing may stick out of it. Leaves screenshots.
+    ///
+    /// # Errors
+    /// When the page is wider than a screen.
+    pub async fn look(&mut self, name: &str) -> Result<()> {
+        for (screen, width, height, scheme) in SCREENS {
+            self.screen(width, height, scheme).await?;
+            let widths = self.value("[document.documentElement.scrollWidth, innerWidth]").await?;
+            ensure!(widths[0].as_u64() <= widths[1].as_u64(), "{name} on {screen}: {widths}");
+            self.screenshot(&format!("{name}-{screen}")).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is seen to `target/screenshots`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn screenshot(&mut self, name: &str) -> Result<()> {
+        let folder = target_folder()?.join("screenshots");
+        std::fs::create_dir_all(&folder)?;
         let shot = self.send("Page.captureScreenshot", json!({ "format": "png" })).await?;
         let png = STANDARD.decode(shot["data"].as_str().context("no picture")?)?;
-        std::fs::write(file, png)?;
+        std::fs::write(folder.join(format!("{name}.png")), png)?;
         Ok(())
     }
 
     /// Errors in the console, exceptions, and requests to other places than `base`.
-    pub(crate) fn complaints(&self, base: &str) -> Vec<String> {
+    pub fn complaints(&self, base: &str) -> Vec<String> {
         let complaint = |event: &Value| {
             let params = &event["params"];
             let is_bad = match event["method"].as_str()? {
@@ -176,4 +293,26 @@ impl Chromium {
         };
         self.events.iter().filter_map(complaint).collect()
     }
+}
+
+fn key_event(kind: &str, key: &str) -> Value {
+    let (code, text) = match key {
+        "Enter" => (13, "\r"),
+        "Tab" => (9, ""),
+        "Escape" => (27, ""),
+        "ArrowLeft" => (37, ""),
+        "ArrowUp" => (38, ""),
+        "ArrowRight" => (39, ""),
+        "ArrowDown" => (40, ""),
+        typed => (0, typed),
+    };
+    // With a text, a key is typed.
+    let kind = if text.is_empty() && kind == "keyDown" { "rawKeyDown" } else { kind };
+    json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text })
+}
+
+/// `target`, which programs of tests are built into.
+fn target_folder() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    Ok(program.ancestors().nth(3).context("a program outside of the folder of the build")?.to_owned())
 }
