@@ -1,9 +1,11 @@
 //! Dead letters through kills and an outage of the broker: stored once, replayed in the background, never lost.
 
-use crate::harness::{CONSUMERS, Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
+use crate::harness::{CONSUMERS, Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder, StandaloneConsole};
 use crate::outages::{PROGRESS, rabbitmqctl, with_own};
 use anyhow::{Context, Result, ensure};
+use pvt_testkit::console::{self, hidden_field, with_form};
 use pvt_testkit::{DORM, EngineKind, booking_body, days_from_now, eventually, properties};
+use reqwest::{Client, StatusCode, header, redirect};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -97,6 +99,9 @@ async fn message_is_edited_and_its_body_masked() -> Result<()> {
     stored(&stack, 1, |letter| letter["class"] == "invalid_body").await?;
     let shown = stack.pvt_json(&["dead", "show", &id]).await?;
     assert_eq!((&shown["body"]["run_id"], &shown["body"]["note"]), (&json!(run), &json!("masked")), "{shown}");
+    let own = shown["dead_letter"].as_str().context("its own id")?;
+    let by_own = stack.pvt_json(&["dead", "show", own, "--unmasked", "--reason", "by its own id"]).await?;
+    assert_eq!((by_own["id"].as_str(), own == id), (Some(id.as_str()), false), "both are accepted, one is shown");
     let refused = stack.pvt(&["dead", "show", &id, "--unmasked"]).await?;
     assert_eq!(refused.status.code(), Some(2), "a reason is required: {refused:?}");
     let whole = stack.pvt_json(&["dead", "show", &id, "--unmasked", "--reason", "a test"]).await?;
@@ -129,7 +134,10 @@ async fn message_is_edited_and_its_body_masked() -> Result<()> {
     let audited = stack.mongo.audit_log().list(None, None, 50).await?;
     let mut actions: Vec<&str> = audited.iter().map(|entry| entry.action.as_str()).collect();
     actions.retain(|action| action.starts_with("dead_letter."));
-    assert_eq!(actions, ["dead_letter.replay", "dead_letter.edit", "dead_letter.unmask"], "the newest first");
+    let expected = ["dead_letter.replay", "dead_letter.edit", "dead_letter.unmask", "dead_letter.unmask"];
+    assert_eq!(actions, expected, "the newest first");
+    let of_message = audited.iter().filter(|entry| entry.subject == id).count();
+    assert_eq!(of_message, 3, "its edit, and each look at it: {audited:?}");
     stack.end(Expectations::clean().without_mails().without_mart()).await
 }
 
@@ -175,9 +183,25 @@ async fn queue_that_does_not_answer_holds_up_nothing_else() -> Result<()> {
     Ok(own.close().await?)
 }
 
+/// Replays all dead letters as a page of the console offers it.
+async fn begin_in_console(console: &StandaloneConsole, rate: &str) -> Result<()> {
+    let http = Client::builder().redirect(redirect::Policy::none()).build()?;
+    let session = console::sign_in(&http, &console.base, "op@example.com", &console.password).await?;
+    let url = format!("{}/dead-letters/replay", console.base);
+    let page = http.get(&url).header(header::COOKIE, &session.cookie).send().await?.text().await?;
+    let names = ["csrf", "until", "count", "digest", "operation"];
+    let shown = names.map(|name| Ok((name, hidden_field(&page, name)?)));
+    let shown = shown.into_iter().collect::<Result<Vec<_>>>()?;
+    let shown = shown.iter().map(|(name, value)| (*name, value.as_str()));
+    let fields: Vec<_> = shown.chain([("rate", rate), ("reason", "the cause is gone")]).collect();
+    let answer = with_form(http.post(&url).header(header::COOKIE, &session.cookie), &fields).send().await?;
+    ensure!(answer.status() == StatusCode::SEE_OTHER, "{answer:?}");
+    Ok(())
+}
+
 /// Requests of bookings that died for a reason that is gone: each is decided once, whatever fails meanwhile.
 #[tokio::test]
-async fn replay_during_a_broker_restart_and_a_kill_loses_and_doubles_nothing() -> Result<()> {
+async fn replay_during_a_broker_restart_and_kills_loses_and_doubles_nothing() -> Result<()> {
     const REQUESTS: u64 = 20;
     let (own, urls) = with_own(EngineKind::RabbitMq).await?;
     let mut stack = StackBuilder::new().on(urls).workers(PROCESSES).prepare().await?;
@@ -201,15 +225,18 @@ async fn replay_during_a_broker_restart_and_a_kill_loses_and_doubles_nothing() -
     }
     stack.run(&["others", "scheduler"]).await?;
     stored(&stack, requests.len(), |_| true).await?;
-    let begun = stack.pvt(&["dead", "replay", "--all", "--rate", "2", "--detach"]).await?;
-    assert!(begun.status.success(), "{begun:?}");
+    let mut console = StandaloneConsole::of(&stack.namespace).await?;
+    console.program.start(&[])?;
+    console.program.ready(stack.client.http()).await?;
+    begin_in_console(&console, "2").await?;
     let first = stack.client.wait_for_decision(&accepted[0]).await?;
     assert_eq!(first["status"], "confirmed");
     let operation = || async {
         let all = stack.mongo.dead_letters().list_operations(1).await?;
         all.into_iter().next().context("an operation")
     };
-    ensure!(operation().await?.remaining > 0, "the broker restarts amid the replay");
+    ensure!(operation().await?.remaining > 0, "the broker restarts amid the replay, and the console is killed");
+    console.program.kill9()?;
     own.engine(EngineKind::RabbitMq).restart(PROGRESS).await?;
     ensure!(operation().await?.remaining > 0, "the scheduler is killed amid the replay");
     stack.program("scheduler")?.kill9()?;

@@ -8,13 +8,13 @@ mod queued;
 mod reader;
 mod sources;
 mod stored;
+mod view;
 
 use crate::output::Output;
 use crate::settings;
 use anyhow::{Context as _, Result};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
-use pvt_domain::dead_letters::{masked_body, masked_error, masked_header};
 use pvt_domain::ids::BookingId;
 use pvt_operations::dead_letters::{self, DEFAULT_RATE, MAX_RATE};
 use pvt_operations::{OPERATOR, OperationError, terminal};
@@ -23,6 +23,7 @@ use sources::Sources;
 use std::path::PathBuf;
 use stored::Replayed;
 use uuid::Uuid;
+use view::View;
 
 /// Rows of a table; `--json` has all.
 const ROWS: usize = 100;
@@ -217,27 +218,6 @@ impl Show {
         sources.close().await;
         terminal::json(&found)
     }
-}
-
-/// How the parts of a dead letter are shown that may be personal.
-#[derive(Clone, Copy)]
-struct View {
-    body: fn(&[u8]) -> Value,
-    error: fn(&str) -> String,
-    header: fn(&str, &str) -> String,
-}
-
-impl View {
-    const MASKED: Self = Self { body: masked_body, error: masked_error, header: masked_header };
-    const WHOLE: Self = Self { body: whole_body, error: str::to_owned, header: |_, value| value.to_owned() };
-
-    fn headers<'h>(self, headers: impl Iterator<Item = (&'h str, &'h str)>) -> Value {
-        headers.map(|(name, value)| (name, (self.header)(name, value))).collect()
-    }
-}
-
-fn whole_body(body: &[u8]) -> Value {
-    serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into())
 }
 
 /// Its worker must be able to read the new body. Nothing is sent until it is replayed.

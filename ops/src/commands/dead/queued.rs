@@ -7,7 +7,8 @@
 use super::reader::{self, DeadLetter, DeadLetterQueue, DeadLetterReader, Disposition, Kept, KeptBecause};
 use super::sources::Sources;
 use super::stored::Replayed;
-use super::{Filter, Selection, View, report};
+use super::view::View;
+use super::{Filter, Selection, report};
 use crate::reachability::Dependency::RabbitMq;
 use crate::settings;
 use anyhow::Result;

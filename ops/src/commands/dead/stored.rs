@@ -2,7 +2,8 @@
 
 use super::reader;
 use super::sources::Sources;
-use super::{Filter, Selection, View};
+use super::view::View;
+use super::{Filter, Selection};
 use crate::reachability::Dependency::MongoDb;
 use crate::settings;
 use anyhow::Result;

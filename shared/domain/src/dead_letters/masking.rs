@@ -120,8 +120,8 @@ pub fn masked_body(body: &[u8]) -> Value {
     serde_json::from_slice(body).map_or_else(|_| MASKED.into(), |body| masked(body, false))
 }
 
-/// An error as operators see it: its own words, without what it may quote of a message. Texts in double quotes, addresses
-/// of mail and numbers of telephones are masked.
+/// An error as operators see it: its own words, without what it may quote of a message. Texts in double quotes,
+/// addresses of mail and numbers of telephones are masked.
 pub fn masked_error(error: &str) -> String {
     let parts = error.split('"').enumerate().map(|(index, part)| match index % 2 {
         0 => part.split_inclusive(char::is_whitespace).map(without_address).collect(),
