@@ -55,7 +55,7 @@ async fn bodies_and_headers_of_other_producers_are_replayed_as_they_were() -> Re
 
 /// Of a partition that is no longer counted, and of a queue that was deleted.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_no_queue_stays_dead_and_holds_up_nothing() -> Result<()> {
+async fn message_without_a_queue_stays_dead_and_holds_up_nothing() -> Result<()> {
     let trial = Trial::start().await?;
     for (id, queue) in [(1, "emails.dead"), (2, "payments.dead"), (3, "emails.dead")] {
         trial.broker.send(queue, named(id), b"{}").await?;

@@ -90,8 +90,8 @@ pub(crate) struct WaitingRow {
 }
 
 impl Figures {
-    /// Takes over a reading of the replays that began at `begun`, unless a later one is known: it may lack what was done
-    /// since.
+    /// Takes over a reading of the replays that began at `begun`, unless a later one is known: it may lack what was
+    /// done since.
     pub(crate) fn take_replays(&mut self, begun: Instant, read: Result<Vec<ReplayOperation>, String>, now: Timestamp) {
         if self.replays_begun.is_none_or(|known| known <= begun) {
             self.replays = self.replays.next(read, now);

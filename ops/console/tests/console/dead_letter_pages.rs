@@ -1,4 +1,4 @@
-//! What pages say of a dead letter: by one id everywhere, without personal data, and whatever its body is.
+//! Pages of a dead letter: with one id everywhere, without personal data, and whatever its body is.
 
 use super::dead_letters::{arrival, message_id, store, submit, with_dead_letters};
 use super::harness::{HERE, Harness, PASSWORD};

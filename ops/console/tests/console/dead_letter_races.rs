@@ -1,5 +1,5 @@
-//! Two administrators change the same dead letters at the same moment: each change takes effect whole or not at all, and
-//! every answer says which.
+//! Changes of the same dead letters by two administrators at the same moment: each takes effect whole or not at all,
+//! and every answer says which.
 
 use super::dead_letters::{arrival, find, in_state, operations, store, submit, with_dead_letters};
 use super::harness::PASSWORD;

@@ -1,4 +1,4 @@
-//! What is shown of a dead letter: masked, or the whole where a reason is recorded.
+//! Views of a dead letter: masked, or the whole where a reason is recorded.
 
 use pvt_domain::dead_letters::{masked_body, masked_error, masked_header};
 use serde_json::Value;
