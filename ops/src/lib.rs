@@ -8,6 +8,7 @@ mod commands;
 mod exit_code;
 mod output;
 mod reachability;
+mod reason;
 mod settings;
 
 use clap::{CommandFactory, Parser};

@@ -56,4 +56,5 @@ mod stale_occupancy;
 mod stripe_operations;
 mod taxes;
 mod unroutable;
+mod waiting_queues;
 mod webhook;

@@ -20,8 +20,9 @@ use tokio::process::{Child, Command};
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
 /// Every second or two what runs every minute or hour, so that all metrics exist soon.
 const SCHEDULES: &str = r#"{"expire_holds": {"cron": "* * * * * *"}, "reconcile_payments": {"cron": "*/2 * * * * *"}}"#;
-/// Alerts that wait for a schedule's first fire, which may be an hour off.
-const PENDING_AT_FIRST: [&str; 1] = ["SchedulesDoNotFire"];
+/// Alerts that wait for a schedule's first fire, which may be an hour off, and for the management API, which shows a
+/// new queue only after a while.
+const PENDING_AT_FIRST: [&str; 2] = ["SchedulesDoNotFire", "QueueAgesUnknown"];
 
 /// Metrics that this journey does not make, because they exist only after a fault or a race, with the reason. A
 /// selector is excused when it begins like this.

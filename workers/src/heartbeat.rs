@@ -1,4 +1,5 @@
-//! Heartbeat of this process: every few seconds it writes to MongoDB what it runs and how it is.
+//! Heartbeat of this process: every few seconds, and when its state changes, it writes to MongoDB what it runs and how
+//! it is.
 //!
 //! It only reads what the workers note in memory. It is never in the way of a message, and nothing fails because a
 //! heartbeat does.
@@ -6,19 +7,23 @@
 use crate::decision_times::DecisionTimes;
 use crate::scheduler::Leader;
 use crate::store_calls::within;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use pvt_domain::timestamp::Timestamp;
 use pvt_service::http::About;
 use pvt_service::periodic::Turns;
 use pvt_stores::mongo::Mongo;
-use pvt_stores::mongo::worker_processes::{ConsumedQueue, HEARTBEAT_EVERY, ReportedError, WorkerProcess, WorkerReport};
+use pvt_stores::mongo::worker_processes::{
+    ConsumedQueue, HEARTBEAT_EVERY, ReportedError, ReportedOutage, WorkerProcess, WorkerReport,
+};
 use pvt_worker_runtime::{Health, WorkerHealth, WorkerState};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
+/// Between two looks at how the workers are: an outage is not to wait for the next heartbeat.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// For one write.
 const WRITE_LIMIT: Duration = Duration::from_secs(4);
 /// What is kept of an error.
@@ -43,11 +48,18 @@ impl Heartbeat {
     pub(crate) async fn beat_periodically(self, stopped: CancellationToken) {
         let (id, started_at) = (Uuid::new_v4().to_string(), Utc::now().into());
         let host = host_name();
-        let mut turns = Turns::new(HEARTBEAT_EVERY, &stopped);
-        let mut was_written = true;
+        let mut turns = Turns::new(LOOK_EVERY, &stopped);
+        let (mut was_written, mut last) = (true, None::<(Instant, WorkerProcess)>);
         while turns.next().await {
-            let written = self.beat(self.describe(&id, &host, started_at)).await;
-            match written {
+            let process = self.describe(&id, &host, started_at);
+            let is_due = last.as_ref().is_none_or(|(at, before)| {
+                at.elapsed() + LOOK_EVERY / 2 >= HEARTBEAT_EVERY || changed(before, &process)
+            });
+            if !is_due {
+                continue;
+            }
+            last = Some((Instant::now(), process.clone()));
+            match self.beat(process).await {
                 Ok(()) => was_written = true,
                 Err(error) if was_written => {
                     was_written = false;
@@ -88,6 +100,7 @@ impl Heartbeat {
         let task = |name: &&str| WorkerReport {
             name: (*name).to_owned(),
             state: if leads == Some(true) { "leading" } else { "standing by" }.to_owned(),
+            outages: Vec::new(),
             in_flight: 0,
             queues: Vec::new(),
             paused: Vec::new(),
@@ -115,21 +128,42 @@ fn host_name() -> String {
     name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }
 
-fn report(worker: WorkerHealth) -> WorkerReport {
-    let WorkerHealth { name, state, unavailable, paused_queues, last_error, consumers, in_flight } = worker;
-    let mut words = match state {
-        WorkerState::Running => "running".to_owned(),
-        WorkerState::Paused { class, since } => format!("waiting because of {class} since {}", Timestamp::from(since)),
-        WorkerState::Reconnecting => "reconnecting".to_owned(),
-        WorkerState::Draining => "draining".to_owned(),
+/// Whether operators want to know at once: what a worker waits for, or which queues it consumes.
+fn changed(before: &WorkerProcess, now: &WorkerProcess) -> bool {
+    let key = |worker: &WorkerReport| {
+        let queues: Vec<String> = worker.queues.iter().map(|queue| queue.name.clone()).collect();
+        (worker.state.clone(), worker.outages.clone(), queues, worker.paused.clone())
     };
-    for failed in unavailable {
-        words += &format!("; {} waits because of {}", failed.operation, failed.class);
-    }
-    let queue = |(name, consumer_tag)| ConsumedQueue { name, consumer_tag };
+    before.leads != now.leads || !before.workers.iter().map(key).eq(now.workers.iter().map(key))
+}
+
+fn report(worker: WorkerHealth) -> WorkerReport {
+    let WorkerHealth { name, state, unavailable, paused_queues, last_error, consumers, in_flight, oldest_in_hand } =
+        worker;
+    let words = match state {
+        WorkerState::Running => "running",
+        WorkerState::Paused { .. } => "waiting",
+        WorkerState::Reconnecting => "reconnecting",
+        WorkerState::Draining => "draining",
+    };
+    let outage = |class: &str, operation: Option<&str>, since: DateTime<Utc>| ReportedOutage {
+        class: class.to_owned(),
+        operation: operation.map(str::to_owned),
+        since: since.into(),
+    };
+    let whole = match state {
+        WorkerState::Paused { class, since } => Some(outage(class, None, since)),
+        WorkerState::Running | WorkerState::Reconnecting | WorkerState::Draining => None,
+    };
+    let operations = unavailable.iter().map(|failed| outage(failed.class, Some(failed.operation), failed.since));
+    let queue = |(name, consumer_tag): (String, String)| {
+        let oldest_in_hand = oldest_in_hand.get(&name).map(|at| Timestamp::from(*at));
+        ConsumedQueue { name, consumer_tag, oldest_in_hand }
+    };
     WorkerReport {
         name: name.to_owned(),
-        state: words,
+        state: words.to_owned(),
+        outages: whole.into_iter().chain(operations).collect(),
         in_flight: u64::try_from(in_flight).unwrap_or(u64::MAX),
         queues: consumers.into_iter().map(queue).collect(),
         paused: paused_queues.into_keys().collect(),
@@ -142,11 +176,12 @@ fn report(worker: WorkerHealth) -> WorkerReport {
 
 #[cfg(test)]
 mod tests {
-    use super::{About, DecisionTimes, Health, Heartbeat, WRITE_LIMIT};
+    use super::{About, DecisionTimes, Health, Heartbeat, WRITE_LIMIT, WorkerProcess, changed, report};
     use anyhow::{Context, Result};
     use chrono::{DateTime, TimeDelta, Utc};
     use pvt_stores::mongo::Mongo;
     use pvt_testkit::{Namespace, eventually};
+    use pvt_worker_runtime::{UnavailableOperation, WorkerHealth, WorkerState};
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
     use std::sync::{Arc, OnceLock};
     use std::time::Duration;
@@ -163,6 +198,42 @@ mod tests {
             leader: Arc::new(OnceLock::new()),
             decision_times: times.clone(),
         }
+    }
+
+    #[test]
+    fn outage_and_the_oldest_message_in_hand_are_reported_at_once() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let described = |worker: &WorkerHealth| WorkerProcess {
+            id: "one".to_owned(),
+            host: "here".to_owned(),
+            pid: 7,
+            version: "1".to_owned(),
+            started_at: at(0).into(),
+            leads: None,
+            workers: vec![report(worker.clone())],
+        };
+        let mut worker = WorkerHealth::new("emails", WorkerState::Running);
+        worker.consumers.insert("emails".to_owned(), "tag".to_owned());
+        let running = described(&worker);
+        worker.oldest_in_hand.insert("emails".to_owned(), at(90));
+        worker.in_flight = 3;
+        assert!(!changed(&running, &described(&worker)), "work as usual waits for the next heartbeat");
+        worker.state = WorkerState::Paused { class: "smtp_unavailable", since: at(100) };
+        let waiting = described(&worker);
+        assert!(changed(&running, &waiting) && changed(&waiting, &running));
+        let reported = &waiting.workers[0];
+        assert_eq!((reported.state.as_str(), reported.queues[0].oldest_in_hand), ("waiting", Some(at(90).into())));
+        worker.state = WorkerState::Running;
+        let (operation, class, since) = ("create_refund", "stripe_unavailable", at(50));
+        worker.unavailable.push(UnavailableOperation { operation, class, since, failed_at: since });
+        let partly = described(&worker);
+        assert!(changed(&running, &partly));
+        let outages = |process: &WorkerProcess| {
+            let outages = process.workers[0].outages.iter();
+            outages.map(|it| (it.class.clone(), it.operation.clone(), it.since)).collect::<Vec<_>>()
+        };
+        assert_eq!(outages(&waiting), [("smtp_unavailable".to_owned(), None, at(100).into())]);
+        assert_eq!(outages(&partly), [(class.to_owned(), Some(operation.to_owned()), at(50).into())]);
     }
 
     #[tokio::test]

@@ -214,8 +214,7 @@ fn describe(workers: &[WorkerHealth], now: DateTime<Utc>) -> Finding {
 mod tests {
     use super::*;
     use pvt_messaging::QueueRole;
-    use pvt_worker_runtime::QueuePauses;
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     #[test]
     fn names_and_health_ports_are_unique() {
@@ -225,18 +224,9 @@ mod tests {
 
     #[test]
     fn worker_that_is_paused_for_minutes_is_not_up() {
-        let worker = |name, state| WorkerHealth {
-            name,
-            state,
-            unavailable: Vec::new(),
-            paused_queues: QueuePauses::new(),
-            last_error: None,
-            consumers: BTreeMap::new(),
-            in_flight: 1,
-        };
         let paused = |since: &str| WorkerState::Paused { class: "smtp_unavailable", since: since.parse().unwrap() };
         let found = |state| {
-            let workers = [worker("analytics", WorkerState::Running), worker("emails", state)];
+            let workers = [WorkerHealth::new("analytics", WorkerState::Running), WorkerHealth::new("emails", state)];
             describe(&workers, "2027-01-01T12:02:00Z".parse().unwrap())
         };
         let text = |time| format!("analytics running, emails paused: smtp_unavailable, since 2027-01-01T{time}Z");
@@ -253,18 +243,8 @@ mod tests {
         let found = |since: &str| {
             let (since, now) = (since.parse().unwrap(), "2027-01-01T12:02:00Z".parse().unwrap());
             let pause = QueuePause { since, actor: "operator".to_owned(), reason: "provider is moving".to_owned() };
-            let paused_queues = QueuePauses::from([("emails".to_owned(), pause)]);
-            let (state, unavailable) = (WorkerState::Running, Vec::new());
-            let consumers = BTreeMap::new();
-            let worker = WorkerHealth {
-                name: "emails",
-                state,
-                unavailable,
-                paused_queues,
-                last_error: None,
-                consumers,
-                in_flight: 0,
-            };
+            let mut worker = WorkerHealth::new("emails", WorkerState::Running);
+            worker.paused_queues.insert("emails".to_owned(), pause);
             describe(&[worker], now)
         };
         let text = |time| {
@@ -284,19 +264,8 @@ mod tests {
                 since,
                 failed_at: now,
             };
-            let state = WorkerState::Running;
-            let unavailable = vec![failed];
-            let paused_queues = QueuePauses::new();
-            let consumers = BTreeMap::new();
-            let worker = WorkerHealth {
-                name: "stripe",
-                state,
-                unavailable,
-                paused_queues,
-                last_error: None,
-                consumers,
-                in_flight: 0,
-            };
+            let mut worker = WorkerHealth::new("stripe", WorkerState::Running);
+            worker.unavailable.push(failed);
             describe(&[worker], now)
         };
         let text = |time| {

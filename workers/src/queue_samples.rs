@@ -5,10 +5,10 @@ use crate::scheduler::Leader;
 use crate::store_calls::within;
 use chrono::{DateTime, Utc};
 use pvt_messaging::management::{Management, NodeState, QueueState};
-use pvt_messaging::{Oldest, QueueFlow, QueueReading, QueueRole, Topology};
+use pvt_messaging::{QueueFlow, QueueFlows, QueueReading, Topology};
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::queue_samples::{QueueCounts, QueueSample, SAMPLES_KEPT_FOR};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tracing::warn;
@@ -64,8 +64,7 @@ pub(crate) struct QueueWatch {
     topology: Topology,
     leader: Leader,
     alarms: BrokerAlarms,
-    /// Of each work queue, by its full name.
-    flows: BTreeMap<String, QueueFlow>,
+    flows: QueueFlows,
     nodes: BTreeSet<String>,
     has_history: bool,
     sampled_minute: Option<i64>,
@@ -80,8 +79,7 @@ impl QueueWatch {
         leader: Leader,
         alarms: BrokerAlarms,
     ) -> Self {
-        let work = topology.queues().into_iter().filter(|queue| matches!(queue.role, QueueRole::Work { .. }));
-        let flows = work.map(|queue| (queue.name, QueueFlow::default())).collect();
+        let flows = QueueFlows::of(&topology);
         let (nodes, sampled_minute) = (BTreeSet::new(), None);
         Self {
             mongo,
@@ -128,39 +126,27 @@ impl QueueWatch {
         let begin = (now - SAMPLES_KEPT_FOR).into();
         match within(STORE_LIMIT, async move { mongo.queue_samples().after(begin).await }).await {
             Ok(samples) => {
-                self.flows.values_mut().for_each(|flow| *flow = QueueFlow::default());
-                // The clock of the leader before may have been ahead of this one.
-                let until_now = samples.iter().filter(|sample| sample.at <= now.into());
-                until_now.for_each(|sample| self.take(sample));
+                self.flows.recall(samples.iter().flat_map(QueueSample::readings), now);
                 self.has_history = true;
             }
             Err(error) => warn!(error, "samples of queues cannot be read"),
         }
     }
 
-    fn take(&mut self, sample: &QueueSample) {
-        for counts in &sample.queues {
-            if let Some(flow) = self.flows.get_mut(&self.topology.name(&counts.queue)) {
-                let (reading, oldest) = recalled(counts, sample.at.as_datetime());
-                flow.recall(reading, oldest);
-            }
-        }
-    }
-
     fn observe(&mut self, queues: &[QueueState], now: DateTime<Utc>) {
-        for (name, flow) in &mut self.flows {
-            let Some(state) = queues.iter().find(|state| state.name == *name) else {
+        self.flows.observe(queues, now);
+        for (name, flow) in self.flows.iter() {
+            if !queues.iter().any(|state| state.name == *name) {
                 show_age(name, f64::NAN);
                 continue;
-            };
-            flow.observe(state.reading(now));
+            }
             let seconds = flow.oldest().map_or(0, |oldest| oldest.seconds);
             show_age(name, f64::from(u32::try_from(seconds).unwrap_or(u32::MAX)));
         }
     }
 
     fn show_unknown(&self) {
-        self.flows.keys().for_each(|name| show_age(name, f64::NAN));
+        self.flows.iter().for_each(|(name, _)| show_age(name, f64::NAN));
     }
 
     fn show_alarms(&mut self, nodes: Option<Vec<NodeState>>) {
@@ -214,25 +200,18 @@ impl QueueWatch {
     }
 }
 
-/// The counts of a sample as a reading, and what was known of the first message.
-fn recalled(counts: &QueueCounts, at: DateTime<Utc>) -> (QueueReading, Option<Oldest>) {
-    let QueueCounts { ready, unacknowledged, acknowledged, oldest_seconds, oldest_is_at_least, .. } = *counts;
-    let oldest = oldest_seconds.map(|seconds| Oldest { seconds, is_at_least: oldest_is_at_least });
-    (QueueReading { at, ready, unacknowledged, acknowledged, head_sent_at: None }, oldest)
-}
-
 fn show_age(queue: &str, seconds: f64) {
     metrics::gauge!(OLDEST_SECONDS, "queue" => queue.to_owned()).set(seconds);
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BrokerAlarms, Oldest, QueueFlow, QueueWatch};
+    use super::{BrokerAlarms, QueueFlow, QueueWatch};
     use crate::scheduler::{Leader, Scheduler};
     use anyhow::{Context, Result};
     use chrono::{DateTime, TimeDelta, Utc};
-    use pvt_messaging::Publisher;
     use pvt_messaging::management::Management;
+    use pvt_messaging::{Oldest, Publisher};
     use pvt_stores::mongo::Mongo;
     use pvt_stores::mongo::queue_samples::{QueueCounts, QueueSample};
     use pvt_testkit::{Broker, Namespace, eventually, properties};

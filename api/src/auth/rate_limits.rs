@@ -4,10 +4,10 @@ use crate::auth::policy::{Bucket, Caller};
 use crate::http::problem::{self, Problem};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use pvt_service::config::{Config, Rate};
+use pvt_service::periodic::Turns;
 use pvt_service::rate_limits::{self, EVICTION_INTERVAL, Exceeded, RateLimitKey};
 use std::net::IpAddr;
 use std::sync::Arc;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 /// Headers of draft-ietf-httpapi-ratelimit-headers-10.
@@ -108,9 +108,8 @@ impl RateLimits {
 
     /// Removes, until `stop`, callers that have their whole quota again: memory holds only recent callers.
     pub(crate) async fn evict_idle(self: Arc<Self>, stop: CancellationToken) {
-        let mut ticks = interval(EVICTION_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let mut turns = Turns::new(EVICTION_INTERVAL, &stop);
+        while turns.next().await {
             for limit in [&self.general, &self.auth, &self.booking, &self.client].into_iter().flatten() {
                 limit.limit.evict_idle();
             }

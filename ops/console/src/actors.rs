@@ -1,80 +1,22 @@
-//! Names of actors: people know each other by name and address, not by the id of an account.
+//! Names of the actors that a page shows.
 
 use crate::app::App;
 use crate::failure::Failure;
 use crate::store;
-use pvt_domain::accounts::{User, UserId};
 use pvt_domain::actor::Actor;
-use std::collections::HashMap;
+pub(crate) use pvt_operations::actor_names::{ActorNames, named_in};
 
-/// Prefixes of actors that are followed by the id of an account.
-const OF_ACCOUNTS: [&str; 2] = ["staff:", "user:"];
-
-/// Names by actor, as histories have it.
-#[derive(Debug, Default)]
-pub(crate) struct ActorNames(HashMap<String, String>);
-
-impl ActorNames {
-    /// Reads the accounts of these actors. API keys, schedules and workers keep their names.
-    ///
-    /// # Errors
-    /// [`Failure::Down`] when MongoDB cannot be read.
-    pub(crate) async fn read<'a>(app: &App, actors: impl IntoIterator<Item = &'a Actor>) -> Result<Self, Failure> {
-        let ids: HashMap<String, UserId> =
-            actors.into_iter().filter_map(|actor| Some((actor.to_string(), account_of(actor)?))).collect();
-        let (mongo, wanted) = (app.mongo.clone(), ids.values().copied().collect::<Vec<_>>());
-        let users = store::read(app, async move { mongo.users().find_by_ids(wanted).await }).await?;
-        let named = |(actor, id): (String, UserId)| Some((actor, name_of(users.get(&id)?)));
-        Ok(Self(ids.into_iter().filter_map(named).collect()))
-    }
-
-    /// The name of an actor.
-    pub(crate) fn of(&self, actor: &Actor) -> String {
-        self.0.get(actor.as_str()).cloned().unwrap_or_else(|| actor.to_string())
-    }
-
-    /// A text with names instead of the actors in it.
-    pub(crate) fn within(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, (actor, name)| text.replace(actor.as_str(), name))
-    }
+/// Reads the names of these actors.
+///
+/// # Errors
+/// [`Failure::Down`] when MongoDB cannot be read.
+pub(crate) async fn names<'a>(app: &App, actors: impl IntoIterator<Item = &'a Actor>) -> Result<ActorNames, Failure> {
+    let (mongo, actors) = (app.mongo.clone(), actors.into_iter().cloned().collect::<Vec<_>>());
+    store::read(app, async move { ActorNames::read(&mongo, &actors).await }).await
 }
 
-/// The actors with accounts that a text names.
-pub(crate) fn named_in(text: &str) -> impl Iterator<Item = Actor> {
-    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && !matches!(letter, ':' | '-'));
-    words.filter(|word| OF_ACCOUNTS.iter().any(|prefix| word.starts_with(prefix))).map(Actor::from)
-}
-
-fn account_of(actor: &Actor) -> Option<UserId> {
-    let id = OF_ACCOUNTS.iter().find_map(|prefix| actor.as_str().strip_prefix(prefix))?;
-    id.parse().ok()
-}
-
-fn name_of(user: &User) -> String {
-    format!("{} ({})", pvt_domain::people::text::shown(&user.name), user.email.as_str())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{ActorNames, account_of, named_in};
-    use pvt_domain::actor::Actor;
-    use std::collections::HashMap;
-
-    #[test]
-    fn accounts_are_named_and_others_stay() {
-        let id = uuid::Uuid::from_u128(7);
-        let staff = Actor::staff(id);
-        assert!(account_of(&staff).is_some() && account_of(&Actor::user(id)).is_some());
-        for other in [Actor::staff("k1"), Actor::SYSTEM, Actor::GUEST, Actor::schedule("night_audit")] {
-            assert!(account_of(&other).is_none(), "{other}");
-        }
-        let names = ActorNames(HashMap::from([(staff.to_string(), "Grace (g@example.com)".to_owned())]));
-        assert_eq!(
-            (names.of(&staff), names.of(&Actor::SYSTEM)),
-            ("Grace (g@example.com)".to_owned(), "system".to_owned())
-        );
-        let text = format!("rev 2, by {staff} (late), by system, staff:");
-        assert_eq!(named_in(&text).collect::<Vec<_>>(), [staff.clone(), "staff:".into()]);
-        assert_eq!(names.within(&format!("rev 2, by {staff} (late)")), "rev 2, by Grace (g@example.com) (late)");
-    }
+/// A text with names instead of the actors in it; with their ids where these cannot be read.
+pub(crate) async fn named(app: &App, text: &str) -> String {
+    let actors: Vec<Actor> = named_in(text).collect();
+    names(app, &actors).await.unwrap_or_default().within(text)
 }

@@ -6,6 +6,7 @@ use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use pvt_operations::OperationError;
+use pvt_operations::hints::without_command;
 use tracing::error;
 use url::form_urlencoded;
 
@@ -50,9 +51,9 @@ impl Failure {
     /// The failure of an operation that changes something.
     pub(crate) fn of_operation(failed: anyhow::Error) -> Self {
         match failed.downcast::<OperationError>() {
-            Ok(OperationError::NotFound(text)) => Self::NotFound(text),
+            Ok(OperationError::NotFound(text)) => Self::NotFound(without_command(&text).to_owned()),
             Ok(OperationError::Conflict(text) | OperationError::Different(text) | OperationError::TryLater(text)) => {
-                Self::Conflict(text)
+                Self::Conflict(without_command(&text).to_owned())
             }
             Err(failed) => store::failure(&failed, None),
         }

@@ -3,6 +3,7 @@
 pub(crate) mod board;
 pub(crate) mod figures;
 pub(crate) mod history;
+pub(crate) mod outages;
 pub(crate) mod places;
 pub(crate) mod processes;
 pub(crate) mod reading;

@@ -1,24 +1,22 @@
 //! Checks of engines, queues and stores, each with a remedy: what `pvt doctor` prints and the console's overview shows.
 
+mod broker;
+mod servers;
+mod stored;
+
+pub use stored::waiting_queues;
+
 use crate::reading::to_its_end;
-use crate::seed::accounts::ACCOUNTS;
-use crate::{broker, maintenance, queue_pauses};
-use pvt_domain::accounts::Email;
-use pvt_messaging::management::NodeState;
-use pvt_messaging::{QueueDepth, QueueRole, QueueSpec, queue_depths};
+use broker::{alarm, rabbitmq};
 use pvt_service::config::{Config, Environment};
 use pvt_stores::StoreError;
-use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
-use pvt_stores::mongo::maintenance::Maintenance;
-use pvt_stores::mongo::queue_pauses::QueuePause;
-use secrecy::ExposeSecret;
 use serde::Serialize;
+use servers::{api, mongodb, postgres, smtp};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use stored::{dead_letters_found, demonstration_accounts, maintenance_mode, maintenance_unknown, paused_queues};
 use tokio::time::timeout;
-use url::Url;
 
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
 /// What is known of stored things while MongoDB is down.
@@ -26,7 +24,7 @@ const UNKNOWN: &str = "unknown, MongoDB cannot be read";
 
 /// Names of the checks, from the one whose failure does the most harm: first guests cannot book, then bookings are not
 /// decided, then mails and reports are late.
-const BY_HARM: [&str; 16] = [
+const BY_HARM: [&str; 17] = [
     API,
     MAINTENANCE,
     RABBITMQ,
@@ -34,6 +32,7 @@ const BY_HARM: [&str; 16] = [
     MONGODB,
     QUEUES,
     CONSUMERS,
+    WAITING_QUEUES,
     DEMONSTRATION_ACCOUNTS,
     UNROUTABLE,
     DEAD_LETTERS,
@@ -50,17 +49,25 @@ const RABBITMQ: &str = "RabbitMQ";
 const ALARM: &str = "RabbitMQ alarm";
 const MONGODB: &str = "MongoDB";
 const QUEUES: &str = "queues";
-const CONSUMERS: &str = "consumers";
+/// The name of the check for queues without consumers.
+pub const CONSUMERS: &str = "consumers";
+/// The name of the check for queues whose workers wait for a dependency.
+pub const WAITING_QUEUES: &str = "queues that wait";
 const DEMONSTRATION_ACCOUNTS: &str = "demonstration accounts";
-const UNROUTABLE: &str = "unroutable messages";
+/// The name of the check for messages without a queue.
+pub const UNROUTABLE: &str = "unroutable messages";
 /// The name of the check for stored dead letters.
 pub const DEAD_LETTERS: &str = "dead letters";
-const DEAD_LETTERS_IN_QUEUES: &str = "dead letters in queues";
+/// The name of the check for dead letters that are not stored yet.
+pub const DEAD_LETTERS_IN_QUEUES: &str = "dead letters in queues";
 const SMTP: &str = "SMTP server";
 const POSTGRESQL: &str = "PostgreSQL";
-const PAUSES: &str = "pauses of queues";
-const PAUSED_MESSAGES: &str = "messages of paused queues";
-const SCHEDULES: &str = "schedules";
+/// The name of the check for queues that operators have paused.
+pub const PAUSES: &str = "pauses of queues";
+/// The name of the check for messages in them.
+pub const PAUSED_MESSAGES: &str = "messages of paused queues";
+/// The name of the check for the progress of schedules.
+pub const SCHEDULES: &str = "schedules";
 
 /// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -78,10 +85,13 @@ pub struct Finding {
 /// Runs every check, all at once; `name` is that of the connections.
 pub async fn run(config: &Config, mongo: &Mongo, name: &'static str) -> Vec<Finding> {
     let counting = mongo.clone();
-    let counts = timeout(PROBE_LIMIT, to_its_end(async move { counting.dead_letters().count_by_queue().await })).await;
-    let counts = counts.map_err(|_| format!("no answer within {PROBE_LIMIT:?}"));
-    let counts = counts.and_then(|counted| counted.map_err(|error| error.to_string()));
-    run_with_dead_letters(config, mongo, counts.as_ref().map_err(String::as_str), name).await
+    let counts = async {
+        let count = to_its_end(async move { counting.dead_letters().count_by_queue().await });
+        let counted = timeout(PROBE_LIMIT, count).await.map_err(|_| format!("no answer within {PROBE_LIMIT:?}"));
+        let counted = counted.and_then(|counts| counts.map_err(|error| error.to_string()));
+        dead_letters_found(counted.as_ref().map_err(String::as_str))
+    };
+    run_beside(config, mongo, counts, name).await
 }
 
 /// The same where the dead letters are counted anyway, by queue.
@@ -91,9 +101,18 @@ pub async fn run_with_dead_letters(
     dead_letters: Result<&BTreeMap<String, u64>, &str>,
     name: &'static str,
 ) -> Vec<Finding> {
+    run_beside(config, mongo, async { dead_letters_found(dead_letters) }, name).await
+}
+
+async fn run_beside(
+    config: &Config,
+    mongo: &Mongo,
+    dead_letters: impl Future<Output = Finding>,
+    name: &'static str,
+) -> Vec<Finding> {
     let of_broker = async {
-        let pauses = pauses(mongo).await;
-        let mut findings = vec![paused_queues(pauses.as_deref())];
+        let pauses = stored::pauses(mongo).await;
+        let mut findings = vec![paused_queues(mongo, pauses.as_deref()).await];
         findings.extend(rabbitmq(config, name, &pauses.unwrap_or_default()).await);
         findings
     };
@@ -101,19 +120,13 @@ pub async fn run_with_dead_letters(
         let is_exposed = config.environment == Environment::Production || !config.is_local();
         if is_exposed { Some(demonstration_accounts(mongo).await) } else { None }
     };
-    let (mongodb, postgres, smtp, api, maintenance, schedules, alarm, of_broker, of_accounts) = tokio::join!(
-        mongodb(mongo),
-        postgres(config, name),
-        smtp(config),
-        api(config),
-        maintenance_mode(mongo),
-        schedules(mongo),
-        alarm(config),
-        of_broker,
-        of_accounts
-    );
-    let dead_letters = dead_letters_found(dead_letters);
-    let found = [mongodb, postgres, smtp, api, maintenance, schedules, alarm, dead_letters];
+    let of_servers = async { tokio::join!(mongodb(mongo), postgres(config, name), smtp(config), api(config)) };
+    let of_stored =
+        async { tokio::join!(maintenance_mode(mongo), stored::schedules(mongo), stored::queues_that_wait(mongo)) };
+    let (servers, (maintenance, schedules, waiting), dead_letters, alarm, of_broker, of_accounts) =
+        tokio::join!(of_servers, of_stored, dead_letters, alarm(config), of_broker, of_accounts);
+    let (mongodb, postgres, smtp, api) = servers;
+    let found = [mongodb, postgres, smtp, api, maintenance, schedules, alarm, dead_letters, waiting];
     found.into_iter().chain(of_broker).chain(of_accounts).collect()
 }
 
@@ -123,224 +136,20 @@ pub async fn run_without_mongodb(config: &Config, reason: &str, name: &'static s
         finding(MONGODB, Some(reason.to_owned()), "correct MONGODB_URI; what is stored there was not checked");
     let (postgres, smtp, api, alarm, of_broker) =
         tokio::join!(postgres(config, name), smtp(config), api(config), alarm(config), rabbitmq(config, name, &[]));
-    let unknown = [maintenance_unknown(), paused_queues(None)];
+    let unknown = [maintenance_unknown(), stored::pauses_unknown()];
     [mongodb, postgres, smtp, api, alarm].into_iter().chain(unknown).chain(of_broker).collect()
 }
 
 /// The checks that failed, failures before warnings, each from the most harmful.
-pub fn in_order_of_harm(findings: &[Finding]) -> Vec<&Finding> {
-    let mut wrong: Vec<&Finding> = findings.iter().filter(|finding| finding.trouble.is_some()).collect();
+pub fn in_order_of_harm<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> Vec<&'f Finding> {
+    let mut wrong: Vec<&Finding> = findings.into_iter().filter(|finding| finding.trouble.is_some()).collect();
     let rank = |what: &str| BY_HARM.iter().position(|known| *known == what).unwrap_or(BY_HARM.len());
     wrong.sort_by_key(|finding| (finding.warning, rank(finding.what)));
     wrong
 }
 
-async fn mongodb(mongo: &Mongo) -> Finding {
-    let mongo = mongo.clone();
-    let probe = to_its_end(async move { mongo.ping().await });
-    check(MONGODB, probe, "check MONGODB_URI; locally `pvt up` starts one; transactions need a replica set").await
-}
-
-/// Whether the API refuses changes because an operator wants it to.
-async fn maintenance_mode(mongo: &Mongo) -> Finding {
-    let mongo = mongo.clone();
-    match timeout(PROBE_LIMIT, to_its_end(async move { mongo.maintenance().find().await })).await {
-        Ok(Ok(stored)) => maintenance_known(stored.as_ref()),
-        // Why is said elsewhere.
-        Ok(Err(_)) | Err(_) => maintenance_unknown(),
-    }
-}
-
-fn maintenance_known(stored: Option<&Maintenance>) -> Finding {
-    let remedy = "the API refuses changes; `pvt maintenance off` ends it";
-    Finding { warning: true, ..finding(MAINTENANCE, stored.map(maintenance::summary), remedy) }
-}
-
-fn maintenance_unknown() -> Finding {
-    let unknown = Some("unknown, MongoDB cannot be read".to_owned());
-    let remedy = "API instances keep to what they read last, and those that start refuse changes: repair MongoDB";
-    Finding { warning: true, ..finding(MAINTENANCE, unknown, remedy) }
-}
-
-/// Schedules that were ahead of the server's clock have continued; a second time may mean that the clock is wrong.
-async fn schedules(mongo: &Mongo) -> Finding {
-    let mongo = mongo.clone();
-    let probe = to_its_end(async move {
-        let ahead = mongo.schedules().ahead_of_clock().await?;
-        anyhow::Ok(ahead.map(|ahead| format!("ahead of the clock of MongoDB's server: {ahead}")))
-    });
-    let remedy = "a backup was restored or a clock was wrong: compare the clock of MongoDB's server with the true time";
-    Finding { warning: true, ..check_stored(SCHEDULES, probe, remedy).await }
-}
-
-/// All pauses of queues; `None` when MongoDB cannot be read, and why is said elsewhere.
-async fn pauses(mongo: &Mongo) -> Option<Vec<QueuePause>> {
-    let mongo = mongo.clone();
-    timeout(PROBE_LIMIT, to_its_end(async move { mongo.queue_pauses().list().await })).await.ok()?.ok()
-}
-
-fn paused_queues(pauses: Option<&[QueuePause]>) -> Finding {
-    let Some(pauses) = pauses else {
-        let unknown = Some(UNKNOWN.to_owned());
-        let remedy = "workers keep to the pauses that they read last, and those that start wait: repair MongoDB";
-        return Finding { warning: true, ..finding(PAUSES, unknown, remedy) };
-    };
-    let words = pauses
-        .iter()
-        .map(|QueuePause { queue, since, actor, reason }| format!("{queue} by {actor} since {since}: {reason}"));
-    let words: Vec<String> = words.collect();
-    let trouble = (!words.is_empty()).then(|| words.join("; "));
-    Finding { warning: true, ..finding(PAUSES, trouble, "`pvt queues resume` ends one") }
-}
-
-/// An alarm of the broker, which then takes no messages while everything else of it works.
-async fn alarm(config: &Config) -> Finding {
-    let remedy = "the broker takes no messages until it ends: free disk space, or find the queue that fills the \
-        memory; delete no queue";
-    let nodes = async { anyhow::Ok(broker::management(config)?.nodes().await?) };
-    let nodes = match timeout(PROBE_LIMIT, nodes).await {
-        Ok(Ok(nodes)) => nodes,
-        Ok(Err(error)) => return alarm_unknown(&error.to_string()),
-        Err(_) => return alarm_unknown(&format!("no answer within {PROBE_LIMIT:?}")),
-    };
-    let on: Vec<String> = nodes.iter().flat_map(NodeState::alarms).collect();
-    finding(ALARM, (!on.is_empty()).then(|| format!("on: {}", on.join(", "))), remedy)
-}
-
-fn alarm_unknown(reason: &str) -> Finding {
-    let remedy = "check RABBITMQ_MANAGEMENT_URL; its user needs the tag `monitoring` or `administrator`";
-    Finding { warning: true, ..finding(ALARM, Some(format!("unknown: {reason}")), remedy) }
-}
-
-/// Messages that were given up.
-fn dead_letters_found(counts: Result<&BTreeMap<String, u64>, &str>) -> Finding {
-    let trouble = match counts {
-        Ok(counts) if counts.is_empty() => None,
-        Ok(counts) => {
-            let words: Vec<String> = counts.iter().map(|(queue, count)| format!("{count} of {queue}")).collect();
-            Some(words.join(", "))
-        }
-        Err(reason) => Some(reason.to_owned()),
-    };
-    let remedy = "`pvt dead groups` shows the causes; `pvt dead replay` returns them to their queues, `pvt dead \
-        discard` removes them";
-    finding(DEAD_LETTERS, trouble, remedy)
-}
-
-async fn postgres(config: &Config, name: &str) -> Finding {
-    let probe = async {
-        let mart = Mart::connect(config.database_url.expose_secret(), name)?;
-        let found = mart.ping().await;
-        mart.close().await;
-        found
-    };
-    check(POSTGRESQL, probe, "check DATABASE_URL; locally `pvt up` starts one").await
-}
-
-async fn smtp(config: &Config) -> Finding {
-    let probe = async {
-        let url = Url::parse(config.smtp_url.expose_secret())?;
-        let port = url.port().unwrap_or(if url.scheme() == "smtps" { 465 } else { 25 });
-        TcpStream::connect((url.host_str().unwrap_or_default(), port)).await?;
-        anyhow::Ok(())
-    };
-    check(SMTP, probe, "check SMTP_URL; mails wait in the queue until it answers").await
-}
-
-async fn api(config: &Config) -> Finding {
-    let probe = async {
-        let mut url = config.api_metrics_url.join("readyz")?;
-        url.set_query(Some("verbose"));
-        let response = reqwest::get(url).await?;
-        if response.status().is_success() { Ok(()) } else { Err(anyhow::anyhow!("{}", response.text().await?)) }
-    };
-    check(
-        API,
-        probe,
-        "`pvt status` shows where its log is; `pvt up` starts it; elsewhere set PVT_METRICS_ADDR as the API has it, or \
-            PVT_API_METRICS_URL",
-    )
-    .await
-}
-
-/// Their passwords are published. A database that was once used for development may have them.
-async fn demonstration_accounts(mongo: &Mongo) -> Finding {
-    let mongo = mongo.clone();
-    let probe = to_its_end(async move {
-        let mut active = Vec::new();
-        for account in &ACCOUNTS {
-            let Ok(email) = Email::parse(account.email) else { continue };
-            let found = mongo.users().find_by_email(&email).await?;
-            active.extend(found.filter(|user| user.disabled_at.is_none()).map(|_| account.email));
-        }
-        anyhow::Ok((!active.is_empty()).then(|| format!("active: {}", active.join(", "))))
-    });
-    let remedy = "their passwords are published: disable them with `pvt users disable`";
-    check_stored(DEMONSTRATION_ACCOUNTS, probe, remedy).await
-}
-
-async fn rabbitmq(config: &Config, name: &str, pauses: &[QueuePause]) -> Vec<Finding> {
-    let topology = broker::topology(config);
-    let queues = topology.queues();
-    let names: Vec<String> = queues.iter().map(|queue| queue.name.clone()).collect();
-    let counts = match timeout(PROBE_LIMIT, queue_depths(config.amqp_url.expose_secret(), name, &names)).await {
-        Ok(Ok(counts)) => counts,
-        Ok(Err(error)) => return vec![broker_down(error.to_string())],
-        Err(_) => return vec![broker_down(format!("no answer within {PROBE_LIMIT:?}"))],
-    };
-    let is_paused = |queue: &str| !queue_pauses::concerning(&topology, pauses, queue).is_empty();
-    let names = |wrong: &dyn Fn(&QueueSpec, Option<QueueDepth>) -> bool| {
-        let found: Vec<&str> = queues
-            .iter()
-            .zip(&counts)
-            .filter(|(queue, count)| wrong(queue, **count))
-            .map(|(queue, _)| queue.name.as_str())
-            .collect();
-        (!found.is_empty()).then(|| found.join(", "))
-    };
-    let missing = names(&|_, count| count.is_none());
-    let waiting = |(queue, count): (&QueueSpec, &Option<QueueDepth>)| {
-        let ready = count.map_or(0, |count| count.ready);
-        (ready > 0 && is_paused(&queue.name)).then(|| format!("{} ({ready})", queue.name))
-    };
-    let waiting: Vec<String> = queues.iter().zip(&counts).filter_map(waiting).collect();
-    let waiting = (!waiting.is_empty()).then(|| format!("wait in {}", waiting.join(", ")));
-    vec![
-        finding(RABBITMQ, None, ""),
-        finding(QUEUES, missing.map(|missing| format!("missing: {missing}")), "`pvt topology apply` declares them"),
-        finding(
-            CONSUMERS,
-            names(&|queue, count| {
-                let is_consumed = count.is_none_or(|count| count.consumers > 0);
-                matches!(queue.role, QueueRole::Work { .. }) && !is_consumed && !is_paused(&queue.name)
-            }),
-            "start the workers of these queues, for example with `pvt workers run --all`",
-        ),
-        Finding { warning: true, ..finding(PAUSED_MESSAGES, waiting, "`pvt queues resume` lets workers take them") },
-        finding(
-            DEAD_LETTERS_IN_QUEUES,
-            names(&|queue, count| {
-                matches!(queue.role, QueueRole::Dead { .. }) && count.is_some_and(|count| count.ready > 0)
-            }),
-            "the worker `scheduler` stores them within seconds unless it or MongoDB is down, or they cannot be stored: \
-                `pvt dead list` shows them",
-        ),
-        finding(
-            UNROUTABLE,
-            names(&|queue, count| queue.role == QueueRole::Unroutable && count.is_some_and(|count| count.ready > 0)),
-            "their queues are missing: `pvt topology apply` declares them, and the worker `scheduler` moves the \
-                messages within seconds; `pvt dead list --unroutable` shows them, a key that no queue is bound to is \
-                a defect of its publisher",
-        ),
-    ]
-}
-
 fn finding(what: &'static str, trouble: Option<String>, remedy: &'static str) -> Finding {
     Finding { what, trouble, warning: false, remedy }
-}
-
-fn broker_down(trouble: String) -> Finding {
-    finding(RABBITMQ, Some(trouble), "check AMQP_URL; locally `pvt up` starts one")
 }
 
 /// Runs one check within the time limit.

@@ -6,13 +6,16 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod actor_names;
 pub mod broker;
 pub mod checks;
 pub mod dead_letters;
 mod error;
+pub mod hints;
 pub mod maintenance;
 pub mod migrate;
-pub mod queue_flows;
+mod oldest;
+pub mod queue_outages;
 pub mod queue_pauses;
 pub mod reading;
 mod reason;
@@ -24,6 +27,7 @@ pub mod topology;
 pub mod trace;
 
 pub use error::OperationError;
+pub use oldest::waited;
 
 /// The actor of what an operator does, as the audit and reconciliation reports name it.
 pub const OPERATOR: &str = "operator";

@@ -5,7 +5,6 @@ use crate::reason::one_line;
 use anyhow::Result;
 use chrono::Utc;
 use pvt_domain::actor::Actor;
-use pvt_domain::messages::queues;
 use pvt_messaging::Topology;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::audit::AuditEntry;
@@ -23,22 +22,8 @@ pub enum PauseOutcome {
 
 /// The pauses that concern a queue (full name), the earliest first.
 pub fn concerning<'p>(topology: &Topology, pauses: &'p [QueuePause], queue: &str) -> Vec<&'p QueuePause> {
-    let own_name = queue.strip_prefix(topology.prefix()).unwrap_or(queue);
-    let mut found: Vec<&QueuePause> =
-        pauses.iter().filter(|pause| concerns(topology, &pause.queue, own_name)).collect();
-    found.sort_by_key(|pause| pause.since);
-    found
-}
-
-/// Whether a pause of `paused` is one of the work queue `queue`, both without the prefix.
-fn concerns(topology: &Topology, paused: &str, queue: &str) -> bool {
-    let (family, partition) = queue.split_once('.').unwrap_or((queue, ""));
-    let is_work = if queues::PARTITIONED.contains(&family) {
-        partition.parse().is_ok_and(|number: u16| number < topology.partitions())
-    } else {
-        queues::ALL.contains(&queue)
-    };
-    is_work && (paused == queue || paused == family)
+    let mut concerned = topology.by_work_queue(pauses, |pause| (pause.queue.as_str(), pause.since));
+    concerned.remove(queue).unwrap_or_default()
 }
 
 /// Pauses a queue, for example `emails` or `bookings.2`, or with `bookings` all its partitions.
@@ -83,7 +68,7 @@ pub async fn resume(
     let meant = if ended.is_empty() { queues_of(topology, queue)? } else { topology.work_queues_named(queue) };
     let family = meant.iter().find_map(|name| concerning(topology, &others, name).first().copied());
     if let Some(QueuePause { queue: family, .. }) = family {
-        let text = format!("{queue} is paused together with {family}: `pvt queues resume {family}` ends that");
+        let text = format!("{queue} is paused together with {family}; `pvt queues resume {family}` ends that");
         return Err(OperationError::Conflict(text).into());
     }
     if ended.is_empty() {

@@ -1,6 +1,7 @@
 //! Schedules: how each runs and has run, and runs on request, which the scheduler that leads carries out.
 
 use crate::OperationError;
+use crate::actor_names::ActorNames;
 use crate::reason::one_line;
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Timelike as _, Utc};
@@ -9,7 +10,7 @@ use pvt_domain::ids::{PropertyId, fire_id};
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::audit::AuditEntry;
-use pvt_stores::mongo::schedule_runs::{RequestOutcome, RunRequest, RunState, ScheduleRun};
+use pvt_stores::mongo::schedule_runs::{RequestOutcome, RunRequest, ScheduleRun};
 use pvt_stores::mongo::schedules::ScheduleState;
 use std::time::Duration;
 use uuid::Uuid;
@@ -121,20 +122,7 @@ pub async fn run_now(mongo: &Mongo, request: RunNow) -> Result<ScheduleRun> {
     ];
     let detail: String = detail.into_iter().flatten().collect();
     let entry = AuditEntry::new(id, fire, &actor, "schedule.run".to_owned(), &name, &detail);
-    let run = ScheduleRun {
-        id,
-        schedule: name.clone(),
-        fire,
-        state: RunState::Requested,
-        started_at: None,
-        ended_at: None,
-        messages: 0,
-        dry_run,
-        behind: 0,
-        attempts: 0,
-        error: None,
-        request: Some(RunRequest { actor, reason, property_id, dry_run }),
-    };
+    let run = ScheduleRun::requested(id, &name, fire, RunRequest { actor, reason, property_id, dry_run });
     for _ in 0..REQUEST_ATTEMPTS {
         match mongo.schedule_runs().request(&run, &entry).await? {
             RequestOutcome::Requested => return Ok(run),
@@ -147,7 +135,13 @@ pub async fn run_now(mongo: &Mongo, request: RunNow) -> Result<ScheduleRun> {
                 return Err(OperationError::Conflict(text).into());
             }
             RequestOutcome::Another(another) => {
-                let by = another.request.map(|request| format!(" by {}", request.actor)).unwrap_or_default();
+                let by = match another.request {
+                    Some(request) => {
+                        let names = ActorNames::read_if_possible(mongo, [&request.actor]).await;
+                        format!(" by {}", names.of(&request.actor))
+                    }
+                    None => String::new(),
+                };
                 let text = format!("a run of {name} was requested{by} at {} and is not over", another.fire);
                 return Err(OperationError::Conflict(text).into());
             }

@@ -11,9 +11,9 @@ mod stored;
 mod view;
 
 use crate::output::Output;
+use crate::reason;
 use crate::settings;
 use anyhow::{Context as _, Result};
-use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use pvt_domain::ids::BookingId;
 use pvt_operations::dead_letters::{self, DEFAULT_RATE, MAX_RATE};
@@ -194,7 +194,7 @@ struct Show {
     #[arg(long, requires = "reason")]
     unmasked: bool,
     /// Why the whole body is needed
-    #[arg(long, requires = "unmasked", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, requires = "unmasked", value_parser = reason::reason)]
     reason: Option<String>,
     /// Print JSON, which is the only form of this command
     #[arg(long = "json")]
@@ -236,7 +236,7 @@ struct Edit {
     #[arg(long)]
     body: PathBuf,
     /// Why; recorded in the audit
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_parser = reason::reason)]
     reason: String,
     /// Print which members would change and change nothing
     #[arg(long)]
@@ -270,7 +270,7 @@ struct Replay {
     #[command(flatten)]
     selection: Selection,
     /// Why; recorded in the audit
-    #[arg(long, default_value = "replayed by hand", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, default_value = "replayed by hand", value_parser = reason::reason)]
     reason: String,
     /// Most messages a second
     #[arg(long, default_value_t = DEFAULT_RATE, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_RATE)))]
@@ -304,7 +304,7 @@ struct Discard {
     #[command(flatten)]
     selection: Selection,
     /// Why; recorded in the audit
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_parser = reason::reason)]
     reason: String,
 }
 
@@ -339,7 +339,7 @@ struct Operations {
     #[arg(long, value_parser = message_id)]
     cancel: Option<Uuid>,
     /// Why; recorded in the audit
-    #[arg(long, default_value = "cancelled by hand", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, default_value = "cancelled by hand", value_parser = reason::reason)]
     reason: String,
     #[command(flatten)]
     output: Output,

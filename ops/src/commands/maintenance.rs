@@ -2,10 +2,10 @@
 
 use crate::output::Output;
 use crate::reachability::Dependency::MongoDb;
+use crate::reason;
 use crate::settings;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use pvt_operations::{OPERATOR, maintenance, terminal};
 use pvt_stores::mongo::Mongo;
@@ -43,7 +43,7 @@ enum MaintenanceCommand {
 #[derive(Debug, Args)]
 struct On {
     /// Why; for operators, and recorded in the audit
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_parser = reason::reason)]
     reason: String,
     /// When it is expected to end, for example 2027-01-15T04:30:00Z; clients are asked to come back then
     #[arg(long)]

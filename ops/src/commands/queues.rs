@@ -5,19 +5,23 @@ mod watch;
 use crate::output::Output;
 use crate::reachability;
 use crate::reachability::Dependency::{MongoDb, RabbitMq};
+use crate::reason;
 use crate::settings;
 use anyhow::Result;
-use clap::builder::NonEmptyStringValueParser;
+use chrono::Utc;
 use clap::{Args, Subcommand};
-use pvt_messaging::{ConsumeError, QueueDepth, QueueRole, Topology, queue_depths};
+use pvt_messaging::{ConsumeError, Oldest, QueueDepth, QueueRole, Topology, queue_depths};
+use pvt_operations::actor_names::ActorNames;
+use pvt_operations::queue_outages::{self, QueueOutage};
 use pvt_operations::queue_pauses::{self, PauseOutcome};
-use pvt_operations::{OPERATOR, OperationError, broker, terminal};
+use pvt_operations::{OPERATOR, OperationError, broker, terminal, waited};
 use pvt_service::config::Config;
+use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::queue_pauses::QueuePause;
 use secrecy::ExposeSecret;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -61,7 +65,7 @@ struct Pause {
     /// A work queue without the prefix, for example `emails` or `bookings.2`; `bookings` for all its partitions
     queue: String,
     /// Why; shown while it is paused, and recorded in the audit
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_parser = reason::reason)]
     reason: String,
 }
 
@@ -96,12 +100,18 @@ impl Pause {
         let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt queues").await?;
         let topology = broker::topology(&config);
         let outcome = queue_pauses::pause(&mongo, &topology, &queue, OPERATOR, &reason).await;
+        let before = outcome.as_ref().ok().and_then(|outcome| match outcome {
+            PauseOutcome::Paused(_) => None,
+            PauseOutcome::PausedBefore(before) => Some(before),
+        });
+        let names = ActorNames::read_if_possible(&mongo, before.map(|pause| &pause.actor)).await;
         mongo.shutdown().await;
         match outcome? {
             PauseOutcome::Paused(_) => terminal::note(format_args!(
                 "{queue} is paused: the pause is stored. `pvt queues resume {queue}` ends it; nothing else does."
             )),
             PauseOutcome::PausedBefore(QueuePause { since, actor, reason, .. }) => {
+                let actor = names.of(&actor);
                 terminal::note(format_args!("{queue} has been paused by {actor} since {since}, which stands: {reason}"))
             }
         }
@@ -155,9 +165,12 @@ impl Resume {
         let config = settings::ready(&[MongoDb]).await?;
         let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt queues").await?;
         let ended = queue_pauses::resume(&mongo, &broker::topology(&config), &queue, OPERATOR, &reason).await;
+        let paused_by = ended.as_ref().ok().into_iter().flatten().map(|pause| &pause.actor);
+        let names = ActorNames::read_if_possible(&mongo, paused_by).await;
         mongo.shutdown().await;
         let ended = ended?;
         for QueuePause { queue: ended, since, actor, reason } in &ended {
+            let actor = names.of(actor);
             let with = if *ended == queue { String::new() } else { format!(" with {queue}") };
             terminal::note(format_args!("{ended} is resumed{with}; it was paused since {since} by {actor}: {reason}"));
         }
@@ -181,6 +194,24 @@ struct QueueRow {
     /// The pause in force; absent while MongoDB cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<Option<PauseView>>,
+    /// What its worker waits for, as the heartbeats of the worker processes say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<QueueOutage>,
+    /// For how long the oldest message has waited that a worker has in hand meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_in_hand_seconds: Option<u64>,
+}
+
+impl QueueRow {
+    /// What it waits for, in words.
+    fn waits(&self) -> String {
+        let Some(outage) = &self.waits_for else { return String::new() };
+        let oldest = self.oldest_in_hand_seconds.map(|seconds| {
+            let waited = waited(Oldest { seconds, is_at_least: false });
+            format!(", oldest message in hand {waited} old")
+        });
+        format!("{}{}", outage.words(), oldest.unwrap_or_default())
+    }
 }
 
 /// A pause as it is shown with the queue that it concerns.
@@ -198,17 +229,21 @@ async fn list(json: bool) -> Result<()> {
     let names: Vec<String> = queues.iter().map(|queue| queue.name.clone()).collect();
     let counts = queue_depths(config.amqp_url.expose_secret(), "pvt queues", &names).await?;
     let unacknowledged = unacknowledged(&config, topology.prefix()).await;
-    let pauses = pauses(&config).await;
+    let stored = stored(&config).await;
+    let now = Utc::now();
     let rows = queues.into_iter().zip(counts).map(|(queue, count)| {
         let unacknowledged = unacknowledged.get(&queue.name).copied();
-        let paused = pauses.as_ref().map(|pauses| {
-            queue_pauses::concerning(&topology, pauses, &queue.name).first().map(|pause| PauseView {
+        let paused = stored.as_ref().map(|stored| {
+            queue_pauses::concerning(&topology, &stored.pauses, &queue.name).first().map(|pause| PauseView {
                 since: pause.since.to_string(),
                 actor: pause.actor.to_string(),
                 reason: pause.reason.clone(),
             })
         });
-        row(queue.name, &queue.role, count, unacknowledged, paused)
+        let waits_for = stored.as_ref().and_then(|stored| stored.outages.get(&queue.name).cloned());
+        let oldest_in_hand_seconds = waits_for.as_ref().and_then(|outage| outage.oldest_seconds(now));
+        let row = row(queue.name, &queue.role, count, unacknowledged, paused);
+        QueueRow { waits_for, oldest_in_hand_seconds, ..row }
     });
     if json {
         return terminal::json(&rows.collect::<Vec<_>>());
@@ -216,16 +251,21 @@ async fn list(json: bool) -> Result<()> {
     let rows = rows.map(|row| {
         let ready = if row.missing { "missing".to_owned() } else { row.ready.to_string() };
         let unacknowledged = row.unacknowledged.map_or_else(|| "-".to_owned(), |count| count.to_string());
+        let waits = row.waits();
         let paused = match row.paused {
             None => "?".to_owned(),
             Some(None) => String::new(),
-            Some(Some(PauseView { since, actor, reason })) => format!("since {since} by {actor}: {reason}"),
+            Some(Some(PauseView { since, actor, reason })) => {
+                let actor = stored.as_ref().map_or(actor.clone(), |stored| stored.names.within(&actor));
+                format!("since {since} by {actor}: {reason}")
+            }
         };
-        [row.name, row.role.to_owned(), ready, unacknowledged, row.consumers.to_string(), paused]
+        let waits = if stored.is_some() { waits } else { "?".to_owned() };
+        [row.name, row.role.to_owned(), ready, unacknowledged, row.consumers.to_string(), waits, paused]
     });
-    terminal::table(["QUEUE", "ROLE", "READY", "UNACKED", "CONSUMERS", "PAUSED"], rows);
-    if pauses.is_none() {
-        terminal::note("MongoDB cannot be read: which queues are paused is not known.");
+    terminal::table(["QUEUE", "ROLE", "READY", "UNACKED", "CONSUMERS", "WAITING", "PAUSED"], rows);
+    if stored.is_none() {
+        terminal::note("MongoDB cannot be read: which queues are paused, and what workers wait for, is not known.");
     }
     Ok(())
 }
@@ -238,11 +278,25 @@ async fn unacknowledged(config: &Config, prefix: &str) -> HashMap<String, u64> {
     states.into_iter().map(|state| (state.name, state.messages_unacknowledged)).collect()
 }
 
-/// All pauses; `None` when MongoDB cannot be read, because the rest is worth showing without it.
-async fn pauses(config: &Config) -> Option<Vec<QueuePause>> {
+/// What MongoDB knows of the queues.
+struct Stored {
+    pauses: Vec<QueuePause>,
+    /// Of those who paused them.
+    names: ActorNames,
+    /// By full name.
+    outages: BTreeMap<String, QueueOutage>,
+}
+
+/// `None` when MongoDB cannot be read, because the rest is worth showing without it.
+async fn stored(config: &Config) -> Option<Stored> {
     reachability::check(config, &[MongoDb]).await.ok()?;
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt queues").await.ok()?;
-    let read = mongo.queue_pauses().list().await.ok();
+    let read = async {
+        let (pauses, processes) = (mongo.queue_pauses().list().await?, mongo.worker_processes().list().await?);
+        let names = ActorNames::read(&mongo, pauses.iter().map(|pause| &pause.actor)).await?;
+        Ok::<_, StoreError>(Stored { pauses, names, outages: queue_outages::by_queue(&processes) })
+    };
+    let read = read.await.ok();
     mongo.shutdown().await;
     read
 }
@@ -255,5 +309,15 @@ fn row(
     paused: Option<Option<PauseView>>,
 ) -> QueueRow {
     let QueueDepth { ready, consumers } = count.unwrap_or(QueueDepth { ready: 0, consumers: 0 });
-    QueueRow { name, role: role.as_str(), missing: count.is_none(), ready, unacknowledged, consumers, paused }
+    QueueRow {
+        name,
+        role: role.as_str(),
+        missing: count.is_none(),
+        ready,
+        unacknowledged,
+        consumers,
+        paused,
+        waits_for: None,
+        oldest_in_hand_seconds: None,
+    }
 }

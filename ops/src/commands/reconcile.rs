@@ -6,8 +6,9 @@ use crate::settings;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use pvt_domain::ids::PropertyId;
+use pvt_operations::actor_names::ActorNames;
 use pvt_operations::{OperationError, reconcile, terminal};
-use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::{Mongo, reconciliations};
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
@@ -83,9 +84,8 @@ impl Run {
             ],
             None => all,
         };
-        let reports = reconcile::reports(&config, &mongo, properties, self.dry_run).await?;
-        mongo.shutdown().await;
-        show(&reports, &self.output)
+        let reports = reconcile::reports(&config, &mongo, properties, self.dry_run).await;
+        show(mongo, reports, &self.output).await
     }
 }
 
@@ -94,15 +94,18 @@ impl Report {
         let config = settings::ready(&[MongoDb]).await?;
         let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt reconcile").await?;
         let reports = reconcile::stored(&mongo, self.run, self.property.as_deref().map(PropertyId::from)).await;
-        mongo.shutdown().await;
-        show(&reports?, &self.output)
+        show(mongo, reports, &self.output).await
     }
 }
 
-fn show(reports: &[pvt_stores::mongo::reconciliations::Report], output: &Output) -> Result<()> {
+async fn show(mongo: Mongo, reports: Result<Vec<reconciliations::Report>>, output: &Output) -> Result<()> {
+    let actors = reports.as_ref().ok().into_iter().flatten().map(|report| &report.actor);
+    let names = ActorNames::read_if_possible(&mongo, actors).await;
+    mongo.shutdown().await;
+    let reports = reports?;
     if output.json {
         return terminal::json(&reports);
     }
-    reports.iter().for_each(terminal::data);
+    reports.iter().for_each(|report| terminal::data(names.within(&report.to_string())));
     Ok(())
 }

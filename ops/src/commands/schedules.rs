@@ -2,10 +2,10 @@
 
 use crate::output::Output;
 use crate::reachability::Dependency::MongoDb;
+use crate::reason;
 use crate::settings;
 use anyhow::Result;
 use chrono::{TimeDelta, Utc};
-use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use pvt_domain::timestamp::Timestamp;
 use pvt_operations::schedules::{self, RunNow, ScheduleHistory, lag_and_duration};
@@ -72,7 +72,7 @@ struct Run {
     #[arg(long)]
     dry_run: bool,
     /// Why; recorded in the audit
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_parser = reason::reason)]
     reason: String,
     #[command(flatten)]
     output: Output,

@@ -5,7 +5,9 @@ use crate::reachability::Dependency::MongoDb;
 use crate::settings;
 use anyhow::Result;
 use chrono::Utc;
+use pvt_domain::actor::Actor;
 use pvt_domain::booking::Booking;
+use pvt_operations::actor_names::{self, ActorNames};
 use pvt_operations::trace::{self, TimelineEvent, Trace as BookingTrace, time_span};
 use pvt_operations::{OperationError, broker, terminal};
 use pvt_stores::StoreError;
@@ -39,9 +41,12 @@ impl Trace {
         let mart = Mart::connect(config.database_url.expose_secret(), "pvt trace")?;
         let booking = find(&mongo, &self.booking).await?;
         let traced = trace::of_booking(&mongo, &mart, &broker::topology(&config), &booking, Utc::now().into()).await?;
+        let BookingTrace { events, summary, claims } = traced;
+        let texts = events.iter().map(|event| event.what.as_str()).chain(summary.iter().map(String::as_str));
+        let actors: Vec<Actor> = texts.flat_map(actor_names::named_in).collect();
+        let names = ActorNames::read_if_possible(&mongo, &actors).await;
         mongo.shutdown().await;
         mart.close().await;
-        let BookingTrace { events, summary, claims } = traced;
         if self.output.json {
             return terminal::json(&json!({ "booking_id": booking.id, "reference": booking.reference,
             "status": booking.status, "rev": booking.rev, "claims": claims, "lines": events, "verdict": summary }));
@@ -53,13 +58,13 @@ impl Trace {
             booking.status.as_str(),
             booking.rev
         ));
-        print(&events);
-        terminal::note(format_args!("\n{}", summary.join("\n")));
+        print(&events, &names);
+        terminal::note(format_args!("\n{}", names.within(&summary.join("\n"))));
         Ok(())
     }
 }
 
-fn print(events: &[TimelineEvent]) {
+fn print(events: &[TimelineEvent], names: &ActorNames) {
     let rows = events.iter().map(|event| {
         // Of a clock with whole seconds, no more is known.
         let format = if event.in_seconds { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M:%S%.3f" };
@@ -67,7 +72,7 @@ fn print(events: &[TimelineEvent]) {
             event.at.as_datetime().format(format).to_string(),
             event.after_ms.map_or_else(String::new, |after| format!("+{}", time_span(after))),
             event.place.to_owned(),
-            event.what.chars().take(TEXT_CHARS).collect(),
+            names.within(&event.what).chars().take(TEXT_CHARS).collect(),
         ]
     });
     terminal::table(["TIME (UTC)", "AFTER", "WHERE", "WHAT"], rows.collect::<Vec<_>>());

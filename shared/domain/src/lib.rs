@@ -29,6 +29,7 @@ pub mod nights;
 pub mod partition;
 pub mod people;
 pub mod pricing;
+pub mod queue_flow;
 pub mod rates;
 mod replies;
 pub mod rooming_list;

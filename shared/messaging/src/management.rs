@@ -5,8 +5,8 @@
 
 mod queued_message;
 
+use crate::QueueReading;
 use crate::delivery::Delivery;
-use crate::queue_flow::QueueReading;
 use crate::topology::Topology;
 use chrono::{DateTime, Utc};
 use queued_message::QueuedMessage;

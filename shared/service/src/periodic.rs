@@ -23,7 +23,7 @@ impl Turns {
 
     /// Waits for the next turn; `false` when there are no more.
     pub async fn next(&mut self) -> bool {
-        !self.stop.is_cancelled() && self.stop.run_until_cancelled(self.ticks.tick()).await.is_some()
+        self.stop.run_until_cancelled(self.ticks.tick()).await.is_some()
     }
 }
 

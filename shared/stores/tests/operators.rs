@@ -13,7 +13,7 @@ use pvt_stores::mongo::audit::AuditEntry;
 use pvt_stores::mongo::queue_samples::{QueueCounts, QueueSample};
 use pvt_stores::mongo::schedule_runs::{RequestOutcome, RunEnd, RunRequest, RunState, ScheduleRun};
 use pvt_stores::mongo::schedules::SchedulePlan;
-use pvt_stores::mongo::worker_processes::{ConsumedQueue, WorkerProcess, WorkerReport};
+use pvt_stores::mongo::worker_processes::{ConsumedQueue, ReportedOutage, WorkerProcess, WorkerReport};
 use pvt_testkit::Namespace;
 use std::time::Duration;
 use uuid::Uuid;
@@ -76,8 +76,13 @@ async fn heartbeat_is_as_old_as_the_server_says() -> Result<()> {
     let worker = WorkerReport {
         name: "emails".to_owned(),
         state: "$running".to_owned(),
+        outages: vec![ReportedOutage { class: "smtp_unavailable".to_owned(), operation: None, since: at(5) }],
         in_flight: 3,
-        queues: vec![ConsumedQueue { name: "x.emails".to_owned(), consumer_tag: "amq.ctag-1".to_owned() }],
+        queues: vec![ConsumedQueue {
+            name: "x.emails".to_owned(),
+            consumer_tag: "amq.ctag-1".to_owned(),
+            oldest_in_hand: Some(at(7)),
+        }],
         paused: Vec::new(),
         last_error: None,
     };
@@ -98,7 +103,9 @@ async fn heartbeat_is_as_old_as_the_server_says() -> Result<()> {
     assert_eq!(found, [(process("one"), false), (process("other"), false)]);
     assert!(seen.iter().all(|seen| (0..10_000).contains(&seen.age_ms)), "{seen:?}");
     mongo.worker_processes().remove("one").await?;
-    assert_eq!(mongo.worker_processes().list().await?.len(), 1);
+    mongo.worker_processes().renew(&process("one")).await?;
+    let left: Vec<String> = mongo.worker_processes().list().await?.into_iter().map(|seen| seen.process.id).collect();
+    assert_eq!(left, ["other"], "a heartbeat that comes late does not list an ended process again");
     Ok(())
 }
 
@@ -110,20 +117,7 @@ fn request(schedule: &str, key: u128) -> (ScheduleRun, AuditEntry) {
         property_id: Some("here".into()),
         dry_run: false,
     };
-    let run = ScheduleRun {
-        id,
-        schedule: schedule.to_owned(),
-        fire: now,
-        state: RunState::Requested,
-        started_at: None,
-        ended_at: None,
-        messages: 0,
-        dry_run: false,
-        behind: 0,
-        attempts: 0,
-        error: None,
-        request: Some(request),
-    };
+    let run = ScheduleRun::requested(id, schedule, now, request);
     let entry = AuditEntry::new(id, now, "operator", "schedule.run".to_owned(), schedule, "a test");
     (run, entry)
 }

@@ -10,7 +10,7 @@ use crate::health::Status;
 use crate::metrics::WorkerMetrics;
 use crate::quarantine::GIVE_UP_DELIVERIES;
 use crate::waiting;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use pvt_domain::failure::{Cause, Failure};
 use pvt_messaging::trace_context::trace_id_of;
 use pvt_messaging::{Acker, Delivery, Publisher, UnackedDeliveries};
@@ -118,22 +118,39 @@ impl Suspicion {
     }
 }
 
-/// Counts deliveries as in flight until dropped.
+/// Counts the deliveries of a batch as in flight until dropped.
 pub(crate) struct InFlight {
     context: WorkerContext,
+    queue: String,
+    batch: u64,
     count: usize,
 }
 
 impl InFlight {
-    fn of(context: &WorkerContext, count: usize) -> Self {
+    fn of(context: &WorkerContext, queue: &str, deliveries: &[Delivery]) -> Self {
+        let count = deliveries.len();
         context.status.in_flight.fetch_add(count, Ordering::Relaxed);
         context.metrics.in_flight.increment(as_f64(count));
-        Self { context: context.clone(), count }
+        let in_flight =
+            Self { context: context.clone(), queue: queue.to_owned(), batch: context.status.next_batch(), count };
+        in_flight.note_oldest(deliveries);
+        in_flight
     }
+
+    /// Notes how old those are that still wait.
+    fn note_oldest(&self, deliveries: &[Delivery]) {
+        self.context.status.set_oldest_in_hand(self.batch, &self.queue, oldest(deliveries));
+    }
+}
+
+/// When the oldest of these messages was sent.
+fn oldest(deliveries: &[Delivery]) -> Option<DateTime<Utc>> {
+    deliveries.iter().filter_map(|delivery| delivery.envelope.timestamp).min()
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        self.context.status.set_oldest_in_hand(self.batch, &self.queue, None);
         self.context.status.in_flight.fetch_sub(self.count, Ordering::Relaxed);
         self.context.metrics.in_flight.decrement(as_f64(self.count));
         self.context.show_pause();
@@ -168,7 +185,7 @@ impl ConsumerSession {
 
     /// Handles these deliveries; frees the slot for the next batch while their events are being confirmed.
     pub(crate) async fn process(self: Arc<Self>, deliveries: Vec<Delivery>, slot: OwnedSemaphorePermit) {
-        let _in_flight = InFlight::of(&self.context, deliveries.len());
+        let in_flight = InFlight::of(&self.context, &self.queue.name, &deliveries);
         let (mut todo, mut suspicion) = (deliveries, Suspicion::default());
         loop {
             let Some(round) = self.attempt_all(todo, suspicion).await else { return };
@@ -188,6 +205,7 @@ impl ConsumerSession {
                     () = self.stop.cancelled() => return,
                 }
             }
+            in_flight.note_oldest(&round.again);
             (todo, suspicion) = (round.again, round.suspicion);
         }
     }
@@ -370,8 +388,7 @@ impl ConsumerSession {
             };
         }
         let metrics = &self.context.metrics;
-        let oldest = deliveries.iter().filter_map(|delivery| delivery.envelope.timestamp).min();
-        if let Some(age) = oldest.and_then(|sent| (Utc::now() - sent).to_std().ok()) {
+        if let Some(age) = oldest(deliveries).and_then(|sent| (Utc::now() - sent).to_std().ok()) {
             metrics.age_seconds.record(age.as_secs_f64());
         }
         metrics.batch_size.record(as_f64(deliveries.len()));

@@ -5,7 +5,7 @@ use crate::metrics::WorkerMetrics;
 use crate::queue_pauses::{QueuePause, QueuePauses};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Messages that wait for an operation fail again within a minute while it is unavailable.
@@ -75,6 +75,24 @@ pub struct WorkerHealth {
     pub consumers: BTreeMap<String, String>,
     /// Messages being handled or published for.
     pub in_flight: usize,
+    /// When the oldest of these was sent, by queue; absent where none is in hand.
+    pub oldest_in_hand: BTreeMap<String, DateTime<Utc>>,
+}
+
+impl WorkerHealth {
+    /// A worker in this state, with no queues, messages or errors.
+    pub fn new(name: &'static str, state: WorkerState) -> Self {
+        Self {
+            name,
+            state,
+            unavailable: Vec::new(),
+            paused_queues: QueuePauses::new(),
+            last_error: None,
+            consumers: BTreeMap::new(),
+            in_flight: 0,
+            oldest_in_hand: BTreeMap::new(),
+        }
+    }
 }
 
 /// The health of all workers of an engine. Cheap to clone, outlives the engine.
@@ -103,6 +121,13 @@ impl Health {
     }
 }
 
+/// Messages of one queue in hand: a batch.
+struct InHand {
+    queue: String,
+    /// When the oldest of them was sent.
+    sent_at: DateTime<Utc>,
+}
+
 /// The live state of one worker.
 pub(crate) struct Status {
     name: &'static str,
@@ -114,6 +139,9 @@ pub(crate) struct Status {
     unavailable: Mutex<BTreeMap<&'static str, UnavailableOperation>>,
     paused_queues: Mutex<QueuePauses>,
     last_error: Mutex<Option<LastError>>,
+    /// By the number of the batch.
+    in_hand: Mutex<BTreeMap<u64, InHand>>,
+    batches: AtomicU64,
 }
 
 impl Status {
@@ -128,7 +156,37 @@ impl Status {
             unavailable: Mutex::default(),
             paused_queues: Mutex::default(),
             last_error: Mutex::new(None),
+            in_hand: Mutex::default(),
+            batches: AtomicU64::new(0),
         }
+    }
+
+    /// The number of a batch that is taken in hand.
+    pub(crate) fn next_batch(&self) -> u64 {
+        self.batches.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Notes when the oldest message of a batch was sent that is still in hand; `None` when none is.
+    pub(crate) fn set_oldest_in_hand(&self, batch: u64, queue: &str, sent_at: Option<DateTime<Utc>>) {
+        let mut in_hand = self.in_hand();
+        match sent_at {
+            Some(sent_at) => drop(in_hand.insert(batch, InHand { queue: queue.to_owned(), sent_at })),
+            None => drop(in_hand.remove(&batch)),
+        }
+    }
+
+    fn in_hand(&self) -> MutexGuard<'_, BTreeMap<u64, InHand>> {
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the oldest message in hand was sent, by queue.
+    fn oldest_in_hand(&self) -> BTreeMap<String, DateTime<Utc>> {
+        let mut oldest = BTreeMap::new();
+        for InHand { queue, sent_at } in self.in_hand().values() {
+            let known = oldest.entry(queue.clone()).or_insert(*sent_at);
+            *known = (*known).min(*sent_at);
+        }
+        oldest
     }
 
     pub(crate) fn record_error(&self, text: String) {
@@ -238,6 +296,7 @@ impl Status {
             last_error,
             consumers,
             in_flight: self.in_flight.load(Ordering::Relaxed),
+            oldest_in_hand: self.oldest_in_hand(),
         }
     }
 }
@@ -245,6 +304,26 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn oldest_message_in_hand_is_that_of_all_batches_of_its_queue() {
+        let status = Status::new("confirmations", 2);
+        let sent = |seconds| DateTime::from_timestamp(seconds, 0);
+        let (first, second, other) = (status.next_batch(), status.next_batch(), status.next_batch());
+        status.set_oldest_in_hand(first, "bookings.0", sent(20));
+        status.set_oldest_in_hand(second, "bookings.0", sent(10));
+        status.set_oldest_in_hand(other, "bookings.1", sent(30));
+        let oldest = || {
+            let oldest = status.snapshot(Utc::now()).oldest_in_hand;
+            ["bookings.0", "bookings.1"].map(|queue| oldest.get(queue).map(|at| at.timestamp()))
+        };
+        assert_eq!(oldest(), [Some(10), Some(30)]);
+        status.set_oldest_in_hand(second, "bookings.0", sent(15));
+        assert_eq!(oldest(), [Some(15), Some(30)], "the oldest of the batch is handled");
+        status.set_oldest_in_hand(second, "bookings.0", None);
+        status.set_oldest_in_hand(other, "bookings.1", None);
+        assert_eq!(oldest(), [Some(20), None]);
+    }
 
     #[test]
     fn operation_that_fails_again_after_a_while_is_unavailable_since_then() {

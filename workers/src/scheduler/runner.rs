@@ -217,10 +217,10 @@ impl<'a> Runner<'a> {
         self.record_run(fire, begun, lease.now(), &sent, progress.behind.len()).await;
         sent?;
         let name = &self.schedule.name;
-        self.scheduler.mongo.schedules().record_fire(name, fire.into(), true, progress.token).await?;
+        let (schedules, plan) = (self.scheduler.mongo.schedules(), self.plan(lease));
+        schedules.record_fire_with_plan(name, fire.into(), &plan, progress.token).await?;
         progress.settled_until = fire;
         metrics::counter!(FIRES, "schedule" => name.clone()).increment(1);
-        self.record_plan(lease).await;
         Ok(())
     }
 

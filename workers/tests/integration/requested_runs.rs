@@ -78,20 +78,7 @@ impl Fixture {
             property_id: property.map(Into::into),
             dry_run,
         };
-        let run = ScheduleRun {
-            id,
-            schedule: schedule.to_owned(),
-            fire: now,
-            state: RunState::Requested,
-            started_at: None,
-            ended_at: None,
-            messages: 0,
-            dry_run: false,
-            behind: 0,
-            attempts: 0,
-            error: None,
-            request: Some(request),
-        };
+        let run = ScheduleRun::requested(id, schedule, now, request);
         let entry = AuditEntry::new(id, now, "operator", "schedule.run".to_owned(), schedule, "a test");
         Ok((id, self.mongo.schedule_runs().request(&run, &entry).await?))
     }

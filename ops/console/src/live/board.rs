@@ -144,6 +144,8 @@ impl Board {
             let reason = reason(LONGEST_ROUND_OF_PROCESSES);
             self.update(|figures| {
                 figures.processes = figures.processes.next(Err(reason.clone()), now);
+                figures.outages = figures.outages.next(Err(reason.clone()), now);
+                figures.requested_runs = figures.requested_runs.next(Err(reason.clone()), now);
                 figures.active_consumers = figures.active_consumers.next(Err(reason), now);
             });
         }

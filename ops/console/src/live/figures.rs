@@ -2,18 +2,24 @@
 //!
 //! The same text stands in the page and in the stream, so that a page that loses the stream is merely older.
 
+#[cfg(test)]
+mod tests;
+
 use super::history::History;
+use super::outages::Outages;
 use super::processes::process_texts;
 use super::reading::{Outage, Reading, clock};
 use super::replays;
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::management::QueueState;
 use pvt_messaging::{Oldest, QueueFlow, QueueRole, Rates, Topology};
-use pvt_operations::checks::{Finding, in_order_of_harm};
+use pvt_operations::actor_names::ActorNames;
+use pvt_operations::checks::{Finding, WAITING_QUEUES, in_order_of_harm};
 use pvt_operations::queue_pauses;
-use pvt_operations::trace::time_span;
+use pvt_operations::waited;
 use pvt_stores::mongo::dead_letters::ReplayOperation;
 use pvt_stores::mongo::queue_pauses::QueuePause;
+use pvt_stores::mongo::schedule_runs::ScheduleRun;
 use pvt_stores::mongo::worker_processes::SeenProcess;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,6 +35,8 @@ pub(crate) struct Figures {
     pub(crate) queues: Reading<Vec<QueueState>>,
     /// Pauses, as MongoDB has them.
     pub(crate) pauses: Reading<Vec<QueuePause>>,
+    /// Names of those who paused queues, and of those who requested runs.
+    pub(crate) names: ActorNames,
     /// Whether MongoDB answers, be it that what it stores cannot be understood.
     pub(crate) mongodb: Reading<()>,
     /// Stored dead letters by queue without the prefix, as MongoDB has them.
@@ -45,6 +53,10 @@ pub(crate) struct Figures {
     pub(crate) history: Reading<Arc<History>>,
     /// Worker processes by their heartbeats.
     pub(crate) processes: Reading<Vec<SeenProcess>>,
+    /// What queues wait for, by these.
+    pub(crate) outages: Reading<Outages>,
+    /// The newest runs of schedules that operators have requested.
+    pub(crate) requested_runs: Reading<Vec<ScheduleRun>>,
     /// Tags of the consumers to which the broker delivers.
     pub(crate) active_consumers: Reading<BTreeSet<String>>,
 }
@@ -136,11 +148,17 @@ impl Figures {
         let state = self.queue(name);
         let text = |value: fn(&QueueState) -> u64| state.map_or_else(|| UNKNOWN.to_owned(), |it| value(it).to_string());
         let flow = state.and_then(|_| self.flows.get(name)).copied().unwrap_or_default();
-        let age = flow.oldest.and_then(|oldest| i64::try_from(oldest.seconds).ok());
-        let oldest = match (state, flow.oldest) {
-            (None, _) => UNKNOWN.to_owned(),
-            (Some(_), Some(oldest)) => waited(oldest),
-            (Some(_), None) => "–".to_owned(),
+        let outages = self.outages.value();
+        let outage = outages.and_then(|outages| outages.of(name));
+        let in_hand = outages.and_then(|outages| outages.oldest_seconds(name));
+        let age = flow.oldest.map(|oldest| oldest.seconds).max(in_hand).and_then(|age| i64::try_from(age).ok());
+        let oldest = match (state, flow.oldest, in_hand) {
+            (None, ..) => UNKNOWN.to_owned(),
+            (Some(_), ready, Some(seconds)) if ready.is_none_or(|oldest| oldest.seconds <= seconds) => {
+                format!("{} in hand", waited(Oldest { seconds, is_at_least: false }))
+            }
+            (Some(_), Some(oldest), _) => waited(oldest),
+            (Some(_), None, _) => "–".to_owned(),
         };
         let rate = |of: fn(&Rates) -> f64| {
             flow.rates.as_ref().map_or_else(|| UNKNOWN.to_owned(), |rates| format!("{:.1}", of(rates)))
@@ -148,12 +166,16 @@ impl Figures {
         let pauses = self.pauses.value().map(|pauses| queue_pauses::concerning(topology, pauses, name));
         let pause = pauses.as_ref().and_then(|pauses| pauses.first());
         let consumers = state.map(|state| state.consumers);
-        let words = match (pause, &pauses, consumers) {
-            (Some(pause), ..) => format!("paused since {} by {}: {}", pause.since, pause.actor, pause.reason),
-            (None, _, None) if self.queues.value().is_some() => "missing".to_owned(),
-            (None, None, _) | (None, _, None) => UNKNOWN.to_owned(),
-            (None, Some(_), Some(0)) => "no consumers".to_owned(),
-            (None, Some(_), Some(_)) => "running".to_owned(),
+        let words = match (pause, &pauses, consumers, outage) {
+            (Some(pause), ..) => {
+                format!("paused since {} by {}: {}", pause.since, self.names.of(&pause.actor), pause.reason)
+            }
+            (None, _, None, _) if self.queues.value().is_some() => "missing".to_owned(),
+            (None, None, ..) | (None, _, None, _) => UNKNOWN.to_owned(),
+            (None, Some(_), Some(_), Some(outage)) => outage.words(),
+            (None, Some(_), Some(0), None) if self.has_worker(name) => "consumers are coming back".to_owned(),
+            (None, Some(_), Some(0), None) => "no consumers".to_owned(),
+            (None, Some(_), Some(_), None) => "running".to_owned(),
         };
         QueueRow {
             name: name.strip_prefix(topology.prefix()).unwrap_or(name).to_owned(),
@@ -170,6 +192,15 @@ impl Figures {
         }
     }
 
+    /// Whether a live process consumes this queue, or has left it alone because it was paused: the broker shows its
+    /// consumers only seconds later.
+    fn has_worker(&self, name: &str) -> bool {
+        let live = self.processes.value().into_iter().flatten().filter(|seen| !seen.is_stale());
+        live.flat_map(|seen| &seen.process.workers).any(|worker| {
+            worker.queues.iter().any(|queue| queue.name == name) || worker.paused.iter().any(|it| it == name)
+        })
+    }
+
     /// Retry queues, and the one of unroutable messages.
     pub(crate) fn waiting_rows(&self, topology: &Topology) -> Vec<WaitingRow> {
         let is_waiting = |role: &QueueRole| matches!(role, QueueRole::Retry(_) | QueueRole::Unroutable);
@@ -183,7 +214,11 @@ impl Figures {
 
     /// What is wrong, from the most harmful; `None` while that is not known.
     pub(crate) fn wrong(&self) -> Option<Vec<&Finding>> {
-        self.checks.value().map(|(_, findings)| in_order_of_harm(findings))
+        let (_, findings) = self.checks.value()?;
+        // Heartbeats are read more often than the checks are made.
+        let live = self.outages.value().map(Outages::finding);
+        let others = findings.iter().filter(|finding| live.is_none() || finding.what != WAITING_QUEUES);
+        Some(in_order_of_harm(others.chain(live)))
     }
 
     /// When the checks were made, or why they are not.
@@ -214,6 +249,13 @@ impl Figures {
         format!("{};{newest}", self.pauses_digest())
     }
 
+    /// A text that changes with the runs that operators have requested.
+    pub(crate) fn requested_runs_digest(&self) -> String {
+        let words = |run: &ScheduleRun| format!("{}={}:{}:{}", run.id, run.state.as_str(), run.messages, run.attempts);
+        let runs = self.requested_runs.value().map(|runs| runs.iter().map(words).collect::<Vec<_>>().join(";"));
+        runs.unwrap_or_else(|| self.requested_runs.state())
+    }
+
     /// Every text that pages show of these figures, by the name under which a page has it.
     pub(crate) fn texts(&self, topology: &Topology) -> BTreeMap<String, String> {
         let mut texts = BTreeMap::new();
@@ -238,96 +280,7 @@ impl Figures {
         texts.insert("digest.queues".to_owned(), self.queues_digest());
         texts.extend(replays::texts(&self.dead_letters, &self.replays));
         texts.extend(process_texts(self));
+        texts.insert("digest.requested_runs".to_owned(), self.requested_runs_digest());
         texts
-    }
-}
-
-/// How long the first message has waited, as far as that is known.
-fn waited(Oldest { seconds, is_at_least }: Oldest) -> String {
-    let span = time_span(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000));
-    if is_at_least { format!("at least {span}") } else { span }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Figures, FlowFigures, Reading};
-    use chrono::{DateTime, Utc};
-    use pvt_domain::timestamp::Timestamp;
-    use pvt_messaging::management::QueueState;
-    use pvt_messaging::{Oldest, Rates, Topology};
-    use pvt_stores::mongo::queue_pauses::QueuePause;
-
-    fn at(seconds: i64) -> Timestamp {
-        DateTime::<Utc>::from_timestamp(seconds, 0).unwrap().into()
-    }
-
-    fn queue(name: &str, ready: u64) -> QueueState {
-        QueueState {
-            name: format!("x.{name}"),
-            messages: ready,
-            messages_ready: ready,
-            consumers: 1,
-            ..QueueState::default()
-        }
-    }
-
-    #[test]
-    fn older_reading_of_the_replays_does_not_replace_a_newer_one() {
-        let begun = |number: u64| tokio::time::Instant::now() + std::time::Duration::from_secs(number);
-        let (earlier, later, latest) = (begun(0), begun(1), begun(2));
-        let replay = |reason: &str| vec![super::ReplayOperation::new("a", reason.to_owned(), String::new(), 1, at(1))];
-        let mut figures = Figures::default();
-        figures.take_replays(later, Ok(replay("newer")), at(3));
-        figures.take_replays(earlier, Ok(replay("older")), at(4));
-        figures.take_replays(earlier, Err("timeout".to_owned()), at(4));
-        let shown = |figures: &Figures| figures.replays.value().map(|replays| replays[0].reason.clone());
-        assert_eq!(shown(&figures).as_deref(), Some("newer"));
-        figures.take_replays(latest, Err("timeout".to_owned()), at(5));
-        assert!(figures.replays.outage().is_some(), "a newer failure counts");
-    }
-
-    fn figures() -> Figures {
-        let pause = QueuePause {
-            queue: "bookings".to_owned(),
-            since: at(1_000),
-            actor: "staff:1".into(),
-            reason: "index".to_owned(),
-        };
-        Figures {
-            mongodb: Reading::Up(()),
-            queues: Reading::Up(vec![queue("emails", 9), queue("bookings.0", 1), queue("emails.dead", 3)]),
-            flows: [waits("emails", 100, false), waits("bookings.0", 1_000, true)].into(),
-            pauses: Reading::Up(vec![pause]),
-            dead_letters: Reading::Up([("emails".to_owned(), 2)].into()),
-            ..Figures::default()
-        }
-    }
-
-    fn waits(name: &str, seconds: u64, is_at_least: bool) -> (String, FlowFigures) {
-        let rates = Some(Rates { arriving: 2.0, handled: 0.25 });
-        (format!("x.{name}"), FlowFigures { oldest: Some(Oldest { seconds, is_at_least }), rates })
-    }
-
-    #[test]
-    fn queue_with_the_oldest_message_is_first() {
-        let rows = figures().queue_rows(&Topology::new("x.", 2));
-        let shown: Vec<_> =
-            rows.iter().take(2).map(|row| (row.name.as_str(), row.oldest.as_str(), row.dead.as_str())).collect();
-        assert_eq!(shown, [("bookings.0", "at least 16 min", "?"), ("emails", "1 min", "5")]);
-        assert_eq!(rows[0].paused_as.as_deref(), Some("bookings"));
-        assert!(rows[0].state.contains("by staff:1: index"));
-        assert_eq!(rows[1].state, "running");
-        assert_eq!((rows[1].arriving.as_str(), rows[1].handled.as_str()), ("2.0", "0.2"));
-    }
-
-    #[test]
-    fn figures_of_a_source_that_is_down_are_unknown() {
-        let topology = Topology::new("x.", 2);
-        let up = figures();
-        let down = Figures { queues: up.queues.next(Err("refused".to_owned()), at(2_001)), ..up };
-        let texts = down.texts(&topology);
-        assert!(texts.iter().filter(|(name, _)| name.ends_with(".ready")).all(|(_, text)| text == "?"), "{texts:?}");
-        assert!(texts["source.management"].contains("down since 1970-01-01 00:33:21 UTC: refused"));
-        assert!(texts["queue.bookings.0.state"].starts_with("paused"), "MongoDB still says so");
     }
 }

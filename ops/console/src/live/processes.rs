@@ -64,12 +64,22 @@ fn worker_row(worker: &WorkerReport, active: Option<&BTreeSet<String>>, prefix: 
     WorkerRow {
         name: worker.name.clone(),
         // What a process said that is gone is not its state.
-        state: if is_stale { format!("was {}", worker.state) } else { worker.state.clone() },
+        state: if is_stale { format!("was {}", state(worker)) } else { state(worker) },
         in_flight: worker.in_flight,
         queues: if is_stale { "–".to_owned() } else { queues(worker, active, &short) },
         paused: worker.paused.iter().map(|name| short(name)).collect::<Vec<_>>().join(", "),
         last_error: worker.last_error.as_ref().map(|error| format!("{}: {}", clock(error.at), error.text)),
     }
+}
+
+/// The state of a worker, and what it waits for.
+fn state(worker: &WorkerReport) -> String {
+    let outages = worker.outages.iter().map(|outage| {
+        let operation = outage.operation.as_ref().map(|operation| format!(" in {operation}")).unwrap_or_default();
+        format!("{}{operation} since {}", outage.class, clock(outage.since))
+    });
+    let outages: Vec<String> = outages.collect();
+    if outages.is_empty() { worker.state.clone() } else { format!("{}: {}", worker.state, outages.join("; ")) }
 }
 
 fn queues(worker: &WorkerReport, active: Option<&BTreeSet<String>>, short: &impl Fn(&str) -> String) -> String {
@@ -87,13 +97,14 @@ fn queues(worker: &WorkerReport, active: Option<&BTreeSet<String>>, short: &impl
     if words.is_empty() { "–".to_owned() } else { words.join(", ") }
 }
 
-/// A text that changes with what the page shows of the processes, apart from the age of their heartbeats.
+/// A text that changes with what the page shows of the processes, apart from the age of their heartbeats and from
+/// messages in flight, which have texts of their own.
 pub(crate) fn processes_digest(figures: &Figures) -> String {
     let rows = process_rows(figures, "");
     let words = |worker: &WorkerRow| {
         let error = worker.last_error.as_deref().unwrap_or_default();
-        let WorkerRow { name, state, in_flight, queues, paused, .. } = worker;
-        format!("{name}={state},{in_flight},{queues},{paused},{}", error.split_once(": ").map_or("", |(at, _)| at))
+        let WorkerRow { name, state, queues, paused, .. } = worker;
+        format!("{name}={state},{queues},{paused},{}", error.split_once(": ").map_or("", |(at, _)| at))
     };
     let row = |row: &ProcessRow| {
         let workers: Vec<String> = row.workers.iter().map(words).collect();
@@ -108,8 +119,13 @@ pub(crate) fn processes_digest(figures: &Figures) -> String {
 
 /// The texts of the processes, by the name under which a page has them.
 pub(crate) fn process_texts(figures: &Figures) -> BTreeMap<String, String> {
-    let rows = process_rows(figures, "").into_iter();
-    let mut texts: BTreeMap<String, String> = rows.map(|row| (format!("process.{}.seen", row.id), row.seen)).collect();
+    let mut texts = BTreeMap::new();
+    for row in process_rows(figures, "") {
+        for worker in row.workers {
+            texts.insert(format!("process.{}.{}.in_flight", row.id, worker.name), worker.in_flight.to_string());
+        }
+        texts.insert(format!("process.{}.seen", row.id), row.seen);
+    }
     texts.insert("source.processes".to_owned(), figures.processes.state());
     texts.insert("digest.processes".to_owned(), processes_digest(figures));
     texts
@@ -117,18 +133,22 @@ pub(crate) fn process_texts(figures: &Figures) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{process_rows, processes_digest};
+    use super::{process_rows, process_texts, processes_digest};
     use crate::live::figures::Figures;
     use crate::live::reading::Reading;
     use chrono::Utc;
     use pvt_stores::mongo::worker_processes::{ConsumedQueue, SeenProcess, WorkerProcess, WorkerReport};
 
     fn seen(id: &str, age_ms: i64, queues: &[(&str, &str)]) -> SeenProcess {
-        let queue =
-            |(name, tag): &(&str, &str)| ConsumedQueue { name: format!("x.{name}"), consumer_tag: (*tag).to_owned() };
+        let queue = |(name, tag): &(&str, &str)| ConsumedQueue {
+            name: format!("x.{name}"),
+            consumer_tag: (*tag).to_owned(),
+            oldest_in_hand: None,
+        };
         let worker = WorkerReport {
             name: "confirmations".to_owned(),
             state: "running".to_owned(),
+            outages: Vec::new(),
             in_flight: 3,
             queues: queues.iter().map(queue).collect(),
             paused: vec!["x.emails".to_owned()],
@@ -164,6 +184,18 @@ mod tests {
         assert_eq!((rows[0].workers[0].paused.as_str(), rows[1].workers[0].state.as_str()), ("emails", "was running"));
         let unknown = Figures { active_consumers: Reading::Pending, ..figures(100) };
         assert_eq!(process_rows(&unknown, "x.")[0].workers[0].queues, "bookings.0, bookings.1 (active: ?)");
+    }
+
+    #[test]
+    fn messages_in_flight_change_a_text_and_not_the_page() {
+        let busy = |in_flight| {
+            let mut process = seen("here", 100, &[("bookings.0", "a")]);
+            process.process.workers[0].in_flight = in_flight;
+            Figures { processes: Reading::Up(vec![process]), ..Figures::default() }
+        };
+        assert_eq!(processes_digest(&busy(1)), processes_digest(&busy(90)));
+        let text = |figures: &Figures| process_texts(figures)["process.here.confirmations.in_flight"].clone();
+        assert_eq!((text(&busy(1)).as_str(), text(&busy(90)).as_str()), ("1", "90"));
     }
 
     #[test]

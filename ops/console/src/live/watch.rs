@@ -3,21 +3,24 @@
 use super::board::Board;
 use super::figures::FlowFigures;
 use super::history::History;
+use super::outages::Outages;
 use super::reading::Reading;
 use super::replays::{MAX_READ, RECENT};
 use crate::store::{ReadError as _, Trouble};
 use chrono::Utc;
 use pvt_domain::timestamp::Timestamp;
-use pvt_messaging::Topology;
 use pvt_messaging::management::Management;
+use pvt_messaging::{QueueFlows, Topology};
+use pvt_operations::actor_names::ActorNames;
 use pvt_operations::checks;
-use pvt_operations::queue_flows::QueueFlows;
 use pvt_operations::reading::to_its_end;
 use pvt_service::config::Config;
 use pvt_service::periodic::Turns;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::dead_letters::ReplayOperation;
-use pvt_stores::mongo::queue_samples::SAMPLES_KEPT_FOR;
+use pvt_stores::mongo::queue_pauses::QueuePause;
+use pvt_stores::mongo::queue_samples::{QueueSample, SAMPLES_KEPT_FOR};
+use pvt_stores::mongo::schedule_runs::ScheduleRun;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +35,10 @@ const ROUNDS_FOR_DEAD_LETTERS: u32 = 3;
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// Between two readings of the samples, of which there is a new one each minute.
 const HISTORY_INTERVAL: Duration = Duration::from_secs(10);
-/// Between two readings of the processes, as often as each writes a heartbeat.
-const PROCESS_INTERVAL: Duration = Duration::from_secs(5);
+/// Between two readings of the processes: each writes its heartbeat at once when something has gone wrong.
+const PROCESS_INTERVAL: Duration = Duration::from_secs(2);
+/// Requested runs of schedules that are read with them.
+pub(crate) const MAX_REQUESTED_RUNS: i64 = 20;
 /// For one reading.
 const READ_LIMIT: Duration = Duration::from_secs(4);
 /// For one round of checks, each of which has a limit of its own.
@@ -66,7 +71,7 @@ pub(crate) async fn queues(
         let reads = async {
             tokio::join!(
                 limited(management.queues(topology.prefix())),
-                timeout(READ_LIMIT, to_its_end(async move { of_pauses.queue_pauses().list().await })),
+                timeout(READ_LIMIT, to_its_end(async move { named_pauses(&of_pauses).await })),
                 count,
                 limited(replays(&mongo))
             )
@@ -75,7 +80,7 @@ pub(crate) async fn queues(
         let read_at = Utc::now();
         let now = read_at.into();
         if let Some(history) = board.figures().history.value().filter(|_| !is_recalled) {
-            flows.recall(history.samples(), read_at);
+            flows.recall(history.samples().iter().flat_map(QueueSample::readings), read_at);
             is_recalled = true;
         }
         if let Ok(queues) = &queues {
@@ -88,17 +93,32 @@ pub(crate) async fn queues(
             Err(_) => Err(no_answer()),
         };
         let pauses = pauses.map_err(|_| no_answer()).and_then(|read| read.map_err(|error| error.to_string()));
+        let (pauses, names) = pauses.map_or_else(|reason| (Err(reason), None), |(read, names)| (Ok(read), Some(names)));
         board.queues_read(|figures| {
             figures.mongodb = figures.mongodb.next(answers, now);
             figures.queues = figures.queues.next(queues, now);
             figures.flows = of_flows;
             figures.pauses = figures.pauses.next(pauses, now);
+            figures.names = names.unwrap_or_else(|| std::mem::take(&mut figures.names));
             if let Some(dead_letters) = dead_letters {
                 figures.dead_letters = figures.dead_letters.next(dead_letters, now);
             }
             figures.take_replays(begun, replays, now);
         });
     }
+}
+
+/// All pauses of queues, with the names of those who paused them.
+pub(crate) async fn named_pauses(mongo: &Mongo) -> anyhow::Result<(Vec<QueuePause>, ActorNames)> {
+    let pauses = mongo.queue_pauses().list().await?;
+    let names = ActorNames::read(mongo, pauses.iter().map(|pause| &pause.actor)).await?;
+    Ok((pauses, names))
+}
+
+/// The newest runs of schedules that operators have requested.
+pub(crate) async fn requested_runs(mongo: &Mongo) -> anyhow::Result<Vec<ScheduleRun>> {
+    let mongo = mongo.clone();
+    to_its_end(async move { mongo.schedule_runs().newest_requested(MAX_REQUESTED_RUNS).await }).await
 }
 
 /// The replays that go on, or ended a short time ago.
@@ -129,7 +149,7 @@ pub(crate) async fn history(board: Arc<Board>, mongo: Mongo, stop: CancellationT
     }
 }
 
-/// Reads the heartbeats of worker processes, and which consumers are active, until `stop`.
+/// Reads the heartbeats of worker processes, which consumers are active, and which runs were requested, until `stop`.
 pub(crate) async fn processes(
     board: Arc<Board>,
     prefix: String,
@@ -139,21 +159,27 @@ pub(crate) async fn processes(
 ) {
     let mut turns = Turns::new(PROCESS_INTERVAL, &stop);
     while turns.next().await {
-        let mongo = mongo.clone();
+        let of_processes = mongo.clone();
         let reads = async {
             tokio::join!(
-                limited(to_its_end(async move { mongo.worker_processes().list().await })),
-                limited(management.consumers(&prefix))
+                limited(to_its_end(async move { of_processes.worker_processes().list().await })),
+                limited(management.consumers(&prefix)),
+                limited(requested_runs(&mongo))
             )
         };
-        let Some((processes, consumers)) = stop.run_until_cancelled(reads).await else { return };
-        let now = Utc::now().into();
+        let Some((processes, consumers, requested)) = stop.run_until_cancelled(reads).await else { return };
+        let read_at = Utc::now();
+        let now = read_at.into();
+        let outages = processes.as_ref().map(|processes| Outages::of_processes(processes, read_at));
+        let outages = outages.map_err(Clone::clone);
         let active = consumers.map(|consumers| {
             let active = consumers.into_iter().filter(|consumer| consumer.active);
             active.map(|consumer| consumer.consumer_tag).collect()
         });
         board.processes_read(|figures| {
             figures.processes = figures.processes.next(processes, now);
+            figures.outages = figures.outages.next(outages, now);
+            figures.requested_runs = figures.requested_runs.next(requested, now);
             figures.active_consumers = figures.active_consumers.next(active, now);
         });
     }

@@ -17,6 +17,7 @@ use chrono::Utc;
 use pvt_domain::booking::{Booking, Stay};
 use pvt_domain::ids::BookingId;
 use pvt_domain::money::Currency;
+use pvt_operations::hints::without_command;
 use pvt_operations::trace::{self, MAX_FOUND, TimelineEvent, Trace, time_span};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -146,8 +147,9 @@ pub(crate) async fn show(
         anyhow::Ok(Some((booking, traced)))
     });
     let (booking, Trace { events, summary, claims }) = found.await?.ok_or_else(none)?;
-    let acted = events.iter().flat_map(|event| actors::named_in(&event.what)).collect::<Vec<_>>();
-    let names = ActorNames::read(&app, &acted).await?;
+    let texts = events.iter().map(|event| event.what.as_str()).chain(summary.iter().map(String::as_str));
+    let acted = texts.flat_map(actors::named_in).collect::<Vec<_>>();
+    let names = actors::names(&app, &acted).await?;
     let currency = booking.price.as_ref().map_or(Currency::XXX, |price| price.currency);
     let title = format!("Booking {}", booking.reference);
     page(&BookingPage {
@@ -158,7 +160,7 @@ pub(crate) async fn show(
         stays: booking.stays.iter().map(|stay| stay_words(&booking, stay)).collect(),
         offers: Action::offers(&booking, None),
         is_movable: booking.stays.iter().any(|stay| is_movable(booking.status, stay)),
-        waits: summary,
+        waits: summary.iter().map(|wait| names.within(without_command(wait))).collect(),
         events: event_rows(events, &names),
         booking: BookingRow::of(&booking),
     })

@@ -12,6 +12,7 @@ mod selection;
 pub(crate) use message::{show as show_message, show_whole};
 
 use crate::access::SignedIn;
+use crate::actors;
 use crate::app::{App, SharedApp};
 use crate::failure::{Failure, page};
 use crate::frame::Frame;
@@ -90,6 +91,7 @@ pub(crate) async fn show(
         queues.push(queue.clone());
     }
     let dead = groups.iter().map(|group| group.dead).sum();
+    let names = actors::names(&app, figures.replays.value().into_iter().flatten().map(|one| &one.actor)).await?;
     let pages = Pages::new(number, u64::try_from(groups.len()).unwrap_or(u64::MAX), PATH, &selection.query());
     page(&GroupsPage {
         frame: Frame::new(&user, "Dead letters", PATH),
@@ -101,7 +103,7 @@ pub(crate) async fn show(
         queues,
         pages,
         dead,
-        operations: figures.replays.value().into_iter().flatten().map(OperationRow::of).collect(),
+        operations: figures.replays.value().into_iter().flatten().map(|one| OperationRow::of(one, &names)).collect(),
         operations_digest: replays::all_digest(&figures.replays),
     })
 }

@@ -11,7 +11,9 @@ use crate::store;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Html;
-use pvt_operations::checks::DEAD_LETTERS;
+use pvt_operations::checks::{
+    CONSUMERS, DEAD_LETTERS, DEAD_LETTERS_IN_QUEUES, Finding, PAUSED_MESSAGES, PAUSES, SCHEDULES, WAITING_QUEUES,
+};
 use pvt_stores::mongo::ledgers::LedgerFilter;
 
 const MANAGEMENT: &str = "RabbitMQ’s management API";
@@ -34,9 +36,17 @@ struct WrongView {
     kind: &'static str,
     what: &'static str,
     trouble: String,
-    remedy: &'static str,
-    /// The page that shows more: its path and its name.
-    link: Option<(&'static str, &'static str)>,
+    remedy: String,
+    /// The page that shows more, or where it is put right.
+    link: Option<Link>,
+}
+
+/// A link to a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Link {
+    path: &'static str,
+    label: &'static str,
+    for_admins: bool,
 }
 
 struct SourceView {
@@ -88,10 +98,39 @@ fn wrong(figures: &Figures) -> Vec<WrongView> {
         kind: if finding.warning { "warning" } else { "wrong" },
         what: finding.what,
         trouble: finding.trouble.clone().unwrap_or_default(),
-        remedy: finding.remedy,
-        link: (finding.what == DEAD_LETTERS).then_some(("/dead-letters", "Dead letters by cause")),
+        remedy: remedy(finding),
+        link: link(finding.what),
     });
     view.collect()
+}
+
+/// What to do, in a browser where a page is for it.
+fn remedy(finding: &Finding) -> String {
+    let in_browser = match finding.what {
+        CONSUMERS => Some("Start the workers of these queues, or see why their processes have ended."),
+        PAUSES | PAUSED_MESSAGES => Some("Resume a queue once the reason of its pause is over."),
+        DEAD_LETTERS => Some("Look at the causes; replay what can be handled now, discard what never will."),
+        DEAD_LETTERS_IN_QUEUES => {
+            Some("The worker scheduler stores them within seconds: see whether one runs, and what its last error was.")
+        }
+        _ => None,
+    };
+    match in_browser {
+        Some(words) => words.to_owned(),
+        None if finding.remedy.contains("`pvt ") => format!("On a server: {}", finding.remedy),
+        None => finding.remedy.to_owned(),
+    }
+}
+
+fn link(what: &str) -> Option<Link> {
+    let (path, label, for_admins) = match what {
+        CONSUMERS | DEAD_LETTERS_IN_QUEUES => ("/workers", "Worker processes", false),
+        WAITING_QUEUES | PAUSED_MESSAGES | PAUSES => ("/queues", "Queues", false),
+        DEAD_LETTERS => ("/dead-letters", "Dead letters by cause", true),
+        SCHEDULES => ("/schedules", "Schedules", false),
+        _ => return None,
+    };
+    Some(Link { path, label, for_admins })
 }
 
 /// How many bookings have payments that need attention. The rest of the page is of use without it.
@@ -123,11 +162,11 @@ fn at_most(count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{summary, wrong};
+    use super::{link, remedy, summary, wrong};
     use crate::live::figures::Figures;
     use crate::live::reading::{Outage, Reading};
     use chrono::Utc;
-    use pvt_operations::checks::{DEAD_LETTERS, Finding};
+    use pvt_operations::checks::{CONSUMERS, DEAD_LETTERS, DEAD_LETTERS_IN_QUEUES, Finding, PAUSED_MESSAGES, PAUSES};
 
     #[test]
     fn harmful_findings_come_first_and_passed_checks_are_not_shown() {
@@ -144,7 +183,12 @@ mod tests {
         assert!(summary(&figures).starts_with("2 things are wrong"));
         let findings = vec![finding(DEAD_LETTERS, Some("3 of emails"))];
         let dead = Figures { checks: Reading::Up((Utc::now().into(), findings)), ..Figures::default() };
-        assert_eq!(wrong(&dead)[0].link.map(|(path, _)| path), Some("/dead-letters"));
+        assert_eq!(wrong(&dead)[0].link.map(|link| link.path), Some("/dead-letters"));
+        for what in [CONSUMERS, DEAD_LETTERS, DEAD_LETTERS_IN_QUEUES, PAUSES, PAUSED_MESSAGES] {
+            let remedy_of_cli = "`pvt queues resume` ends one";
+            let found = remedy(&Finding { what, trouble: None, warning: false, remedy: remedy_of_cli });
+            assert!(!found.contains("pvt ") && link(what).is_some(), "an operator has only a browser: {found}");
+        }
         assert!(wrong(&figures).iter().all(|view| view.link.is_none()));
         assert_eq!(summary(&Figures::default()), "The checks have not finished yet.");
         let passed = || Reading::Up((Utc::now().into(), Vec::new()));

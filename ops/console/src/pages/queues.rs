@@ -1,6 +1,7 @@
 //! Queues: what waits where, and pausing and resuming.
 
 use crate::access::SignedIn;
+use crate::actors;
 use crate::app::{App, SharedApp};
 use crate::failure::{Failure, page};
 use crate::forms::Submitted;
@@ -8,6 +9,7 @@ use crate::frame::Frame;
 use crate::live::figures::{QueueRow, WaitingRow};
 use crate::live::history::History;
 use crate::live::reading::{Reading, clock};
+use crate::live::watch;
 use crate::pages::sparkline::Sparkline;
 use crate::store;
 use askama::Template;
@@ -119,10 +121,13 @@ pub(crate) async fn pause(State(app): State<SharedApp>, form: Submitted) -> Resu
     let page = changed(&app).await;
     match outcome {
         PauseOutcome::Paused(_) => Ok(page),
-        PauseOutcome::PausedBefore(QueuePause { queue, since, actor, reason }) => Err(Failure::Conflict(format!(
-            "{queue} was paused before, at {} by {actor}: {reason}. That pause stands.",
-            clock(since)
-        ))),
+        PauseOutcome::PausedBefore(QueuePause { queue, since, actor, reason }) => {
+            let actor = actors::named(&app, actor.as_str()).await;
+            Err(Failure::Conflict(format!(
+                "{queue} was paused before, at {} by {actor}: {reason}. That pause stands.",
+                clock(since)
+            )))
+        }
     }
 }
 
@@ -150,8 +155,11 @@ async fn change<T: Send + 'static>(
 
 /// Shows the change at once, without waiting for the next reading.
 async fn changed(app: &App) -> Redirect {
-    if let Ok(pauses) = app.mongo.queue_pauses().list().await {
-        app.board.update(|figures| figures.pauses = figures.pauses.next(Ok(pauses), Utc::now().into()));
+    if let Ok((pauses, names)) = watch::named_pauses(&app.mongo).await {
+        app.board.update(|figures| {
+            figures.pauses = figures.pauses.next(Ok(pauses), Utc::now().into());
+            figures.names = names;
+        });
     }
     Redirect::to("/queues")
 }

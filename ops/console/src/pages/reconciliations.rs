@@ -1,6 +1,7 @@
 //! Reports of reconciliation, newest first.
 
 use crate::access::SignedIn;
+use crate::actors::{self, ActorNames};
 use crate::app::SharedApp;
 use crate::failure::{Failure, page};
 use crate::frame::Frame;
@@ -55,20 +56,23 @@ pub(crate) async fn show(State(app): State<SharedApp>, user: SignedIn) -> Result
         reports.sort_by_key(|report| Reverse(report.started_at));
         Ok::<_, StoreError>(reports)
     });
-    let reports = read.await?.into_iter().take(usize::try_from(MAX_REPORTS).unwrap_or(usize::MAX));
+    let mut reports: Vec<Report> = read.await?;
+    reports.truncate(usize::try_from(MAX_REPORTS).unwrap_or(usize::MAX));
+    let names = actors::names(&app, reports.iter().map(|report| &report.actor)).await?;
+    let reports = reports.into_iter().map(|report| ReportView::of(report, &names)).collect();
     let frame = Frame::new(&user, "Reconciliation", "/reconciliations");
-    page(&ReconciliationsPage { frame, reports: reports.map(ReportView::of).collect() })
+    page(&ReconciliationsPage { frame, reports })
 }
 
 impl ReportView {
-    fn of(report: Report) -> Self {
+    fn of(report: Report, names: &ActorNames) -> Self {
         let left = report.found.saturating_sub(report.repaired);
         let dry_run = if report.dry_run { ", dry run" } else { "" };
         let checked = report.checked;
         Self {
             property: report.property_id.to_string(),
             started_at: shown(report.started_at),
-            actor: report.actor.to_string(),
+            actor: names.of(&report.actor),
             checked: format!(
                 "{} bookings, {} blocks, {} claims, {} events in {} ms{dry_run}",
                 checked.bookings, checked.blocks, checked.claims, checked.events, report.took_ms

@@ -1,14 +1,16 @@
 //! Schedules: when each fires and how it has run, and running one now.
 
 use crate::access::SignedIn;
+use crate::actors::{self, ActorNames};
 use crate::app::{App, SharedApp};
 use crate::failure::{Failure, page};
 use crate::forms::Submitted;
 use crate::frame::Frame;
+use crate::live::watch::{self, MAX_REQUESTED_RUNS};
 use crate::pages::shown;
 use crate::store;
 use askama::Template;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::{Html, Redirect};
 use chrono::{DateTime, TimeDelta, Utc};
 use pvt_domain::ids::PropertyId;
@@ -16,6 +18,7 @@ use pvt_operations::schedules::{self, RunNow, ScheduleHistory, lag_and_duration}
 use pvt_operations::trace::time_span;
 use pvt_stores::mongo::schedule_runs::ScheduleRun;
 use pvt_stores::mongo::schedules::ScheduleState;
+use serde::Deserialize;
 use std::time::Duration;
 use tracing::info;
 use uuid::Uuid;
@@ -32,6 +35,12 @@ const FROM_A_PAGE: &str = "The form is not complete. Load the page again.";
 #[template(path = "schedules.html")]
 struct SchedulesPage {
     frame: Frame,
+    /// The run that was accepted just now.
+    accepted: Option<String>,
+    requested: Vec<RequestedRow>,
+    /// One is not over, or was accepted just now.
+    is_open: bool,
+    digest: String,
     leader: String,
     rows: Vec<ScheduleRow>,
     properties: Vec<String>,
@@ -51,6 +60,22 @@ struct ScheduleRow {
     by_property: bool,
 }
 
+/// A run that an operator has requested.
+#[derive(Debug, PartialEq, Eq)]
+struct RequestedRow {
+    id: String,
+    schedule: String,
+    run: RunRow,
+    is_accepted: bool,
+    is_over: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct SchedulesQuery {
+    /// The id of the run that was accepted just now.
+    requested: Option<Uuid>,
+}
+
 #[derive(Debug, PartialEq, Eq)]
 struct RunRow {
     fire: String,
@@ -65,21 +90,35 @@ struct RunRow {
 struct Sight<'a> {
     properties: &'a [PropertyId],
     is_admin: bool,
+    names: &'a ActorNames,
 }
 
 /// `GET /schedules`.
-pub(crate) async fn show(State(app): State<SharedApp>, user: SignedIn) -> Result<Html<String>, Failure> {
-    let mongo = app.mongo.clone();
+pub(crate) async fn show(
+    State(app): State<SharedApp>,
+    user: SignedIn,
+    Query(query): Query<SchedulesQuery>,
+) -> Result<Html<String>, Failure> {
+    let (mongo, digest) = (app.mongo.clone(), app.board.figures().requested_runs_digest());
     let read = store::read(&app, async move {
         let all = schedules::list(&mongo, RUNS).await?;
-        anyhow::Ok((all, mongo.schedules().has_leader().await?))
+        let requested = mongo.schedule_runs().newest_requested(MAX_REQUESTED_RUNS).await?;
+        anyhow::Ok((all, requested, mongo.schedules().has_leader().await?))
     });
-    let ((all, has_leader), properties) = (read.await?, user.properties(&app).await?);
-    let sight = Sight { properties: &properties, is_admin: user.is_admin() };
+    let ((all, requested, has_leader), properties) = (read.await?, user.properties(&app).await?);
+    let runs = all.iter().flat_map(|history| &history.runs).chain(&requested);
+    let names = actors::names(&app, runs.filter_map(|run| run.request.as_ref()).map(|request| &request.actor)).await?;
+    let sight = Sight { properties: &properties, is_admin: user.is_admin(), names: &names };
+    let requested: Vec<RequestedRow> =
+        requested.iter().filter(|run| sight.includes(run)).map(|run| RequestedRow::of(run, &query, &sight)).collect();
     let now = Utc::now();
     let leader = if has_leader { "A scheduler leads." } else { "No scheduler leads: nothing fires until one does." };
     page(&SchedulesPage {
         frame: Frame::new(&user, "Schedules", "/schedules"),
+        accepted: requested.iter().find(|row| row.is_accepted).map(|row| row.schedule.clone()),
+        is_open: requested.iter().any(|row| row.is_accepted || !row.is_over),
+        requested,
+        digest,
         leader: leader.to_owned(),
         rows: all.iter().map(|history| row(history, &sight, now)).collect(),
         properties: properties.iter().map(ToString::to_string).collect(),
@@ -97,8 +136,25 @@ pub(crate) async fn run(State(app): State<SharedApp>, form: Submitted) -> Result
     let property_id = Some(fields.get("property")).filter(|id| !id.is_empty()).map(PropertyId::from);
     let dry_run = fields.get("dry_run") == "on";
     info!(user_id = %user.user().id, schedule = name, dry_run, "requesting a run of a schedule");
-    request(&app, RunNow { name, property_id, dry_run, actor: user.actor(), reason, key }).await?;
-    Ok(Redirect::to("/schedules"))
+    let run = request(&app, RunNow { name, property_id, dry_run, actor: user.actor(), reason, key }).await?;
+    // The next page has it, without waiting for the next round.
+    if let Ok(runs) = watch::limited(watch::requested_runs(&app.mongo)).await {
+        let now = Utc::now().into();
+        app.board.update(|figures| figures.requested_runs = figures.requested_runs.next(Ok(runs), now));
+    }
+    Ok(Redirect::to(&format!("/schedules?requested={}", run.id)))
+}
+
+impl RequestedRow {
+    fn of(run: &ScheduleRun, query: &SchedulesQuery, sight: &Sight<'_>) -> Self {
+        Self {
+            id: run.id.to_string(),
+            schedule: run.schedule.clone(),
+            run: run_row(run, sight),
+            is_accepted: query.requested == Some(run.id),
+            is_over: run.ended_at.is_some(),
+        }
+    }
 }
 
 /// Runs a request to its end, also when the user has gone away.
@@ -166,7 +222,7 @@ fn run_row(run: &ScheduleRun, sight: &Sight<'_>) -> RunRow {
     let behind = if run.behind > 0 { format!(", properties behind: {}", run.behind) } else { String::new() };
     let request = run.request.as_ref().map(|request| {
         let place = request.property_id.as_ref().map(|id| format!(" at {id}")).unwrap_or_default();
-        format!("by {}{place}: {}", request.actor, request.reason)
+        format!("by {}{place}: {}", sight.names.of(&request.actor), request.reason)
     });
     RunRow {
         fire: shown(run.fire),
@@ -203,7 +259,7 @@ fn state_in_words(state: &ScheduleState, may_know: impl Fn(&str) -> bool) -> Str
 
 #[cfg(test)]
 mod tests {
-    use super::{Sight, row, state_in_words};
+    use super::{ActorNames, Sight, row, state_in_words};
     use chrono::{DateTime, TimeDelta, Utc};
     use pvt_domain::ids::PropertyId;
     use pvt_operations::schedules::ScheduleHistory;
@@ -270,13 +326,14 @@ mod tests {
     fn staff_see_no_runs_of_other_properties_and_no_errors() {
         let history = ScheduleHistory { state: state(), runs: vec![run(Some("there")), run(Some("here")), run(None)] };
         let here = [PropertyId::from("here")];
-        let shown = row(&history, &Sight { properties: &here, is_admin: false }, now());
+        let names = ActorNames::default();
+        let shown = row(&history, &Sight { properties: &here, is_admin: false, names: &names }, now());
         let outcomes: Vec<_> = shown.runs.iter().map(|run| (run.outcome.as_str(), run.request.as_str())).collect();
         let fire = "failed after 2 attempts, properties behind: 3";
         assert_eq!(outcomes, [("failed after 2 attempts, dry run", "by staff:1 at here: a test"), (fire, "")]);
         assert_eq!((shown.runs[0].lag.as_str(), shown.runs[0].duration.as_str()), ("250 ms", "2.0 s"));
         assert!(shown.next_fire.ends_with("due for 5 min"), "{}", shown.next_fire);
-        let all = row(&history, &Sight { properties: &[], is_admin: true }, now());
+        let all = row(&history, &Sight { properties: &[], is_admin: true, names: &names }, now());
         assert_eq!(
             (all.runs.len(), all.runs[0].outcome.as_str()),
             (3, "failed after 2 attempts, dry run: there: unreadable")

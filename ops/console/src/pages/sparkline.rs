@@ -22,26 +22,33 @@ pub(crate) struct Sparkline {
     pub(crate) lines: Vec<String>,
     /// The same in words.
     pub(crate) words: String,
+    /// The peak, which the top of the line stands for.
+    pub(crate) peak: String,
+    /// The coordinates of its box, as SVG writes them.
+    pub(crate) view_box: String,
 }
 
 impl Sparkline {
     /// The course of `counts`, oldest first, up to `now`; `shown` writes a count with its unit.
     pub(crate) fn of(counts: &[(Timestamp, u64)], now: DateTime<Utc>, shown: impl Fn(u64) -> String) -> Self {
+        let hours = SAMPLES_KEPT_FOR.as_secs() / 3_600;
+        let view_box = format!("0 0 {WIDTH} {HEIGHT}");
         let Some((highest_at, highest)) = counts.iter().copied().rev().max_by_key(|(_, count)| *count) else {
-            return Self { lines: Vec::new(), words: "nothing counted yet".to_owned() };
+            let words = format!("no sample of the last {hours} hours");
+            return Self { lines: Vec::new(), words, peak: String::new(), view_box };
         };
         let lines = parts(counts).map(|part| line(part, now, highest.max(1))).collect();
         let lowest = counts.iter().map(|(_, count)| *count).min().unwrap_or_default();
         let last = counts.last().map_or(0, |(_, count)| *count);
         let at = highest_at.as_datetime().format("%H:%M UTC");
-        let hours = SAMPLES_KEPT_FOR.as_secs() / 3_600;
         let words = format!(
-            "last {hours} hours: {} at last, {} at most (at {at}), {} at least",
+            "last {hours} hours: now {}, highest {} (at {at}), lowest {}",
             shown(last),
             shown(highest),
             shown(lowest)
         );
-        Self { lines, words }
+        let peak = format!("peak {} at {at}", shown(highest));
+        Self { lines, words, peak, view_box }
     }
 }
 
@@ -94,7 +101,8 @@ mod tests {
         let line = of(&[(358, 0), (359, 5), (360, 10)]);
         let bottom = f64::from(HEIGHT) - 1.0;
         assert_eq!(line.lines, [format!("179.0,{bottom:.1} 179.5,12.0 {WIDTH}.0,1.0")]);
-        assert_eq!(line.words, "last 6 hours: 10 at last, 10 at most (at 14:00 UTC), 0 at least");
+        assert_eq!((line.peak.as_str(), line.view_box.as_str()), ("peak 10 at 14:00 UTC", "0 0 180 24"));
+        assert_eq!(line.words, "last 6 hours: now 10, highest 10 (at 14:00 UTC), lowest 0");
         assert_eq!(of(&[(360, 0)]).lines, [format!("180.0,{bottom:.1} 180.5,{bottom:.1}")], "one point is drawn");
     }
 
@@ -102,6 +110,7 @@ mod tests {
     fn time_without_counts_interrupts_the_line() {
         let line = of(&[(100, 1), (101, 1), (200, 1), (201, 1)]);
         assert_eq!(line.lines.len(), 2);
-        assert!(of(&[]).lines.is_empty() && of(&[]).words.contains("nothing"));
+        let empty = of(&[]);
+        assert!(empty.lines.is_empty() && empty.peak.is_empty() && empty.words == "no sample of the last 6 hours");
     }
 }

@@ -7,8 +7,9 @@ use pvt_domain::accounts::Role;
 use pvt_domain::duration_counts::DurationCounts;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::queue_samples::{QueueCounts, QueueSample};
+use pvt_stores::mongo::schedule_runs::RunEnd;
 use pvt_stores::mongo::schedules::SchedulePlan;
-use pvt_stores::mongo::worker_processes::{ConsumedQueue, ReportedError, WorkerProcess, WorkerReport};
+use pvt_stores::mongo::worker_processes::{ConsumedQueue, ReportedError, ReportedOutage, WorkerProcess, WorkerReport};
 use pvt_testkit::{Broker, eventually, properties};
 use reqwest::StatusCode;
 use std::time::{Duration, Instant};
@@ -59,7 +60,9 @@ async fn sparkline_shows_what_was_counted_and_says_it_in_words() -> Result<()> {
     let page = eventually("the samples are shown", FOLLOW_LIMIT, shown).await?;
     let row = row(&page, "emails")?;
     assert_eq!(drawn(row, 20), counts);
-    assert!(row.contains("aria-label=\"last 6 hours: 3 at last, 20 at most"), "{row}");
+    assert!(row.contains("aria-label=\"last 6 hours: now 3, highest 20 (at ") && row.contains(">peak 20 at "), "{row}");
+    let without = self::row(&page, "payments")?;
+    assert!(without.contains("no sample of the last 6 hours"), "{without}");
     assert!(!page.contains("style="), "the policy allows no style in a page");
     assert!(
         page.contains("Of 100 bookings held or confirmed in the last 15 minutes, half waited for that at most 5"),
@@ -93,8 +96,9 @@ fn process(id: &str, tag: &str) -> WorkerProcess {
     let worker = WorkerReport {
         name: "emails".to_owned(),
         state: "running".to_owned(),
+        outages: Vec::new(),
         in_flight: 2,
-        queues: vec![ConsumedQueue { name: "emails".to_owned(), consumer_tag: tag.to_owned() }],
+        queues: vec![ConsumedQueue { name: "emails".to_owned(), consumer_tag: tag.to_owned(), oldest_in_hand: None }],
         paused: Vec::new(),
         last_error: Some(ReportedError { at: Utc::now().into(), text: "smtp_unavailable: refused".to_owned() }),
     };
@@ -194,7 +198,11 @@ async fn administrator_runs_a_schedule_once_however_often_the_form_is_sent() -> 
     let actor = format!("staff:{}", admin.user);
     assert_eq!(recorded, [("schedule.run", actor.as_str(), "at there: a <test>")]);
     let page = harness.get(&admin, "/schedules").await?.1;
-    assert!(page.contains(&format!("by {actor} at there: a &#60;test&#62;")), "{page}");
+    let by = format!("by Test admin ({}@example.com) at there: a &#60;test&#62;", admin.user.as_uuid().simple());
+    assert!(page.contains(&by) && !page.contains(&actor), "accounts are shown by name: {page}");
+    let requested = page.split("id=\"requested\"").nth(1).and_then(|rest| rest.split("</section>").next());
+    let requested = requested.context("no requested runs")?;
+    assert!(requested.contains("night_audit requested; messages 0") && requested.contains(&by), "{requested}");
 
     let staff = harness.sign_in(Role::Staff, &[HERE]).await?;
     let page = harness.get(&staff, "/schedules").await?.1;
@@ -202,4 +210,80 @@ async fn administrator_runs_a_schedule_once_however_often_the_form_is_sent() -> 
     assert_eq!(run_now(&harness, &staff, &[("key", &key)]).await?, StatusCode::FORBIDDEN);
     assert_eq!(run_now(&harness, &admin, &[("key", &key), ("csrf", "nonsense")]).await?, StatusCode::FORBIDDEN);
     Ok(())
+}
+
+#[tokio::test]
+async fn run_that_was_accepted_is_shown_with_its_state_until_it_is_over() -> Result<()> {
+    let harness = Harness::start().await?;
+    schedule(&harness.mongo, "night_audit", true).await?;
+    let admin = harness.sign_in(Role::Admin, &[]).await?;
+    let page = harness.get(&admin, "/schedules").await?.1;
+    assert!(!page.contains("was accepted") && !page.contains("Requested runs"), "{page}");
+    let key = key(&page, "night_audit")?;
+    let fields = [("csrf", admin.csrf.as_str()), ("reason", "why"), ("schedule", "night_audit"), ("key", key.as_str())];
+    let answer = harness.post(&admin, "/schedules/run", &fields).await?;
+    let accepted = answer.headers()["location"].to_str()?.to_owned();
+    let page = harness.get(&admin, &accepted).await?.1;
+    assert!(page.contains("Your request to run night_audit was accepted"), "{page}");
+    assert!(page.contains("<strong>Yours: </strong>night_audit requested; messages 0"), "{page}");
+    let run = harness.mongo.schedule_runs().open().await?.pop().context("the run")?;
+    let runs = harness.mongo.schedule_runs();
+    assert!(runs.begin(run.id, Utc::now().into(), 1).await?);
+    let end = RunEnd { at: Utc::now().into(), outcome: Ok(3), dry_run: false, behind: 0 };
+    assert!(runs.finish(run.id, 1, end).await?);
+    // Many fires of another schedule push it nowhere.
+    for fire in 0..30 {
+        let at = (Utc::now() - TimeDelta::seconds(fire)).into();
+        let end = RunEnd { at, outcome: Ok(0), dry_run: false, behind: 0 };
+        runs.record(Uuid::new_v4(), "night_audit", at, at, end).await?;
+    }
+    let page = harness.get(&admin, &accepted).await?.1;
+    assert!(page.contains("<strong>Yours: </strong>night_audit succeeded; messages 3"), "{page}");
+    let digest =
+        |page: &str| page.split("data-refetch=\"digest.requested_runs\" data-seen=\"").nth(1).map(str::to_owned);
+    let followed = async || {
+        let seen = digest(&harness.get(&admin, &accepted).await?.1).context("no digest")?;
+        Ok(seen.starts_with(&format!("{}=succeeded:3:1", run.id)).then_some(()))
+    };
+    eventually("pages that are open learn of it", FOLLOW_LIMIT, followed).await
+}
+
+#[tokio::test]
+async fn waiting_queue_says_what_it_waits_for_and_for_how_long() -> Result<()> {
+    let harness = Harness::start().await?;
+    let staff = harness.sign_in(Role::Staff, &[HERE]).await?;
+    let mut process = process("here", "tag");
+    let now = Utc::now();
+    let worker = process.workers.first_mut().context("its worker")?;
+    let class = "smtp_unavailable".to_owned();
+    let since = (now - TimeDelta::minutes(3)).into();
+    worker.outages = vec![ReportedOutage { class, operation: None, since }];
+    let queue = worker.queues.first_mut().context("its queue")?;
+    queue.name = harness.namespace.topology().name("emails");
+    queue.oldest_in_hand = Some((now - TimeDelta::minutes(7)).into());
+    harness.mongo.worker_processes().renew(&process).await?;
+    let shown = async || {
+        let (page, overview) = (harness.get(&staff, "/queues").await?.1, harness.get(&staff, "/").await?.1);
+        let row = row(&page, "emails")?.to_owned();
+        let is_shown = row
+            .contains(&format!(">waits for the SMTP server since {}", clock(now - TimeDelta::minutes(3))))
+            && row.contains(">7 min in hand<")
+            && page.split("<th scope=\"row\">").nth(1).is_some_and(|first| first.starts_with("emails<"));
+        let sent = format!("the oldest message in hand was sent at {}", clock(now - TimeDelta::minutes(7)));
+        let is_wrong = overview.contains("queues that wait")
+            && overview.contains(&sent)
+            && overview.contains("href=\"/queues\">Queues<");
+        Ok((is_shown && is_wrong).then_some(()))
+    };
+    eventually("queues and overview say what it waits for", FOLLOW_LIMIT, shown).await?;
+    harness.mongo.worker_processes().remove("here").await?;
+    let gone = async || {
+        let (page, overview) = (harness.get(&staff, "/queues").await?.1, harness.get(&staff, "/").await?.1);
+        Ok((!page.contains("waits for the SMTP") && !overview.contains("waits for the SMTP")).then_some(()))
+    };
+    eventually("a process that has ended waits for nothing", FOLLOW_LIMIT, gone).await
+}
+
+fn clock(at: chrono::DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }

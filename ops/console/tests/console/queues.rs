@@ -63,12 +63,13 @@ async fn administrator_pauses_and_resumes_with_a_reason() -> Result<()> {
     let actor = format!("staff:{}", admin.user);
     assert_eq!((pauses.len(), pauses[0].queue.as_str(), pauses[0].actor.as_str()), (1, "emails", actor.as_str()));
     let (_, page) = harness.get(&admin, "/queues").await?;
-    assert!(page.contains(&format!("by {actor}: the &#60;provider&#62; is moving")), "{page}");
+    let name = format!("Test admin ({}@example.com)", admin.user.as_uuid().simple());
+    assert!(page.contains(&format!("by {name}: the &#60;provider&#62; is moving")), "{page}");
     let again = [("csrf", admin.csrf.as_str()), ("queue", "emails"), ("reason", "for me, too")];
     let refused = harness.post(&admin, "/queues/pause", &again).await?;
     assert_eq!(refused.status(), StatusCode::CONFLICT);
     let text = refused.text().await?;
-    assert!(text.contains(&format!("by {actor}: the &#60;provider&#62; is moving")), "whose pause stands: {text}");
+    assert!(text.contains(&format!("by {name}: the &#60;provider&#62; is moving")), "whose pause stands: {text}");
     assert_eq!(send("/queues/pause", "bookings", "all").await?, StatusCode::SEE_OTHER);
     assert_eq!(send("/queues/resume", "bookings.0", "one").await?, StatusCode::CONFLICT, "its family is paused");
     for queue in ["bookings", "emails"] {

@@ -126,7 +126,7 @@ async fn engines_are_shared_survive_sigkill_and_leave_no_process() {
     assert!(!state_dir.exists());
 }
 
-/// Tests drop a database each. Files that stayed open for minutes afterwards made MongoDB abort for want of descriptors.
+/// Tests drop a database each. Files that stayed open for minutes made MongoDB abort for want of descriptors.
 #[tokio::test]
 async fn dropped_databases_leave_no_open_file() {
     let instance = EphemeralInstance::open().unwrap();

@@ -9,6 +9,7 @@ use crate::settings;
 use anyhow::Result;
 use pvt_domain::dead_letters::masked_error;
 use pvt_messaging::Topology;
+use pvt_operations::actor_names::ActorNames;
 use pvt_operations::dead_letters::{self, DiscardOutcome};
 use pvt_operations::{OPERATOR, OperationError, broker, terminal};
 use pvt_stores::mart::Mart;
@@ -252,6 +253,8 @@ pub(super) async fn operations(json: bool) -> Result<()> {
     let config = settings::ready(&[MongoDb]).await?;
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt dead").await?;
     let operations = mongo.dead_letters().list_operations(OPERATIONS).await;
+    let actors = operations.as_ref().ok().into_iter().flatten().map(|operation| &operation.actor);
+    let names = ActorNames::read_if_possible(&mongo, actors).await;
     mongo.shutdown().await;
     let operations = operations?;
     if json {
@@ -264,7 +267,7 @@ pub(super) async fn operations(json: bool) -> Result<()> {
             _ => state.as_str().to_owned(),
         };
         let text = |text: &dyn ToString| text.to_string();
-        [text(id), state, progress(operation), text(created_at), text(actor), text(selection), text(reason)]
+        [text(id), state, progress(operation), text(created_at), names.of(actor), text(selection), text(reason)]
     });
     terminal::table(["ID", "STATE", "PROGRESS", "SINCE", "BY", "SELECTION", "REASON"], rows);
     Ok(())

@@ -8,10 +8,8 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::management::{Management, QueueState};
-use pvt_messaging::{QueueFlow, QueueRole, Topology};
-use pvt_operations::queue_flows::QueueFlows;
-use pvt_operations::trace::time_span;
-use pvt_operations::{OperationError, broker, terminal};
+use pvt_messaging::{Oldest, QueueFlow, QueueFlows, QueueRole, Topology};
+use pvt_operations::{OperationError, broker, terminal, waited};
 use pvt_service::config::Config;
 use pvt_service::periodic::Turns;
 use pvt_service::shutdown;
@@ -79,7 +77,8 @@ impl Watch {
         let (topology, management, stop) =
             (broker::topology(&config), broker::management(&config)?, shutdown::signal()?);
         let mut flows = QueueFlows::of(&topology);
-        flows.recall(&samples(&config).await, Utc::now());
+        let samples = samples(&config).await;
+        flows.recall(samples.iter().flat_map(QueueSample::readings), Utc::now());
         let end = self.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
         let mut turns = Turns::new(Duration::from_secs(self.interval), &stop);
         let (mut shown, mut failures) = (0, 0);
@@ -181,8 +180,7 @@ fn view(topology: &Topology, states: &[QueueState], flows: &QueueFlows, now: Dat
 
 fn oldest(queue: &QueueView) -> String {
     let Some(seconds) = queue.oldest_seconds else { return "-".to_owned() };
-    let span = time_span(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000));
-    if queue.oldest_is_at_least { format!("at least {span}") } else { span }
+    waited(Oldest { seconds, is_at_least: queue.oldest_is_at_least })
 }
 
 /// The samples of the last hours; none when MongoDB cannot be read, because the rest is worth showing without it.

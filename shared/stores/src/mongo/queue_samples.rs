@@ -6,6 +6,7 @@ use futures_util::TryStreamExt as _;
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
+use pvt_domain::queue_flow::{Oldest, QueueReading};
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -25,6 +26,23 @@ pub struct QueueSample {
     pub at: Timestamp,
     /// The queues, without the broker's prefix.
     pub queues: Vec<QueueCounts>,
+}
+
+impl QueueSample {
+    /// The readings of its queues, and what was known of their first messages.
+    pub fn readings(&self) -> impl Iterator<Item = (&str, QueueReading, Option<Oldest>)> {
+        self.queues.iter().map(|counts| {
+            let reading = QueueReading {
+                at: self.at.as_datetime(),
+                ready: counts.ready,
+                unacknowledged: counts.unacknowledged,
+                acknowledged: counts.acknowledged,
+                head_sent_at: None,
+            };
+            let oldest = |seconds| Oldest { seconds, is_at_least: counts.oldest_is_at_least };
+            (counts.queue.as_str(), reading, counts.oldest_seconds.map(oldest))
+        })
+    }
 }
 
 /// One queue in a sample. Members are stored under short names, because there are many of them.

@@ -106,6 +106,24 @@ pub struct ScheduleRun {
 }
 
 impl ScheduleRun {
+    /// A run that is requested at this time, and that no leader has begun.
+    pub fn requested(id: Uuid, schedule: &str, at: Timestamp, request: RunRequest) -> Self {
+        Self {
+            id,
+            schedule: schedule.to_owned(),
+            fire: at,
+            state: RunState::Requested,
+            started_at: None,
+            ended_at: None,
+            messages: 0,
+            dry_run: request.dry_run,
+            behind: 0,
+            attempts: 0,
+            error: None,
+            request: Some(request),
+        }
+    }
+
     /// Whether its request asks for a report only.
     pub fn is_dry_requested(&self) -> bool {
         self.request.as_ref().is_some_and(|request| request.dry_run)
@@ -271,10 +289,23 @@ impl ScheduleRuns<'_> {
         Ok(found.try_collect().await?)
     }
 
+    /// The newest runs that operators have requested of any schedule, newest first: fires are many more.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn newest_requested(self, limit: i64) -> Result<Vec<ScheduleRun>, StoreError> {
+        let requested = doc! { "request": { "$exists": true } };
+        Ok(self.rows().find(requested).sort(doc! { "fire": -1 }).limit(limit).await?.try_collect().await?)
+    }
+
     pub(super) async fn create_special_indexes(self) -> Result<(), StoreError> {
         let options = IndexOptions::builder().unique(true).partial_filter_expression(doc! { "open": true }).build();
         let one_open = IndexModel::builder().keys(doc! { "open": 1, "schedule": 1 }).options(options).build();
         self.documents().create_index(one_open).await?;
+        let requested = doc! { "request": { "$exists": true } };
+        let options = IndexOptions::builder().partial_filter_expression(requested).build();
+        let newest_requested = IndexModel::builder().keys(doc! { "fire": -1 }).options(options).build();
+        self.documents().create_index(newest_requested).await?;
         create_expiry_index(&self.documents(), "expires_at", Duration::ZERO).await
     }
 

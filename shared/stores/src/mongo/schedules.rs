@@ -265,6 +265,23 @@ impl Schedules<'_> {
         self.record(name, token, doc! { "$max": reached, "$unset": { "under_way": "" } }, true).await
     }
 
+    /// Records that a fire is settled, and how the leader runs the schedule from now on.
+    ///
+    /// # Errors
+    /// As [`Schedules::record_fire`].
+    pub async fn record_fire_with_plan(
+        self,
+        name: &str,
+        fire: Timestamp,
+        plan: &SchedulePlan,
+        token: i64,
+    ) -> Result<(), StoreError> {
+        let plan = serialize_to_bson(plan).map_err(mongodb::error::Error::from)?;
+        let reached = doc! { "settled_until": fire.to_string(), "last_fire": fire.to_string() };
+        let update = doc! { "$max": reached, "$unset": { "under_way": "" }, "$set": { "plan": plan } };
+        self.record(name, token, update, true).await
+    }
+
     /// Records how far a fire has come.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Heartbeats of worker processes: what each runs and how it is, one document a process. Times of heartbeats are the
-//! server's. A process that ends in order removes its document; MongoDB removes those of others after hours.
+//! server's. A process that ends in order is not listed any more; MongoDB removes its document, and those of others,
+//! after hours.
 
 use super::Mongo;
 use super::queue_samples::create_expiry_index;
@@ -48,6 +49,9 @@ pub struct WorkerReport {
     pub name: String,
     /// Its state in words.
     pub state: String,
+    /// What it depends on and does not answer, while messages wait for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outages: Vec<ReportedOutage>,
     /// Messages that it is handling, or publishing for.
     pub in_flight: u64,
     /// Queues that it consumes, with the broker's prefix.
@@ -67,6 +71,21 @@ pub struct ConsumedQueue {
     pub name: String,
     /// The tag of the consumer, by which the broker says whether it is the active one.
     pub consumer_tag: String,
+    /// When the oldest message was sent that the worker has in hand of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_in_hand: Option<Timestamp>,
+}
+
+/// A dependency that does not answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedOutage {
+    /// The failure class, which names the dependency.
+    pub class: String,
+    /// The only operation of it that does not answer: messages of others are handled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// An error of a worker.
@@ -100,24 +119,26 @@ impl SeenProcess {
 pub struct WorkerProcesses<'a>(pub(super) &'a Mongo);
 
 impl WorkerProcesses<'_> {
-    /// Records that a process is alive, and how it is.
+    /// Records that a process is alive, and how it is. One that has ended stays so: this may come late.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn renew(self, process: &WorkerProcess) -> Result<(), StoreError> {
         let described = serialize_to_bson(process).map_err(mongodb::error::Error::from)?;
         let seen = doc! { "$mergeObjects": [{ "$literal": described }, { "seen_at": "$$NOW" }] };
-        let update = vec![doc! { "$replaceWith": seen }];
+        let unless_ended = doc! { "$cond": [{ "$ifNull": ["$ended", false] }, "$$ROOT", seen] };
+        let update = vec![doc! { "$replaceWith": unless_ended }];
         self.rows().update_one(doc! { "_id": &process.id }, update).upsert(true).await?;
         Ok(())
     }
 
-    /// Removes a process that ends in order.
+    /// Removes a process that ends in order from the list. MongoDB removes the rest of it after hours.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn remove(self, id: &str) -> Result<(), StoreError> {
-        self.rows().delete_one(doc! { "_id": id }).await?;
+        let end = vec![doc! { "$replaceWith": { "_id": id, "ended": true, "seen_at": "$$NOW" } }];
+        self.rows().update_one(doc! { "_id": id }, end).upsert(true).await?;
         Ok(())
     }
 
@@ -127,6 +148,7 @@ impl WorkerProcesses<'_> {
     /// [`StoreError`] when MongoDB fails.
     pub async fn list(self) -> Result<Vec<SeenProcess>, StoreError> {
         let pipeline = [
+            doc! { "$match": { "ended": { "$exists": false } } },
             doc! { "$sort": { "seen_at": -1 } },
             doc! { "$limit": MAX_PROCESSES },
             doc! { "$set": { "age_ms": { "$toLong": { "$subtract": ["$$NOW", "$seen_at"] } } } },

@@ -1,4 +1,4 @@
-//! What follows from a decision: its event, the reply to a waiting caller, and commands about the booking's payments.
+//! Consequences of a decision: its event, the reply to a waiting caller, and commands about the booking's payments.
 
 use super::DECIDED;
 use pvt_domain::actor::Actor;

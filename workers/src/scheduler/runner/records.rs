@@ -13,17 +13,21 @@ use pvt_stores::mongo::schedules::SchedulePlan;
 const RUN: &str = "run";
 
 impl Runner<'_> {
-    /// Records when the schedule fires next. A record that fails fails no fire.
-    pub(super) async fn record_plan(&self, lease: Lease) {
+    /// How the schedule runs from now on.
+    pub(super) fn plan(&self, lease: Lease) -> SchedulePlan {
         let schedule = self.schedule;
-        let plan = SchedulePlan {
+        SchedulePlan {
             cron: schedule.cron.source().to_owned(),
             time_zone: schedule.time_zone.name().to_owned(),
             dry_run: schedule.dry_run,
             by_property: schedule.task.is_by_property(),
             next_fire: next_fire(schedule, lease.now()).map(Into::into),
-        };
-        let name = &schedule.name;
+        }
+    }
+
+    /// Records when the schedule fires next. A record that fails fails no fire.
+    pub(super) async fn record_plan(&self, lease: Lease) {
+        let (name, plan) = (&self.schedule.name, self.plan(lease));
         if let Err(error) = self.scheduler.mongo.schedules().record_plan(name, &plan, lease.token).await {
             tracing::warn!(schedule = name, %error, "the next fire of a schedule cannot be recorded");
         }

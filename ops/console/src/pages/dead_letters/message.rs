@@ -3,6 +3,7 @@
 use super::selection::Selection;
 use super::{PATH, SAY_WHY, change};
 use crate::access::SignedIn;
+use crate::actors;
 use crate::app::{App, SharedApp};
 use crate::confirmation;
 use crate::failure::{Failure, page};
@@ -96,7 +97,7 @@ pub(crate) async fn show(
     }
     let (dead_letter, message) = complete(found)?;
     let needs_password = confirmation::is_needed(&app, &user).await;
-    page(&MessagePage::of(&user, &dead_letter, &message, needs_password))
+    page(&MessagePage::of(&user, &dead_letter, &message, needs_password).named(&app).await)
 }
 
 /// `POST /dead-letters/messages/{id}/whole`, by administrators: the whole body, which the audit notes before.
@@ -112,7 +113,7 @@ pub(crate) async fn show_whole(
     record_unmasked(&app, &user, &dead_letter, &reason).await?;
     let masked = MessagePage::of(&user, &dead_letter, &message, false);
     let original = dead_letter.original.as_ref().map(|original| shown_body(&original.bytes, whole));
-    page(&MessagePage {
+    let shown = MessagePage {
         is_whole: true,
         facts: facts(&dead_letter, &message, str::to_owned),
         headers: message.headers.clone(),
@@ -120,7 +121,8 @@ pub(crate) async fn show_whole(
         original,
         reason,
         ..masked
-    })
+    };
+    page(&shown.named(&app).await)
 }
 
 /// Records who reads the body of a dead letter without a mask; without that it is not shown.
@@ -180,6 +182,17 @@ fn masked(body: &[u8]) -> String {
 }
 
 impl MessagePage {
+    /// The same with names of those who acted.
+    async fn named(mut self, app: &App) -> Self {
+        for row in &mut self.history {
+            row.what = actors::named(app, &row.what).await;
+        }
+        for (_, fact) in self.facts.iter_mut().filter(|(name, _)| *name == "Actor") {
+            *fact = actors::named(app, fact).await;
+        }
+        self
+    }
+
     fn of(user: &SignedIn, dead_letter: &DeadLetter, message: &StoredMessage, needs_password: bool) -> Self {
         Self {
             frame: Frame::new(user, "Dead letter", PATH),

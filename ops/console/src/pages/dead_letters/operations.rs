@@ -2,6 +2,7 @@
 
 use super::{PATH, SAY_WHY, change, read_replays};
 use crate::access::SignedIn;
+use crate::actors::{self, ActorNames};
 use crate::app::{App, SharedApp};
 use crate::failure::{Failure, page};
 use crate::forms::Submitted;
@@ -32,13 +33,13 @@ pub(super) struct OperationRow {
 }
 
 impl OperationRow {
-    pub(super) fn of(operation: &ReplayOperation) -> Self {
+    pub(super) fn of(operation: &ReplayOperation, names: &ActorNames) -> Self {
         Self {
             id: operation.id.to_string(),
             state: replays::state(operation),
             progress: replays::progress(operation),
             since: shown(operation.created_at),
-            actor: operation.actor.to_string(),
+            actor: names.of(&operation.actor),
             selection: operation.selection.clone(),
             reason: operation.reason.clone(),
         }
@@ -58,10 +59,11 @@ pub(crate) async fn list(State(app): State<SharedApp>, user: SignedIn) -> Result
     let user = user.admin()?;
     let (mongo, figures) = (app.mongo.clone(), app.board.figures());
     let found = store::read(&app, async move { mongo.dead_letters().list_operations(MAX_OPERATIONS).await }).await?;
+    let names = actors::names(&app, found.iter().map(|operation| &operation.actor)).await?;
     page(&OperationsPage {
         frame: Frame::new(&user, "Replays of dead letters", PATH),
         digest: replays::all_digest(&figures.replays),
-        rows: found.iter().map(OperationRow::of).collect(),
+        rows: found.iter().map(|operation| OperationRow::of(operation, &names)).collect(),
     })
 }
 
@@ -93,11 +95,12 @@ pub(crate) async fn show(
     // has moved on.
     let figures = app.board.figures();
     let operation = read(&app, &id).await?;
+    let names = actors::names(&app, [&operation.actor]).await?;
     let streamed = figures.replays.value().and_then(|replays| replays.iter().find(|one| one.id == operation.id));
     let seen = streamed.unwrap_or(&operation);
     page(&OperationPage {
         frame: Frame::new(&user, "Replay of dead letters", PATH),
-        row: OperationRow::of(&operation),
+        row: OperationRow::of(&operation, &names),
         digest: replays::digest(seen),
         total: operation.total,
         passed: operation.total.saturating_sub(operation.remaining),

@@ -86,7 +86,7 @@ pub(super) fn waiting(dead: &DeadLetter) -> Option<String> {
     let (id, kind) = (dead.shown_id(), sanitized(&dead.kind));
     match dead.state {
         DeadLetterState::Dead => Some(format!(
-            "{kind} is a dead letter of {} ({}): `pvt dead show {id}`",
+            "{kind} is a dead letter of {} ({}); `pvt dead show {id}`",
             dead.queue,
             sanitized(&dead.last.class)
         )),

@@ -24,7 +24,7 @@ impl Timeline<'_> {
         if waits.is_empty() {
             waits.push(format!(
                 "Settled, as far as the stores know: {} bed-nights claimed, nothing waits. What is in a queue is in no \
-                    store (`pvt queues list`).",
+                    store; `pvt queues list` shows how much that is.",
                 self.claims
             ));
         }

@@ -253,7 +253,7 @@ fn dead_letter_is_waited_for_until_it_is_replayed() {
     let shown = timeline.summary(at(NOW), Vec::new());
     assert_eq!(
         shown,
-        [format!("booking.held.v1 is a dead letter of emails (panic): `pvt dead show {}`", Uuid::from_u128(9))]
+        [format!("booking.held.v1 is a dead letter of emails (panic); `pvt dead show {}`", Uuid::from_u128(9))]
     );
     let replay = json!([{ "operation": Uuid::from_u128(5), "at": "2026-12-01T12:02:00.000Z", "actor": "operator" }]);
     let replayed = [dead_letter("replayed", replay)];

@@ -120,9 +120,9 @@ impl fmt::Display for Report {
         let dry = if self.dry_run { " (dry run)" } else { "" };
         write!(
             f,
-            "{}: {bookings} bookings, {blocks} blocks, {claims} claims, {events} events checked in {} ms; {} found, {} \
-            repaired, {left} left{dry}",
-            self.property_id, self.took_ms, self.found, self.repaired
+            "{} at {} by {}: {bookings} bookings, {blocks} blocks, {claims} claims, {events} events checked in {} ms; \
+            {} found, {} repaired, {left} left{dry}",
+            self.property_id, self.started_at, self.actor, self.took_ms, self.found, self.repaired
         )?;
         for Finding { kind, severity, subject, detail, repaired } in &self.findings {
             let outcome = if *repaired { "repaired" } else { "left" };

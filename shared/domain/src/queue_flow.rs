@@ -158,7 +158,7 @@ impl QueueFlow {
 }
 
 /// The rates between two readings of a queue; `None` when they cannot be compared.
-pub fn rates(first: &QueueReading, last: &QueueReading) -> Option<Rates> {
+fn rates(first: &QueueReading, last: &QueueReading) -> Option<Rates> {
     let seconds = (last.at - first.at).as_seconds_f64();
     let handled = last.acknowledged.checked_sub(first.acknowledged)?;
     let arriving = last.arrived().saturating_sub(first.arrived());

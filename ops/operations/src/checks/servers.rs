@@ -1,0 +1,52 @@
+//! Checks of the other servers: whether they answer.
+
+use super::{API, Finding, MONGODB, POSTGRESQL, SMTP, check};
+use crate::reading::to_its_end;
+use pvt_service::config::Config;
+use pvt_stores::mart::Mart;
+use pvt_stores::mongo::Mongo;
+use secrecy::ExposeSecret;
+use tokio::net::TcpStream;
+use url::Url;
+
+pub(super) async fn mongodb(mongo: &Mongo) -> Finding {
+    let mongo = mongo.clone();
+    let probe = to_its_end(async move { mongo.ping().await });
+    check(MONGODB, probe, "check MONGODB_URI; locally `pvt up` starts one; transactions need a replica set").await
+}
+
+pub(super) async fn postgres(config: &Config, name: &str) -> Finding {
+    let probe = async {
+        let mart = Mart::connect(config.database_url.expose_secret(), name)?;
+        let found = mart.ping().await;
+        mart.close().await;
+        found
+    };
+    check(POSTGRESQL, probe, "check DATABASE_URL; locally `pvt up` starts one").await
+}
+
+pub(super) async fn smtp(config: &Config) -> Finding {
+    let probe = async {
+        let url = Url::parse(config.smtp_url.expose_secret())?;
+        let port = url.port().unwrap_or(if url.scheme() == "smtps" { 465 } else { 25 });
+        TcpStream::connect((url.host_str().unwrap_or_default(), port)).await?;
+        anyhow::Ok(())
+    };
+    check(SMTP, probe, "check SMTP_URL; mails wait in the queue until it answers").await
+}
+
+pub(super) async fn api(config: &Config) -> Finding {
+    let probe = async {
+        let mut url = config.api_metrics_url.join("readyz")?;
+        url.set_query(Some("verbose"));
+        let response = reqwest::get(url).await?;
+        if response.status().is_success() { Ok(()) } else { Err(anyhow::anyhow!("{}", response.text().await?)) }
+    };
+    check(
+        API,
+        probe,
+        "`pvt status` shows where its log is; `pvt up` starts it; elsewhere set PVT_METRICS_ADDR as the API has it, or \
+            PVT_API_METRICS_URL",
+    )
+    .await
+}
