@@ -4,8 +4,8 @@
 use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder, ports};
 use anyhow::{Context, Result, ensure};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use pvt_testkit::{Chromium, eventually, properties};
 use pvt_stores::mongo::dead_letters::{DeadLetterFilter, DeadLetterState};
+use pvt_testkit::{Chromium, eventually, properties};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
