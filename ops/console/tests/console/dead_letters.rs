@@ -56,6 +56,11 @@ pub(crate) fn arrival(number: u128, error: &str) -> Arrival {
     }
 }
 
+/// The id of its message, which operators know it by.
+pub(crate) fn message_id(number: u128) -> String {
+    Uuid::from_u128(number + 1_000_000).to_string()
+}
+
 pub(crate) async fn store(mongo: &Mongo, arrivals: &[Arrival]) -> Result<()> {
     for some in arrivals.chunks(1_000) {
         assert!(mongo.dead_letters().store(some).await?.iter().all(Stored::is_kept));
@@ -101,12 +106,12 @@ pub(crate) async fn find(harness: &Harness, number: u128) -> Result<DeadLetter> 
     found.into_iter().next().context("it is stored")
 }
 
-async fn operations(harness: &Harness) -> Result<Vec<ReplayOperation>> {
+pub(crate) async fn operations(harness: &Harness) -> Result<Vec<ReplayOperation>> {
     Ok(harness.mongo.dead_letters().list_operations(10).await?)
 }
 
 /// The fields of the form on a page that is sent to `action`, without those that a user fills in.
-fn form(page: &str, action: &str) -> Result<Vec<(String, String)>> {
+pub(crate) fn form(page: &str, action: &str) -> Result<Vec<(String, String)>> {
     let start = format!("action=\"{action}\" method=\"post\"");
     let form = page.split(&start).nth(1).and_then(|rest| rest.split("</form>").next()).context("no such form")?;
     let attribute = |input: &str, name: &str| {
@@ -318,7 +323,7 @@ async fn discard_needs_the_password_once_more_and_takes_what_was_shown() -> Resu
     let (_, rest) = harness.get(&admin, action).await?;
     assert_eq!(send(&rest, &[reason]).await?.0, StatusCode::OK);
     assert_eq!(in_state(&harness, DeadLetterState::Discarded).await?, [1, 2, 3]);
-    let entries = harness.mongo.audit_log().list(Some(&Uuid::from_u128(3).to_string()), None, 5).await?;
+    let entries = harness.mongo.audit_log().list(Some(&message_id(3)), None, 5).await?;
     assert_eq!(entries.len(), 1);
     assert!(entries[0].action == "dead_letter.discard" && entries[0].detail.ends_with("sent by hand"), "{entries:?}");
     Ok(())
@@ -396,7 +401,7 @@ async fn body_is_masked_until_an_administrator_says_why_and_can_be_edited_then()
     let (_, page) = harness.get(&admin, &place).await?;
     assert!(page.contains("Body before the first edit") && page.contains("edited by staff:"), "{page}");
     assert!(harness.get(&admin, "/dead-letters/replay").await?.1.contains("1 would be handled, or recognized"));
-    let entries = harness.mongo.audit_log().list(Some(&Uuid::from_u128(1).to_string()), None, 9).await?;
+    let entries = harness.mongo.audit_log().list(Some(&message_id(1)), None, 9).await?;
     let mut recorded: Vec<_> = entries.iter().map(|entry| (entry.action.as_str(), entry.detail.as_str())).collect();
     recorded.reverse();
     let expected = [

@@ -9,6 +9,8 @@ mod board;
 mod browser;
 mod changed_properties;
 mod dead_letter_forms;
+mod dead_letter_pages;
+mod dead_letter_races;
 mod dead_letters;
 mod firefox;
 mod harness;
