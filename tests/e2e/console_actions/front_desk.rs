@@ -66,7 +66,9 @@ async fn others_cannot_act(stack: &Stack, desk: &TestConsole, booking: &Accepted
     let fields = [("key", key.as_str()), ("rev", "1"), ("stay", "0"), ("amount", "1"), ("method", "cash")];
     let step = json!({ "booking": booking.id, "rev": 1, "assignments": [{ "id": 0, "beds": ["r-3"] }] }).to_string();
     let plan = [("key", key.as_str()), ("property", PROPERTY), ("step", step.as_str()), ("reason", "mine")];
-    for action in ["check-in", "check-out", "no-show", "reinstate", "bring-back", "confirm", "cancel", "payment", "room"] {
+    for action in
+        ["check-in", "check-out", "no-show", "reinstate", "bring-back", "confirm", "cancel", "payment", "room"]
+    {
         let path = format!("/bookings/{}/actions/{action}", booking.id);
         assert_eq!(desk.post(&elsewhere, &path, &fields).await?.status, StatusCode::NOT_FOUND, "{action}");
         assert_eq!(desk.get(&elsewhere, &path).await?.status, StatusCode::NOT_FOUND, "{action}");
