@@ -139,22 +139,30 @@ fn without_values(text: &str) -> String {
     without_telephones(&words)
 }
 
-/// The text with what is in single quotes masked.
+/// The text with what is in single quotes masked, and what is in backticks and no name of a member, a type or a code.
 fn without_quoted(text: &str) -> String {
     let (mut shown, mut rest) = (String::new(), text);
-    while let Some(at) = rest.find('\'') {
+    while let Some(at) = rest.find(['\'', '`']) {
         let (before, quote) = rest.split_at(at);
         shown.push_str(before);
         // What was masked ends with a quote.
         let last = shown.chars().next_back().unwrap_or(' ');
+        let is_name = quote.starts_with('`');
         rest = match quoted(last, quote) {
             Some(length) => {
-                shown.push_str(&format!("'{MASKED}'"));
-                &quote[length..]
+                let (value, after) = quote.split_at(length);
+                let mark = &value[..1];
+                let is_shown = is_name && !value.contains(char::is_whitespace);
+                shown.push_str(if is_shown { value } else { mark });
+                if !is_shown {
+                    shown.push_str(&format!("{MASKED}{mark}"));
+                }
+                after
             }
-            None if last.is_alphanumeric() => {
-                shown.push('\'');
-                &quote[1..]
+            None if is_name || last.is_alphanumeric() => {
+                let (mark, after) = quote.split_at(1);
+                shown.push_str(mark);
+                after
             }
             None => return format!("{shown}'{MASKED}"),
         };
@@ -284,6 +292,8 @@ mod tests {
             ("guest 'Ada O'Neil' isn't 'new'", "guest 'masked' isn't 'masked'"),
             ("no 'Ada Love", "no 'masked"),
             ("the guests' beds", "the guests' beds"),
+            ("unknown variant `Ada Lovelace`, expected `,` or `b`", "unknown variant `masked`, expected `,` or `b`"),
+            ("a ` alone", "a ` alone"),
             ("called +1 514 555-0100 twice", "called masked twice"),
             ("1 + 2 is 3, and +3 more", "1 + 2 is 3, and +3 more"),
             ("é@ü +", "masked +"),
