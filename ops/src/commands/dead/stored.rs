@@ -242,9 +242,10 @@ pub(super) async fn groups(json: bool) -> Result<()> {
 fn describe_group(topology: &Topology, group: &DeadLetterGroup) -> Value {
     let DeadLetterGroup { group, dead, replaying, new_since_replay, first_seen, last_seen, queues, example } = group;
     let queues: Vec<String> = queues.iter().map(|queue| topology.name(queue)).collect();
+    let example = describe(topology, example, View::MASKED);
     json!({
         "group": group, "dead": dead, "replaying": replaying, "new_since_replay": new_since_replay,
-        "first_seen": first_seen, "last_seen": last_seen, "queues": queues, "example": describe(topology, example, View::MASKED),
+        "first_seen": first_seen, "last_seen": last_seen, "queues": queues, "example": example,
     })
 }
 
