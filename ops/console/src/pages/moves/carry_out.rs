@@ -10,7 +10,7 @@ use crate::app::{App, SharedApp};
 use crate::failure::{Failure, page};
 use crate::forms::Submitted;
 use crate::frame::Frame;
-use crate::pages::actions::{Notice, idempotency_key};
+use crate::pages::actions::{Ended, Notice, idempotency_key};
 use crate::store;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -84,11 +84,19 @@ enum Stop {
 }
 
 impl Stop {
-    fn notice(&self) -> Notice {
+    fn notice(&self, is_repetition: bool) -> Notice {
         match self {
-            Self::Refused(refusal) => Notice::refused(refusal),
+            Self::Refused(_) if self.ended(is_repetition) == Ended::KeyReused => Notice::key_reused(),
+            Self::Refused(refusal) => Notice::refused(refusal, None),
             Self::Accepted => Notice::accepted(),
             Self::Unanswered(unanswered) => Notice::unanswered(unanswered),
+        }
+    }
+
+    fn in_the_way(&self) -> &[BookingId] {
+        match self {
+            Self::Refused(refusal) => &refusal.bookings,
+            Self::Accepted | Self::Unanswered(_) => &[],
         }
     }
 
@@ -101,10 +109,23 @@ impl Stop {
     }
 
     /// Whether the same form may be sent again.
-    fn is_undecided(&self) -> bool {
+    fn is_undecided(&self, is_repetition: bool) -> bool {
+        self.ended(is_repetition) == Ended::Unknown
+    }
+
+    fn ended(&self, is_repetition: bool) -> Ended {
         match self {
-            Self::Refused(refusal) => refusal.is_undecided(),
-            Self::Accepted | Self::Unanswered(_) => true,
+            Self::Refused(refusal) => Ended::of(refusal, is_repetition),
+            Self::Accepted | Self::Unanswered(_) => Ended::Unknown,
+        }
+    }
+
+    /// What became of its step.
+    fn outcome(&self, is_repetition: bool) -> &'static str {
+        match self.ended(is_repetition) {
+            Ended::Unknown => "Not known yet",
+            Ended::KeyReused => "Sent before with other values, and perhaps done",
+            _ => "Not done",
         }
     }
 }
@@ -119,6 +140,7 @@ pub(crate) async fn carry_out(State(app): State<SharedApp>, submitted: Submitted
     let steps = steps.ok().filter(|steps| (1..=MAX_STEPS).contains(&steps.len()));
     let steps = steps.ok_or_else(|| Failure::Invalid("Open the plan again: its steps cannot be read.".to_owned()))?;
     let reason = fields.get("reason").to_owned();
+    let is_repetition = !fields.get("repeated").is_empty();
     info!(user_id = %user.user().id, %property, steps = steps.len(), "moving guests");
     let (sender, sent_steps, sent_key, sent_reason) = (user.clone(), steps.clone(), key.clone(), reason.clone());
     let sending = {
@@ -128,16 +150,19 @@ pub(crate) async fn carry_out(State(app): State<SharedApp>, submitted: Submitted
     // To its end, also when the user has gone away.
     let CarriedOut { done, stopped } = tokio::spawn(sending).await.map_err(Failure::internal)?;
     // The outcome and the key are shown also when the bookings cannot be read any more.
-    let guests = guests_of(&app, &property, &steps).await.unwrap_or_default();
+    let in_the_way = stopped.as_ref().map_or(&[][..], Stop::in_the_way);
+    let ids = steps.iter().map(|step| step.booking).chain(in_the_way.iter().copied());
+    let guests = guests_of(&app, &property, ids.collect()).await.unwrap_or_default();
     let outcome = |index: usize| match (&stopped, index) {
         (_, index) if index < done => "Done",
-        (Some(stop), index) if index == done && stop.is_undecided() => "Not known yet",
-        (_, index) if index == done => "Not done",
+        (Some(stop), index) if index == done => stop.outcome(is_repetition),
         _ => "Not sent",
     };
     let shown = steps.iter().enumerate().map(|(index, step)| step.shown(&guests, outcome(index).to_owned()));
-    let repeatable = stopped.as_ref().is_some_and(Stop::is_undecided);
-    let notice = stopped.as_ref().map_or_else(|| Notice::done("The guests are moved"), Stop::notice);
+    let repeatable = stopped.as_ref().is_some_and(|stop| stop.is_undecided(is_repetition));
+    let notice =
+        stopped.as_ref().map_or_else(|| Notice::done("The guests are moved"), |stop| stop.notice(is_repetition));
+    let notice = notice.naming(|id| guests.get(&id).cloned());
     let status = stopped.as_ref().map_or(StatusCode::OK, Stop::status);
     let body = page(&PlanPage {
         frame: Frame::new(&user, "Move guests", "/chart"),
@@ -145,19 +170,19 @@ pub(crate) async fn carry_out(State(app): State<SharedApp>, submitted: Submitted
         chart: chart_of(&property),
         property: property.to_string(),
         steps: shown.collect(),
-        confirm: repeatable.then_some(Confirm { key, steps: texts, reason }),
+        confirm: repeatable.then_some(Confirm { key, steps: texts, reason, is_repetition: true }),
         done: done_keys(&steps, done),
     })?;
     Ok((status, body).into_response())
 }
 
-/// The guests of these steps, as far as they are of this property.
+/// The guests of these bookings, as far as they are of this property.
 async fn guests_of(
     app: &App,
     property: &PropertyId,
-    steps: &[PostedStep],
+    ids: Vec<BookingId>,
 ) -> Result<HashMap<BookingId, String>, Failure> {
-    let (mongo, ids) = (app.mongo.clone(), steps.iter().map(|step| step.booking).collect::<Vec<_>>());
+    let mongo = app.mongo.clone();
     let found = store::read(app, async move { mongo.bookings().find_by_ids(ids).await }).await?;
     let own = found.into_values().filter(|booking| booking.property_id == *property);
     Ok(own.map(|booking| (booking.id, named(&booking))).collect())
@@ -201,7 +226,25 @@ async fn send(app: &App, user: &SignedIn, steps: &[PostedStep], (key, reason): (
 
 #[cfg(test)]
 mod tests {
-    use super::{PostedStep, done_keys};
+    use super::{PostedStep, Stop, done_keys};
+
+    /// A plan whose outcome was not known may have been done, whatever a repetition is refused with on its way.
+    #[test]
+    fn repeated_plan_ends_with_a_decision_about_it() {
+        let refused = |status: u16, code: &str, is_repetition| {
+            let problem = serde_json::json!({ "title": "t", "status": status, "code": code });
+            let stop = Stop::Refused(serde_json::from_value(problem).unwrap());
+            (stop.is_undecided(is_repetition), stop.outcome(is_repetition))
+        };
+        for (status, code) in [(404, "not_found"), (408, "request_timeout"), (422, "validation_failed")] {
+            assert_eq!(refused(status, code, true), (true, "Not known yet"), "{code}");
+            assert_eq!(refused(status, code, false), (false, "Not done"), "{code}");
+        }
+        assert_eq!(refused(409, "bed_taken", true), (false, "Not done"));
+        let reused = refused(422, "idempotency_key_reused", true);
+        assert!(!reused.0 && reused.1.contains("perhaps done"), "{reused:?}");
+        assert!(Stop::Accepted.is_undecided(false));
+    }
 
     #[test]
     fn stays_with_a_step_that_is_left_stay_set_aside() {
