@@ -65,7 +65,7 @@ impl TakenBeds {
             let blocks = mongo.occupancy().blocks_within(&property, nights).await?;
             Ok::<_, StoreError>(Self::of(&occupants, &blocks, nights))
         };
-        store::read_in_turn(app, &app.desks, read).await
+        store::read_in_turn(app, &app.front_desks, read).await
     }
 
     fn of(occupants: &[Occupant], blocks: &[Block], nights: Nights) -> Self {

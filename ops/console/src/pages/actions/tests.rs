@@ -249,7 +249,7 @@ fn guests_are_brought_back_by_an_action_of_its_own() {
 }
 
 #[test]
-fn what_needs_a_reason_is_not_sent_without_one() {
+fn actions_that_need_a_reason_are_not_sent_without_one() {
     let around = undivided();
     let step = |action: Action, reason| {
         let fields = [("stay", "0"), ("to", "pda-1"), ("price", "keep"), ("reason", reason)];
