@@ -134,7 +134,7 @@ mod tests {
 
     /// A guest of a day later gets beds of all nights, as a decision asks for them until guests are in house.
     #[test]
-    fn beds_are_taken_on_the_nights_of_which_a_decision_asks() {
+    fn beds_are_taken_on_the_nights_that_a_decision_needs() {
         let mut around = divided();
         around.today = "2027-01-11".parse().unwrap();
         let nights = Nights::new("2027-01-10".parse().unwrap(), "2027-01-12".parse().unwrap());
