@@ -33,6 +33,8 @@ pub(crate) enum Failure {
     Down(&'static str, Outage),
     /// The same for users who are not signed in: why it is down is not for them to learn.
     Unavailable(&'static str),
+    /// Whether this store has written it is not known.
+    Unsure(&'static str),
     /// What was asked for takes too long.
     Slow,
     /// Others read as much, and no place became free.
@@ -93,6 +95,10 @@ impl Failure {
                 (503, "A source is down", format!("{source} is {outage}. Nothing older is shown instead."))
             }
             Self::Unavailable(source) => (503, "A source is down", format!("{source} is down. Try again later.")),
+            Self::Unsure(store) => {
+                let text = format!("{store} did not answer: it may have been stored or not. Try again.");
+                (503, "No answer", text)
+            }
             Self::Slow => {
                 (503, "No answer in time", "What you asked for takes too long. Ask for less, or try again.".to_owned())
             }
