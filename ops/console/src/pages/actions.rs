@@ -82,7 +82,7 @@ struct ActionPage {
 struct Facts {
     reference: String,
     guest: String,
-    status: &'static str,
+    status: String,
     rev: u32,
     due: String,
     stays: Vec<String>,
@@ -154,7 +154,7 @@ impl Surroundings {
         Facts {
             reference: booking.reference.clone(),
             guest: booking.guest.full_name(),
-            status: booking.status.as_str(),
+            status: status_words(booking),
             rev: booking.rev,
             due: balance(booking, self.money(0).currency),
             stays: booking.numbered_stays().iter().map(|stay| form::stay_label(self, stay)).collect(),
@@ -341,6 +341,11 @@ fn frozen_form(action: Action, request: Request, before: &Surroundings, fields: 
         rev: request.rev.unwrap_or(before.booking.rev),
         content: Content::Frozen { steps, filled_in: sending::filled_in(fields) },
     }
+}
+
+/// The status as the desk says it.
+fn status_words(booking: &Booking) -> String {
+    booking.status.as_str().replace('_', " ")
 }
 
 /// The key of a form, which has one from the moment that it was shown.

@@ -85,7 +85,7 @@ pub(crate) async fn show(
 ) -> Result<Html<String>, Failure> {
     let (property, all) = user.property(&app, query.property.as_deref()).await?;
     let mongo = app.mongo.clone();
-    let read = store::read_in_turn(&app, &app.desks, async move {
+    let read = store::read_in_turn(&app, &app.front_desks, async move {
         let Some(inventory) = mongo.inventories().find(&property).await? else { return Ok(None) };
         let date = business_date(&inventory.property, Utc::now().into());
         let found = mongo.front_desk().bookings(&property, date).await?;

@@ -65,7 +65,7 @@ impl TakenBeds {
             let blocks = mongo.occupancy().blocks_within(&property, nights).await?;
             Ok::<_, StoreError>(Self::of(&occupants, &blocks, nights))
         };
-        store::read_in_turn(app, &app.desks, read).await
+        store::read_in_turn(app, &app.front_desks, read).await
     }
 
     fn of(occupants: &[Occupant], blocks: &[Block], nights: Nights) -> Self {
@@ -134,7 +134,7 @@ mod tests {
 
     /// A guest of a day later gets beds of all nights, as a decision asks for them until guests are in house.
     #[test]
-    fn beds_are_taken_on_the_nights_of_which_a_decision_asks() {
+    fn beds_are_taken_on_the_nights_that_a_decision_needs() {
         let mut around = divided();
         around.today = "2027-01-11".parse().unwrap();
         let nights = Nights::new("2027-01-10".parse().unwrap(), "2027-01-12".parse().unwrap());

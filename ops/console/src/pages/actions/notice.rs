@@ -88,7 +88,7 @@ impl Notice {
 
     /// The booking's status does not allow it.
     pub(super) fn not_offered(action: Action, booking: &Booking) -> Self {
-        let text = format!("The booking is {}; what it allows is listed below.", booking.status.as_str());
+        let text = format!("The booking is {}; what it allows is listed below.", super::status_words(booking));
         Self::new("refused", format!("{}: not now", action.name()), text)
     }
 }

@@ -1,7 +1,7 @@
 //! The requests of forms: the same ones for a form that is sent twice, whatever the booking has become.
 
 use super::sending::{Ended, Outcome, Request, Route, Step, filled_in, sent_before};
-use super::{Action, Surroundings};
+use super::{Action, Surroundings, form};
 use crate::forms::FormFields;
 use pvt_domain::booking::Booking;
 use pvt_domain::demo;
@@ -249,7 +249,7 @@ fn guests_are_brought_back_by_an_action_of_its_own() {
 }
 
 #[test]
-fn what_needs_a_reason_is_not_sent_without_one() {
+fn actions_that_need_a_reason_are_not_sent_without_one() {
     let around = undivided();
     let step = |action: Action, reason| {
         let fields = [("stay", "0"), ("to", "pda-1"), ("price", "keep"), ("reason", reason)];
@@ -259,4 +259,24 @@ fn what_needs_a_reason_is_not_sent_without_one() {
         assert!(step(action, "").unwrap_err().contains("Reason"), "{action:?}");
         assert!(step(action, "roof").is_ok(), "{action:?}");
     }
+}
+
+#[test]
+fn bed_that_was_chosen_is_kept_while_others_cannot_be_read() {
+    let around = undivided();
+    let chosen = |pairs: &[(&str, &str)]| -> Vec<(String, Vec<String>)> {
+        let sent = FormFields::of(pairs.iter().copied());
+        let fields = form::fields(Action::CheckIn, &around, None, &form::Typed::again(&sent));
+        let choices = fields.into_iter().filter_map(|field| match field {
+            form::FieldView::Choice { name, choices, .. } => Some((name, choices)),
+            _ => None,
+        });
+        let chosen = |(name, choices): (String, Vec<form::ChoiceView>)| {
+            (name, choices.into_iter().filter(|one| one.is_chosen).map(|one| one.value).collect())
+        };
+        choices.map(chosen).collect()
+    };
+    assert!(chosen(&[("place", "0.0")]).is_empty(), "others are not offered");
+    let named = [("place", "0.0"), ("bed-0-1", "d6a-5")];
+    assert_eq!(chosen(&named), [("bed-0-1".to_owned(), vec!["d6a-5".to_owned()])]);
 }

@@ -18,11 +18,11 @@ pub(super) struct Entry<'a> {
     pub(super) columns: u32,
     /// Class of the style sheet.
     pub(super) kind: &'static str,
-    what: What<'a>,
+    occupation: Occupation<'a>,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum What<'a> {
+enum Occupation<'a> {
     Stay {
         booking: &'a Occupant,
         stay: &'a Stay,
@@ -36,46 +36,48 @@ enum What<'a> {
 impl Entry<'_> {
     /// The booking to open.
     pub(super) fn booking_id(&self) -> Option<BookingId> {
-        match self.what {
-            What::Stay { booking, .. } => Some(booking.id),
-            What::Block(_) => None,
+        match self.occupation {
+            Occupation::Stay { booking, .. } => Some(booking.id),
+            Occupation::Block(_) => None,
         }
     }
 
     /// Booking, stay and bed, if it can be moved to another bed.
     pub(super) fn movable(&self) -> Option<String> {
-        match self.what {
-            What::Stay { booking, movable: Some((stay, bed)), .. } => Some(format!("{}/{stay}/{bed}", booking.id)),
-            What::Stay { .. } | What::Block(_) => None,
+        match self.occupation {
+            Occupation::Stay { booking, movable: Some((stay, bed)), .. } => {
+                Some(format!("{}/{stay}/{bed}", booking.id))
+            }
+            Occupation::Stay { .. } | Occupation::Block(_) => None,
         }
     }
 
     /// The room type of a stay that can be moved, where its bed is not sold as that: the bed or its room has changed.
     pub(super) fn other_type(&self, sold_as: &str) -> Option<&str> {
-        match self.what {
-            What::Stay { stay, movable: Some(_), .. } => {
+        match self.occupation {
+            Occupation::Stay { stay, movable: Some(_), .. } => {
                 Some(stay.room_type_id.as_str()).filter(|room_type| *room_type != sold_as)
             }
-            What::Stay { .. } | What::Block(_) => None,
+            Occupation::Stay { .. } | Occupation::Block(_) => None,
         }
     }
 
     pub(super) fn label(&self) -> String {
-        match self.what {
-            What::Stay { booking, stay, status, .. } => {
+        match self.occupation {
+            Occupation::Stay { booking, stay, status, .. } => {
                 format!("{} ({status}{})", booking.guest.full_name(), lock(stay))
             }
-            What::Block(block) => format!("Block: {}", kind_of(block)),
+            Occupation::Block(block) => format!("Block: {}", kind_of(block)),
         }
     }
 
     pub(super) fn title(&self) -> String {
-        match self.what {
-            What::Stay { booking, stay, status, .. } => {
+        match self.occupation {
+            Occupation::Stay { booking, stay, status, .. } => {
                 let (guest, lock) = (booking.guest.full_name(), lock(stay));
                 format!("{guest}, {}, {status}{lock}, {} – {}", booking.reference, stay.arrival, stay.departure)
             }
-            What::Block(block) => format!("Block: {}, {} – {}", kind_of(block), block.from, block.until),
+            Occupation::Block(block) => format!("Block: {}, {} – {}", kind_of(block), block.from, block.until),
         }
     }
 }
@@ -87,9 +89,9 @@ pub(super) fn entries<'a>(
     shown: Nights,
 ) -> HashMap<&'a BedId, Vec<Entry<'a>>> {
     let mut entries: HashMap<&BedId, Vec<Entry<'a>>> = HashMap::new();
-    let mut add = |bed: &'a BedId, nights: Nights, kind, what| {
+    let mut add = |bed: &'a BedId, nights: Nights, kind, occupation| {
         if let Some((column, columns)) = columns(nights, shown) {
-            entries.entry(bed).or_default().push(Entry { column, columns, kind, what });
+            entries.entry(bed).or_default().push(Entry { column, columns, kind, occupation });
         }
     };
     for booking in bookings {
@@ -99,7 +101,7 @@ pub(super) fn entries<'a>(
                 let is_last = nights.departure == stay.departure && is_movable(booking.status, stay);
                 for bed in beds {
                     let movable = is_last.then(|| (stay_id(&booking.stays, index), bed));
-                    add(bed, nights, kind, What::Stay { booking, stay, status, movable });
+                    add(bed, nights, kind, Occupation::Stay { booking, stay, status, movable });
                 }
             }
         }
@@ -108,17 +110,17 @@ pub(super) fn entries<'a>(
         }
         let own: HashSet<(&BedId, NaiveDate)> = booking.stays.iter().flat_map(Stay::bed_nights).collect();
         for stay in booking.pending_stays() {
-            let what = What::Stay { booking, stay, status: "pending change", movable: None };
+            let occupation = Occupation::Stay { booking, stay, status: "pending change", movable: None };
             for (nights, beds) in stay.parts() {
                 for bed in beds {
                     let added = runs(nights, |night| !own.contains(&(bed, night)));
-                    added.for_each(|run| add(bed, run, "held", what));
+                    added.for_each(|run| add(bed, run, "held", occupation));
                 }
             }
         }
     }
     for block in blocks {
-        block.bed_ids.iter().for_each(|bed| add(bed, block.nights(), "block", What::Block(block)));
+        block.bed_ids.iter().for_each(|bed| add(bed, block.nights(), "block", Occupation::Block(block)));
     }
     entries.values_mut().for_each(|of_bed| of_bed.sort_by_key(|entry| entry.column));
     entries

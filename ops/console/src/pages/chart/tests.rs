@@ -117,7 +117,7 @@ fn blocks_and_beds_that_were_removed_are_drawn() {
 
 /// Beds are removed, and rooms sold as another type, while guests lie in them.
 #[test]
-fn stay_keeps_its_room_type_in_a_bed_that_has_changed() {
+fn stay_keeps_its_room_type_in_a_bed_that_has_changed_or_of_a_type_that_is_gone() {
     let other = with(stay("2027-01-10", "2027-01-12", "d6a-1"), "room_type_id", "gone".into());
     let bookings = [
         booking("confirmed", json!([stay("2027-01-10", "2027-01-12", "gone-1")]), Value::Null),
