@@ -229,14 +229,15 @@ async fn respond(
         amount: payment.as_ref().map_or(Money::new(booking.payable(), currency), |payment| payment.amount),
         url,
         client_secret,
-        expires_at: expires_at(booking, payment.as_ref()),
+        expires_at: expires_at(booking, payment.as_ref(), Utc::now().into()),
         links: CheckoutLinks { this: &location, booking: links.this() },
     };
     Ok(Either::This(submitted.created(&location, &view)?))
 }
 
-fn expires_at(booking: &Booking, payment: Option<&PaymentView>) -> Option<Timestamp> {
-    let hold = booking.hold_ends();
+/// A hold whose stored end has passed was prolonged by a maintenance, or the payment would not be open.
+fn expires_at(booking: &Booking, payment: Option<&PaymentView>, now: Timestamp) -> Option<Timestamp> {
+    let hold = booking.hold_ends().filter(|end| *end > now);
     let page = payment.and_then(|payment| payment.expires_at);
     hold.into_iter().chain(page).min()
 }
