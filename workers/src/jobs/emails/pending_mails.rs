@@ -288,7 +288,8 @@ mod tests {
         let bookings = HashMap::from([(booking.id, booking)]);
         let inventory = inventory();
         let properties = HashMap::from([(inventory.property.id.clone(), Arc::new(inventory))]);
-        let known = Known { bookings: &bookings, properties: &properties, former_addresses: &HashMap::new(), deferral: None };
+        let known =
+            Known { bookings: &bookings, properties: &properties, former_addresses: &HashMap::new(), deferral: None };
         let mails = collect(&mut jobs, known, at("2026-12-01T12:00:00Z")).mails;
         assert_eq!(mails.len(), 1);
         assert_eq!(mails[0].positions, [0, 1]);
@@ -301,7 +302,12 @@ mod tests {
         early.id = BookingId::from_uuid(Uuid::from_u128(9));
         let mut jobs = vec![job(event(&stored, 1), 1, None), job(event(&early, 2), 1, None)];
         let bookings = HashMap::from([(stored.id, stored)]);
-        let known = Known { bookings: &bookings, properties: &HashMap::new(), former_addresses: &HashMap::new(), deferral: None };
+        let known = Known {
+            bookings: &bookings,
+            properties: &HashMap::new(),
+            former_addresses: &HashMap::new(),
+            deferral: None,
+        };
         let collected = collect(&mut jobs, known, at("2026-12-01T12:00:00Z"));
         assert!(collected.mails.is_empty());
         assert_eq!(collected.outdated.iter().map(|mail| mail.position).collect::<Vec<_>>(), [0]);
