@@ -27,12 +27,18 @@ pub(crate) enum Failure {
     Invalid(String),
     /// The present state does not allow it, and why.
     Conflict(String),
+    /// What was written cannot be taken as it is, and why.
+    Unusable(String),
     /// A source that is needed is down.
     Down(&'static str, Outage),
     /// The same for users who are not signed in: why it is down is not for them to learn.
     Unavailable(&'static str),
+    /// Whether this store has written it is not known.
+    Unsure(&'static str),
     /// What was asked for takes too long.
     Slow,
+    /// Others read as much, and no place became free.
+    Busy,
     /// Try again after so many seconds.
     TooMany(u32),
     /// Something that cannot happen did.
@@ -67,11 +73,12 @@ impl Failure {
 
     /// What it says to the user.
     pub(crate) fn text(&self) -> String {
-        self.page().text
+        self.words().2
     }
 
-    fn page(&self) -> FailurePage {
-        let (status, title, text) = match self {
+    /// Its status, title and text.
+    pub(crate) fn words(&self) -> (u16, &'static str, String) {
+        match self {
             Self::SignedOut(_) => (401, "Not signed in", "Sign in first.".to_owned()),
             Self::Forbidden => (403, "Not allowed", "Your role does not allow this.".to_owned()),
             Self::Unconfirmed(text) => (403, "Password needed", (*text).to_owned()),
@@ -83,24 +90,40 @@ impl Failure {
             Self::NotFound(text) => (404, "Not found", text.clone()),
             Self::Invalid(text) => (400, "Not understood", text.clone()),
             Self::Conflict(text) => (409, "Not possible now", text.clone()),
+            Self::Unusable(text) => (422, "Not accepted as it is", text.clone()),
             Self::Down(source, outage) => {
                 (503, "A source is down", format!("{source} is {outage}. Nothing older is shown instead."))
             }
             Self::Unavailable(source) => (503, "A source is down", format!("{source} is down. Try again later.")),
+            Self::Unsure(store) => {
+                let text = format!("{store} did not answer: it may have been stored or not. Try again.");
+                (503, "No answer", text)
+            }
             Self::Slow => {
                 (503, "No answer in time", "What you asked for takes too long. Ask for less, or try again.".to_owned())
             }
+            Self::Busy => {
+                (503, "Too much is read at once", "Others are reading such pages. Try again in a moment.".to_owned())
+            }
             Self::TooMany(seconds) => (429, "Too many attempts", format!("Try again in {seconds} seconds.")),
             Self::Internal => (500, "Internal error", "The cause is in the log of the console.".to_owned()),
-        };
-        FailurePage { status, title, text }
+        }
+    }
+
+    /// An answer with this body, and with what its status needs.
+    pub(crate) fn answer(&self, body: Response) -> Response {
+        let status = StatusCode::from_u16(self.words().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, body).into_response();
+        if let Self::TooMany(seconds) = self {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
+        }
+        response
     }
 }
 
 #[derive(Template)]
 #[template(path = "failure.html")]
 struct FailurePage {
-    status: u16,
     title: &'static str,
     text: String,
 }
@@ -111,14 +134,9 @@ impl IntoResponse for Failure {
             let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
             return Redirect::to(&format!("/login?next={next}")).into_response();
         }
-        let page = self.page();
-        let status = StatusCode::from_u16(page.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = page.render().map_or_else(|_| page.title.into_response(), |html| Html(html).into_response());
-        let mut response = (status, body).into_response();
-        if let Self::TooMany(seconds) = self {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+        let (_, title, text) = self.words();
+        let page = FailurePage { title, text };
+        self.answer(page.render().map_or_else(|_| title.into_response(), |html| Html(html).into_response()))
     }
 }
 

@@ -224,7 +224,7 @@ impl Replayer {
                 return Ok(self.block(&dead_letter.queue, SILENT, pause));
             }
             Err(ConsumeError::Name(error)) => {
-                warn!(dead_letter = %dead_letter.id, error, "a dead letter cannot be sent");
+                warn!(dead_letter = %dead_letter.shown_id(), error, "a dead letter cannot be sent");
                 return Ok(keep(INVALID).await?);
             }
             Err(error) => return Err(error.into()),
@@ -232,6 +232,7 @@ impl Replayer {
         failpoint::hit("after_replay_before_record");
         let replay = Replay { operation: operation.id, at: Utc::now().into(), actor: operation.actor.clone() };
         mongo.dead_letters().record_replay(dead_letter, &replay).await?;
+        failpoint::hit("after_replay_record");
         Ok(true)
     }
 

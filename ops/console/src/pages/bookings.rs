@@ -15,11 +15,13 @@ use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use chrono::Utc;
 use pvt_domain::booking::{Booking, Stay};
+use pvt_domain::business_day::business_date;
 use pvt_domain::ids::BookingId;
 use pvt_domain::money::Currency;
 use pvt_operations::hints::without_command;
 use pvt_operations::trace::{self, MAX_FOUND, TimelineEvent, Trace, time_span};
 use serde::Deserialize;
+use uuid::Uuid;
 
 #[derive(Deserialize)]
 pub(crate) struct SearchQuery {
@@ -76,6 +78,13 @@ pub(crate) async fn search(
     };
     if let [booking] = found.as_slice() {
         return Ok(Redirect::to(&format!("/bookings/{}", booking.id)).into_response());
+    }
+    if let Some(id) = Uuid::try_parse(&sought).ok().filter(|_| found.is_empty() && user.is_admin()) {
+        let mongo = app.mongo.clone();
+        let dead_letters = store::read(&app, async move { mongo.dead_letters().find(id).await }).await?;
+        if !dead_letters.is_empty() {
+            return Ok(Redirect::to(&format!("/dead-letters/messages/{id}")).into_response());
+        }
     }
     let note = note(&sought, found.len());
     let rows = found.iter().map(BookingRow::of).collect();
@@ -135,10 +144,11 @@ pub(crate) async fn show(
         if !properties.contains(&booking.property_id) {
             return Ok(None);
         }
+        let Some(inventory) = mongo.inventories().find(&booking.property_id).await? else { return Ok(None) };
         let traced = trace::of_booking(&mongo, &mart, &topology, &booking, Utc::now().into()).await?;
-        anyhow::Ok(Some((booking, traced)))
+        anyhow::Ok(Some((booking, inventory.property, traced)))
     });
-    let (booking, Trace { events, summary, claims }) = found.await?.ok_or_else(none)?;
+    let (booking, property, Trace { events, summary, claims }) = found.await?.ok_or_else(none)?;
     let texts = events.iter().map(|event| event.what.as_str()).chain(summary.iter().map(String::as_str));
     let acted = texts.flat_map(actors::named_in).collect::<Vec<_>>();
     let names = actors::names(&app, &acted).await?;
@@ -150,7 +160,7 @@ pub(crate) async fn show(
         claims,
         balance: balance(&booking, currency),
         stays: booking.stays.iter().map(|stay| stay_words(&booking, stay)).collect(),
-        offers: Action::offers(&booking, None),
+        offers: Action::offers(&booking, (&property, business_date(&property, Utc::now().into())), None),
         is_movable: booking.stays.iter().any(|stay| is_movable(booking.status, stay)),
         waits: summary.iter().map(|wait| names.within(without_command(wait))).collect(),
         events: event_rows(events, &names),

@@ -1,12 +1,11 @@
 //! Discarding of dead letters for good, in batches: each with its audit entry, and none that has changed.
 
-use super::{changed_since_shown, failed};
+use super::{Audited, changed_since_shown, failed};
 use crate::reason::one_line;
 use anyhow::Result;
 use chrono::Utc;
 use pvt_domain::actor::Actor;
 use pvt_stores::mongo::Mongo;
-use pvt_stores::mongo::audit::AuditEntry;
 use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterState, Discarded, Matched};
 use uuid::Uuid;
 
@@ -96,9 +95,7 @@ async fn discard_each(
     let now = Utc::now().into();
     let discarded = Discarded { at: now, actor, reason: one_line(reason) };
     let entry = |dead_letter: &DeadLetter| {
-        let DeadLetter { id, message_id, kind, queue, .. } = dead_letter;
-        let detail = format!("{kind} {message_id} of {queue}: {}", discarded.reason);
-        AuditEntry::new(cause, now, &discarded.actor, DISCARD.to_owned(), &id.to_string(), &detail)
+        Audited::from(dead_letter).entry(DISCARD, cause, (now, discarded.actor.clone()), &discarded.reason)
     };
     let mut rest = selected.into_iter();
     loop {

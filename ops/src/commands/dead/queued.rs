@@ -7,11 +7,13 @@
 use super::reader::{self, DeadLetter, DeadLetterQueue, DeadLetterReader, Disposition, Kept, KeptBecause};
 use super::sources::Sources;
 use super::stored::Replayed;
+use super::view::View;
 use super::{Filter, Selection, report};
 use crate::reachability::Dependency::RabbitMq;
 use crate::settings;
 use anyhow::Result;
 use chrono::Utc;
+use pvt_domain::dead_letters::masked_code;
 use pvt_domain::ids::BookingId;
 use pvt_operations::{OPERATOR, OperationError, broker, terminal};
 use pvt_service::config::Config;
@@ -46,7 +48,7 @@ async fn read(config: &Config, queues: &[DeadLetterQueue], id: Option<Uuid>, fil
     }
     visit(config, queues, |queue, dead_letter| {
         if includes(id, filter, dead_letter) {
-            found.push(describe(queue, dead_letter));
+            found.push(describe(queue, dead_letter, View::MASKED));
         }
         Disposition::Keep
     })
@@ -55,7 +57,7 @@ async fn read(config: &Config, queues: &[DeadLetterQueue], id: Option<Uuid>, fil
 }
 
 /// One of them, dead letter or message without a route, with its headers and body.
-pub(super) async fn show(sources: &Sources, id: Uuid, body: fn(&[u8]) -> Value) -> Result<Option<Value>> {
+pub(super) async fn show(sources: &Sources, id: Uuid, view: View) -> Result<Option<Value>> {
     if !sources.has_broker {
         return Ok(None);
     }
@@ -64,9 +66,10 @@ pub(super) async fn show(sources: &Sources, id: Uuid, body: fn(&[u8]) -> Value) 
     let mut found = None;
     visit(&sources.config, &queues, |queue, dead_letter| {
         if dead_letter.id == id && found.is_none() {
-            let mut shown = describe(queue, dead_letter);
-            shown["headers"] = dead_letter.delivery.envelope.headers.iter().cloned().collect();
-            shown["body"] = body(&dead_letter.delivery.body);
+            let mut shown = describe(queue, dead_letter, view);
+            let envelope = &dead_letter.delivery.envelope;
+            shown["headers"] = view.headers(envelope.headers.iter().map(|(name, value)| (&**name, value.as_str())));
+            shown["body"] = (view.body)(&dead_letter.delivery.body);
             found = Some(shown);
         }
         Disposition::Keep
@@ -85,7 +88,8 @@ pub(super) async fn replay(config: &Config, selection: &Selection, stored: &Repl
         }
         count += 1;
         let to = queue.work_queue.as_deref().unwrap_or(&dead_letter.delivery.routing_key);
-        terminal::data(format_args!("{} {} → {to}", dead_letter.id, dead_letter.delivery.envelope.kind));
+        let kind = masked_code(&dead_letter.delivery.envelope.kind);
+        terminal::data(format_args!("{} {kind} → {to}", dead_letter.id));
         if selection.dry_run { Disposition::Keep } else { Disposition::Replay }
     })
     .await?;
@@ -101,9 +105,9 @@ pub(super) async fn discard(config: &Config, selection: &Selection, reason: &str
     let mut chosen: Vec<(Uuid, String, String)> = Vec::new();
     visit(config, &queues, |queue, dead_letter| {
         if includes(selection.id, &selection.filter, dead_letter) {
-            let kind = &dead_letter.delivery.envelope.kind;
+            let kind = masked_code(&dead_letter.delivery.envelope.kind);
             terminal::data(format_args!("{} {kind} of {}", dead_letter.id, queue.label()));
-            chosen.push((dead_letter.id, kind.to_string(), queue.label().to_owned()));
+            chosen.push((dead_letter.id, kind, queue.label().to_owned()));
         }
         Disposition::Keep
     })
@@ -207,20 +211,21 @@ fn class_of(dead_letter: &DeadLetter) -> &str {
     dead_letter.delivery.envelope.header(HEADER_ERROR_CLASS).unwrap_or("delivery_limit")
 }
 
-fn describe(queue: &DeadLetterQueue, dead_letter: &DeadLetter) -> Value {
+fn describe(queue: &DeadLetterQueue, dead_letter: &DeadLetter, view: View) -> Value {
     let envelope = &dead_letter.delivery.envelope;
+    let error = envelope.header(HEADER_ERROR_MESSAGE).map(view.error);
     json!({
         "id": dead_letter.id,
         "message_id": (!envelope.id.is_nil()).then_some(envelope.id),
         "queue": queue.label(),
         "state": "not_stored",
-        "type": envelope.kind,
-        "class": if queue.work_queue.is_some() { class_of(dead_letter) } else { "unroutable" },
-        "message": envelope.header(HEADER_ERROR_MESSAGE).or(dead_letter.unreadable.then_some(UNREADABLE)),
+        "type": (view.code)(&envelope.kind),
+        "class": if queue.work_queue.is_some() { (view.code)(class_of(dead_letter)) } else { "unroutable".to_owned() },
+        "message": error.or_else(|| dead_letter.unreadable.then(|| UNREADABLE.to_owned())),
         "routing_key": dead_letter.delivery.routing_key,
-        "worker": envelope.header(HEADER_WORKER),
+        "worker": envelope.header(HEADER_WORKER).map(view.code),
         "attempt": envelope.attempt,
-        "first_failed_at": envelope.header(HEADER_FIRST_FAILED_AT),
+        "first_failed_at": envelope.header(HEADER_FIRST_FAILED_AT).map(view.code),
         "booking_id": envelope.correlation_id,
         "traceparent": envelope.traceparent,
         "sent_at": envelope.timestamp,

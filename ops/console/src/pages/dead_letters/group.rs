@@ -1,7 +1,8 @@
 //! A group of dead letters: those that wait, or are being replayed, with a choice of some.
 
+use super::message::address;
 use super::selection::{Pages, Selection};
-use super::{PAGE_SIZE, PATH};
+use super::{PAGE_SIZE, PATH, shown_error};
 use crate::access::SignedIn;
 use crate::app::SharedApp;
 use crate::failure::{Failure, page};
@@ -11,6 +12,7 @@ use crate::store;
 use askama::Template;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Html;
+use pvt_domain::dead_letters::masked_code;
 use pvt_stores::StoreError;
 use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterState};
 
@@ -35,6 +37,7 @@ struct GroupPage {
 
 struct DeadLetterRow {
     id: String,
+    address: String,
     shown_id: String,
     kind: String,
     queue: String,
@@ -76,9 +79,9 @@ pub(crate) async fn show(
     let queue = found.first().map(|one| one.queue.clone()).unwrap_or_default();
     page(&GroupPage {
         frame: Frame::new(&user, "Dead letters with one cause", PATH),
-        worker: last.worker.unwrap_or(queue),
-        class: last.class,
-        message: last.error.unwrap_or_else(|| "–".to_owned()),
+        worker: last.worker.as_deref().map_or(queue, masked_code),
+        class: masked_code(&last.class),
+        message: shown_error(last.error.as_deref()),
         query: of_group.query(),
         group,
         dead,
@@ -92,18 +95,19 @@ impl DeadLetterRow {
     fn of(found: DeadLetter) -> Self {
         Self {
             id: found.id.to_string(),
+            address: address(&found),
             shown_id: found.shown_id().to_string(),
             is_dead: found.state == DeadLetterState::Dead,
             state: found.state.as_str(),
             booking: found.booking_id.map(|booking| booking.to_string()),
-            kind: found.kind,
+            kind: masked_code(&found.kind),
             queue: found.queue,
             deaths: found.deaths,
             attempt: found.last.attempt,
             new_since_replay: found.new_since_replay,
             first: shown(found.first_died_at),
             last: shown(found.last.died_at),
-            message: found.last.error.unwrap_or_else(|| "–".to_owned()),
+            message: shown_error(found.last.error.as_deref()),
         }
     }
 }

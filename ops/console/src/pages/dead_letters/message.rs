@@ -1,5 +1,6 @@
 //! One dead letter: its headers, its deaths and replays, and its body, masked unless an administrator says why not.
 
+use super::selection::Selection;
 use super::{PATH, SAY_WHY, change};
 use crate::access::SignedIn;
 use crate::actors;
@@ -11,20 +12,30 @@ use crate::frame::Frame;
 use crate::pages::shown;
 use crate::store;
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::response::Html;
-use pvt_domain::dead_letters::masked_body;
-use pvt_operations::dead_letters;
+use pvt_domain::dead_letters::{masked_body, masked_code, masked_error, masked_header};
+use pvt_domain::messages::MAX_BODY_BYTES;
+use pvt_operations::dead_letters::{self, Audited};
 use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterState, StoredMessage};
 use serde_json::Value;
 use tracing::info;
+use url::form_urlencoded;
 use uuid::Uuid;
+
+/// Larger bodies are not shown on a page: no worker reads them, and a form could not hold them.
+pub(super) const MAX_SHOWN_BYTES: usize = MAX_BODY_BYTES;
+/// A body that would be larger in lines is shown without them: members that are deep within others are mostly blanks.
+const MAX_INDENTED_BYTES: usize = 128 * 1024;
 
 #[derive(Template)]
 #[template(path = "dead_letters/message.html")]
 struct MessagePage {
     frame: Frame,
+    /// Its own id, which forms and links are about: others may have the id of the message.
     id: String,
+    /// The id that operators know it by.
+    shown_id: String,
     facts: Vec<(&'static str, String)>,
     group: String,
     booking: Option<String>,
@@ -32,6 +43,9 @@ struct MessagePage {
     history: Vec<HistoryRow>,
     is_dead: bool,
     is_whole: bool,
+    /// Whether its body is too large for a page.
+    is_large: bool,
+    max_kib: usize,
     body: String,
     /// The body before the first edit.
     original: Option<String>,
@@ -41,19 +55,50 @@ struct MessagePage {
     version: String,
 }
 
+/// Several dead letters with one id.
+#[derive(Template)]
+#[template(path = "dead_letters/choice.html")]
+struct ChoicePage {
+    frame: Frame,
+    shown_id: String,
+    rows: Vec<ChoiceRow>,
+}
+
+struct ChoiceRow {
+    address: String,
+    queue: String,
+    kind: String,
+    state: &'static str,
+    died: String,
+}
+
 struct HistoryRow {
     at: String,
     what: String,
 }
 
-/// `GET /dead-letters/messages/{id}`.
+/// The address of the page of a dead letter, by the id that operators know it by.
+pub(super) fn address(dead_letter: &DeadLetter) -> String {
+    let queue: String = form_urlencoded::byte_serialize(dead_letter.queue.as_bytes()).collect();
+    format!("{PATH}/messages/{}?queue={queue}", dead_letter.shown_id())
+}
+
+/// `GET /dead-letters/messages/{id}?queue=`, by its own id or by that of its message.
 pub(crate) async fn show(
     State(app): State<SharedApp>,
     user: SignedIn,
     Path(id): Path<String>,
+    RawQuery(query): RawQuery,
 ) -> Result<Html<String>, Failure> {
     let user = user.admin()?;
-    let (dead_letter, message) = read(&app, &id).await?;
+    let (selection, _) = Selection::of_query(query.as_deref())?;
+    let (wanted, mongo) = (parsed(&id)?, app.mongo.clone());
+    let mut found = store::read(&app, async move { mongo.dead_letters().find(wanted).await }).await?;
+    found.retain(|one| selection.queue.as_ref().is_none_or(|queue| *queue == one.queue));
+    if found.len() > 1 {
+        return page(&ChoicePage::of(&user, &found));
+    }
+    let (dead_letter, message) = complete(found)?;
     let needs_password = confirmation::is_needed(&app, &user).await;
     page(&MessagePage::of(&user, &dead_letter, &message, needs_password).named(&app).await)
 }
@@ -68,27 +113,53 @@ pub(crate) async fn show_whole(
     let reason = form.fields.required("reason", SAY_WHY)?.to_owned();
     confirmation::require(&app, &form).await?;
     let (dead_letter, message) = read(&app, &id).await?;
-    record_unmasked(&app, &user, dead_letter.id, &reason).await?;
+    record_unmasked(&app, &user, &dead_letter, &reason).await?;
     let masked = MessagePage::of(&user, &dead_letter, &message, false);
-    let original = dead_letter.original.as_ref().map(|original| whole(&original.bytes));
-    page(&MessagePage { is_whole: true, body: whole(&message.body), original, reason, ..masked }.named(&app).await)
+    let original = dead_letter.original.as_ref().map(|original| shown_body(&original.bytes, whole));
+    let shown = MessagePage {
+        is_whole: true,
+        facts: facts(&dead_letter, &message, (str::to_owned, str::to_owned)),
+        headers: message.headers.clone(),
+        body: shown_body(&message.body, whole),
+        original,
+        reason,
+        ..masked
+    };
+    page(&shown.named(&app).await)
 }
 
 /// Records who reads the body of a dead letter without a mask; without that it is not shown.
-pub(super) async fn record_unmasked(app: &App, user: &SignedIn, id: Uuid, reason: &str) -> Result<(), Failure> {
+pub(super) async fn record_unmasked(
+    app: &App,
+    user: &SignedIn,
+    dead_letter: &DeadLetter,
+    reason: &str,
+) -> Result<(), Failure> {
+    let id = dead_letter.shown_id();
     info!(user_id = %user.user().id, dead_letter = %id, "showing the whole body of a dead letter");
     let (mongo, actor, reason) = (app.mongo.clone(), user.actor(), reason.to_owned());
-    change(async move { dead_letters::record_unmasked(&mongo, id, actor, &reason).await }).await
+    let read = dead_letter.clone();
+    change(async move { dead_letters::record_unmasked(&mongo, Audited::from(&read), actor, &reason).await }).await
 }
 
 /// The dead letter of this id of its own, with its message.
 pub(super) async fn read(app: &App, id: &str) -> Result<(DeadLetter, StoredMessage), Failure> {
-    let none = || Failure::NotFound("There is no such dead letter. Replayed ones are kept for 30 days.".to_owned());
-    let id = Uuid::try_parse(id).map_err(|_| none())?;
-    let mongo = app.mongo.clone();
-    let found = store::read(app, async move { mongo.dead_letters().with_messages([id]).await }).await?;
-    let dead_letter = found.into_iter().next().ok_or_else(none)?;
-    let message = dead_letter.message.clone().ok_or_else(none)?;
+    let (id, mongo) = (parsed(id)?, app.mongo.clone());
+    complete(store::read(app, async move { mongo.dead_letters().with_messages([id]).await }).await?)
+}
+
+fn none() -> Failure {
+    Failure::NotFound("There is no such dead letter. Replayed ones are kept for 30 days.".to_owned())
+}
+
+fn parsed(id: &str) -> Result<Uuid, Failure> {
+    Uuid::try_parse(id).map_err(|_| none())
+}
+
+/// The only one of these, with its message.
+fn complete(found: Vec<DeadLetter>) -> Result<(DeadLetter, StoredMessage), Failure> {
+    let mut dead_letter = found.into_iter().next().ok_or_else(none)?;
+    let message = dead_letter.message.take().ok_or_else(none)?;
     Ok((dead_letter, message))
 }
 
@@ -97,16 +168,31 @@ pub(super) fn version(dead_letter: &DeadLetter) -> String {
     format!("{}-{}", dead_letter.last.id, dead_letter.edits.len())
 }
 
+/// A body by one of these two, unless it is too large for a page.
+fn shown_body(body: &[u8], shown: fn(&[u8]) -> String) -> String {
+    if body.len() > MAX_SHOWN_BYTES { format!("{} bytes, too large for a page", body.len()) } else { shown(body) }
+}
+
 /// A body as it is: JSON in lines, anything else as text.
 pub(super) fn whole(body: &[u8]) -> String {
     let value: Option<Value> = serde_json::from_slice(body).ok();
-    let lines = value.and_then(|value| serde_json::to_string_pretty(&value).ok());
-    lines.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
+    value.as_ref().and_then(indented).unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
 }
 
 /// A body as operators see it.
 fn masked(body: &[u8]) -> String {
-    serde_json::to_string_pretty(&masked_body(body)).unwrap_or_default()
+    let value = masked_body(body);
+    indented(&value).unwrap_or_else(|| value.to_string())
+}
+
+/// The value in lines, unless these are too large.
+fn indented(value: &Value) -> Option<String> {
+    let mut lines = vec![0; MAX_INDENTED_BYTES];
+    let mut rest = lines.as_mut_slice();
+    serde_json::to_writer_pretty(&mut rest, value).ok()?;
+    let free = rest.len();
+    let text = lines.get(..MAX_INDENTED_BYTES - free)?;
+    Some(String::from_utf8_lossy(text).into_owned())
 }
 
 impl MessagePage {
@@ -125,15 +211,18 @@ impl MessagePage {
         Self {
             frame: Frame::new(user, "Dead letter", PATH),
             id: dead_letter.id.to_string(),
-            facts: facts(dead_letter, message),
+            shown_id: dead_letter.shown_id().to_string(),
+            facts: facts(dead_letter, message, (masked_error, masked_code)),
             group: dead_letter.last.group.clone(),
             booking: dead_letter.booking_id.map(|booking| booking.to_string()),
-            headers: message.headers.clone(),
+            headers: message.headers.iter().map(|(name, value)| (name.clone(), masked_header(name, value))).collect(),
             history: history(dead_letter),
             is_dead: dead_letter.state == DeadLetterState::Dead,
             is_whole: false,
-            body: masked(&message.body),
-            original: dead_letter.original.as_ref().map(|original| masked(&original.bytes)),
+            is_large: message.body.len() > MAX_SHOWN_BYTES,
+            max_kib: MAX_SHOWN_BYTES / 1024,
+            body: shown_body(&message.body, masked),
+            original: dead_letter.original.as_ref().map(|original| shown_body(&original.bytes, masked)),
             needs_password,
             reason: String::new(),
             version: version(dead_letter),
@@ -141,25 +230,46 @@ impl MessagePage {
     }
 }
 
-fn facts(dead_letter: &DeadLetter, message: &StoredMessage) -> Vec<(&'static str, String)> {
+impl ChoicePage {
+    fn of(user: &SignedIn, found: &[DeadLetter]) -> Self {
+        let row = |one: &DeadLetter| ChoiceRow {
+            address: format!("{PATH}/messages/{}", one.id),
+            queue: one.queue.clone(),
+            kind: masked_code(&one.kind),
+            state: one.state.as_str(),
+            died: shown(one.last.died_at),
+        };
+        Self {
+            frame: Frame::new(user, "Dead letters with one id", PATH),
+            shown_id: found.first().map(|one| one.shown_id().to_string()).unwrap_or_default(),
+            rows: found.iter().map(row).collect(),
+        }
+    }
+}
+
+fn facts(
+    dead_letter: &DeadLetter,
+    message: &StoredMessage,
+    (shown_error, shown_code): (fn(&str) -> String, fn(&str) -> String),
+) -> Vec<(&'static str, String)> {
     let DeadLetter { last, .. } = dead_letter;
     let none = || "–".to_owned();
-    let message_id = (!dead_letter.message_id.is_nil()).then(|| dead_letter.message_id.to_string());
+    let code = |text: Option<&str>| text.map_or_else(none, shown_code);
     vec![
+        ("Id", dead_letter.shown_id().to_string()),
         ("State", dead_letter.state.as_str().to_owned()),
-        ("Type", dead_letter.kind.clone()),
+        ("Type", shown_code(&dead_letter.kind)),
         ("Queue", dead_letter.queue.clone()),
-        ("Worker", last.worker.clone().unwrap_or_else(none)),
-        ("Class", last.class.clone()),
-        ("Error", last.error.clone().unwrap_or_else(none)),
+        ("Worker", code(last.worker.as_deref())),
+        ("Class", shown_code(&last.class)),
+        ("Error", last.error.as_deref().map_or_else(none, shown_error)),
         ("Attempts of the last death", last.attempt.to_string()),
         ("Deaths", dead_letter.deaths.to_string()),
-        ("First failed", last.first_failed_at.clone().unwrap_or_else(none)),
-        ("Message id", message_id.unwrap_or_else(none)),
+        ("First failed", code(last.first_failed_at.as_deref())),
         ("Sent", message.sent_at.map_or_else(none, shown)),
-        ("Actor", message.actor.clone().unwrap_or_else(none)),
-        ("Reply to", message.reply_to.clone().unwrap_or_else(none)),
-        ("Trace", message.traceparent.clone().unwrap_or_else(none)),
+        ("Actor", code(message.actor.as_deref())),
+        ("Reply to", code(message.reply_to.as_deref())),
+        ("Trace", code(message.traceparent.as_deref())),
         ("Bytes", last.bytes.to_string()),
     ]
 }
@@ -176,7 +286,8 @@ fn history(dead_letter: &DeadLetter) -> Vec<HistoryRow> {
     );
     if *deaths > 1 {
         let after = if last.follows.is_some() { ", after a replay" } else { "" };
-        events.push((last.died_at, format!("died for the last time{after}: {}", last.class)));
+        let class = masked_code(&last.class);
+        events.push((last.died_at, format!("died for the last time{after}: {class}")));
     }
     events.extend(discarded.iter().map(|one| (one.at, format!("discarded by {}: {}", one.actor, one.reason))));
     events.sort_by_key(|(at, _)| *at);
