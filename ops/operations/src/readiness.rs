@@ -31,7 +31,7 @@ impl Readiness {
     }
 }
 
-/// Why a process is not ready, from the text of its answer. Of one that has just been started a part says "not read yet".
+/// Why a process is not ready, from the text of its answer. While it starts, a part of it says "not read yet".
 pub(crate) fn not_ready(answer: &str) -> String {
     let reason = serde_json::from_str::<Readiness>(answer).ok().and_then(|readiness| readiness.state().1);
     format!("not ready: {}", reason.as_deref().unwrap_or(answer))

@@ -38,8 +38,8 @@ pub struct PlannedMail {
     pub key: LedgerKey,
 }
 
-/// Decides about one message at `now`, with what a maintenance puts off. `booking` and `property` are those stored now, if
-/// they are stored.
+/// Decides about one message at `now`, with what a maintenance puts off. `booking` and `property` are those stored now,
+/// if they are stored.
 pub fn decide(
     command: &EmailCommand,
     booking: Option<&Booking>,

@@ -67,7 +67,7 @@ mod tests {
     use std::net::TcpListener;
 
     #[tokio::test]
-    async fn api_that_does_not_listen_is_described_in_words() {
+    async fn api_that_does_not_listen_is_reported_in_words() {
         // A port that was free a moment ago has no listener.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let refused = reqwest::get(format!("http://{address}/readyz?verbose")).await.unwrap_err();
