@@ -207,8 +207,9 @@ impl App {
         if tokio::time::timeout(limit, self.tasks.wait()).await.is_err() {
             error!("publishes were still unconfirmed at the end; their callers were not answered 202");
         }
-        self.publisher.close(CLOSE_LIMIT).await;
-        if tokio::time::timeout(CLOSE_LIMIT, self.mongo.shutdown()).await.is_err() {
+        // At the same time, so that a store that hangs does not delay the end.
+        let closing = tokio::time::timeout(CLOSE_LIMIT, self.mongo.shutdown());
+        if tokio::join!(self.publisher.close(CLOSE_LIMIT), closing).1.is_err() {
             warn!("the store's connections did not close in time");
         }
     }

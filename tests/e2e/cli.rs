@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Output;
+use uuid::Uuid;
 
 fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -89,6 +90,19 @@ async fn migrate_and_topology_apply_prepare_empty_stores() -> Result<()> {
     let inventory = namespace.mongo().await?.inventories().find(&"pvt-montreal".into()).await?;
     assert!(inventory.is_some(), "the demonstration property is seeded");
     Ok(())
+}
+
+#[tokio::test]
+async fn secrets_are_created_once() -> Result<()> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(Uuid::new_v4().to_string());
+    let place = folder.display().to_string();
+    let created = pvt(&["secrets", "create", &place], &Vec::new(), Path::new(env!("CARGO_TARGET_TMPDIR"))).await?;
+    assert!(created.status.success() && text(&created).contains("jwt_secret"), "{}", text(&created));
+    let secret = std::fs::read(folder.join("jwt_secret"))?;
+    let again = pvt(&["secrets", "create", &place], &Vec::new(), Path::new(env!("CARGO_TARGET_TMPDIR"))).await?;
+    assert!(again.status.success() && !text(&again).contains("created"), "{}", text(&again));
+    assert_eq!(std::fs::read(folder.join("jwt_secret"))?, secret);
+    Ok(std::fs::remove_dir_all(&folder)?)
 }
 
 /// Imports these definitions into a fresh virtual host, after which `pvt topology diff` must find nothing.

@@ -112,6 +112,7 @@ async fn maintenance_refuses_changes_and_loses_nothing() -> Result<()> {
 
     let (code, said) = maintenance(&stack, &["off"]).await?;
     ensure!(code == Some(0) && said.contains("it takes longer"), "{said}");
+    ensure!(said.contains("expire_holds and night_audit wait until "), "{said}");
     ensure!(shown().await?["maintenance"] == Value::Null);
     let after = stack.book_with_retries("in-maintenance", &booking_body(DORM, days_from_now(40), 1, 1)).await?;
     ensure!(stack.client.wait_for_decision(&after).await?["status"] == "confirmed");

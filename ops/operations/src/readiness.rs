@@ -31,10 +31,10 @@ impl Readiness {
     }
 }
 
-/// Why a process is not ready, from the text of its answer. One that has just been started has not read everything yet.
+/// Why a process is not ready, from the text of its answer. While it starts, a part of it says "not read yet".
 pub(crate) fn not_ready(answer: &str) -> String {
     let reason = serde_json::from_str::<Readiness>(answer).ok().and_then(|readiness| readiness.state().1);
-    format!("it is starting, or not ready: {}", reason.as_deref().unwrap_or(answer))
+    format!("not ready: {}", reason.as_deref().unwrap_or(answer))
 }
 
 #[cfg(test)]
@@ -60,7 +60,7 @@ mod tests {
     fn reason_of_a_process_that_starts_is_no_json() {
         let part = json!({ "name": "maintenance", "status": "down", "detail": "not read yet" });
         let answer = json!({ "status": "down", "components": [part] }).to_string();
-        assert_eq!(not_ready(&answer), "it is starting, or not ready: maintenance: not read yet");
-        assert_eq!(not_ready("a proxy's page"), "it is starting, or not ready: a proxy's page");
+        assert_eq!(not_ready(&answer), "not ready: maintenance: not read yet");
+        assert_eq!(not_ready("a proxy's page"), "not ready: a proxy's page");
     }
 }

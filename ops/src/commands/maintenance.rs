@@ -84,12 +84,16 @@ async fn begin(mongo: &Mongo, until: Option<DateTime<Utc>>, reason: &str) -> Res
 }
 
 async fn end(mongo: &Mongo, reason: &str) -> Result<()> {
-    match maintenance::end(mongo, OPERATOR, reason).await? {
-        Some(ended) => terminal::note(format_args!(
-            "maintenance has ended; it was {}. The API accepts changes again within two seconds.",
-            maintenance::summary(&ended)
-        )),
-        None => terminal::note("maintenance was not on"),
+    let Some(ended) = maintenance::end(mongo, OPERATOR, reason).await? else {
+        terminal::note("maintenance was not on");
+        return Ok(());
+    };
+    terminal::note(format_args!(
+        "maintenance has ended; it was {}. The API accepts changes again within two seconds.",
+        maintenance::summary(&ended)
+    ));
+    if let Some(until) = mongo.maintenance().deferral().await?.and_then(|deferral| deferral.until) {
+        terminal::note(format_args!("The schedules expire_holds and night_audit wait until {until}."));
     }
     Ok(())
 }

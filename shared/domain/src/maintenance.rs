@@ -19,21 +19,18 @@ pub struct Deferral {
 }
 
 impl Deferral {
-    /// While a maintenance is on.
-    pub fn during(since: Timestamp) -> Self {
-        Self { since, until: None }
+    /// While a maintenance is on. What an earlier one still put off when it began stays put off.
+    pub fn during(since: Timestamp, earlier: Option<Self>) -> Self {
+        let earlier = earlier.filter(|earlier| earlier.is_in_force(since));
+        Self { since: earlier.map_or(since, |earlier| earlier.since.min(since)), until: None }
     }
 
     /// After a maintenance: for as long as it took, at most an hour. What an earlier one still puts off stays put off.
     pub fn after(since: Timestamp, ended: Timestamp, earlier: Option<Self>) -> Self {
         let took = (ended.as_datetime() - since.as_datetime()).clamp(TimeDelta::zero(), LONGEST);
-        let own = Self { since, until: Some((ended.as_datetime() + took).into()) };
-        match earlier {
-            Some(earlier) if earlier.is_in_force(since) => {
-                Self { since: earlier.since.min(since), until: own.until.max(earlier.until) }
-            }
-            _ => own,
-        }
+        let until = Some((ended.as_datetime() + took).into());
+        let given = earlier.filter(|earlier| earlier.is_in_force(since)).and_then(|earlier| earlier.until);
+        Self { until: until.max(given), ..Self::during(since, earlier) }
     }
 
     /// Whether it puts anything off at `now`.
@@ -47,9 +44,14 @@ impl Deferral {
     }
 }
 
+/// Whether a hold that was to end at `end` is over at `now`, with what a maintenance puts off.
+pub fn hold_is_over(end: Timestamp, now: Timestamp, deferral: Option<Deferral>) -> bool {
+    end <= now && !deferral.is_some_and(|deferral| deferral.prolongs(end, now))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Deferral;
+    use super::{Deferral, hold_is_over};
     use crate::timestamp::Timestamp;
 
     fn at(time: &str) -> Timestamp {
@@ -58,7 +60,7 @@ mod tests {
 
     #[test]
     fn deferral_lasts_as_long_again_as_the_maintenance_up_to_an_hour() {
-        let on = Deferral::during(at("03:00"));
+        let on = Deferral::during(at("03:00"), None);
         assert!(on.is_in_force(at("23:59")) && on.prolongs(at("03:01"), at("23:59")));
         assert!(!on.prolongs(at("03:00"), at("03:30")), "it was over before");
         let short = Deferral::after(at("03:00"), at("03:10"), None);
@@ -78,5 +80,21 @@ mod tests {
         assert_eq!((longer.since, longer.until), (at("03:00"), Some(at("06:30"))));
         let later = Deferral::after(at("05:00"), at("05:05"), Some(first));
         assert_eq!((later.since, later.until), (at("05:00"), Some(at("05:10"))), "the first is over");
+    }
+
+    #[test]
+    fn hold_that_the_first_maintenance_prolongs_goes_on_in_the_second() {
+        let first = Some(Deferral::after(at("03:00"), at("04:00"), None));
+        assert!(Deferral::during(at("04:30"), first).prolongs(at("03:30"), at("04:40")));
+        assert!(!Deferral::during(at("05:00"), first).prolongs(at("03:30"), at("05:10")), "the first is over");
+        assert!(!Deferral::during(at("04:30"), None).prolongs(at("03:30"), at("04:40")));
+    }
+
+    #[test]
+    fn hold_is_over_at_its_end_unless_a_maintenance_prolongs_it() {
+        assert!(!hold_is_over(at("03:00"), at("02:59"), None) && hold_is_over(at("03:00"), at("03:00"), None));
+        let deferral = Some(Deferral::after(at("02:50"), at("03:10"), None));
+        assert!(!hold_is_over(at("03:00"), at("03:29"), deferral) && hold_is_over(at("03:00"), at("03:30"), deferral));
+        assert!(hold_is_over(at("02:50"), at("03:00"), deferral), "it was over before");
     }
 }

@@ -134,8 +134,11 @@ impl Publisher {
             let sent = self.publish_chunk(chunk, &spans);
             let result = timeout_at(begun + CONFIRM_TIMEOUT, sent).await.unwrap_or(Err(PublishError::Timeout));
             self.record_outcome(begun, &result, chunk.len());
-            // Of those that the broker has not answered; the others have ended with its answer.
-            spans.iter().for_each(|span| span.end_with(result.as_ref().err().map(PublishError::class)));
+            // Of those that the broker has not answered; the others have ended with its answer. After a refusal, which
+            // is of one message, each of them still does.
+            if !matches!(result, Err(PublishError::Nacked)) {
+                spans.iter().for_each(|span| span.end_with(result.as_ref().err().map(PublishError::class)));
+            }
             result?;
         }
         Ok(())

@@ -120,9 +120,22 @@ impl From<mongodb::error::Error> for StoreError {
 
 /// A message about a document without what it quotes of that: a guest may have written it, and messages are logged.
 fn without_values(message: &str) -> String {
-    let parts = message.split('"').enumerate();
-    let parts: Vec<&str> = parts.map(|(index, part)| if index % 2 == 1 { "…" } else { part }).collect();
-    parts.join("\"")
+    let mut shown = String::with_capacity(message.len());
+    let mut characters = message.chars();
+    let mut is_quoted = false;
+    while let Some(c) = characters.next() {
+        match (c, is_quoted) {
+            // Within quotes the next one is quoted, too, whatever it is.
+            ('\\', true) => drop(characters.next()),
+            ('"', _) => {
+                shown.push_str(if is_quoted { "…\"" } else { "\"" });
+                is_quoted = !is_quoted;
+            }
+            (_, true) => {}
+            (c, false) => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// MongoDB's code for a violated unique index.
@@ -206,7 +219,7 @@ impl From<sqlx::Error> for StoreError {
 
 #[cfg(test)]
 mod tests {
-    use super::StoreError;
+    use super::{StoreError, without_values};
     use mongodb::bson::{deserialize_from_document, doc};
 
     #[test]
@@ -216,5 +229,14 @@ mod tests {
         let error = StoreError::from(mongodb::error::Error::from(unreadable));
         assert!(matches!(error, StoreError::Broken { .. }));
         assert!(!error.to_string().contains("one"), "it quotes the document: {error}");
+    }
+
+    #[test]
+    fn quotes_within_a_value_show_nothing_of_it() {
+        for value in [r#"O"Unmistakable"#, r"back\slash", r#"\""#, r#"" at key "x"#, "", "Ada"] {
+            let message = format!("invalid type: string {value:?}, expected u32 at key {:?}", "guest");
+            assert_eq!(without_values(&message), r#"invalid type: string "…", expected u32 at key "…""#);
+        }
+        assert_eq!(without_values(r#"cut off: "Unmistak"#), r#"cut off: ""#);
     }
 }

@@ -51,10 +51,14 @@ async fn deferral_outlasts_the_maintenance() -> Result<()> {
     let since = Timestamp::from(now - TimeDelta::minutes(10));
     let on = Maintenance { since, until: None, actor: actor.clone(), reason: "the mart is moved".to_owned() };
     assert!(mongo.maintenance().store(&on, &entry(since, "maintenance.on")).await?);
-    assert_eq!(mongo.maintenance().deferral().await?, Some(Deferral::during(since)));
+    assert_eq!(mongo.maintenance().deferral().await?, Some(Deferral::during(since, None)));
     assert!(mongo.maintenance().remove(&on, &entry(now.into(), "maintenance.off")).await?);
     let until = Some((now + TimeDelta::minutes(10)).into());
     assert_eq!(mongo.maintenance().deferral().await?, Some(Deferral { since, until }));
     assert_eq!(mongo.maintenance().find().await?, None, "what outlasts it is no maintenance");
+    let second = Maintenance { since: now.into(), ..on };
+    assert!(mongo.maintenance().store(&second, &entry(now.into(), "maintenance.on")).await?);
+    let both = Deferral { since, until: None };
+    assert_eq!(mongo.maintenance().deferral().await?, Some(both), "a second one takes nothing back");
     Ok(())
 }

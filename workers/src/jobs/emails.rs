@@ -210,7 +210,9 @@ impl Emails {
         let properties = self.properties.load(&self.mongo, wanted).await?;
         let former_addresses = former_addresses::load(&batch.items, &bookings, &self.mongo).await?;
         let now = (self.clock)();
-        let known = Known { bookings: &bookings, properties: &properties, former_addresses: &former_addresses };
+        let deferral = pending_mails::deferral(&batch.items, &bookings, &self.mongo, now).await?;
+        let known =
+            Known { bookings: &bookings, properties: &properties, former_addresses: &former_addresses, deferral };
         let Collected { mut mails, mut outdated } = pending_mails::collect(&mut batch.items, known, now);
         let needless = former_addresses::take_out_needless(&mut mails, &mut batch.items, &self.mongo, now).await?;
         outdated.extend(needless);

@@ -10,6 +10,7 @@ use pvt_domain::booking::mails::{applies, days_before_arrival, is_timely, report
 use pvt_domain::booking::{Action, Booking, FormerAddress, HistoryEntry, Status};
 use pvt_domain::events::{BookingEvent, PaymentEvent};
 use pvt_domain::inventory::Property;
+use pvt_domain::maintenance::{Deferral, hold_is_over};
 use pvt_domain::messages::{EmailCommand, NotificationKind, SendNotification};
 use pvt_domain::timestamp::Timestamp;
 
@@ -37,18 +38,19 @@ pub struct PlannedMail {
     pub key: LedgerKey,
 }
 
-/// Decides about one message at `now`. `booking` and `property` are those stored now, if they are stored.
+/// Decides about one message at `now`, with what a maintenance puts off. `booking` and `property` are those stored now,
+/// if they are stored.
 pub fn decide(
     command: &EmailCommand,
     booking: Option<&Booking>,
     property: Option<&Property>,
-    now: Timestamp,
+    (now, deferral): (Timestamp, Option<Deferral>),
 ) -> MailDecision {
     let Some(booking) = booking else { return MailDecision::NotYet("booking_missing") };
     let decision = match command {
         EmailCommand::Happened(event) => on_booking_event(event, booking),
         EmailCommand::Send(request) => on_request(request, booking, property, now),
-        EmailCommand::Paid(event) => on_payment_event(event, booking, now),
+        EmailCommand::Paid(event) => on_payment_event(event, booking, (now, deferral)),
         EmailCommand::Account(_) => MailDecision::Skip("not_about_a_booking"),
     };
     match decision {
@@ -96,12 +98,16 @@ fn on_booking_event(event: &BookingEvent, booking: &Booking) -> MailDecision {
 }
 
 /// A payment event that changed no booking: a failed attempt is mailed while it can be repeated.
-fn on_payment_event(event: &PaymentEvent, booking: &Booking, now: Timestamp) -> MailDecision {
+fn on_payment_event(
+    event: &PaymentEvent,
+    booking: &Booking,
+    (now, deferral): (Timestamp, Option<Deferral>),
+) -> MailDecision {
     let Some((kind, _)) = triggered(|trigger| matches!(trigger, Trigger::Payment(holds) if holds(event))) else {
         return MailDecision::Skip("not_notified");
     };
     let key = key(booking, kind, Version::Event(event.event_id));
-    let is_over = booking.hold_ends().is_some_and(|ends| ends <= now);
+    let is_over = booking.hold_ends().is_some_and(|ends| hold_is_over(ends, now, deferral));
     // The first entry, which no later revision replaces: a redelivery reports the same one.
     let holds = |entry: &&HistoryEntry| entry.to == Status::Held || entry.action == Action::HoldChange;
     match booking.history.iter().find(holds) {

@@ -17,9 +17,7 @@ use crate::http::response::{Either, JsonResponse, Location};
 use crate::openapi::schemas::Schemas;
 use crate::openapi::{DescribeInput, Operation};
 use crate::resources::payments::return_urls::{MAX_URL_BYTES, ReturnUrls};
-use crate::resources::payments::view::{
-    EXAMPLE_BOOKING, EXAMPLE_ID, PaymentState, PaymentView, example_money, payment_of,
-};
+use crate::resources::payments::view::{EXAMPLE_BOOKING, EXAMPLE_ID, PaymentState, example_money, payment_of};
 use crate::state::{App, SharedApp};
 use axum::extract::{FromRequest, Request, State};
 use chrono::Utc;
@@ -229,16 +227,15 @@ async fn respond(
         amount: payment.as_ref().map_or(Money::new(booking.payable(), currency), |payment| payment.amount),
         url,
         client_secret,
-        expires_at: expires_at(booking, payment.as_ref()),
+        expires_at: expires_at(booking.hold_ends(), payment.as_ref().and_then(|it| it.expires_at), Utc::now().into()),
         links: CheckoutLinks { this: &location, booking: links.this() },
     };
     Ok(Either::This(submitted.created(&location, &view)?))
 }
 
-fn expires_at(booking: &Booking, payment: Option<&PaymentView>) -> Option<Timestamp> {
-    let hold = booking.hold_ends();
-    let page = payment.and_then(|payment| payment.expires_at);
-    hold.into_iter().chain(page).min()
+/// A hold whose stored end has passed was prolonged by a maintenance, or the payment would not be open.
+fn expires_at(hold: Option<Timestamp>, page: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    hold.filter(|end| *end > now).into_iter().chain(page).min()
 }
 
 /// Reads the form, its violations and its fingerprint.
@@ -263,4 +260,19 @@ fn token_violations(app: &App, form: &CheckoutForm) -> Vec<FieldError> {
     });
     let message = "must not hold a token of the booking: Stripe stores the address";
     holding.map(|(pointer, _)| FieldError::new(pointer, "token_in_url", message)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::expires_at;
+    use crate::resources::payments::fixtures::at;
+
+    #[test]
+    fn end_of_a_hold_that_has_passed_is_not_shown_with_a_payment_that_is_open() {
+        let (now, page) = (at("2027-01-15T08:30:00Z"), at("2027-01-15T09:10:00Z"));
+        let (before, after) = (at("2027-01-15T08:20:00Z"), at("2027-01-15T08:40:00Z"));
+        assert_eq!(expires_at(Some(after), Some(page), now), Some(after));
+        assert_eq!(expires_at(Some(before), Some(page), now), Some(page), "a maintenance prolonged it");
+        assert_eq!(expires_at(Some(before), None, now), None);
+    }
 }

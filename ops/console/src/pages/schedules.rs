@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(outcomes, [("failed after 2 attempts, dry run", "by staff:1 at here: a test"), (fire, "")]);
         assert_eq!((shown.runs[0].lag.as_str(), shown.runs[0].duration.as_str()), ("250 ms", "2.0 s"));
         assert!(shown.next_fire.ends_with("due for 5 min"), "{}", shown.next_fire);
-        let waiting = ScheduleHistory { deferral: Some(Deferral::during(now().into())), ..history.clone() };
+        let waiting = ScheduleHistory { deferral: Some(Deferral::during(now().into(), None)), ..history.clone() };
         let waiting = row(&waiting, &Sight { properties: &here, is_admin: false, names: &names }, now()).next_fire;
         assert!(waiting.ends_with(", waits for the end of the maintenance"), "{waiting}");
         let all = row(&history, &Sight { properties: &[], is_admin: true, names: &names }, now());

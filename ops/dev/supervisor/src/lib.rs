@@ -233,7 +233,7 @@ pub async fn status(json: bool) -> Result<()> {
     if json {
         return terminal::json(&rows);
     }
-    terminal::table(["NAME", "STATE", "PID", "URL", "LOG"], rows.into_iter().map(status::StatusRow::into_row));
+    terminal::table(["NAME", "PID", "STATE", "URL", "LOG"], rows.into_iter().map(status::StatusRow::into_row));
     Ok(())
 }
 

@@ -30,7 +30,8 @@ impl StatusRow {
         let state = self.trouble.map_or_else(|| self.state.to_owned(), |trouble| format!("{}: {trouble}", self.state));
         let dash = || "-".to_owned();
         let log = self.log.map_or_else(dash, |log| log.display().to_string());
-        [self.name, state, self.pid.map_or_else(dash, |pid| pid.to_string()), self.url.unwrap_or_else(dash), log]
+        // The state may be of several words.
+        [self.name, self.pid.map_or_else(dash, |pid| pid.to_string()), state, self.url.unwrap_or_else(dash), log]
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn api(config: &Config) -> Finding {
     let probe = async {
         let mut url = config.api_metrics_url.join("readyz")?;
         url.set_query(Some("verbose"));
-        let response = reqwest::get(url).await?;
+        let response = reqwest::get(url).await.map_err(no_answer)?;
         if response.status().is_success() { Ok(()) } else { Err(anyhow::anyhow!(not_ready(&response.text().await?))) }
     };
     check(
@@ -50,4 +50,27 @@ pub(super) async fn api(config: &Config) -> Finding {
             PVT_API_METRICS_URL",
     )
     .await
+}
+
+/// Why the API did not answer, in words where nothing listens at its address.
+fn no_answer(error: reqwest::Error) -> anyhow::Error {
+    if error.is_connect() {
+        anyhow::anyhow!("it does not answer: it is starting, or does not run")
+    } else {
+        error.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::no_answer;
+    use std::net::TcpListener;
+
+    #[tokio::test]
+    async fn api_that_does_not_listen_is_reported_in_words() {
+        // A port that was free a moment ago has no listener.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let refused = reqwest::get(format!("http://{address}/readyz?verbose")).await.unwrap_err();
+        assert_eq!(no_answer(refused).to_string(), "it does not answer: it is starting, or does not run");
+    }
 }

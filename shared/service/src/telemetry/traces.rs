@@ -46,7 +46,8 @@ struct Account {
     dropped: Counter,
     unreported: AtomicUsize,
     reported_at: Mutex<Option<Instant>>,
-    /// The cause of the failed request that was made last; none after one that was answered.
+    /// The cause of the failed request that was made last; none after one that was answered. The client leaves it here,
+    /// because the exporter's error has lost it; a single thread exports.
     cause: Mutex<Option<String>>,
 }
 
@@ -116,8 +117,9 @@ impl<E: SpanExporter> SpanExporter for CountedExporter<E> {
         match &result {
             Ok(()) => self.account.exported.increment(spans as u64),
             Err(error) => {
-                self.account.failed.increment(spans as u64);
+                // First, so that the cause can be read once they are counted.
                 self.account.lose(spans, &self.account.explained(error));
+                self.account.failed.increment(spans as u64);
             }
         }
         result

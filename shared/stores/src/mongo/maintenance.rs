@@ -53,10 +53,10 @@ impl MaintenanceMode<'_> {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn deferral(self) -> Result<Option<Deferral>, StoreError> {
-        match self.find().await? {
-            Some(on) => Ok(Some(Deferral::during(on.since))),
-            None => Ok(self.deferrals().find_one(doc! { "_id": LAST }).await?),
-        }
+        let on = self.find().await?;
+        // Read second: one that ends in between is stored here by then.
+        let last = self.deferrals().find_one(doc! { "_id": LAST }).await?;
+        Ok(on.map(|on| Deferral::during(on.since, last)).or(last))
     }
 
     /// Stores a maintenance with its audit entry, in place of one that is on; `false` when a concurrent change was

@@ -8,10 +8,11 @@ use chrono::TimeDelta;
 use metrics::counter;
 use pvt_domain::QueueHop;
 use pvt_domain::booking::{Booking, FormerAddress};
-use pvt_domain::events::NotificationEvent;
+use pvt_domain::events::{NotificationEvent, PaymentEvent};
 use pvt_domain::failure::Failure;
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::inventory::Inventory;
+use pvt_domain::maintenance::Deferral;
 use pvt_domain::messages::EmailCommand;
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::StoreError;
@@ -121,6 +122,21 @@ pub(super) struct Known<'a> {
     pub(super) bookings: &'a HashMap<BookingId, Booking>,
     pub(super) properties: &'a HashMap<PropertyId, Arc<Inventory>>,
     pub(super) former_addresses: &'a FormerAddresses,
+    pub(super) deferral: Option<Deferral>,
+}
+
+/// What a maintenance puts off, where a payment has failed for a hold of which the stored end has passed.
+pub(super) async fn deferral(
+    jobs: &[Job<EmailCommand>],
+    bookings: &HashMap<BookingId, Booking>,
+    mongo: &Mongo,
+    now: Timestamp,
+) -> Result<Option<Deferral>, StoreError> {
+    let has_ended = |event: &PaymentEvent| {
+        bookings.get(&event.booking_id).and_then(Booking::hold_ends).is_some_and(|ends| ends <= now)
+    };
+    let is_asked = jobs.iter().any(|job| matches!(&job.message, EmailCommand::Paid(event) if has_ended(event)));
+    if is_asked { mongo.maintenance().deferral().await } else { Ok(None) }
 }
 
 /// Decides about every message about a booking and returns the mails they ask for. Messages that cannot be decided yet
@@ -135,7 +151,7 @@ pub(super) fn collect<'a>(jobs: &mut [Job<EmailCommand>], known: Known<'a>, now:
         let property = inventory.map(|inventory| &inventory.property);
         let former = revision_of(&job.message).and_then(|revision| known.former_addresses.get(&revision));
         let to_former = booking.and_then(|booking| decide_for_former(&job.message, booking, former));
-        let to_guest = decide(&job.message, booking, property, now);
+        let to_guest = decide(&job.message, booking, property, (now, known.deferral));
         for (decision, former) in [Some((to_guest, None)), to_former.map(|it| (it, former))].into_iter().flatten() {
             let (plan, booking) = match (decision, booking) {
                 (MailDecision::Send(plan), Some(booking)) => (plan, booking),
@@ -272,7 +288,8 @@ mod tests {
         let bookings = HashMap::from([(booking.id, booking)]);
         let inventory = inventory();
         let properties = HashMap::from([(inventory.property.id.clone(), Arc::new(inventory))]);
-        let known = Known { bookings: &bookings, properties: &properties, former_addresses: &HashMap::new() };
+        let known =
+            Known { bookings: &bookings, properties: &properties, former_addresses: &HashMap::new(), deferral: None };
         let mails = collect(&mut jobs, known, at("2026-12-01T12:00:00Z")).mails;
         assert_eq!(mails.len(), 1);
         assert_eq!(mails[0].positions, [0, 1]);
@@ -285,7 +302,12 @@ mod tests {
         early.id = BookingId::from_uuid(Uuid::from_u128(9));
         let mut jobs = vec![job(event(&stored, 1), 1, None), job(event(&early, 2), 1, None)];
         let bookings = HashMap::from([(stored.id, stored)]);
-        let known = Known { bookings: &bookings, properties: &HashMap::new(), former_addresses: &HashMap::new() };
+        let known = Known {
+            bookings: &bookings,
+            properties: &HashMap::new(),
+            former_addresses: &HashMap::new(),
+            deferral: None,
+        };
         let collected = collect(&mut jobs, known, at("2026-12-01T12:00:00Z"));
         assert!(collected.mails.is_empty());
         assert_eq!(collected.outdated.iter().map(|mail| mail.position).collect::<Vec<_>>(), [0]);

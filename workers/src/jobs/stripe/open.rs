@@ -8,6 +8,7 @@ use pvt_domain::booking::{Booking, Payment, Status};
 use pvt_domain::failure::Failure;
 use pvt_domain::ledger::facts::{Observation, SessionState};
 use pvt_domain::ledger::{Attempt, Ledger, PaymentChannel};
+use pvt_domain::maintenance::hold_is_over;
 use pvt_domain::messages::{OpenPayment, PaymentRefusal, PaymentReply, StripeCommand};
 use pvt_domain::money::Currency;
 use pvt_domain::stripe::metadata::{BOOKING_ID, DEMAND, Metadata, PAYMENT_ID, PROPERTY_ID};
@@ -127,7 +128,7 @@ impl StripeCalls {
     async fn hold_is_over(&self, booking: &Booking, now: Timestamp) -> Result<bool, CallError> {
         let Some(ends) = booking.hold_ends().filter(|ends| *ends <= now) else { return Ok(false) };
         let deferral = self.ledgers.mongo.maintenance().deferral().await.map_err(Failure::from)?;
-        Ok(!deferral.is_some_and(|deferral| deferral.prolongs(ends, now)))
+        Ok(hold_is_over(ends, now, deferral))
     }
 
     /// Opens or finds a checkout session; `None` when the hold has ended.

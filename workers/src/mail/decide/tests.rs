@@ -13,7 +13,7 @@ use uuid::Uuid;
 const NOW: &str = "2027-01-08T12:00:00Z";
 
 fn decide_now(command: &EmailCommand, stored: Option<&Booking>) -> MailDecision {
-    decide(command, stored, Some(&inventory().property), at(NOW))
+    decide(command, stored, Some(&inventory().property), (at(NOW), None))
 }
 
 fn request(kind: NotificationKind) -> EmailCommand {
@@ -170,7 +170,7 @@ fn late_reminder_is_dropped() {
     let booking = booking();
     let property = inventory().property;
     for (kind, now, due) in table {
-        let decision = decide(&request(kind), Some(&booking), Some(&property), at(now));
+        let decision = decide(&request(kind), Some(&booking), Some(&property), (at(now), None));
         if due {
             let expected = sends(&booking, kind, 1, Version::Request(Uuid::from_u128(7)));
             assert_eq!(decision, expected, "{kind:?} at {now}");
@@ -181,14 +181,14 @@ fn late_reminder_is_dropped() {
     let checked_in = next_revision(&booking, booking.clone(), Action::CheckIn, Status::CheckedIn);
     let noon = at("2027-01-10T17:00:00Z");
     assert_eq!(
-        outdated(&decide(&request(ArrivalToday), Some(&checked_in), Some(&property), noon)),
+        outdated(&decide(&request(ArrivalToday), Some(&checked_in), Some(&property), (noon, None))),
         Some("contradicts_state")
     );
     let mut later = booking.clone();
     later.stays[0].arrival = "2027-01-12".parse().unwrap();
     let postponed = next_revision(&booking, later, Action::Modify, Status::Confirmed);
     assert_eq!(
-        outdated(&decide(&request(ArrivalToday), Some(&postponed), Some(&property), noon)),
+        outdated(&decide(&request(ArrivalToday), Some(&postponed), Some(&property), (noon, None))),
         Some("expired"),
         "the stay was postponed"
     );

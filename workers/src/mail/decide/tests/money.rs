@@ -9,6 +9,7 @@ use crate::mail::fixtures::{
 use crate::mail::identity::Version;
 use pvt_domain::booking::{Action, Booking, Status};
 use pvt_domain::events::PaymentEventKind;
+use pvt_domain::maintenance::Deferral;
 use pvt_domain::messages::NotificationKind::{
     self, BookingCancelled, BookingConfirmed, BookingModified, ChangePaymentLink, ChangeReleased, HoldExpired,
     PaymentFailed, PaymentLink, PaymentReceived, PaymentRefunded, PaymentReturned, RefundFailed,
@@ -121,7 +122,8 @@ fn dropped_change_is_mailed_unless_another_mail_reports_it() {
 fn failed_payment_for_a_change_is_mailed_while_it_is_held() {
     let pending = with_pending_change();
     let decided = |stored: &Booking, now| {
-        decide(&payment_event(stored, PaymentEventKind::Failed, 5), Some(stored), Some(&inventory().property), now)
+        let failed = payment_event(stored, PaymentEventKind::Failed, 5);
+        decide(&failed, Some(stored), Some(&inventory().property), (now, None))
     };
     let expected = sends(&pending, PaymentFailed, 3, Version::Event(Uuid::from_u128(5)));
     assert_eq!(decided(&pending, at("2026-12-03T17:29:59Z")), expected);
@@ -154,7 +156,7 @@ fn payment_failure_is_mailed_once_per_event_while_hold_lasts() {
     let held = held();
     let (before, after) = (at("2026-12-01T17:29:59Z"), at("2026-12-01T17:30:00Z"));
     let decided = |what, stored: &Booking, now| {
-        decide(&payment_event(stored, what, 5), Some(stored), Some(&inventory().property), now)
+        decide(&payment_event(stored, what, 5), Some(stored), Some(&inventory().property), (now, None))
     };
     let expected = sends(&held, PaymentFailed, 1, Version::Event(Uuid::from_u128(5)));
     assert_eq!(decided(PaymentEventKind::Failed, &held, before), expected);
@@ -169,6 +171,19 @@ fn payment_failure_is_mailed_once_per_event_while_hold_lasts() {
     {
         assert_eq!(decided(what, &held, before), MailDecision::Skip("not_notified"));
     }
+}
+
+#[test]
+fn failed_payment_is_mailed_while_a_maintenance_prolongs_the_hold() {
+    let held = held();
+    let deferral = Deferral::after(at("2026-12-01T17:20:00Z"), at("2026-12-01T17:40:00Z"), None);
+    let decided = |now| {
+        let failed = payment_event(&held, PaymentEventKind::Failed, 5);
+        decide(&failed, Some(&held), Some(&inventory().property), (now, Some(deferral)))
+    };
+    let expected = sends(&held, PaymentFailed, 1, Version::Event(Uuid::from_u128(5)));
+    assert_eq!(decided(at("2026-12-01T17:59:59Z")), expected);
+    assert_eq!(outdated(&decided(at("2026-12-01T18:00:00Z"))), SUPERSEDED);
 }
 
 #[test]
