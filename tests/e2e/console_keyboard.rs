@@ -253,7 +253,7 @@ async fn stay_is_moved(
     desk.browser.press("Enter").await?;
     ensure!(is_on(desk, kept).await?, "the stay that was set aside has the focus");
     desk.browser.press("Escape").await?;
-    desk.reach("it.closest('#parked') !== null && it.textContent !== 'Choose a bed'").await?;
+    desk.reach("it.textContent === 'Put back'").await?;
     desk.browser.press("Enter").await?;
     ensure!(desk.browser.value("document.getElementById('parking').hidden").await? == true);
     ensure!(is_on(desk, kept).await?, "the focus returns to the stay");
