@@ -17,7 +17,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// What can be used on the page, and has not had the focus.
-const MISSED: &str = "[...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex=\"0\"]')] \
+const MISSED: &str = "[...document.querySelectorAll( \
+    'a[href], button, input, select, textarea, summary, [tabindex=\"0\"]')] \
     .filter((it) => it.checkVisibility() && !it.disabled && it.type !== 'hidden' && !window.passed.has(it)) \
     .map((it) => it.outerHTML)";
 /// Most elements that take the focus on a page of these tests.
@@ -198,7 +199,7 @@ async fn focus_stays_on_the_link_of_its_row() -> Result<()> {
 
 /// Requested runs are folded away once they are over, but not while they are read.
 #[tokio::test]
-async fn what_is_open_stays_open_and_what_is_folded_away_is_passed_over() -> Result<()> {
+async fn open_folds_stay_open_and_closed_ones_are_passed_over() -> Result<()> {
     let harness = Harness::start().await?;
     schedule(&harness.mongo, "night_audit", true).await?;
     let (name, reason, key) = ("night_audit".to_owned(), "tried".to_owned(), Uuid::new_v4());
