@@ -5,29 +5,17 @@ use crate::harness::{
     AcceptedBooking, Expectations, FrontDesk, Operator, PASSWORD, SHORT_TIMEOUT, Stack, StackBuilder, TestConsole,
 };
 use anyhow::{Context, Result, ensure};
-use chrono::{Days, NaiveDate, NaiveTime};
+use chrono::{Days, NaiveTime};
 use pvt_domain::accounts::Role;
-use pvt_domain::booking::{Booking, Status};
-use pvt_domain::ids::BookingId;
-use pvt_testkit::{DORM, booking_body, days_from_now, dormitory, eventually, properties};
-use reqwest::{Method, StatusCode};
-use serde_json::json;
+use pvt_domain::booking::Status;
+use pvt_testkit::{days_from_now, doc, dormitory, eventually, properties};
 
 const PROPERTY: &str = "pvt-montreal";
 const POISON: u32 = 60;
-
-async fn book(stack: &Stack, name: &str, arrival: NaiveDate) -> Result<AcceptedBooking> {
-    let mut body = booking_body(DORM, arrival, 1, 1);
-    body["guest"]["last_name"] = name.into();
-    let booked = stack.book(name, &body).await?;
-    let decided = stack.client.wait_for_decision(&booked).await?;
-    ensure!(decided["status"] == "confirmed", "{decided}");
-    Ok(booked)
-}
-
-async fn stored(stack: &Stack, booking: &AcceptedBooking) -> Result<Booking> {
-    stack.mongo.bookings().find(BookingId::from_uuid(booking.id)).await?.context("the booking")
-}
+/// With all letters that are shortcuts elsewhere: in a field they are text.
+const REASON: &str = "tried by keyboard: jkxmpb/";
+/// A booking that does not exist.
+const GHOST: &str = "11111111-2222-5333-8444-555555555555";
 
 async fn dead(stack: &Stack, count: u64) -> Result<()> {
     let counted = || async {
@@ -42,7 +30,12 @@ async fn operator_does_every_task_by_keyboard() -> Result<()> {
     let stack = StackBuilder::new().start().await?;
     let console = TestConsole::start(&stack).await?;
     let admin = console.account(&stack, Role::Admin, "Ada Operator", &[]).await?;
-    let booking = book(&stack, "Xylander", days_from_now(10)).await?;
+    let colleague = console.sign_in(&stack, Role::Admin, "Bob Colleague", &[]).await?;
+    for change in ["pause", "resume"] {
+        let fields = [("queue", "analytics"), ("reason", "by a colleague")];
+        console.post(&colleague, &format!("/queues/{change}"), &fields).await?;
+    }
+    let booking = stack.book_guest("Xylander", days_from_now(10)).await?;
     for _ in 0..POISON {
         stack.broker.send("emails", properties("carrier.pigeon.v1").1, b"{}").await?;
     }
@@ -50,7 +43,7 @@ async fn operator_does_every_task_by_keyboard() -> Result<()> {
     let mut operator = Operator::sign_in(&console, "/dead-letters", admin.email.as_str(), PASSWORD).await?;
     dead_letters_are_replayed_and_discarded(&mut operator, &stack).await?;
 
-    let reference = stored(&stack, &booking).await?.reference;
+    let reference = stack.stored(&booking).await?.reference;
     operator.search(&reference).await?;
     operator.sees("location.pathname", &format!("/bookings/{}", booking.id)).await?;
     operator.browser.press("j").await?;
@@ -59,34 +52,46 @@ async fn operator_does_every_task_by_keyboard() -> Result<()> {
 
     operator.go("Queues").await?;
     operator.choose("pause-queue", "emails").await?;
-    operator.give_reason("pause-reason", "tried by keyboard").await?;
+    operator.give_reason("pause-reason", REASON).await?;
     let state = "document.querySelector('[data-live=\"queue.emails.state\"]').textContent.split(' ')[0]";
     operator.sees(state, "paused").await?;
     operator.look("queues-paused").await?;
-    operator.give_reason("resume-emails", "tried by keyboard").await?;
+    operator.give_reason("resume-emails", REASON).await?;
     let paused = || async { Ok(stack.mongo.queue_pauses().list().await?.is_empty().then_some(())) };
     eventually("it is resumed", SHORT_TIMEOUT, paused).await?;
 
+    // A claim without a booking, which no writer of the product makes.
+    let claim = format!("{PROPERTY}|d6b-6|{}", days_from_now(100));
+    stack.stores.insert("claims", doc! { "_id": claim, "booking": GHOST }).await?;
     operator.go("Schedules").await?;
-    operator.give_reason("reason-reconcile_properties", "tried by keyboard").await?;
-    operator.reads("tried by keyboard").await?;
+    operator.give_reason("reason-reconcile_properties", REASON).await?;
+    operator.reads(REASON).await?;
     let reported = || async { Ok((!stack.mongo.reconciliations().list(None, 5).await?.is_empty()).then_some(())) };
     eventually("the schedule has run", SHORT_TIMEOUT, reported).await?;
     operator.look("schedules-runs").await?;
+    operator.go("Schedules").await?;
+    operator.browser.press("j").await?;
+    ensure!(operator.focused("it.closest('details:not([open])') === null && it.matches('[data-row]')").await? == true);
     operator.go("Workers").await?;
     operator.look("workers-running").await?;
     operator.go("Reconciliation").await?;
     operator.look("reconciliation-report").await?;
     operator.browser.press("j").await?;
+    let finding = format!("it.open && it.querySelector('tbody').textContent.includes('{GHOST}')");
+    ensure!(operator.focused(&finding).await? == true, "the finding is on the report");
+    operator.reads("orphan_claim").await?;
     operator.reach("it.tagName === 'SUMMARY'").await?;
     let open = operator.focused("it.parentElement.open").await?;
     operator.browser.press("Enter").await?;
     ensure!(operator.focused("it.parentElement.open").await? != open, "a report is opened and closed");
 
     operator.go("Audit").await?;
+    operator.reads("by a colleague").await?;
     operator.fill("actor", admin.email.as_str()).await?;
     operator.browser.enter().await?;
     operator.reads("queue.resume").await?;
+    let others = "document.getElementById('content').textContent.includes('by a colleague')";
+    ensure!(operator.browser.value(others).await? == false, "what another one did is not shown");
     operator.sign_out(1).await?;
     console.end().await?;
     stack.end(Expectations::clean()).await
@@ -98,7 +103,7 @@ async fn dead_letters_are_replayed_and_discarded(operator: &mut Operator, stack:
     operator.browser.enter().await?;
     operator.follow("it.closest('th') !== null").await?;
     operator.reads("Body, masked").await?;
-    operator.fill("whole-reason", "tried by keyboard").await?;
+    operator.fill("whole-reason", REASON).await?;
     operator.fill("password", "wrong horse battery").await?;
     operator.browser.enter().await?;
     operator
@@ -109,7 +114,7 @@ async fn dead_letters_are_replayed_and_discarded(operator: &mut Operator, stack:
     operator.browser.press("j").await?;
     operator.browser.enter().await?;
     operator.follow("it.closest('th') !== null").await?;
-    operator.fill("whole-reason", "tried by keyboard").await?;
+    operator.fill("whole-reason", REASON).await?;
     operator.fill("password", PASSWORD).await?;
     operator.browser.enter().await?;
     operator.reads("Whole body").await?;
@@ -118,9 +123,9 @@ async fn dead_letters_are_replayed_and_discarded(operator: &mut Operator, stack:
     operator.follow("it.id === 'replay-all'").await?;
     operator.reads(&format!("{POISON} would die again")).await?;
     operator.fill("rate", "1").await?;
-    operator.give_reason("reason", "tried by keyboard").await?;
+    operator.give_reason("reason", REASON).await?;
     operator.sees("String(Number(document.querySelector('progress').value) > 0)", "true").await?;
-    operator.give_reason("reason", "enough").await?;
+    operator.give_reason("reason", REASON).await?;
     operator.sees("document.getElementById('state').textContent", "cancelled").await?;
     dead(stack, POISON.into()).await?;
     operator.go("Dead letters").await?;
@@ -138,22 +143,22 @@ async fn front_desk_does_every_task_by_keyboard() -> Result<()> {
     let stack = StackBuilder::new().selling([inventory]).start().await?;
     let console = TestConsole::start(&stack).await?;
     let staff = console.account(&stack, Role::Staff, "Grace Hopper", &[PROPERTY]).await?;
-    let (x, absent) = (book(&stack, "Xylander", today).await?, book(&stack, "Absent", today).await?);
+    let (x, absent) = (stack.book_guest("Xylander", today).await?, stack.book_guest("Absent", today).await?);
     let (moved, kept) =
-        (book(&stack, "Moved", today + Days::new(3)).await?, book(&stack, "Kept", today + Days::new(5)).await?);
-    let paid = book(&stack, "Paid", today + Days::new(40)).await?;
+        (stack.book_guest("Moved", today + Days::new(3)).await?, stack.book_guest("Kept", today + Days::new(5)).await?);
+    let paid = stack.book_guest("Paid", today + Days::new(40)).await?;
     let mut desk = Operator::sign_in(&console, "/front-desk", staff.email.as_str(), PASSWORD).await?;
     guest_comes_pays_and_leaves(&mut desk, &stack, &x).await?;
     stay_is_moved(&mut desk, &stack, &moved, &kept).await?;
     payment_is_returned(&mut desk, &stack, &paid).await?;
 
     // The day ends: a guest who was to come has not.
-    close_day(&stack).await?;
+    FrontDesk::with_role(&stack, "admin").await?.close_day(PROPERTY).await?;
     desk.go("Front desk").await?;
     desk.follow(&action(&absent, "no-show")).await?;
     desk.follow("it.matches('#action button.main')").await?;
     desk.is_answered("done", "Marked as a no-show").await?;
-    assert_eq!(stored(&stack, &absent).await?.status, Status::NoShow);
+    assert_eq!(stack.stored(&absent).await?.status, Status::NoShow);
     desk.sign_out(1).await?;
     console.end().await?;
     stack.end(Expectations::clean()).await
@@ -170,7 +175,7 @@ async fn guest_comes_pays_and_leaves(desk: &mut Operator, stack: &Stack, guest: 
     desk.choose("bed-0-0", "r-6").await?;
     desk.follow("it.matches('#action button.main')").await?;
     desk.is_answered("done", "Checked in").await?;
-    assert_eq!(stored(stack, guest).await?.stays[0].assigned_beds[0].as_str(), "r-6");
+    assert_eq!(stack.stored(guest).await?.stays[0].assigned_beds[0].as_str(), "r-6");
 
     // A refusal has the focus, and what is to be done about it follows in the order of Tab.
     desk.follow(&action(guest, "check-out")).await?;
@@ -185,18 +190,22 @@ async fn guest_comes_pays_and_leaves(desk: &mut Operator, stack: &Stack, guest: 
     desk.follow(&action(guest, "check-out")).await?;
     desk.follow("it.matches('#action button.main')").await?;
     desk.is_answered("done", "Checked out").await?;
-    assert_eq!(stored(stack, guest).await?.status, Status::CheckedOut);
+    assert_eq!(stack.stored(guest).await?.status, Status::CheckedOut);
     Ok(())
 }
 
 /// Goes to a stay on the chart by the keys of rows.
 async fn find_stay(desk: &mut Operator, booking: &AcceptedBooking) -> Result<()> {
     let place = "[...document.querySelectorAll('[data-row]')].indexOf(it)";
-    while desk.focused(place).await?.as_i64() != Some(0) {
+    let count = desk.browser.value("document.querySelectorAll('[data-row]').length").await?;
+    let count = count.as_u64().context("a number")?;
+    for _ in 0..count {
+        if desk.focused(place).await? == 0 {
+            break;
+        }
         desk.browser.press("k").await?;
     }
-    let count = desk.browser.value("document.querySelectorAll('[data-row]').length").await?;
-    for _ in 0..count.as_u64().context("a number")? {
+    for _ in 0..count {
         if is_on(desk, booking).await? {
             return Ok(());
         }
@@ -216,7 +225,7 @@ async fn stay_is_moved(
     booking: &AcceptedBooking,
     kept: &AcceptedBooking,
 ) -> Result<()> {
-    let before = stored(stack, booking).await?.stays[0].assigned_beds[0].clone();
+    let before = stack.stored(booking).await?.stays[0].assigned_beds[0].clone();
     desk.go("Tape chart").await?;
     desk.sees("String(document.querySelector('[data-move]')?.draggable)", "true").await?;
     desk.browser.press("j").await?;
@@ -232,9 +241,9 @@ async fn stay_is_moved(
     ensure!(desk.focused("it.id").await? == "show-plan" && desk.browser.is_focus_seen().await?);
     desk.browser.enter().await?;
     desk.sees("location.pathname", "/chart/plan").await?;
-    desk.give_reason("reason", "near the window").await?;
+    desk.give_reason("reason", REASON).await?;
     desk.sees("document.querySelector('#outcome.done') === document.activeElement ? 'focused' : ''", "focused").await?;
-    let after = stored(stack, booking).await?.stays[0].assigned_beds[0].clone();
+    let after = stack.stored(booking).await?.stays[0].assigned_beds[0].clone();
     ensure!(after != before, "{before} and {after}");
 
     desk.go("Tape chart").await?;
@@ -244,7 +253,7 @@ async fn stay_is_moved(
     desk.browser.press("Enter").await?;
     ensure!(is_on(desk, kept).await?, "the stay that was set aside has the focus");
     desk.browser.press("Escape").await?;
-    desk.reach("it.closest('#parked') !== null && it.textContent !== 'Choose a bed'").await?;
+    desk.reach("it.textContent === 'Put back'").await?;
     desk.browser.press("Enter").await?;
     ensure!(desk.browser.value("document.getElementById('parking').hidden").await? == true);
     ensure!(is_on(desk, kept).await?, "the focus returns to the stay");
@@ -264,7 +273,7 @@ async fn payment_is_returned(desk: &mut Operator, stack: &Stack, booking: &Accep
         desk.is_answered("done", done).await?;
     }
     desk.go("Payments").await?;
-    let reference = stored(stack, booking).await?.reference;
+    let reference = stack.stored(booking).await?.reference;
     desk.follow(&format!("it.textContent === '{reference}'")).await?;
     desk.follow(&action(booking, "payment")).await?;
     desk.reach("it.id === 'amount'").await?;
@@ -273,15 +282,4 @@ async fn payment_is_returned(desk: &mut Operator, stack: &Stack, booking: &Accep
     desk.is_answered("done", "Payment recorded").await?;
     desk.go("Payments").await?;
     desk.reads("No payments need attention.").await
-}
-
-/// Ends the business day at midnight, which is two hours ago.
-async fn close_day(stack: &Stack) -> Result<()> {
-    let admin = FrontDesk::with_role(stack, "admin").await?;
-    let path = format!("/api/properties/{PROPERTY}");
-    let now = admin.send(Method::GET, &path, None, &json!({})).await?;
-    let rev = now.header("etag").trim_matches('"').parse().ok();
-    let closed = admin.send(Method::PATCH, &path, rev, &json!({ "business_day_cutoff": "00:00" })).await?;
-    ensure!(closed.status == StatusCode::OK, "{closed:?}");
-    Ok(())
 }

@@ -10,7 +10,7 @@ use pvt_domain::booking::Status;
 use pvt_domain::demo;
 use pvt_stripe_simulator::PayOutcome;
 use pvt_testkit::eventually;
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 /// A booking, what is paid of it, and how it ends.
@@ -98,11 +98,7 @@ async fn answer_mail_and_receipt_of_ended_bookings_agree() -> Result<()> {
         made.push(book(&stack, &desk, case, today + Days::new(case.ahead)).await.context(case.name)?);
     }
     // The day ends: those who were to come today have not.
-    let path = format!("/api/properties/{}", demo::PROPERTY_ID);
-    let now = admin.send(Method::GET, &path, None, &json!({})).await?;
-    let rev = now.header("etag").trim_matches('"').parse().ok();
-    let closed = admin.send(Method::PATCH, &path, rev, &json!({ "business_day_cutoff": "00:00" })).await?;
-    ensure!(closed.status == StatusCode::OK, "{closed:?}");
+    admin.close_day(demo::PROPERTY_ID).await?;
     for (case, booked) in CASES.iter().zip(&made) {
         desk.succeed(booked, case.end.0, &(case.end.1)()).await.context(case.name)?;
     }

@@ -50,34 +50,54 @@ function isBeingFilledIn(section) {
 // What stays the same of an element when its section is made anew; of a row, its heading.
 function nameOf(element) {
   const heading = element.matches("[data-row]") ? element.querySelector("th, h2")?.textContent : undefined;
-  return element.id || element.getAttribute("href") || heading || "";
+  return element.id || element.getAttribute("href") || element.getAttribute("aria-label") || heading || "";
 }
 
-// The focus stays on its element, or else goes to its row, to the row that has taken its place, or to the section. No
-// other button gets it: a key that is being pressed must not act on something else.
+function counterpart(element, newer) {
+  const name = nameOf(element);
+  return name === "" ? undefined : [...newer.querySelectorAll(element.tagName)].find((other) => nameOf(other) === name);
+}
+
+// The focus stays on its element, or else goes to its row, or to the row that has taken its place. No other button or
+// link gets it, not even one that is a row: a key that is being pressed must not act on something else.
 function successor(focused, section, newer) {
   const row = focused.closest("[data-row]");
-  for (const one of [focused, row]) {
-    const name = one === null ? "" : nameOf(one);
-    const same = [...newer.querySelectorAll(one?.tagName ?? "none")].find((other) => name !== "" && nameOf(other) === name);
-    if (same !== undefined) {
-      return same;
-    }
+  if (row === null) {
+    return counterpart(focused, newer);
+  }
+  const newRow = counterpart(row, newer);
+  if (newRow !== undefined) {
+    return row === focused ? newRow : (counterpart(focused, newRow) ?? newRow);
   }
   const index = [...section.querySelectorAll("[data-row]")].indexOf(row);
-  const rows = index === -1 ? [] : [...newer.querySelectorAll("[data-row]")];
-  return rows[Math.min(index, rows.length - 1)] ?? (newer.children.length > 0 ? newer : document.getElementById("content"));
+  const rows = [...newer.querySelectorAll("[data-row]")];
+  const other = rows[Math.min(index, rows.length - 1)];
+  return other?.matches("a") ? undefined : other;
 }
 
+// Without moving the page: the user may read elsewhere. What cannot take the focus leaves it to the section.
+function focusOn(next, newer) {
+  next?.focus({ preventScroll: true });
+  if (next === undefined || document.activeElement !== next) {
+    const place = newer.children.length > 0 ? newer : document.getElementById("content");
+    place.tabIndex = -1;
+    place.focus({ preventScroll: true });
+  }
+}
+
+// What the user has opened, scrolled sideways or focused stays so.
 function replace(section, newer) {
   const focused = section.contains(document.activeElement) ? document.activeElement : null;
-  const next = focused === null ? null : successor(focused, section, newer);
+  const scrolled = [...section.querySelectorAll(".scroll")].map((old) => [counterpart(old, newer), old.scrollLeft]);
+  for (const old of section.querySelectorAll("details[open]")) {
+    counterpart(old, newer)?.setAttribute("open", "");
+  }
   section.replaceWith(newer);
-  if (next !== null) {
-    if (next === newer || next.id === "content") {
-      next.tabIndex = -1;
-    }
-    next.focus();
+  for (const [made, left] of scrolled) {
+    made?.scrollTo({ left, behavior: "instant" });
+  }
+  if (focused !== null) {
+    focusOn(successor(focused, section, newer), newer);
   }
 }
 
@@ -167,10 +187,8 @@ function follow() {
   }
 }
 
-// Most pages show the state of their making, and must not call it live.
-if (document.querySelector("[data-live], [data-refetch]") === null) {
-  show("static", `as of ${new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}`);
-} else {
+// Most pages show the state of their making, as the badge says already, and must not be called live.
+if (document.querySelector("[data-live], [data-refetch]") !== null) {
   document.addEventListener("visibilitychange", follow);
   addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => {

@@ -1,6 +1,7 @@
 //! Frame of every page: title, navigation, search, the user, and the badge of the live figures.
 
 use crate::access::SignedIn;
+use chrono::Utc;
 use pvt_domain::ids::PropertyId;
 
 /// Pages in the navigation: path, label, whether it is for administrators only.
@@ -33,6 +34,8 @@ pub(crate) struct Frame {
     pub(crate) role: &'static str,
     pub(crate) csrf: String,
     pub(crate) is_admin: bool,
+    /// When the page was made: hour and minute of UTC.
+    pub(crate) made_at: String,
     /// What the search box holds.
     pub(crate) sought: String,
 }
@@ -49,6 +52,7 @@ impl Frame {
             role: user.user().role.as_str(),
             csrf: user.csrf(),
             is_admin: user.is_admin(),
+            made_at: Utc::now().format("%H:%M").to_string(),
             sought: String::new(),
         }
     }

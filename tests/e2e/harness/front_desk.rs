@@ -90,6 +90,16 @@ impl FrontDesk {
             .await
     }
 
+    /// Ends the business day of a property at midnight.
+    pub(crate) async fn close_day(&self, property: &str) -> Result<()> {
+        let path = format!("/api/properties/{property}");
+        let now = self.send(Method::GET, &path, None, &json!({})).await?;
+        let rev = now.header("etag").trim_matches('"').parse().ok();
+        let closed = self.send(Method::PATCH, &path, rev, &json!({ "business_day_cutoff": "00:00" })).await?;
+        ensure!(closed.status == StatusCode::OK, "{closed:?}");
+        Ok(())
+    }
+
     /// Assigns beds.
     pub(crate) async fn assign(&self, booking: &AcceptedBooking, assignment: Value) -> Result<ApiResponse> {
         self.command(booking, "assign", &json!({ "assignments": [assignment] })).await

@@ -4,7 +4,10 @@ use super::client::{Client, booked};
 use super::stripe::Stripe;
 use super::{AcceptedBooking, Mailbox, Program, ports};
 use anyhow::{Context, Result, ensure};
+use chrono::NaiveDate;
+use pvt_domain::booking::Booking;
 use pvt_domain::demo;
+use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::Inventory;
 use pvt_messaging::Topology;
 use pvt_messaging::management::Management;
@@ -12,7 +15,7 @@ use pvt_service::config::Config;
 use pvt_stores::mart::Mart;
 use pvt_stores::mongo::Mongo;
 use pvt_stripe_simulator::Control;
-use pvt_testkit::{Broker, Namespace, Stores, Urls};
+use pvt_testkit::{Broker, DORM, Namespace, Stores, Urls, booking_body};
 use pvt_workers::jobs::WORKERS;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -295,6 +298,21 @@ impl Stack {
         let booked = self.client.book(key, body).await?;
         self.record_accepted(booked.id);
         Ok(booked)
+    }
+
+    /// Books a bed of a dormitory for one night, which is confirmed.
+    pub(crate) async fn book_guest(&self, last_name: &str, arrival: NaiveDate) -> Result<AcceptedBooking> {
+        let mut body = booking_body(DORM, arrival, 1, 1);
+        body["guest"]["last_name"] = last_name.into();
+        let booked = self.book(last_name, &body).await?;
+        let decided = self.client.wait_for_decision(&booked).await?;
+        ensure!(decided["status"] == "confirmed", "{decided}");
+        Ok(booked)
+    }
+
+    /// A booking as it is stored.
+    pub(crate) async fn stored(&self, booking: &AcceptedBooking) -> Result<Booking> {
+        self.mongo.bookings().find(BookingId::from_uuid(booking.id)).await?.context("the booking")
     }
 
     /// Requests a booking with the same key until it is accepted, as a well-behaved client does.

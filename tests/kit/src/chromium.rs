@@ -24,15 +24,20 @@ pub const SCREENS: [(&str, u32, u32, &str); 4] = [
 const PAUSE: Duration = Duration::from_millis(50);
 /// Most elements that the focus passes on its way.
 const MAX_TABS: usize = 120;
-/// The focus can be seen: it has an outline, is on the screen, and nothing lies over it.
+/// The focus can be seen: it has the outline of the style sheet, is on the screen, and nothing lies over it.
 const IS_FOCUS_SEEN: &str = "(it => { const box = it.getClientRects()[0], style = getComputedStyle(it); \
     if (box === undefined) return false; \
     const x = box.left + Math.min(box.width / 2, 8), y = box.top + Math.min(box.height / 2, 8); \
-    return style.outlineStyle !== 'none' && it.contains(document.elementFromPoint(x, y)); })(document.activeElement)";
+    return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 3 && \
+    it.contains(document.elementFromPoint(x, y)); })(document.activeElement)";
 /// The modifier of keys that are pressed together with Control.
 const CONTROL: u32 = 2;
+/// The modifier of keys that are pressed together with Shift.
+const SHIFT: u32 = 8;
 /// For one answer of the browser.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+/// For a page to be loaded. One that follows figures reports something every few seconds, loaded or not.
+const LOAD_LIMIT: Duration = Duration::from_secs(30);
 /// Gives the browser the file descriptors 3 and 4 that it reads commands from and writes answers to.
 const START: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>/dev/null"#;
 const ARGUMENTS: [&str; 13] = [
@@ -139,11 +144,14 @@ impl Chromium {
         let before = self.events.len();
         self.send(method, params).await?;
         let is_load = |event: &Value| event["method"] == "Page.loadEventFired";
-        while !self.events.iter().skip(before).any(is_load) {
-            let event = self.receive().await.context("loading a page")?;
-            self.events.push(event);
-        }
-        Ok(())
+        let loading = async {
+            while !self.events.iter().skip(before).any(is_load) {
+                let event = self.receive().await?;
+                self.events.push(event);
+            }
+            Ok(())
+        };
+        timeout(LOAD_LIMIT, loading).await.context("no page is loaded")?
     }
 
     /// Opens an address.
@@ -192,6 +200,19 @@ impl Chromium {
     pub async fn press(&mut self, key: &str) -> Result<()> {
         for kind in ["keyDown", "keyUp"] {
             self.send("Input.dispatchKeyEvent", key_event(kind, key)).await?;
+        }
+        Ok(())
+    }
+
+    /// Presses Tab together with Shift.
+    ///
+    /// # Errors
+    /// When the browser has ended.
+    pub async fn press_back(&mut self) -> Result<()> {
+        for kind in ["keyDown", "keyUp"] {
+            let mut event = key_event(kind, "Tab");
+            event["modifiers"] = SHIFT.into();
+            self.send("Input.dispatchKeyEvent", event).await?;
         }
         Ok(())
     }

@@ -139,7 +139,7 @@ async fn processes_are_listed_and_those_without_a_heartbeat_are_stale() -> Resul
 }
 
 /// A schedule as a leader records it.
-async fn schedule(mongo: &Mongo, name: &str, by_property: bool) -> Result<()> {
+pub(crate) async fn schedule(mongo: &Mongo, name: &str, by_property: bool) -> Result<()> {
     let now = Utc::now();
     mongo.schedules().record_fire(name, now.into(), true, 1).await?;
     let next_fire = Some((now + TimeDelta::hours(1)).into());

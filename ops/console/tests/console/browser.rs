@@ -13,6 +13,12 @@ use std::time::Duration;
 
 /// The whole journey; a browser that takes longer hangs.
 const JOURNEY_LIMIT: Duration = Duration::from_secs(90);
+/// Headings of columns that are aligned otherwise than what stands below them.
+const CROOKED: &str = "[...document.querySelectorAll('table')].flatMap((table) => \
+    [...(table.tBodies[0]?.rows[0]?.cells ?? [])].map((cell, at) => [cell, table.tHead.rows[0].cells[at]])) \
+    .filter((pair) => new Set(pair.map((it) => getComputedStyle(it).textAlign)).size > 1) \
+    .map(([, heading]) => heading.textContent)";
+
 async fn until(browser: &mut Chromium, expression: &str, value: &Value) -> Result<()> {
     browser.until(expression, value, FOLLOW_LIMIT).await
 }
@@ -55,8 +61,10 @@ async fn journey(browser: &mut Chromium, harness: &Harness, booking: &str) -> Re
     browser.look("sign-in").await?;
     sign_in(browser, harness).await?;
     for (name, path) in pages(booking).into_iter().chain(dead_letters::pages(harness).await?) {
+        browser.screen(1_280, 800, "light").await?;
         browser.open(&harness.url(&path)).await?;
         assert_eq!(browser.value("location.pathname + location.search").await?, path);
+        assert_eq!(browser.value(CROOKED).await?, json!([]), "{path}: headings stand above their columns");
         browser.look(name).await?;
     }
     columns_are_aligned(browser, harness).await?;
