@@ -118,7 +118,7 @@ pub(crate) async fn show_whole(
     let original = dead_letter.original.as_ref().map(|original| shown_body(&original.bytes, whole));
     let shown = MessagePage {
         is_whole: true,
-        facts: facts(&dead_letter, &message, (str::to_owned, str::to_owned)),
+        facts: facts(&dead_letter, &message, [str::to_owned, str::to_owned]),
         headers: message.headers.clone(),
         body: shown_body(&message.body, whole),
         original,
@@ -212,7 +212,7 @@ impl MessagePage {
             frame: Frame::new(user, "Dead letter", PATH),
             id: dead_letter.id.to_string(),
             shown_id: dead_letter.shown_id().to_string(),
-            facts: facts(dead_letter, message, (masked_error, masked_code)),
+            facts: facts(dead_letter, message, [masked_error, masked_code]),
             group: dead_letter.last.group.clone(),
             booking: dead_letter.booking_id.map(|booking| booking.to_string()),
             headers: message.headers.iter().map(|(name, value)| (name.clone(), masked_header(name, value))).collect(),
@@ -250,7 +250,7 @@ impl ChoicePage {
 fn facts(
     dead_letter: &DeadLetter,
     message: &StoredMessage,
-    (shown_error, shown_code): (fn(&str) -> String, fn(&str) -> String),
+    [shown_error, shown_code]: [fn(&str) -> String; 2],
 ) -> Vec<(&'static str, String)> {
     let DeadLetter { last, .. } = dead_letter;
     let none = || "–".to_owned();
