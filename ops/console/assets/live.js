@@ -50,6 +50,11 @@ function isBeingFilledIn(section) {
 function replace(section, newer) {
   const focused = section.contains(document.activeElement) ? document.activeElement : null;
   const index = [...section.querySelectorAll("[data-row]")].indexOf(focused?.closest("[data-row]"));
+  const opened = [...section.querySelectorAll("details")].map((part) => part.open);
+  for (const [at, part] of newer.querySelectorAll("details").entries()) {
+    // What the reader has opened or closed stays so.
+    part.open = opened[at] ?? part.open;
+  }
   section.replaceWith(newer);
   const same = focused?.id ? newer.querySelector(`#${focused.id}`) : newer.querySelectorAll("[data-row]")[index];
   same?.focus();
