@@ -72,7 +72,7 @@ pub(crate) async fn show(
     let extent = selection.extent(changed.len() >= MAX_BOOKINGS);
     let found = bed_changes::of(&changed, &selection);
     let actors = entries.iter().map(|entry| &entry.actor).chain(found.iter().map(|change| &change.entry.actor));
-    let names = actors::names(&app, actors).await?;
+    let names = actors::names(&app, actors).await;
     let changes = found.iter().map(|change| change.row(&names)).collect();
     let older = (entries.len() > PAGE_SIZE).then(|| entries.get(PAGE_SIZE - 1)).flatten();
     let older = older.map(|last| next_page(&query, last));

@@ -4,6 +4,8 @@ use super::harness::{HERE, Harness, PASSWORD, Session};
 use anyhow::{Context, Result};
 use chrono::Utc;
 use pvt_domain::accounts::Role;
+use pvt_domain::actor::Actor;
+use pvt_domain::booking::Booking;
 use pvt_domain::dead_letters::Fingerprint;
 use pvt_domain::ids::BookingId;
 use pvt_stores::mongo::Mongo;
@@ -128,6 +130,35 @@ pub(crate) async fn submit(
     let shown = shown.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let fields: Vec<(&str, &str)> = shown.chain(filled.iter().copied()).collect();
     harness.post(session, action, &fields).await
+}
+
+#[tokio::test]
+async fn dead_letter_and_booking_of_a_guest_name_staff_and_not_the_guest() -> Result<()> {
+    let harness = Harness::start().await?;
+    let admin = harness.sign_in(Role::Admin, &[]).await?;
+    let guest = harness.user(Role::Guest, &[]).await?;
+    let mut dead = arrival(1, "missing field `property_id`");
+    dead.message.actor = Some(Actor::user(guest.id).to_string());
+    store(&harness.mongo, &[dead]).await?;
+    let path = format!("/dead-letters/messages/{}", Uuid::from_u128(1));
+    let page = harness.get(&admin, &path).await?.1;
+    let review = harness.get(&admin, &format!("/dead-letters/discard?id={}", Uuid::from_u128(1))).await?.1;
+    let filled = [("reason", "of no use"), ("password", PASSWORD)];
+    assert!(submit(&harness, &admin, &review, "/dead-letters/discard", &filled).await?.status().is_redirection());
+    let discarded = harness.get(&admin, &path).await?.1;
+    let by = format!("discarded by Test admin ({}@example.com): of no use", admin.user.as_uuid().simple());
+    assert!(discarded.contains(&by), "{discarded}");
+
+    let booking = harness.book(HERE, "held", Utc::now().date_naive()).await?;
+    let rows = harness.database().await?.collection::<Booking>("bookings");
+    let by_guest = mongodb::bson::doc! { "$set": { "history.0.actor": Actor::user(guest.id).to_string() } };
+    let changed = rows.update_one(mongodb::bson::doc! { "reference": &booking.reference }, by_guest).await?;
+    assert_eq!(changed.modified_count, 1);
+    let timeline = harness.get(&admin, &format!("/bookings/{}", booking.id)).await?.1;
+    for page in [page, discarded, timeline] {
+        assert!(page.contains(&format!("user:{}", guest.id)) && !page.contains(guest.email.as_str()), "{page}");
+    }
+    Ok(())
 }
 
 #[tokio::test]

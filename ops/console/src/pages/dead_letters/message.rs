@@ -2,7 +2,7 @@
 
 use super::{PATH, SAY_WHY, change};
 use crate::access::SignedIn;
-use crate::actors;
+use crate::actors::{self, ActorNames};
 use crate::app::{App, SharedApp};
 use crate::confirmation;
 use crate::failure::{Failure, page};
@@ -13,6 +13,7 @@ use crate::store;
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Html;
+use pvt_domain::actor::Actor;
 use pvt_domain::dead_letters::masked_body;
 use pvt_operations::dead_letters;
 use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterState, StoredMessage};
@@ -55,7 +56,8 @@ pub(crate) async fn show(
     let user = user.admin()?;
     let (dead_letter, message) = read(&app, &id).await?;
     let needs_password = confirmation::is_needed(&app, &user).await;
-    page(&MessagePage::of(&user, &dead_letter, &message, needs_password).named(&app).await)
+    let names = names(&app, &dead_letter, &message).await;
+    page(&MessagePage::of(&user, &dead_letter, &message, &names, needs_password))
 }
 
 /// `POST /dead-letters/messages/{id}/whole`, by administrators: the whole body, which the audit notes before.
@@ -69,9 +71,10 @@ pub(crate) async fn show_whole(
     confirmation::require(&app, &form).await?;
     let (dead_letter, message) = read(&app, &id).await?;
     record_unmasked(&app, &user, dead_letter.id, &reason).await?;
-    let masked = MessagePage::of(&user, &dead_letter, &message, false);
+    let names = names(&app, &dead_letter, &message).await;
+    let masked = MessagePage::of(&user, &dead_letter, &message, &names, false);
     let original = dead_letter.original.as_ref().map(|original| whole(&original.bytes));
-    page(&MessagePage { is_whole: true, body: whole(&message.body), original, reason, ..masked }.named(&app).await)
+    page(&MessagePage { is_whole: true, body: whole(&message.body), original, reason, ..masked })
 }
 
 /// Records who reads the body of a dead letter without a mask; without that it is not shown.
@@ -109,27 +112,30 @@ fn masked(body: &[u8]) -> String {
     serde_json::to_string_pretty(&masked_body(body)).unwrap_or_default()
 }
 
-impl MessagePage {
-    /// The same with names of those who acted.
-    async fn named(mut self, app: &App) -> Self {
-        for row in &mut self.history {
-            row.what = actors::named(app, &row.what).await;
-        }
-        for (_, fact) in self.facts.iter_mut().filter(|(name, _)| *name == "Actor") {
-            *fact = actors::named(app, fact).await;
-        }
-        self
-    }
+/// Names of the staff who sent the message, or replayed, edited or discarded it.
+async fn names(app: &App, dead_letter: &DeadLetter, message: &StoredMessage) -> ActorNames {
+    let DeadLetter { replays, edits, discarded, .. } = dead_letter;
+    let sender = message.actor.as_deref().map(Actor::from);
+    let acted = replays.iter().map(|one| &one.actor).chain(edits.iter().map(|one| &one.actor));
+    actors::names(app, acted.chain(discarded.iter().map(|one| &one.actor)).chain(&sender)).await
+}
 
-    fn of(user: &SignedIn, dead_letter: &DeadLetter, message: &StoredMessage, needs_password: bool) -> Self {
+impl MessagePage {
+    fn of(
+        user: &SignedIn,
+        dead_letter: &DeadLetter,
+        message: &StoredMessage,
+        names: &ActorNames,
+        needs_password: bool,
+    ) -> Self {
         Self {
             frame: Frame::new(user, "Dead letter", PATH),
             id: dead_letter.id.to_string(),
-            facts: facts(dead_letter, message),
+            facts: facts(dead_letter, message, names),
             group: dead_letter.last.group.clone(),
             booking: dead_letter.booking_id.map(|booking| booking.to_string()),
             headers: message.headers.clone(),
-            history: history(dead_letter),
+            history: history(dead_letter, names),
             is_dead: dead_letter.state == DeadLetterState::Dead,
             is_whole: false,
             body: masked(&message.body),
@@ -141,7 +147,7 @@ impl MessagePage {
     }
 }
 
-fn facts(dead_letter: &DeadLetter, message: &StoredMessage) -> Vec<(&'static str, String)> {
+fn facts(dead_letter: &DeadLetter, message: &StoredMessage, names: &ActorNames) -> Vec<(&'static str, String)> {
     let DeadLetter { last, .. } = dead_letter;
     let none = || "–".to_owned();
     let message_id = (!dead_letter.message_id.is_nil()).then(|| dead_letter.message_id.to_string());
@@ -157,7 +163,7 @@ fn facts(dead_letter: &DeadLetter, message: &StoredMessage) -> Vec<(&'static str
         ("First failed", last.first_failed_at.clone().unwrap_or_else(none)),
         ("Message id", message_id.unwrap_or_else(none)),
         ("Sent", message.sent_at.map_or_else(none, shown)),
-        ("Actor", message.actor.clone().unwrap_or_else(none)),
+        ("Actor", message.actor.as_deref().map_or_else(none, |actor| names.of(&Actor::from(actor)))),
         ("Reply to", message.reply_to.clone().unwrap_or_else(none)),
         ("Trace", message.traceparent.clone().unwrap_or_else(none)),
         ("Bytes", last.bytes.to_string()),
@@ -165,20 +171,20 @@ fn facts(dead_letter: &DeadLetter, message: &StoredMessage) -> Vec<(&'static str
 }
 
 /// What has happened to it, the oldest first. Of deaths, the first and the last are known.
-fn history(dead_letter: &DeadLetter) -> Vec<HistoryRow> {
+fn history(dead_letter: &DeadLetter, names: &ActorNames) -> Vec<HistoryRow> {
     let DeadLetter { last, first_died_at, replays, edits, discarded, deaths, .. } = dead_letter;
     let mut events = vec![(*first_died_at, "died".to_owned())];
-    events.extend(replays.iter().map(|replay| (replay.at, format!("replayed by {}", replay.actor))));
-    events.extend(
-        edits
-            .iter()
-            .map(|edit| (edit.at, format!("edited by {}: {} ({})", edit.actor, edit.reason, edit.changed.join(", ")))),
-    );
+    events.extend(replays.iter().map(|replay| (replay.at, format!("replayed by {}", names.of(&replay.actor)))));
+    events.extend(edits.iter().map(|edit| {
+        let (actor, changed) = (names.of(&edit.actor), edit.changed.join(", "));
+        (edit.at, format!("edited by {actor}: {} ({changed})", edit.reason))
+    }));
     if *deaths > 1 {
         let after = if last.follows.is_some() { ", after a replay" } else { "" };
         events.push((last.died_at, format!("died for the last time{after}: {}", last.class)));
     }
-    events.extend(discarded.iter().map(|one| (one.at, format!("discarded by {}: {}", one.actor, one.reason))));
+    events
+        .extend(discarded.iter().map(|one| (one.at, format!("discarded by {}: {}", names.of(&one.actor), one.reason))));
     events.sort_by_key(|(at, _)| *at);
     events.into_iter().map(|(at, what)| HistoryRow { at: shown(at), what }).collect()
 }
