@@ -265,6 +265,83 @@ fn documented_command_lines_are_understood() {
     assert!(wrong.is_empty(), "not understood:\n  {}", wrong.join("\n  "));
 }
 
+/// Every verb, with a test that runs the program with it: its words stand there as strings beside each other, or as
+/// words of a shell. The simulator of Stripe is run by `pvt up`, which `tests/up/run` runs.
+const RUN_BY: [(&str, &str); 44] = [
+    ("api", "tests/e2e/harness/stack.rs"),
+    ("bench", "ops/tests/bench.rs"),
+    ("config check", "tests/e2e/config.rs"),
+    ("console", "tests/image/run"),
+    ("dead discard", "tests/e2e/cli.rs"),
+    ("dead edit", "tests/e2e/dead_letters.rs"),
+    ("dead groups", "tests/e2e/dead_letters.rs"),
+    ("dead list", "tests/e2e/dead_letters.rs"),
+    ("dead operations", "tests/e2e/dead_letters.rs"),
+    ("dead replay", "tests/e2e/dead_letters.rs"),
+    ("dead show", "tests/e2e/dead_letters.rs"),
+    ("dev mail-sink", "tests/e2e/harness/stack.rs"),
+    ("dev stripe-simulator", "ops/dev/supervisor/src/plan.rs"),
+    ("doctor", "tests/e2e/cli.rs"),
+    ("down", "tests/up/run"),
+    ("keys create", "tests/e2e/cli.rs"),
+    ("keys list", "tests/e2e/cli.rs"),
+    ("keys revoke", "tests/e2e/cli.rs"),
+    ("maintenance off", "tests/backup/journey.py"),
+    ("maintenance on", "tests/backup/journey.py"),
+    ("maintenance show", "tests/e2e/maintenance.rs"),
+    ("migrate", "tests/e2e/cli.rs"),
+    ("queues list", "tests/e2e/cli.rs"),
+    ("queues pause", "tests/e2e/queue_pauses.rs"),
+    ("queues resume", "tests/e2e/queue_pauses.rs"),
+    ("queues watch", "tests/e2e/board.rs"),
+    ("reconcile report", "tests/e2e/board.rs"),
+    ("reconcile run", "tests/e2e/cli.rs"),
+    ("schedules list", "tests/e2e/board.rs"),
+    ("schedules run", "tests/e2e/board.rs"),
+    ("secrets create", "tests/image/run"),
+    ("seed", "tests/e2e/cli.rs"),
+    ("status", "tests/up/run"),
+    ("topology apply", "tests/e2e/cli.rs"),
+    ("topology diff", "tests/e2e/cli.rs"),
+    ("topology show", "tests/e2e/cli.rs"),
+    ("trace", "tests/e2e/happy_path.rs"),
+    ("up", "tests/up/run"),
+    ("users create", "tests/e2e/accounts.rs"),
+    ("users disable", "tests/e2e/accounts.rs"),
+    ("users list", "tests/e2e/accounts.rs"),
+    ("users set-role", "tests/e2e/accounts.rs"),
+    ("workers list", "tests/e2e/cli.rs"),
+    ("workers run", "tests/e2e/harness/stack.rs"),
+];
+
+/// The verbs below a command, in full.
+fn verbs(command: &Command, above: &str, found: &mut Vec<String>) {
+    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+        let path = format!("{above} {}", verb.get_name()).trim().to_owned();
+        if verb.has_subcommands() { verbs(verb, &path, found) } else { found.push(path) }
+    }
+}
+
+/// Whether this source runs the program with the verb.
+fn runs(source: &str, verb: &str) -> bool {
+    let strings = format!("\"{}\"", verb.replace(' ', "\",\""));
+    let dense: String = source.chars().filter(|c| !c.is_whitespace()).collect();
+    let in_shell = ["pvt", "\"$program\"", "inside ops env \"${settings[@]}\"", "once", "console_metrics\""];
+    ["[", "("].iter().any(|open| dense.contains(&format!("{open}{strings}")))
+        || in_shell.iter().any(|program| source.contains(&format!("{program} {verb}")))
+}
+
+#[test]
+fn every_verb_is_run_by_a_test() {
+    let mut found = Vec::new();
+    verbs(&pvt_ops::command(), "", &mut found);
+    found.sort();
+    assert_eq!(found, RUN_BY.map(|(verb, _)| verb), "name for each verb a test that runs it");
+    let missing = RUN_BY.into_iter().filter(|(verb, place)| !runs(&read(place), verb));
+    assert_eq!(missing.collect::<Vec<_>>(), [], "they do not run it");
+    assert!(!runs("the words dead list, [\"dead\"]", "dead list") && runs("[ \"dead\",\n \"list\"]", "dead list"));
+}
+
 #[test]
 fn page_quotes_a_command() {
     let source = read("ops/src/commands/seed.rs");

@@ -133,10 +133,14 @@ async fn bookings_are_visible_to_owner_and_property_staff_only() -> Result<()> {
         .await?;
     assert_eq!((cancelled.status, cancelled.text("/status")), (StatusCode::OK, "cancelled"), "{cancelled:?}");
 
+    let dismissed = stack.pvt(&["users", "set-role", "quebec@example.com", "guest"]).await?;
+    assert!(dismissed.status.success(), "{dismissed:?}");
     let disabled = stack.pvt(&["users", "disable", "ada@example.com"]).await?;
     assert!(disabled.status.success());
     assert!(login(&stack, "ada@example.com", PASSWORD).await.is_err());
     let listed = stack.pvt_json(&["users", "list", "--json"]).await?;
+    let dismissed = listed.as_array().into_iter().flatten().find(|user| user["email"] == "quebec@example.com");
+    assert_eq!(dismissed.map(|user| &user["role"]), Some(&json!("guest")), "{listed}");
     let disabled: Vec<&Value> =
         listed.as_array().into_iter().flatten().filter(|user| !user["disabled_at"].is_null()).collect();
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Queues, workers and schedules as operators see them on the command line, of the programs as shipped.
 
 use crate::harness::{CONSUMERS, Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder};
-use crate::outages::with_own;
+use crate::outages::{rabbitmqctl, with_own};
 use anyhow::{Context, Result, ensure};
 use pvt_messaging::management::Management;
 use pvt_stores::mongo::worker_processes::SeenProcess;
@@ -134,17 +134,7 @@ async fn operator_watches_queues_runs_schedules_and_sees_a_killed_worker() -> Re
 
 /// Sets the memory above which this broker blocks publishers.
 async fn limit_memory(broker: &EphemeralInstance, watermark: &[&str]) -> Result<()> {
-    let folder = broker.state_dir();
-    let record: Value = serde_json::from_slice(&std::fs::read(folder.join("instance.json"))?)?;
-    let ended = tokio::process::Command::new("/usr/lib/rabbitmq/bin/rabbitmqctl")
-        .env("HOME", folder.join("rabbitmq"))
-        .env("ERL_EPMD_PORT", record["ports"]["mapper"].to_string())
-        .args(["-n", &format!("pvt-{}@localhost", broker.name()), "set_vm_memory_high_watermark"])
-        .args(watermark)
-        .output()
-        .await?;
-    ensure!(ended.status.success(), "{}", text(&ended));
-    Ok(())
+    rabbitmqctl(broker, &[&["set_vm_memory_high_watermark"], watermark].concat()).await
 }
 
 #[tokio::test]

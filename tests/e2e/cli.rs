@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use chrono::{TimeDelta, Utc};
 use pvt_messaging::management::Management;
 use pvt_testkit::{BasicProperties, DORM, Namespace, booking_body, days_from_now, eventually, properties};
+use pvt_workers::jobs::WORKERS;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -45,6 +46,8 @@ async fn help_shows_every_command_and_examples() -> Result<()> {
         );
     }
     assert!(shown.contains("pvt dead replay"), "no examples in\n{shown}");
+    let listed = text(&pvt(&["workers", "list"], &Vec::new(), folder).await?);
+    assert!(WORKERS.iter().all(|worker| listed.contains(worker.name)), "not every worker is in\n{listed}");
     let wrong = pvt(&["quueues"], &Vec::new(), folder).await?;
     assert_eq!(wrong.status.code(), Some(2), "usage errors have their own exit code: {}", text(&wrong));
     Ok(())

@@ -4,30 +4,34 @@
 use crate::harness::{Expectations, LONG_TIMEOUT, SHORT_TIMEOUT, Stack, StackBuilder, ports};
 use anyhow::{Context, Result, ensure};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use pvt_stores::mongo::dead_letters::{DeadLetterFilter, DeadLetterState};
 use pvt_testkit::{Chromium, eventually, properties};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
+use uuid::Uuid;
 
 const COUNT: u32 = 500;
 /// The whole journey in the browser.
 const JOURNEY_LIMIT: Duration = Duration::from_secs(150);
 
-/// Sends messages that no version of `emails` can decode.
-async fn send_poison(stack: &Stack) -> Result<()> {
+/// Sends messages that no version of `emails` can decode; their ids.
+async fn send_poison(stack: &Stack) -> Result<BTreeSet<Uuid>> {
     let channel = stack.broker.channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let queue = stack.topology.name("emails");
-    let mut confirms = Vec::new();
+    let (mut confirms, mut ids) = (Vec::new(), BTreeSet::new());
     for _ in 0..COUNT {
-        let (_, unknown) = properties("carrier.pigeon.v1");
+        let (id, unknown) = properties("carrier.pigeon.v1");
+        ids.insert(id);
         let options = BasicPublishOptions::default();
         confirms.push(channel.basic_publish("".into(), queue.as_str().into(), options, b"{}", unknown).await?);
     }
     for confirm in confirms {
         confirm.await?;
     }
-    Ok(())
+    Ok(ids)
 }
 
 async fn until(browser: &mut Chromium, expression: &str, value: &Value) -> Result<()> {
@@ -45,7 +49,7 @@ async fn replay_of_many_is_followed_by_keyboard_and_survives_the_console() -> Re
     let created = stack.pvt(&["users", "create", "op@example.com", "--role", "admin"]).await?;
     ensure!(created.status.success(), "{created:?}");
     let password = String::from_utf8(created.stdout)?.trim().to_owned();
-    send_poison(&stack).await?;
+    let sent = send_poison(&stack).await?;
     let stored = || async {
         let count = stack.mongo.dead_letters().count_by_queue().await?.get("emails").copied();
         Ok((count == Some(u64::from(COUNT))).then_some(()))
@@ -61,6 +65,11 @@ async fn replay_of_many_is_followed_by_keyboard_and_survives_the_console() -> Re
     let operations = stack.mongo.dead_letters().list_operations(5).await?;
     let [operation] = operations.as_slice() else { anyhow::bail!("one operation: {operations:?}") };
     assert_eq!((operation.replayed(), operation.remaining, operation.kept.len()), (500, 0, 0), "{operation:?}");
+    // Whatever it says of itself: each message was sent once more, and has died twice.
+    let letters = stack.mongo.dead_letters().list(&DeadLetterFilter::default(), &DeadLetterState::ALL, 0, 0).await?;
+    assert_eq!(letters.iter().map(|letter| letter.message_id).collect::<BTreeSet<_>>(), sent);
+    let are_twice_dead = letters.iter().all(|letter| (letter.deaths, letter.replays.len()) == (2, 1));
+    assert!(letters.len() == sent.len() && are_twice_dead, "{letters:?}");
     assert!(operation.actor.as_str().starts_with("staff:") && operation.reason == "tried by keyboard");
     stack.end(Expectations::clean().dead("emails", COUNT)).await
 }

@@ -8,6 +8,7 @@ use pvt_domain::booking::Booking;
 use pvt_domain::dead_letters::Fingerprint;
 use pvt_domain::demo;
 use pvt_domain::inventory::{DormGender, Inventory, Room, RoomKind, RoomType};
+use pvt_domain::timestamp::Timestamp;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::dead_letters::{Arrival, Death, StoredMessage};
 use pvt_testkit::console::sign_in;
@@ -52,15 +53,21 @@ async fn pages_stay_fast_and_small_beside_much_work() -> Result<()> {
     console.ready(&http).await?;
     let session = sign_in(&http, &base, "op@example.com", &password).await?.cookie;
     let (booking, property) = (&bookings[0], &inventory.property.id);
+    let group = Fingerprint::new("emails", "panic", &error_of(0)?).group;
     let pages = [
         "/".to_owned(),
         "/queues".to_owned(),
+        "/dead-letters".to_owned(),
+        format!("/dead-letters/groups/{group}"),
         "/bookings?q=ada%40example.com".to_owned(),
         format!("/bookings/{}", booking.id),
+        format!("/bookings/{}/actions/check-in", booking.id),
+        format!("/bookings/{}/move", booking.id),
         format!("/front-desk?property={property}"),
         format!("/chart?property={property}&nights={NIGHTS}"),
         "/payments".to_owned(),
         "/reconciliations".to_owned(),
+        "/workers".to_owned(),
         "/schedules".to_owned(),
         "/audit".to_owned(),
     ];
@@ -82,8 +89,8 @@ async fn pages_stay_fast_and_small_beside_much_work() -> Result<()> {
             slow.push(format!("{page}: {p95:?}"));
         }
     }
-    let resident = console.resident_mib()?;
-    report(&format!("memory: {resident:.1} MiB"));
+    let (resident, peak) = (console.resident_mib()?, console.peak_mib()?);
+    report(&format!("memory: {resident:.1} MiB, at most {peak:.1} MiB"));
     console.stop().await?;
     std::fs::remove_dir_all(&folder)?;
     ensure!(slow.is_empty(), "slower than {PAGE_LIMIT:?}: {slow:?}");
@@ -108,26 +115,32 @@ fn large_property() -> Inventory {
     inventory
 }
 
-/// A booking of one bed, with as many revisions as `entries`.
+/// A booking of one bed, with as many revisions as `entries`, one a day, which moved it to another bed.
 fn booking(inventory: &Inventory, bed: &str, arrival: NaiveDate, entries: u32) -> Result<Booking> {
     let id = Uuid::new_v4();
+    let made = Utc::now() - Days::new(u64::from(entries.max(30)));
+    let stay = |bed: &str| {
+        json!({ "room_type_id": "dorm", "arrival": arrival, "departure": arrival + Days::new(NIGHTS_OF_A_STAY),
+            "guests": 1, "assigned_beds": [bed] })
+    };
     let entry = |rev: u32| {
-        let (action, from) = if rev == 1 { ("request", "requested") } else { ("modify", "confirmed") };
-        json!({ "rev": rev, "at": format!("2026-12-01T12:{:02}:{:02}.010Z", rev / 60, rev % 60), "action": action,
-            "from": from, "to": "confirmed", "command_id": Uuid::new_v4(), "event_id": Uuid::new_v4(),
-            "actor": "guest" })
+        let (action, from) = if rev == 1 { ("request", "requested") } else { ("assign", "confirmed") };
+        let changes = json!({ "stays": [{ "index": 0, "before": stay("r0-0"), "after": stay(bed) }] });
+        let at = Timestamp::from(made + Days::new(u64::from(rev)));
+        json!({ "rev": rev, "at": at, "action": action, "from": from, "to": "confirmed",
+            "command_id": Uuid::new_v4(), "event_id": Uuid::new_v4(), "actor": "guest",
+            "changes": (rev > 1).then_some(changes) })
     };
     let history: Vec<Value> = (1..=entries).map(entry).collect();
     Ok(serde_json::from_value(json!({
         "_id": id, "reference": pvt_domain::ids::BookingId::from_uuid(id).reference(), "status": "confirmed",
         "rev": entries, "property_id": inventory.property.id, "rate_plan_id": inventory.rate_plans[0].id,
         "source": "direct",
-        "stays": [{ "room_type_id": "dorm", "arrival": arrival, "departure": arrival + Days::new(NIGHTS_OF_A_STAY),
-            "guests": 1, "assigned_beds": [bed] }],
+        "stays": [stay(bed)],
         "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com" },
         "price": { "currency": "CAD", "nights": [[4200, 4200, 4200]], "taxes": [], "total": 12600 },
-        "fingerprint": "f", "created_at": "2026-12-01T12:00:00.000Z", "updated_at": "2026-12-01T12:00:00.010Z",
-        "history": history,
+        "fingerprint": "f", "created_at": Timestamp::from(made),
+        "updated_at": Timestamp::from(made + Days::new(u64::from(entries))), "history": history,
     }))?)
 }
 
@@ -150,12 +163,17 @@ async fn fill(namespace: &Namespace, inventory: &Inventory) -> Result<Vec<Bookin
     Ok(bookings)
 }
 
+/// The error of a dead letter; those of a group differ in a number alone.
+fn error_of(number: u128) -> Result<String> {
+    let letter = |index: u128| u8::try_from(index % 26).map(|index| char::from(b'a' + index));
+    let group = number % GROUPS;
+    Ok(format!("{}{} failed for {number}", letter(group)?, letter(group / 26)?))
+}
+
 /// Stores dead letters of many groups.
 async fn bury(mongo: &Mongo) -> Result<()> {
     let letter = |number: u128| -> Result<Arrival> {
-        let letter = |index: u128| char::from(b'a' + u8::try_from(index % 26).unwrap_or_default());
-        let group = number % GROUPS;
-        let error = format!("{}{} failed for {number}", letter(group), letter(group / 26));
+        let error = error_of(number)?;
         Ok(Arrival {
             id: Uuid::from_u128(number),
             queue: "emails".to_owned(),

@@ -18,6 +18,8 @@ mod config;
 mod console;
 mod console_actions;
 mod console_dead_letters;
+mod console_keyboard;
+mod console_shift;
 mod console_sizes;
 mod contention;
 mod crashes;

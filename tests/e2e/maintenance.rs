@@ -2,14 +2,18 @@
 
 use crate::booking_links::page;
 use crate::harness::{AcceptedBooking, Expectations, SHORT_TIMEOUT, Stack, StackBuilder};
-use crate::payments::{checkout, hold, prepaid, until};
+use crate::payments::{FREQUENT_EXPIRY, checkout, hold, prepaid, until};
 use anyhow::{Context, Result, ensure};
 use chrono::{SecondsFormat, TimeDelta, Utc};
+use pvt_domain::actor::Actor;
 use pvt_domain::booking::Status;
+use pvt_stores::mongo::audit::AuditEntry;
+use pvt_stores::mongo::maintenance::Maintenance;
 use pvt_stripe_simulator::PayOutcome;
-use pvt_testkit::{DORM, booking_body, days_from_now, eventually};
+use pvt_testkit::{DORM, booking_body, days_from_now, doc, eventually};
 use reqwest::StatusCode;
 use serde_json::Value;
+use uuid::Uuid;
 
 async fn maintenance(stack: &Stack, arguments: &[&str]) -> Result<(Option<i32>, String)> {
     let output = stack.pvt(&[&["maintenance"], arguments].concat()).await?;
@@ -115,6 +119,54 @@ async fn maintenance_refuses_changes_and_loses_nothing() -> Result<()> {
     let described: Vec<_> = entries.iter().rev().map(|entry| format!("{} {}", entry.actor, entry.action)).collect();
     ensure!(described == ["operator maintenance.on", "operator maintenance.on", "operator maintenance.off"]);
     ensure!(entries.last().context("an entry")?.detail.ends_with(": the mart is moved"), "{entries:?}");
+    stack.end(Expectations::clean()).await
+}
+
+#[tokio::test]
+async fn hold_that_ends_in_maintenance_can_be_paid_after_it() -> Result<()> {
+    let mut stack = StackBuilder::new().paid_online().with(FREQUENT_EXPIRY.0, FREQUENT_EXPIRY.1).start().await?;
+    let late = hold(&stack, "late", &prepaid(days_from_now(60), 2)).await?;
+    let unpaid = hold(&stack, "unpaid", &prepaid(days_from_now(70), 2)).await?;
+    // It has been on for a while, so that its deferral is longer than this test.
+    let (since, actor) = (Utc::now() - TimeDelta::minutes(2), Actor::from("operator"));
+    let entry =
+        AuditEntry::new(Uuid::now_v7(), since.into(), &actor, "maintenance.on".to_owned(), "maintenance", "a test");
+    let on = Maintenance { since: since.into(), until: None, actor, reason: "a test".to_owned() };
+    ensure!(stack.mongo.maintenance().store(&on, &entry).await?);
+    let ended = (Utc::now() - TimeDelta::minutes(1)).to_rfc3339_opts(SecondsFormat::Millis, true);
+    for booking in [&late, &unpaid] {
+        stack.stores.set("bookings", &booking.id.to_string(), doc! { "payment.expires_at": &ended }).await?;
+    }
+    let workers = stack.metrics_url("workers")?;
+    let waiting = || async {
+        let metrics = stack.client.http().get(&workers).send().await?.text().await?;
+        Ok(metrics.contains("pvt_schedule_waiting{schedule=\"expire_holds\"} 1").then_some(()))
+    };
+    eventually("the schedule waits", SHORT_TIMEOUT, waiting).await?;
+    refused_with(&stack, "maintenance").await?;
+    let (status, _) = payment_link(&stack, &late, "retry-after").await?;
+    ensure!(status == StatusCode::SERVICE_UNAVAILABLE, "{status}");
+    let listed = stack.pvt(&["schedules", "list"]).await?;
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    ensure!(listed.matches("waits for the end of the maintenance").count() == 2, "{listed}");
+
+    ensure!(maintenance(&stack, &["off"]).await?.0 == Some(0));
+    let opened = || async {
+        let (status, location) = payment_link(&stack, &late, "location").await?;
+        Ok((status == StatusCode::SEE_OTHER).then_some(location))
+    };
+    let location = eventually("the link opens a page of Stripe's", SHORT_TIMEOUT, opened).await?;
+    let session = location.rsplit('/').next().context("a session")?;
+    stack.stripe()?.pay(session, PayOutcome::Success)?;
+    until(&stack, &late, Status::Confirmed).await?;
+    let listed = stack.pvt_json(&["schedules", "list", "--json"]).await?;
+    let holds = listed.as_array().and_then(|all| all.iter().find(|one| one["name"] == "expire_holds"));
+    let reason = holds.and_then(|holds| holds["waits_for"].as_str()).context("a reason")?;
+    ensure!(reason.starts_with("waits after the maintenance until "), "{reason}");
+    until(&stack, &unpaid, Status::Held).await?;
+    // Its time is over, too.
+    stack.stores.set("maintenance", "last", doc! { "until": &ended }).await?;
+    until(&stack, &unpaid, Status::Expired).await?;
     stack.end(Expectations::clean()).await
 }
 

@@ -1,6 +1,9 @@
 //! Spans as a collector receives them, and the product beside a collector that does not.
 //!
-//! The first needs an external program and is ignored by default; `tests/otlp/run` installs it.
+//! The first ones need external programs and are ignored by default; `tests/otlp/run` installs them.
+
+mod failures;
+mod tls;
 
 use crate::harness::{ApiResponse, CONSUMERS, Expectations, SHORT_TIMEOUT, Stack, StackBuilder, booked, ports};
 use anyhow::{Context, Result, ensure};
@@ -31,7 +34,7 @@ impl Collector {
     async fn start() -> Result<Self> {
         let program = std::env::var_os("PVT_OTLP_COLLECTOR").context("run tests/otlp/run")?;
         let (address, grpc) = (ports::free()?, ports::free()?);
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("otlp-{}", std::process::id()));
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("otlp-{}", address.port()));
         std::fs::create_dir_all(&folder)?;
         let log = File::create(folder.join("collector.log"))?;
         let process = Command::new(program)

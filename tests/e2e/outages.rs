@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 const ANSWER_LIMIT: Duration = Duration::from_secs(6);
 
 /// Captured and shown when the test fails.
-const PROGRESS: &(dyn Fn(&str) + Send + Sync) = &|line| drop(writeln!(std::io::stderr(), "engines: {line}"));
+pub(crate) const PROGRESS: &(dyn Fn(&str) + Send + Sync) = &|line| drop(writeln!(std::io::stderr(), "engines: {line}"));
 
 /// The shared engines, with this one replaced by one that can be stopped.
 pub(crate) async fn with_own(kind: EngineKind) -> Result<(EphemeralInstance, Urls)> {
@@ -32,6 +32,21 @@ pub(crate) async fn with_own(kind: EngineKind) -> Result<(EphemeralInstance, Url
         EngineKind::PostgreSql => urls.postgres = fresh.postgres,
     }
     Ok((own, urls))
+}
+
+/// Runs a command of the broker's own tool on an own broker.
+pub(crate) async fn rabbitmqctl(broker: &EphemeralInstance, arguments: &[&str]) -> Result<()> {
+    let folder = broker.state_dir();
+    let record: Value = serde_json::from_slice(&std::fs::read(folder.join("instance.json"))?)?;
+    let ended = tokio::process::Command::new("/usr/lib/rabbitmq/bin/rabbitmqctl")
+        .env("HOME", folder.join("rabbitmq"))
+        .env("ERL_EPMD_PORT", record["ports"]["mapper"].to_string())
+        .args(["-n", &format!("pvt-{}@localhost", broker.name())])
+        .args(arguments)
+        .output()
+        .await?;
+    ensure!(ended.status.success(), "{ended:?}");
+    Ok(())
 }
 
 fn body(number: u64) -> Value {

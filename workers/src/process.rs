@@ -10,6 +10,7 @@ use crate::scheduler;
 use crate::unroutable::UnroutableCount;
 use anyhow::{Context, Result, anyhow, bail};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use pvt_messaging::{Publisher, Topology};
 use pvt_service::config::Config;
@@ -24,6 +25,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// What these processes call themselves.
@@ -117,9 +119,12 @@ pub async fn run(config: Config, names: &[String], shutdown: CancellationToken) 
     pages.await??;
     reading.await?;
     beating.await?;
-    dependencies.publisher.close(CLOSE_LIMIT).await;
-    dependencies.mart.close().await;
-    dependencies.mongo.shutdown().await;
+    // At the same time and each within its limit, so that a store that hangs does not delay the end.
+    tokio::join!(
+        dependencies.publisher.close(CLOSE_LIMIT),
+        timeout(CLOSE_LIMIT, dependencies.mart.close()).map(drop),
+        timeout(CLOSE_LIMIT, dependencies.mongo.shutdown()).map(drop),
+    );
     telemetry.close().await;
     finished.into_iter().collect::<Result<()>>()?;
     Ok(drained?)

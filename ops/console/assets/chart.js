@@ -46,7 +46,7 @@ function stayOf(entry) {
   return {
     key: entry.dataset.move,
     bed: row.dataset.bed,
-    type: row.dataset.type,
+    type: entry.dataset.type ?? row.dataset.type,
     label: entry.textContent.trim(),
     to: "",
   };
@@ -134,7 +134,10 @@ function parkedRow(stay) {
     carry({ ...stay, to: "" });
     (entryOf(stay) ?? document.querySelector(".chart")).focus();
   };
-  const forget = () => park(parked().filter((one) => one.key !== stay.key));
+  const forget = () => {
+    park(parked().filter((one) => one.key !== stay.key));
+    (entryOf(stay) ?? document.querySelector(".chart")).focus();
+  };
   row.append(text, button("Choose a bed", `Choose a bed for ${stay.label}`, choose));
   row.append(button("Forget", `Forget the move of ${stay.label}`, forget));
   return row;
@@ -225,7 +228,10 @@ function startMoving() {
     showParked();
   });
   document.getElementById("show-plan").addEventListener("click", () => showPlan(parked().filter((stay) => stay.to !== "")));
-  document.getElementById("clear-plan").addEventListener("click", () => park([]));
+  document.getElementById("clear-plan").addEventListener("click", () => {
+    park([]);
+    document.querySelector(".chart").focus();
+  });
   showParked();
 }
 

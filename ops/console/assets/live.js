@@ -47,17 +47,43 @@ function isBeingFilledIn(section) {
   return fields.some((field) => field.value !== field.defaultValue);
 }
 
+// What stays the same of an element when its section is made anew; of a row, its heading.
+function nameOf(element) {
+  const heading = element.matches("[data-row]") ? element.querySelector("th, h2")?.textContent : undefined;
+  return element.id || element.getAttribute("href") || heading || "";
+}
+
+// The focus stays on its element, or else goes to its row, to the row that has taken its place, or to the section. No
+// other button gets it: a key that is being pressed must not act on something else.
+function successor(focused, section, newer) {
+  const row = focused.closest("[data-row]");
+  for (const one of [focused, row]) {
+    const name = one === null ? "" : nameOf(one);
+    const same = [...newer.querySelectorAll(one?.tagName ?? "none")].find((other) => name !== "" && nameOf(other) === name);
+    if (same !== undefined) {
+      return same;
+    }
+  }
+  const index = [...section.querySelectorAll("[data-row]")].indexOf(row);
+  const rows = index === -1 ? [] : [...newer.querySelectorAll("[data-row]")];
+  return rows[Math.min(index, rows.length - 1)] ?? (newer.children.length > 0 ? newer : document.getElementById("content"));
+}
+
 function replace(section, newer) {
   const focused = section.contains(document.activeElement) ? document.activeElement : null;
-  const index = [...section.querySelectorAll("[data-row]")].indexOf(focused?.closest("[data-row]"));
   const opened = [...section.querySelectorAll("details")].map((part) => part.open);
   for (const [at, part] of newer.querySelectorAll("details").entries()) {
     // What the reader has opened or closed stays so.
     part.open = opened[at] ?? part.open;
   }
+  const next = focused === null ? null : successor(focused, section, newer);
   section.replaceWith(newer);
-  const same = focused?.id ? newer.querySelector(`#${focused.id}`) : newer.querySelectorAll("[data-row]")[index];
-  same?.focus();
+  if (next !== null) {
+    if (next === newer || next.id === "content") {
+      next.tabIndex = -1;
+    }
+    next.focus();
+  }
 }
 
 async function refetch() {
@@ -146,12 +172,17 @@ function follow() {
   }
 }
 
-document.addEventListener("visibilitychange", follow);
-addEventListener("pagehide", close);
-addEventListener("pageshow", (event) => {
-  if (event.persisted) {
-    follow();
-  }
-});
-setInterval(checkAge, 1_000);
-follow();
+// Most pages show the state of their making, and must not call it live.
+if (document.querySelector("[data-live], [data-refetch]") === null) {
+  show("static", `as of ${new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}`);
+} else {
+  document.addEventListener("visibilitychange", follow);
+  addEventListener("pagehide", close);
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) {
+      follow();
+    }
+  });
+  setInterval(checkAge, 1_000);
+  follow();
+}

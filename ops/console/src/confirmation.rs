@@ -51,7 +51,7 @@ pub(crate) async fn require(app: &App, form: &Submitted) -> Result<(), Failure> 
     }
     let (mongo, token) = (app.mongo.clone(), user.token().to_owned());
     let confirming = async move { mongo.console_sessions().confirm(&token, Utc::now().into()).await };
-    if !store::read(app, confirming).await? {
+    if !store::write(app, confirming).await? {
         return Err(Failure::SignedOut("/".to_owned()));
     }
     info!(user_id = %id, "a session of the console was confirmed");

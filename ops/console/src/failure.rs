@@ -26,6 +26,8 @@ pub(crate) enum Failure {
     Invalid(String),
     /// The present state does not allow it, and why.
     Conflict(String),
+    /// What was written cannot be taken as it is, and why.
+    Unusable(String),
     /// A source that is needed is down.
     Down(&'static str, Outage),
     /// The same for users who are not signed in: why it is down is not for them to learn.
@@ -65,8 +67,14 @@ impl Failure {
         }
     }
 
-    fn page(&self) -> FailurePage {
-        let (status, title, text) = match self {
+    /// What it says to the user.
+    pub(crate) fn text(&self) -> String {
+        self.words().2
+    }
+
+    /// Its status, title and text.
+    pub(crate) fn words(&self) -> (u16, &'static str, String) {
+        match self {
             Self::SignedOut(_) => (401, "Not signed in", "Sign in first.".to_owned()),
             Self::Forbidden => (403, "Not allowed", "Your role does not allow this.".to_owned()),
             Self::Unconfirmed(text) => (403, "Password needed", (*text).to_owned()),
@@ -78,6 +86,7 @@ impl Failure {
             Self::NotFound(text) => (404, "Not found", text.clone()),
             Self::Invalid(text) => (400, "Not understood", text.clone()),
             Self::Conflict(text) => (409, "Not possible now", text.clone()),
+            Self::Unusable(text) => (422, "Not accepted as it is", text.clone()),
             Self::Down(source, outage) => {
                 (503, "A source is down", format!("{source} is {outage}. Nothing older is shown instead."))
             }
@@ -87,15 +96,23 @@ impl Failure {
             }
             Self::TooMany(seconds) => (429, "Too many attempts", format!("Try again in {seconds} seconds.")),
             Self::Internal => (500, "Internal error", "The cause is in the log of the console.".to_owned()),
-        };
-        FailurePage { status, title, text }
+        }
+    }
+
+    /// An answer with this body, and with what its status needs.
+    pub(crate) fn answer(&self, body: Response) -> Response {
+        let status = StatusCode::from_u16(self.words().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, body).into_response();
+        if let Self::TooMany(seconds) = self {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
+        }
+        response
     }
 }
 
 #[derive(Template)]
 #[template(path = "failure.html")]
 struct FailurePage {
-    status: u16,
     title: &'static str,
     text: String,
 }
@@ -106,14 +123,9 @@ impl IntoResponse for Failure {
             let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
             return Redirect::to(&format!("/login?next={next}")).into_response();
         }
-        let page = self.page();
-        let status = StatusCode::from_u16(page.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = page.render().map_or_else(|_| page.title.into_response(), |html| Html(html).into_response());
-        let mut response = (status, body).into_response();
-        if let Self::TooMany(seconds) = self {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+        let (_, title, text) = self.words();
+        let page = FailurePage { title, text };
+        self.answer(page.render().map_or_else(|_| title.into_response(), |html| Html(html).into_response()))
     }
 }
 
@@ -123,4 +135,14 @@ impl IntoResponse for Failure {
 /// [`Failure::Internal`] when the template cannot be filled in.
 pub(crate) fn page(template: &impl Template) -> Result<Html<String>, Failure> {
     template.render().map(Html).map_err(Failure::internal)
+}
+
+/// The same for a page of some `bytes`, for which no more memory is taken than it needs.
+///
+/// # Errors
+/// As [`page`].
+pub(crate) fn large_page(template: &impl Template, bytes: usize) -> Result<Html<String>, Failure> {
+    let mut text = String::with_capacity(bytes);
+    template.render_into(&mut text).map_err(Failure::internal)?;
+    Ok(Html(text))
 }

@@ -37,7 +37,10 @@ impl FormFields {
     /// [`Failure::Invalid`] when it is too large or does not arrive.
     pub(crate) async fn read(body: Body, max_bytes: usize) -> Result<Self, Failure> {
         let read = timeout(BODY_LIMIT, to_bytes(body, max_bytes)).await;
-        let Ok(Ok(bytes)) = read else { return Err(Failure::Invalid("The form could not be read.".to_owned())) };
+        let Ok(Ok(bytes)) = read else {
+            let most = max_bytes / 1024;
+            return Err(Failure::Invalid(format!("The form did not arrive, or has more than {most} KiB.")));
+        };
         Ok(Self(form_urlencoded::parse(&bytes).into_owned().collect()))
     }
 

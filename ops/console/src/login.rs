@@ -105,7 +105,7 @@ pub(crate) async fn sign_in(State(app): State<SharedApp>, request: Request) -> R
     }
     let (mongo, id) = (app.mongo.clone(), user.id);
     let begun = async move { mongo.console_sessions().begin(id, &hash, Utc::now().into()).await };
-    let token = store::read(&app, begun).await.map_err(Failure::for_strangers)?;
+    let token = store::write(&app, begun).await.map_err(Failure::for_strangers)?;
     count_login(LoginOutcome::Accepted);
     info!(user_id = %user.id, "signed in to the console");
     let mut response = Redirect::to(&next).into_response();
@@ -164,7 +164,7 @@ pub(crate) async fn sign_out(State(app): State<SharedApp>, request: Request) -> 
         }
         app.sessions.forget(&token);
         let mongo = app.mongo.clone();
-        if let Err(failed) = store::read(&app, async move { mongo.console_sessions().end(&token).await }).await {
+        if let Err(failed) = store::write(&app, async move { mongo.console_sessions().end(&token).await }).await {
             warn!(?failed, "a session was not ended, and lasts until it expires");
         }
     }

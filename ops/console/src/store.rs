@@ -14,6 +14,8 @@ use tracing::warn;
 
 /// For what one page reads.
 const READ_LIMIT: Duration = Duration::from_secs(5);
+/// For one write of a session.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a failed read says about its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +87,36 @@ where
     T: Send + 'static,
     E: ReadError,
 {
+    call_store(app, READ_LIMIT, call).await
+}
+
+/// Writes one document that belongs to the user's session, such as its confirmation, to its end. For what operators
+/// change there is [`change`].
+///
+/// # Errors
+/// As [`read`]; then it may have been written.
+pub(crate) async fn write<T, E>(
+    app: &App,
+    call: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    E: ReadError,
+{
+    call_store(app, WRITE_LIMIT, call).await
+}
+
+async fn call_store<T, E>(
+    app: &App,
+    limit: Duration,
+    call: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    E: ReadError,
+{
     let known = || app.board.figures().mongodb_outage().cloned();
-    match timeout(READ_LIMIT, tokio::spawn(call)).await {
+    match timeout(limit, tokio::spawn(call)).await {
         Ok(Ok(Ok(value))) => Ok(value),
         Ok(Ok(Err(error))) => Err(failure(&error, known())),
         Ok(Err(panic)) => Err(Failure::internal(panic)),

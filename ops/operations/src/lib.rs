@@ -16,6 +16,7 @@ pub mod migrate;
 mod oldest;
 pub mod queue_outages;
 pub mod queue_pauses;
+pub mod readiness;
 pub mod reading;
 mod reason;
 pub mod reconcile;

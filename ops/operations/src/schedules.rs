@@ -7,6 +7,7 @@ use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Timelike as _, Utc};
 use pvt_domain::actor::Actor;
 use pvt_domain::ids::{PropertyId, fire_id};
+use pvt_domain::maintenance::Deferral;
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::audit::AuditEntry;
@@ -31,12 +32,23 @@ pub struct ScheduleHistory {
     pub state: ScheduleState,
     /// Its newest runs, newest first.
     pub runs: Vec<ScheduleRun>,
+    /// What maintenance puts off, if the schedule waits for that.
+    pub deferral: Option<Deferral>,
 }
 
 impl ScheduleHistory {
     /// The newest run that has ended.
     pub fn last(&self) -> Option<&ScheduleRun> {
         self.runs.iter().find(|run| run.ended_at.is_some())
+    }
+
+    /// What the schedule waits for, in words for operators; `None` when maintenance does not concern it now.
+    pub fn waits_for(&self, now: DateTime<Utc>) -> Option<String> {
+        let deferral = self.deferral.filter(|deferral| deferral.is_in_force(now.into()))?;
+        Some(match deferral.until {
+            None => "waits for the end of the maintenance".to_owned(),
+            Some(until) => format!("waits after the maintenance until {until}"),
+        })
     }
 
     /// For how long the next fire has been due, if that is for longer than usual.
@@ -59,10 +71,12 @@ pub fn lag_and_duration(run: &ScheduleRun) -> (Option<TimeDelta>, Option<TimeDel
 /// # Errors
 /// When MongoDB fails.
 pub async fn list(mongo: &Mongo, runs: i64) -> Result<Vec<ScheduleHistory>> {
+    let deferral = mongo.maintenance().deferral().await?;
     let mut all = Vec::new();
     for state in mongo.schedules().list().await? {
         let runs = mongo.schedule_runs().newest(&state.name, runs).await?;
-        all.push(ScheduleHistory { state, runs });
+        let waits = state.plan.as_ref().is_some_and(|plan| plan.waits_for_maintenance);
+        all.push(ScheduleHistory { state, runs, deferral: deferral.filter(|_| waits) });
     }
     Ok(all)
 }

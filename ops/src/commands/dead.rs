@@ -8,13 +8,13 @@ mod queued;
 mod reader;
 mod sources;
 mod stored;
+mod view;
 
 use crate::output::Output;
 use crate::reason;
 use crate::settings;
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
-use pvt_domain::dead_letters::masked_body;
 use pvt_domain::ids::BookingId;
 use pvt_operations::dead_letters::{self, DEFAULT_RATE, MAX_RATE};
 use pvt_operations::{OPERATOR, OperationError, terminal};
@@ -23,6 +23,7 @@ use sources::Sources;
 use std::path::PathBuf;
 use stored::Replayed;
 use uuid::Uuid;
+use view::View;
 
 /// Rows of a table; `--json` has all.
 const ROWS: usize = 100;
@@ -203,22 +204,20 @@ struct Show {
 impl Show {
     async fn run(self) -> Result<()> {
         let sources = Sources::open().await?;
-        let body: fn(&[u8]) -> Value = if self.unmasked { whole_body } else { masked_body };
-        if let Some(reason) = &self.reason {
-            dead_letters::record_unmasked(sources.store()?, self.id, OPERATOR, reason).await?;
-        }
-        let found = match stored::show(&sources, self.id, body).await? {
+        let view = if self.unmasked { View::WHOLE } else { View::MASKED };
+        let found = match stored::show(&sources, self.id, view).await? {
             Some(found) => Some(found),
-            None => queued::show(&sources, self.id, body).await?,
+            None => queued::show(&sources, self.id, view).await?,
         };
-        sources.close().await;
         let unknown = || OperationError::NotFound(format!("no dead letter {}; `pvt dead list` shows all", self.id));
-        terminal::json(&found.ok_or_else(unknown)?)
+        let found = found.ok_or_else(unknown)?;
+        if let Some(reason) = &self.reason {
+            let id = found["id"].as_str().and_then(|id| id.parse().ok()).unwrap_or(self.id);
+            dead_letters::record_unmasked(sources.store()?, id, OPERATOR, reason).await?;
+        }
+        sources.close().await;
+        terminal::json(&found)
     }
-}
-
-fn whole_body(body: &[u8]) -> Value {
-    serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into())
 }
 
 /// Its worker must be able to read the new body. Nothing is sent until it is replayed.

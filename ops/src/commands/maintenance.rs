@@ -22,7 +22,8 @@ const NAME: &str = "pvt maintenance";
   pvt maintenance show
   pvt maintenance off
 
-Workers, schedules, the console and this program go on; `pvt queues pause` stops the consumption of a queue.")]
+Workers, schedules, the console and this program go on; `pvt queues pause` stops the consumption of a queue.
+The schedules expire_holds and night_audit wait for the end, and then as long again, at most an hour.")]
 pub(crate) struct Maintenance {
     #[command(subcommand)]
     command: MaintenanceCommand,

@@ -95,6 +95,7 @@ struct ScheduleView {
     time_zone: Option<String>,
     dry_run: bool,
     next_fire: Option<Timestamp>,
+    waits_for: Option<String>,
     last_fire: Option<Timestamp>,
     settled_until: Timestamp,
     properties_behind: usize,
@@ -147,13 +148,15 @@ impl From<ScheduleRun> for RunView {
 
 impl From<ScheduleHistory> for ScheduleView {
     fn from(history: ScheduleHistory) -> Self {
-        let ScheduleHistory { state, runs } = history;
+        let waits_for = history.waits_for(Utc::now());
+        let ScheduleHistory { state, runs, .. } = history;
         let plan = state.plan;
         Self {
             name: state.name,
             enabled: plan.is_some(),
             dry_run: plan.as_ref().is_some_and(|plan| plan.dry_run),
             next_fire: plan.as_ref().and_then(|plan| plan.next_fire),
+            waits_for,
             time_zone: plan.as_ref().map(|plan| plan.time_zone.clone()),
             cron: plan.map(|plan| plan.cron),
             last_fire: state.last_fire,
@@ -188,11 +191,16 @@ fn row(history: &ScheduleHistory) -> [String; 7] {
     let span = |time: Option<TimeDelta>| time.map_or_else(|| "-".to_owned(), |time| time_span(time.num_milliseconds()));
     let (plan, last) = (history.state.plan.as_ref(), history.last());
     let (lag, took) = last.map(lag_and_duration).unwrap_or_default();
+    let now = Utc::now();
     let next = text(plan.and_then(|plan| plan.next_fire));
     [
         history.state.name.clone(),
         plan.map_or_else(|| "disabled".to_owned(), |plan| format!("{} {}", plan.cron, plan.time_zone)),
-        history.late(Utc::now()).map_or(next.clone(), |late| format!("{next}, due for {}", span(Some(late)))),
+        match (history.waits_for(now), history.late(now)) {
+            (Some(reason), _) => format!("{next}, {reason}"),
+            (None, Some(late)) => format!("{next}, due for {}", span(Some(late))),
+            (None, None) => next,
+        },
         text(history.state.last_fire),
         last.map_or_else(|| "-".to_owned(), |last| last.state.as_str().to_owned()),
         span(lag),

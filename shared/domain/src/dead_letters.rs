@@ -5,8 +5,8 @@ mod masking;
 mod repair;
 
 pub use fingerprint::Fingerprint;
-pub use masking::{MASKED, masked_body};
-pub use repair::{MemberChange, changed_members, check_readable};
+pub use masking::{MASKED, masked_body, masked_error, masked_header};
+pub use repair::{MemberChange, changed_members, check_readable, compact_body};
 
 /// The name of a queue without its partition.
 pub fn queue_family(queue: &str) -> &str {

@@ -23,6 +23,7 @@ pub mod ids;
 pub mod intake;
 pub mod inventory;
 pub mod ledger;
+pub mod maintenance;
 pub mod messages;
 pub mod money;
 pub mod nights;

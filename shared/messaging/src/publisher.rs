@@ -134,6 +134,7 @@ impl Publisher {
             let sent = self.publish_chunk(chunk, &spans);
             let result = timeout_at(begun + CONFIRM_TIMEOUT, sent).await.unwrap_or(Err(PublishError::Timeout));
             self.record_outcome(begun, &result, chunk.len());
+            // Of those that the broker has not answered; the others have ended with its answer.
             spans.iter().for_each(|span| span.end_with(result.as_ref().err().map(PublishError::class)));
             result?;
         }
@@ -147,7 +148,7 @@ impl Publisher {
         for (message, span) in chunk.iter().zip(spans) {
             let prepared = AmqpMessage::within(&span, message, &self.shared.exchanges)?;
             let channel = self.channel(message.target).await?;
-            let request = Request { message: prepared, completion: Completion::Part(confirms.clone()) };
+            let request = Request { message: prepared, completion: Completion::Part(confirms.clone(), span) };
             channel.send(request).await.map_err(|_| PublishError::Lost)?;
         }
         drop(confirms);

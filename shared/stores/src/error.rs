@@ -111,11 +111,18 @@ impl From<mongodb::error::Error> for StoreError {
             return Self::Transient { store, message };
         }
         if is_about_the_document(&error) {
-            Self::Broken { store, message }
+            Self::Broken { store, message: without_values(&message) }
         } else {
             Self::Unavailable { store, message }
         }
     }
+}
+
+/// A message about a document without what it quotes of that: a guest may have written it, and messages are logged.
+fn without_values(message: &str) -> String {
+    let parts = message.split('"').enumerate();
+    let parts: Vec<&str> = parts.map(|(index, part)| if index % 2 == 1 { "…" } else { part }).collect();
+    parts.join("\"")
 }
 
 /// MongoDB's code for a violated unique index.
@@ -206,6 +213,8 @@ mod tests {
     fn unreadable_document_is_not_an_unavailable_server() {
         let unreadable =
             deserialize_from_document::<std::collections::HashMap<String, u32>>(doc! { "n": "one" }).unwrap_err();
-        assert!(matches!(StoreError::from(mongodb::error::Error::from(unreadable)), StoreError::Broken { .. }));
+        let error = StoreError::from(mongodb::error::Error::from(unreadable));
+        assert!(matches!(error, StoreError::Broken { .. }));
+        assert!(!error.to_string().contains("one"), "it quotes the document: {error}");
     }
 }

@@ -13,6 +13,7 @@ pub mod console_sessions;
 pub mod dead_letters;
 pub mod decision_times;
 pub mod former_addresses;
+pub mod front_desk;
 pub mod hold_expiries;
 pub mod inventory;
 mod ledger_totals;
@@ -233,6 +234,11 @@ impl Mongo {
     /// Times from the acceptance of booking requests to their confirmation.
     pub fn decision_times(&self) -> decision_times::DecisionTimes<'_> {
         decision_times::DecisionTimes(self)
+    }
+
+    /// Bookings of a business day, as the front desk lists them.
+    pub fn front_desk(&self) -> front_desk::FrontDeskReads<'_> {
+        front_desk::FrontDeskReads(self)
     }
 
     /// Requests to end expired holds.

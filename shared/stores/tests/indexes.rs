@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use mongodb::Client;
 use mongodb::bson::{Document, doc};
 use pvt_domain::booking::{Booking, Status};
 use pvt_domain::ids::{BlockId, BookingId, PropertyId};
 use pvt_domain::nights::Nights;
+use pvt_stores::mongo::audit::AuditFilter;
+use pvt_stores::mongo::booking_search::{BedChangeFilter, ChangedBooking};
 use pvt_stores::mongo::bookings::{BookingFilter, BookingScope};
 use pvt_testkit::{Namespace, days_from_now};
 use uuid::Uuid;
@@ -117,13 +120,72 @@ async fn api_lists_use_indexes_and_do_not_sort() -> Result<()> {
         let _ = mongo.audit_log().list(subject, None, 20).await?;
         let _ = mongo.audit_log().list(subject, Some(("2026-12-01T12:00:01.000Z", "a")), 20).await?;
     }
+    let of_actor = AuditFilter { actor: Some("staff:1".into()), ..AuditFilter::default() };
+    let _ = mongo.audit_log().search(&of_actor, None, 20).await?;
+    let _ = mongo.audit_log().search(&of_actor, Some(("2026-12-01T12:00:01.000Z", "a")), 20).await?;
     let profile = queries(&raw).await?;
-    assert!(profile.len() >= 16, "{profile:?}");
+    assert!(profile.len() >= 18, "{profile:?}");
     refuse_scans(&profile)?;
     // The few bookings of a guest or of some days may be sorted; lists that grow with the property are read in order.
     let few = |query: &Document| ["guest.email", "$elemMatch"].iter().any(|narrow| query.to_string().contains(narrow));
     let sorted = profile.iter().filter(|query| query.get_bool("hasSortStage").unwrap_or_default() && !few(query));
     assert_eq!(sorted.map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new());
+    Ok(())
+}
+
+/// Of the bookings that have changed lately only those with changes of stays are read, and of these no other entries.
+#[tokio::test]
+async fn changes_of_beds_are_found_by_when_their_bookings_changed() -> Result<()> {
+    let namespace = Namespace::new().await?;
+    let mongo = namespace.mongo().await?;
+    let raw =
+        Client::with_uri_str(namespace.mongodb_uri()).await?.default_database().context("the URI names a database")?;
+    fill(&raw).await?;
+    let stay = doc! { "room_type_id": "dorm", "arrival": "2027-01-10", "departure": "2027-01-12", "guests": 1,
+    "assigned_beds": ["a"] };
+    let moved = doc! { "stays": [{ "index": 0, "before": stay.clone(), "after": stay.clone() }] };
+    let renamed = doc! { "guest": true };
+    let entry = |rev: i32, at: &str, actor: &str, changes: &Document| {
+        doc! { "rev": rev, "at": at, "action": "assign", "from": "confirmed", "to": "confirmed", "actor": actor,
+        "command_id": Uuid::from_u128(1).to_string(), "event_id": Uuid::from_u128(2).to_string(), "changes": changes }
+    };
+    let history = [
+        entry(1, "2026-12-02T12:00:00.000Z", "staff:1", &moved),
+        entry(2, "2026-12-03T12:00:00.000Z", "staff:1", &renamed),
+        entry(3, "2026-12-03T13:00:00.000Z", "staff:1", &moved),
+        entry(4, "2026-12-03T14:00:00.000Z", "staff:2", &moved),
+        entry(5, "2026-12-04T12:00:00.000Z", "staff:1", &moved),
+    ];
+    for (number, property, entries) in [(1, "here", &history[..]), (2, "there", &history), (3, "here", &history[..2])] {
+        let booking = doc! { "_id": Uuid::from_u128(number).to_string(), "reference": "PVT-0000000000",
+        "property_id": property, "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "" },
+        "stays": [stay.clone()], "history": entries.to_vec(), "updated_at": "2026-12-04T12:00:00.000Z" };
+        raw.collection::<Document>("bookings").insert_one(booking).await?;
+    }
+    raw.run_command(doc! { "profile": 2 }).await?;
+    let revisions = async |actor: Option<&str>, booking: Option<u128>| {
+        let filter = BedChangeFilter {
+            properties: vec!["here".into()],
+            booking: booking.map(|id| BookingId::from_uuid(Uuid::from_u128(id))),
+            actor: actor.map(Into::into),
+            from: "2026-12-03T00:00:00Z".parse::<DateTime<Utc>>()?.into(),
+            until: "2026-12-04T00:00:00Z".parse::<DateTime<Utc>>()?.into(),
+        };
+        let found = mongo.bookings().changed_within(&filter, 10).await?;
+        let of_booking = |found: &ChangedBooking| {
+            let revisions: Vec<u32> = found.history.iter().map(|entry| entry.rev).collect();
+            (found.id.as_uuid().as_u128(), revisions)
+        };
+        Ok::<_, anyhow::Error>(found.iter().map(of_booking).collect::<Vec<_>>())
+    };
+    assert_eq!(revisions(None, None).await?, [(1, vec![3, 4])]);
+    assert_eq!(revisions(Some("staff:1"), None).await?, [(1, vec![3])]);
+    assert_eq!(revisions(Some("staff:3"), None).await?, []);
+    assert_eq!(revisions(None, Some(1)).await?.len(), 1);
+    let profile = queries(&raw).await?;
+    refuse_scans(&profile)?;
+    let examined: Vec<i32> = profile.iter().map(|query| query.get_i32("docsExamined")).collect::<Result<_, _>>()?;
+    assert!(examined.len() == 4 && examined.iter().all(|documents| *documents <= 2), "{examined:?}: {profile:?}");
     Ok(())
 }
 

@@ -115,8 +115,8 @@ async fn occupancy_reads_are_correct_and_use_indexes() -> Result<()> {
         ),
         (1, 0)
     );
-    let overdue = async |date| Ok::<_, anyhow::Error>(mongo.occupancy().overdue(one, day(date)).await?.len());
-    assert_eq!((overdue(3).await?, overdue(4).await?, overdue(40).await?), (0, 1, 15), "of thirty days");
+    let of_day = async |date| Ok::<_, anyhow::Error>(mongo.front_desk().bookings(one, day(date)).await?.len());
+    assert_eq!((of_day(1).await?, of_day(11).await?, of_day(40).await?), (1, 6, 16), "of thirty days");
     let nights = Nights::new(day(11), day(15));
     let mut whole = mongo.bookings().occupants(one, nights).await?;
     let occupants = mongo.occupancy().occupants(one, nights).await?;
@@ -160,5 +160,7 @@ async fn occupancy_reads_are_correct_and_use_indexes() -> Result<()> {
     }
     let arriving = queries.iter().find(|query| query.to_string().contains("$lte")).context("the query of arrivals")?;
     assert_eq!(arriving.get_i32("docsExamined")?, 1, "arrivals are filtered in the index");
+    let of_day = queries.iter().rfind(|query| query.to_string().contains("$filter")).context("the query of a day")?;
+    assert_eq!(of_day.get_i32("docsExamined")?, 16, "only what the front desk lists");
     Ok(())
 }

@@ -218,6 +218,7 @@ async fn plans_are_those_of_the_newest_leader() -> Result<()> {
         time_zone: "UTC".to_owned(),
         dry_run: false,
         by_property: true,
+        waits_for_maintenance: false,
         next_fire: Some(at(TimeDelta::days(1).num_seconds())),
     };
     for name in ["audit", "reminders"] {

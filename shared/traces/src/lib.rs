@@ -14,5 +14,5 @@ pub mod trace_context;
 
 pub use messages::{ReceivedMessage, SentMessage};
 pub use operations::Store;
-pub use span::{Span, in_current, is_recording, start};
+pub use span::{Span, in_current, is_recording, kept, start};
 pub use trace_context::TraceParent;

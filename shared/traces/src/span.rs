@@ -34,6 +34,11 @@ pub fn is_recording() -> bool {
     RECORDING.get().is_some()
 }
 
+/// A copy of this `traceparent` header for a span that is to be made later; none while spans are not recorded.
+pub fn kept(header: Option<&str>) -> Option<String> {
+    if is_recording() { header.map(str::to_owned) } else { None }
+}
+
 /// One span. It ends when [`Span::end`] is called, or when its last clone is dropped.
 #[derive(Debug, Clone, Default)]
 #[must_use = "a span that is dropped has ended"]

@@ -137,9 +137,18 @@ impl Program {
 
     /// Its resident memory in MiB.
     pub(crate) fn resident_mib(&self) -> Result<f64> {
+        self.memory_mib("VmRSS:")
+    }
+
+    /// The most that its resident memory was, in MiB.
+    pub(crate) fn peak_mib(&self) -> Result<f64> {
+        self.memory_mib("VmHWM:")
+    }
+
+    fn memory_mib(&self, figure: &str) -> Result<f64> {
         let child = self.child.as_ref().with_context(|| format!("{} is not running", self.name))?;
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(figure)).with_context(|| figure.to_owned())?;
         let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kib / 1024.0)
     }

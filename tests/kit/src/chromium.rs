@@ -24,11 +24,18 @@ pub const SCREENS: [(&str, u32, u32, &str); 4] = [
 const PAUSE: Duration = Duration::from_millis(50);
 /// Most elements that the focus passes on its way.
 const MAX_TABS: usize = 120;
+/// The focus can be seen: it has an outline, is on the screen, and nothing lies over it.
+const IS_FOCUS_SEEN: &str = "(it => { const box = it.getClientRects()[0], style = getComputedStyle(it); \
+    if (box === undefined) return false; \
+    const x = box.left + Math.min(box.width / 2, 8), y = box.top + Math.min(box.height / 2, 8); \
+    return style.outlineStyle !== 'none' && it.contains(document.elementFromPoint(x, y)); })(document.activeElement)";
+/// The modifier of keys that are pressed together with Control.
+const CONTROL: u32 = 2;
 /// For one answer of the browser.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// Gives the browser the file descriptors 3 and 4 that it reads commands from and writes answers to.
 const START: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>/dev/null"#;
-const ARGUMENTS: [&str; 12] = [
+const ARGUMENTS: [&str; 13] = [
     "--headless=new",
     "--remote-debugging-pipe",
     "--no-sandbox",
@@ -39,6 +46,7 @@ const ARGUMENTS: [&str; 12] = [
     "--disable-sync",
     "--no-first-run",
     "--hide-scrollbars",
+    "--lang=en-US",
     // Whatever a page loads from elsewhere fails.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "about:blank",
@@ -207,6 +215,21 @@ impl Chromium {
         Ok(())
     }
 
+    /// Presses Control and A: what is typed then replaces all that a field holds.
+    ///
+    /// # Errors
+    /// When the browser has ended.
+    pub async fn select_all(&mut self) -> Result<()> {
+        for kind in ["rawKeyDown", "keyUp"] {
+            let mut event = key_event(kind, "a");
+            event["text"] = "".into();
+            event["modifiers"] = CONTROL.into();
+            event["commands"] = json!(["selectAll"]);
+            self.send("Input.dispatchKeyEvent", event).await?;
+        }
+        Ok(())
+    }
+
     /// Presses Tab until this is true of the focused element `it`.
     ///
     /// # Errors
@@ -221,7 +244,15 @@ impl Chromium {
         bail!("the keyboard does not reach: {is}")
     }
 
-    /// Signs in on the form that every page leads to who is not signed in, by its fields.
+    /// Whether a user sees which element has the focus.
+    ///
+    /// # Errors
+    /// When the browser has ended.
+    pub async fn is_focus_seen(&mut self) -> Result<bool> {
+        Ok(self.value(IS_FOCUS_SEEN).await? == true)
+    }
+
+    /// Signs in on the form that users see who are not signed in, by filling in its fields.
     ///
     /// # Errors
     /// When no page follows.
@@ -300,6 +331,7 @@ fn key_event(kind: &str, key: &str) -> Value {
         "Enter" => (13, "\r"),
         "Tab" => (9, ""),
         "Escape" => (27, ""),
+        " " => (32, " "),
         "ArrowLeft" => (37, ""),
         "ArrowUp" => (38, ""),
         "ArrowRight" => (39, ""),

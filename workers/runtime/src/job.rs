@@ -39,7 +39,7 @@ impl<M> Job<M> {
         Self { message, meta, received_at, redeliveries, position, outbox: Vec::new(), failure: None }
     }
 
-    /// The way of the message through its queue, to be stored with what its handler writes.
+    /// The hop of the message through its queue, to be stored with what its handler writes.
     pub fn hop(&self) -> QueueHop {
         let header = |name: &str| self.meta.header(name);
         let replayed = header(HEADER_REPLAY).is_some();

@@ -232,6 +232,7 @@ impl Replayer {
         failpoint::hit("after_replay_before_record");
         let replay = Replay { operation: operation.id, at: Utc::now().into(), actor: operation.actor.clone() };
         mongo.dead_letters().record_replay(dead_letter, &replay).await?;
+        failpoint::hit("after_replay_record");
         Ok(true)
     }
 

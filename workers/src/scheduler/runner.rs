@@ -4,6 +4,7 @@
 //! fails is left behind and retried; the other properties get their commands.
 
 mod for_all;
+mod maintenance;
 mod records;
 mod requested;
 
@@ -117,6 +118,7 @@ impl<'a> Runner<'a> {
                 self.progress = None;
                 // Also while a fire waits to be repeated: what is left behind is for the next leader to show.
                 self.count_behind(0);
+                self.note_waiting(false);
                 continue;
             };
             // Also while a fire waits to be repeated: an operator may have removed its cause.
@@ -161,6 +163,10 @@ impl<'a> Runner<'a> {
                 stored
             }
         };
+        if self.waits_for_maintenance(&progress, lease).await? {
+            self.progress = Some(progress);
+            return Ok(());
+        }
         if let Some(FireProgress { fire, property_id }) = progress.under_way.take() {
             let fire = fire.as_datetime();
             // A process of an earlier version may have fired since without this record.

@@ -66,6 +66,18 @@ impl Task {
             Self::ExpireHolds | Self::ReconcilePayments | Self::ResumePayments => false,
         }
     }
+
+    /// Whether it decides against guests, who can do nothing about it in maintenance.
+    pub(super) fn waits_for_maintenance(self) -> bool {
+        match self {
+            Self::ExpireHolds | Self::NightAudit => true,
+            Self::ReconcileProperties
+            | Self::RemindArrivalSoon
+            | Self::RemindArrivalToday
+            | Self::ReconcilePayments
+            | Self::ResumePayments => false,
+        }
+    }
 }
 
 /// The policy for fires that were missed.

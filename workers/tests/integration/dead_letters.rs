@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 const QUEUE: &str = "reconciliation";
 /// As long as that of the scheduler: one that seems longer than it may be counts as expired.
 const LEASE: Duration = Duration::from_secs(15);
@@ -53,18 +53,18 @@ impl Worker for Repairable {
 }
 
 /// A worker, and what the scheduler's process does with dead letters.
-struct Trial {
-    mongo: Mongo,
+pub(crate) struct Trial {
+    pub(crate) mongo: Mongo,
     publisher: Publisher,
-    broker: Broker,
+    pub(crate) broker: Broker,
     worker: Repairable,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
-    namespace: Namespace,
+    pub(crate) namespace: Namespace,
 }
 
 impl Trial {
-    async fn start() -> Result<Self> {
+    pub(crate) async fn start() -> Result<Self> {
         let mut trial = Self::prepare().await?;
         trial.run()?;
         Ok(trial)
@@ -122,7 +122,7 @@ impl Trial {
     }
 
     /// All dead letters, once as many are stored and nothing is left in the queues.
-    async fn stored(&self, count: usize) -> Result<Vec<DeadLetter>> {
+    pub(crate) async fn stored(&self, count: usize) -> Result<Vec<DeadLetter>> {
         let all = || async {
             let stored = self.mongo.dead_letters().list(&DeadLetterFilter::default(), &ALL, 0, 0).await?;
             let is_empty = self.broker.depths().await?.values().all(|depth| *depth == 0);
@@ -132,7 +132,7 @@ impl Trial {
     }
 
     /// The same, whatever is left in work queues.
-    async fn stored_in_any_state(&self, count: usize) -> Result<()> {
+    pub(crate) async fn stored_in_any_state(&self, count: usize) -> Result<()> {
         let all = || async {
             let stored = self.mongo.dead_letters().count(&DeadLetterFilter::default(), &ALL).await?;
             Ok((stored == u64::try_from(count)?).then_some(()))
@@ -140,14 +140,14 @@ impl Trial {
         eventually(&format!("{count} dead letters are stored"), LIMIT, all).await
     }
 
-    async fn replay_all(&self, rate: u32) -> Result<ReplayOperation> {
+    pub(crate) async fn replay_all(&self, rate: u32) -> Result<ReplayOperation> {
         let (reason, selection) = ("repaired".to_owned(), "all".to_owned());
         let operation = ReplayOperation::new("operator", reason, selection, rate, clock::system());
         let begun = self.mongo.dead_letters().begin_replay(&operation, &DeadLetterFilter::default()).await?;
         begun.context("something is dead")
     }
 
-    async fn ended(&self, operation: Uuid) -> Result<ReplayOperation> {
+    pub(crate) async fn ended(&self, operation: Uuid) -> Result<ReplayOperation> {
         let ended = || async {
             let now = self.mongo.dead_letters().operation(operation).await?.context("it exists")?;
             Ok(now.state.has_ended().then_some(now))
@@ -168,7 +168,7 @@ impl Trial {
         Ok(())
     }
 
-    async fn end(mut self) -> Result<()> {
+    pub(crate) async fn end(mut self) -> Result<()> {
         self.stop().await?;
         self.publisher.close(Duration::from_secs(2)).await;
         drop(self.namespace);

@@ -5,6 +5,7 @@
 mod checked_in;
 mod dead_letters;
 mod due_schedules;
+mod foreign_dead_letters;
 mod group_commit;
 mod harness;
 mod isolated_booking;

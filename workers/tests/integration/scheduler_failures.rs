@@ -3,12 +3,15 @@
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
+use pvt_domain::actor::Actor;
 use pvt_domain::demo;
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::inventory::Inventory;
 use pvt_domain::timestamp::Timestamp;
 use pvt_messaging::Publisher;
 use pvt_stores::mongo::Mongo;
+use pvt_stores::mongo::audit::AuditEntry;
+use pvt_stores::mongo::maintenance::Maintenance;
 use pvt_stores::mongo::schedules::ScheduleState;
 use pvt_testkit::{Broker, Namespace, Stores, doc, eventually};
 use pvt_workers::scheduler::{Schedule, Scheduler, Task};
@@ -167,6 +170,40 @@ async fn unreadable_property_delays_no_other_and_is_caught_up() -> Result<()> {
     })
     .await?;
     assert_eq!(distinct(&fixture.commands().await?), 3);
+    stop.cancel();
+    Ok(running.await?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn audit_waits_for_the_end_of_maintenance_and_of_its_deferral() -> Result<()> {
+    let fixture = Fixture::with_no_shows(1).await?;
+    let (begun, actor) = (Utc::now(), Actor::from("operator"));
+    let entry = |at: DateTime<Utc>, action: &str| {
+        AuditEntry::new(Uuid::now_v7(), at.into(), &actor, action.to_owned(), "maintenance", "a test")
+    };
+    let on = Maintenance { since: begun.into(), until: None, actor: actor.clone(), reason: "a test".to_owned() };
+    fixture.mongo.maintenance().store(&on, &entry(begun, "maintenance.on")).await?;
+    let other = Schedule::new("every_second", "* * * * * *", Tz::UTC)?;
+    let (stop, running) = fixture.start(&fixture.mongo, vec![audit()?, other]);
+    let fires = eventually("another schedule fires", LIMIT, async || {
+        Ok(fixture.mongo.schedules().find("every_second").await?.and_then(|state| state.last_fire))
+    });
+    let first = fires.await?;
+    eventually("and again", LIMIT, async || {
+        Ok((fixture.state("every_second").await?.last_fire > Some(first)).then_some(()))
+    })
+    .await?;
+    let state = fixture.state(AUDIT).await?;
+    assert_eq!((state.last_fire, fixture.commands().await?.len()), (None, 0), "the audit waits");
+    assert!(state.plan.context("a plan")?.waits_for_maintenance);
+
+    let ended = Utc::now();
+    fixture.mongo.maintenance().remove(&on, &entry(ended, "maintenance.off")).await?;
+    fixture.audited(begun).await?;
+    assert_eq!(fixture.commands().await?.len(), 1);
+    let run = fixture.mongo.schedule_runs().newest(AUDIT, 1).await?.pop().context("a run")?;
+    let deferred_until = ended + (ended - begun);
+    assert!(run.started_at >= Some(deferred_until.into()), "{run:?} is before {deferred_until}");
     stop.cancel();
     Ok(running.await?)
 }

@@ -24,6 +24,7 @@ use pvt_stores::mongo::worker_processes::{DRAINING, SeenProcess};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Stands for a figure that is not known.
 pub(crate) const UNKNOWN: &str = "?";
@@ -46,6 +47,8 @@ pub(crate) struct Figures {
     pub(crate) dead_letters: Reading<BTreeMap<String, u64>>,
     /// Replays of dead letters that go on, or ended a short time ago.
     pub(crate) replays: Reading<Vec<ReplayOperation>>,
+    /// When their reading began.
+    pub(crate) replays_begun: Option<Instant>,
     /// The checks of `pvt doctor`, and when they were made.
     pub(crate) checks: Reading<(Timestamp, Vec<Finding>)>,
     /// What follows from the last readings of each work queue, by its full name.
@@ -103,6 +106,15 @@ pub(crate) struct WaitingRow {
 }
 
 impl Figures {
+    /// Takes over a reading of the replays that began at `begun`, unless a later one is known: it may lack what was
+    /// done since.
+    pub(crate) fn take_replays(&mut self, begun: Instant, read: Result<Vec<ReplayOperation>, String>, now: Timestamp) {
+        if self.replays_begun.is_none_or(|known| known <= begun) {
+            self.replays = self.replays.next(read, now);
+            self.replays_begun = Some(begun);
+        }
+    }
+
     /// Since when MongoDB does not answer.
     pub(crate) fn mongodb_outage(&self) -> Option<&Outage> {
         self.mongodb.outage()

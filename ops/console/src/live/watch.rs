@@ -24,7 +24,7 @@ use pvt_stores::mongo::schedule_runs::ScheduleRun;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Between two readings of the queues. The broker itself counts every five seconds.
@@ -67,6 +67,7 @@ pub(crate) async fn queues(
             let count = to_its_end(async move { of_dead_letters.dead_letters().count_by_queue().await });
             if counts_dead_letters { Some(limited(count).await) } else { None }
         };
+        let begun = Instant::now();
         let reads = async {
             tokio::join!(
                 limited(management.queues(topology.prefix())),
@@ -102,7 +103,7 @@ pub(crate) async fn queues(
             if let Some(dead_letters) = dead_letters {
                 figures.dead_letters = figures.dead_letters.next(dead_letters, now);
             }
-            figures.replays = figures.replays.next(replays, now);
+            figures.take_replays(begun, replays, now);
         });
     }
 }

@@ -8,12 +8,14 @@ mod amounts;
 mod form;
 mod notice;
 mod sending;
+mod taken_beds;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use action::{Action, Offer};
 pub(crate) use notice::Notice;
+pub(crate) use taken_beds::TakenBeds;
 
 use crate::access::SignedIn;
 use crate::api::Answer;
@@ -29,28 +31,22 @@ use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse as _, Response};
 use chrono::{NaiveDate, Utc};
 use form::{FieldView, Typed};
-use pvt_domain::block::Block;
 use pvt_domain::booking::Booking;
 use pvt_domain::business_day::business_date;
 use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::Inventory;
 use pvt_domain::money::Money;
-use pvt_domain::nights::Nights;
 use pvt_stores::StoreError;
-use pvt_stores::mongo::occupancy::Occupant;
 use sending::{Ended, Outcome, Request};
 use serde::Deserialize;
 use tracing::info;
 use uuid::Uuid;
 
-/// A booking with what surrounds it.
+/// A booking with its property.
 pub(crate) struct Surroundings {
     pub(crate) booking: Booking,
     pub(crate) inventory: Inventory,
     pub(crate) today: NaiveDate,
-    /// Bookings on its nights, itself among them.
-    occupants: Vec<Occupant>,
-    blocks: Vec<Block>,
 }
 
 #[derive(Deserialize)]
@@ -118,12 +114,7 @@ impl Surroundings {
             }
             let Some(inventory) = mongo.inventories().find(&booking.property_id).await? else { return Ok(None) };
             let today = business_date(&inventory.property, Utc::now().into());
-            let first = booking.stays.iter().map(|stay| stay.arrival).min().unwrap_or(today);
-            let end = booking.stays.iter().map(|stay| stay.departure).max().unwrap_or(today);
-            let nights = Nights::new(first, end);
-            let occupants = mongo.occupancy().occupants(&booking.property_id, nights).await?;
-            let blocks = mongo.occupancy().blocks_within(&booking.property_id, nights).await?;
-            Ok::<_, StoreError>(Some(Self { booking, inventory, today, occupants, blocks }))
+            Ok::<_, StoreError>(Some(Self { booking, inventory, today }))
         });
         found.await?.ok_or_else(none)
     }
@@ -191,7 +182,14 @@ async fn open_form(
         Ok(preview) => preview,
         Err(notice) => return (None, Some(notice)),
     };
-    let content = Content::Open { preview, fields: form::fields(action, around, typed) };
+    let taken = match action {
+        Action::CheckIn => match TakenBeds::read(app, around).await {
+            Ok(taken) => Some(taken),
+            Err(failure) => return (None, Some(Notice::without_beds(&failure))),
+        },
+        _ => None,
+    };
+    let content = Content::Open { preview, fields: form::fields(action, around, taken.as_ref(), typed) };
     let (key, rev) = (Uuid::new_v4().to_string(), around.booking.rev);
     (Some(ActionForm { path: action.path(), label: action.label(), key, rev, content }), None)
 }

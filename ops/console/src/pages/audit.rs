@@ -16,14 +16,14 @@ use axum::extract::{Query, State};
 use axum::response::Html;
 use bed_changes::ChangeRow;
 use filter::{AuditQuery, Selection};
-use pvt_stores::StoreError;
 use pvt_stores::mongo::audit::AuditEntry;
 use url::form_urlencoded;
 
 /// Entries on one page.
 const PAGE_SIZE: usize = 100;
-/// Most bookings whose histories are looked through.
+/// Most bookings whose histories are looked through, and most changes of beds that are shown.
 const MAX_BOOKINGS: usize = 500;
+const MAX_CHANGES: usize = 200;
 /// Between the parts of a position.
 const SEPARATOR: char = '|';
 
@@ -33,8 +33,9 @@ struct AuditPage {
     frame: Frame,
     query: AuditQuery,
     properties: Vec<Choice>,
-    changes: Vec<ChangeRow>,
-    /// What the changes of beds are limited to.
+    /// None where they cannot be read.
+    changes: Option<Vec<ChangeRow>>,
+    /// What the changes of beds are limited to, or why they are not shown.
     extent: String,
     rows: Vec<AuditRow>,
     /// The query of the next page.
@@ -59,21 +60,30 @@ pub(crate) async fn show(
     let all = user.properties(&app).await?;
     let selection = Selection::read(&app, &query, &all).await?;
     let (mongo, before, log) = (app.mongo.clone(), query.before.clone(), selection.log.clone());
-    let beds = selection.beds.clone();
-    let read = store::read(&app, async move {
+    let entries = store::read(&app, async move {
         let before = before.as_deref().and_then(|before| before.split_once(SEPARATOR));
         let limit = i64::try_from(PAGE_SIZE).unwrap_or(i64::MAX) + 1;
-        let entries = mongo.audit_log().search(&log, before, limit).await?;
-        let most = i64::try_from(MAX_BOOKINGS).unwrap_or(i64::MAX);
-        let changed = mongo.bookings().changed_within(&beds, most).await?;
-        Ok::<_, StoreError>((entries, changed))
+        mongo.audit_log().search(&log, before, limit).await
     });
-    let (entries, changed) = read.await?;
-    let extent = selection.extent(changed.len() >= MAX_BOOKINGS);
-    let found = bed_changes::of(&changed, &selection);
-    let actors = entries.iter().map(|entry| &entry.actor).chain(found.iter().map(|change| &change.entry.actor));
-    let names = actors::names(&app, actors).await;
-    let changes = found.iter().map(|change| change.row(&names)).collect();
+    let (mongo, beds) = (app.mongo.clone(), selection.beds.clone());
+    let changed = store::read(&app, async move {
+        mongo.bookings().changed_within(&beds, i64::try_from(MAX_BOOKINGS).unwrap_or(i64::MAX)).await
+    });
+    let (entries, changed) = tokio::join!(entries, changed);
+    let entries = entries?;
+    // The log is of use without them.
+    let (found, extent) = match &changed {
+        Ok(changed) => {
+            let found = bed_changes::of(changed, &selection);
+            let is_cut = found.len() > MAX_CHANGES || bed_changes::is_cut(changed, &selection, MAX_BOOKINGS);
+            (Some(found), selection.extent(is_cut))
+        }
+        Err(failure) => (None, format!("Changes of beds cannot be shown. {}", failure.text())),
+    };
+    let found = found.map(|found| found.into_iter().take(MAX_CHANGES).collect::<Vec<_>>());
+    let actors = entries.iter().map(|entry| &entry.actor);
+    let names = actors::names(&app, actors.chain(found.iter().flatten().map(|change| &change.entry.actor))).await;
+    let changes = found.map(|found| found.iter().map(|change| change.row(&names)).collect());
     let older = (entries.len() > PAGE_SIZE).then(|| entries.get(PAGE_SIZE - 1)).flatten();
     let older = older.map(|last| next_page(&query, last));
     let mut properties = vec![Choice { value: String::new(), is_chosen: query.value(&query.property).is_none() }];

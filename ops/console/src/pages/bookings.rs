@@ -19,6 +19,7 @@ use pvt_domain::ids::BookingId;
 use pvt_domain::money::Currency;
 use pvt_operations::trace::{self, MAX_FOUND, TimelineEvent, Trace, Wait, time_span};
 use serde::Deserialize;
+use uuid::Uuid;
 
 #[derive(Deserialize)]
 pub(crate) struct SearchQuery {
@@ -75,6 +76,13 @@ pub(crate) async fn search(
     };
     if let [booking] = found.as_slice() {
         return Ok(Redirect::to(&format!("/bookings/{}", booking.id)).into_response());
+    }
+    if let Some(id) = Uuid::try_parse(&sought).ok().filter(|_| found.is_empty() && user.is_admin()) {
+        let mongo = app.mongo.clone();
+        let dead_letters = store::read(&app, async move { mongo.dead_letters().find(id).await }).await?;
+        if !dead_letters.is_empty() {
+            return Ok(Redirect::to(&format!("/dead-letters/messages/{id}")).into_response());
+        }
     }
     let note = note(&sought, found.len());
     let rows = found.iter().map(BookingRow::of).collect();

@@ -25,10 +25,12 @@ use axum::extract::{RawQuery, State};
 use axum::response::Html;
 use chrono::Utc;
 use operations::OperationRow;
+use pvt_domain::dead_letters::masked_error;
 use pvt_stores::StoreError;
 use pvt_stores::mongo::dead_letters::DeadLetterGroup;
 use selection::{Pages, Selection};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Where these pages are in the navigation.
 const PATH: &str = "/dead-letters";
@@ -128,7 +130,7 @@ impl GroupRow {
             address: format!("{PATH}/groups/{group}?{only}"),
             worker: example.last.worker.unwrap_or(example.queue),
             class: example.last.class,
-            message: example.last.error.unwrap_or_else(|| "–".to_owned()),
+            message: shown_error(example.last.error.as_deref()),
             queues: queues.join(", "),
             dead,
             replaying,
@@ -137,6 +139,11 @@ impl GroupRow {
             newest: shown(last_seen),
         }
     }
+}
+
+/// The error of a dead letter, masked.
+fn shown_error(error: Option<&str>) -> String {
+    error.map_or_else(|| "–".to_owned(), masked_error)
 }
 
 /// Runs a change to its end, also when the user has gone away.
@@ -148,7 +155,8 @@ async fn change<T: Send + 'static>(
 
 /// Reads the replays now, without waiting for the next round: what the user has done is on the next page.
 async fn read_replays(app: &App) {
+    let begun = Instant::now();
     if let Ok(replays) = watch::limited(watch::replays(&app.mongo)).await {
-        app.board.update(|figures| figures.replays = figures.replays.next(Ok(replays), Utc::now().into()));
+        app.board.update(|figures| figures.take_replays(begun, Ok(replays), Utc::now().into()));
     }
 }

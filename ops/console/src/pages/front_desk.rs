@@ -2,7 +2,7 @@
 
 use crate::access::SignedIn;
 use crate::app::SharedApp;
-use crate::failure::{Failure, page};
+use crate::failure::{Failure, large_page};
 use crate::frame::{Choice, Frame};
 use crate::pages::actions::{Action, Offer};
 use crate::pages::balance::to_return;
@@ -10,18 +10,20 @@ use crate::store;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Html;
-use chrono::{Days, NaiveDate, Utc};
+use chrono::{NaiveDate, Utc};
 use pvt_domain::booking::{Booking, Status, Stay, StayProgress, stay_id};
 use pvt_domain::business_day::business_date;
 use pvt_domain::decide::undone_by_reinstatement;
-use pvt_domain::ids::BookingId;
 use pvt_domain::inventory::{Cleanliness, Inventory};
 use pvt_domain::money::Money;
-use pvt_domain::nights::Nights;
 use pvt_stores::StoreError;
+use pvt_stores::mongo::front_desk::DeskBooking;
 use serde::Deserialize;
-use std::collections::HashSet;
 use uuid::Uuid;
+
+/// Bytes of a page without rows, and of a row.
+const LISTS_SIZE: usize = 16 * 1024;
+const ROW_SIZE: usize = 1_800;
 
 #[derive(Deserialize)]
 pub(crate) struct PropertyQuery {
@@ -74,52 +76,47 @@ pub(crate) async fn show(
     Query(query): Query<PropertyQuery>,
 ) -> Result<Html<String>, Failure> {
     let (property, all) = user.property(&app, query.property.as_deref()).await?;
-    let (mongo, id) = (app.mongo.clone(), property.clone());
-    let read = store::read(&app, async move {
-        let Some(inventory) = mongo.inventories().find(&id).await? else { return Ok(None) };
+    let mongo = app.mongo.clone();
+    let read = store::read_in_turn(&app, &app.charts, async move {
+        let Some(inventory) = mongo.inventories().find(&property).await? else { return Ok(None) };
         let date = business_date(&inventory.property, Utc::now().into());
-        let arrivals = mongo.occupancy().arrivals(&id, date).await?;
-        let departures = mongo.occupancy().departures(&id, date).await?;
-        let overdue = mongo.occupancy().overdue(&id, date).await?;
-        let tonight = Nights::new(date, date.checked_add_days(Days::new(1)).unwrap_or(date));
-        let occupants = mongo.bookings().occupants(&id, tonight).await?.into_values().collect();
-        Ok::<_, StoreError>(Some((inventory, date, [overdue, arrivals, departures, occupants])))
+        let found = mongo.front_desk().bookings(&property, date).await?;
+        let lists = lists(&inventory, date, &found);
+        let size = LISTS_SIZE + lists.iter().map(|list| list.rows.len()).sum::<usize>() * ROW_SIZE;
+        let page = FrontDeskPage {
+            frame: Frame::new(&user, "Front desk", "/front-desk"),
+            properties: Choice::of_properties(&all, &property),
+            property: property.to_string(),
+            name: inventory.property.name.clone(),
+            date,
+            lists,
+        };
+        Ok::<_, StoreError>(Some(large_page(&page, size)))
     });
     let none = || Failure::NotFound("There is no such property that you work for.".to_owned());
-    let (inventory, date, found) = read.await?.ok_or_else(none)?;
-    page(&FrontDeskPage {
-        frame: Frame::new(&user, "Front desk", "/front-desk"),
-        properties: Choice::of_properties(&all, &property),
-        property: property.to_string(),
-        name: inventory.property.name.clone(),
-        date,
-        lists: lists(&inventory, date, found),
-    })
+    read.await?.ok_or_else(none)?
 }
 
 /// What is overdue, arrivals, departures and guests who are there, each by name.
-fn lists(inventory: &Inventory, date: NaiveDate, found: [Vec<Booking>; 4]) -> [GuestList; 4] {
-    let [mut overdue, arrivals, mut departures, occupants] = found;
-    let known: HashSet<BookingId> = overdue.iter().map(|booking| booking.id).collect();
-    let others = departures.iter().chain(&occupants).filter(|booking| !known.contains(&booking.id));
-    let mut others: Vec<Booking> = others.cloned().collect();
-    others.sort_by_key(|booking| booking.id);
-    others.dedup_by_key(|booking| booking.id);
-    overdue.append(&mut others);
-    // No-shows do not depart.
-    departures.retain(|booking| booking.status != Status::NoShow);
+fn lists(inventory: &Inventory, date: NaiveDate, found: &[DeskBooking]) -> [GuestList; 4] {
+    let name = |booking: &&Booking| {
+        (booking.guest.listed_by().to_lowercase(), booking.guest.first_name.to_lowercase(), booking.id)
+    };
+    let mut bookings: Vec<&Booking> = found.iter().map(DeskBooking::booking).collect();
+    bookings.sort_by_cached_key(name);
+    let list = |title, is_of: &dyn Fn(&Booking, &Stay) -> bool| GuestList {
+        title,
+        rows: rows(inventory, date, &bookings, is_of),
+    };
     let is_there = |booking: &Booking, stay: &Stay| {
         stay.arrival <= date && date < stay.departure && booking.progress_of(stay) == StayProgress::CheckedIn
     };
-    let list = |title, bookings: Vec<Booking>, is_of: &dyn Fn(&Booking, &Stay) -> bool| GuestList {
-        title,
-        rows: rows(inventory, date, bookings, is_of),
-    };
     [
-        list("Overdue", overdue, &|booking, stay| is_overdue(booking, stay, date)),
-        list("Arrivals", arrivals, &|_, stay| stay.arrival == date),
-        list("Departures", departures, &|_, stay| stay.departure == date),
-        list("Staying tonight", occupants, &is_there),
+        list("Overdue", &|booking, stay| is_overdue(booking, stay, date)),
+        list("Arrivals", &|_, stay| stay.arrival == date),
+        // No-shows do not depart.
+        list("Departures", &|booking, stay| stay.departure == date && booking.status != Status::NoShow),
+        list("Staying tonight", &is_there),
     ]
 }
 
@@ -135,21 +132,12 @@ fn is_overdue(booking: &Booking, stay: &Stay, date: NaiveDate) -> bool {
 fn rows(
     inventory: &Inventory,
     date: NaiveDate,
-    mut bookings: Vec<Booking>,
+    bookings: &[&Booking],
     is_of: &dyn Fn(&Booking, &Stay) -> bool,
 ) -> Vec<GuestRow> {
-    let name = |booking: &Booking| {
-        (booking.guest.listed_by().to_lowercase(), booking.guest.first_name.to_lowercase(), booking.id)
-    };
-    bookings.sort_by_cached_key(name);
-    let of_booking = |booking: &Booking| -> Vec<GuestRow> {
-        let mut rows: Vec<GuestRow> = booking
-            .stays
-            .iter()
-            .enumerate()
-            .filter(|(_, stay)| is_of(booking, stay))
-            .map(|(index, stay)| row(inventory, date, (booking, index), stay))
-            .collect();
+    let of_booking = |booking: &&Booking| -> Vec<GuestRow> {
+        let stays = booking.stays.iter().enumerate().filter(|(_, stay)| is_of(booking, stay));
+        let mut rows: Vec<GuestRow> = stays.map(|(index, stay)| row(inventory, date, (booking, index), stay)).collect();
         // It is that of the booking: once, so that it is not taken for the stay's, nor added up.
         rows.iter_mut().skip(1).for_each(|row| row.balance = "same booking".to_owned());
         rows
@@ -233,3 +221,6 @@ fn is_undone(booking: &Booking, stay: &Stay) -> bool {
 fn offer(action: Action) -> Offer {
     Offer { path: action.path(), label: action.label() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use crate::access::SignedIn;
 use crate::app::{App, SharedApp};
 use crate::failure::{Failure, page};
 use crate::frame::Frame;
-use crate::pages::actions::{Notice, Surroundings};
+use crate::pages::actions::{Notice, Surroundings, TakenBeds};
 use crate::store;
 use askama::Template;
 use axum::extract::{Path, Query, State};
@@ -189,10 +189,11 @@ pub(crate) async fn choose(
     Path(id): Path<String>,
 ) -> Result<Html<String>, Failure> {
     let around = Surroundings::read(&app, &user, &id).await?;
+    let taken = TakenBeds::read(&app, &around).await?;
     let booking = &around.booking;
     let stays = booking.numbered_stays();
     let movable = stays.iter().filter(|stay| is_movable(booking.status, stay));
-    let stays = movable.filter_map(|stay| targets(&around, stay)).collect();
+    let stays = movable.filter_map(|stay| targets(&around, &taken, stay)).collect();
     page(&MovePage {
         frame: Frame::new(&user, format!("Move {}", booking.reference), "/chart"),
         property: booking.property_id.to_string(),
@@ -210,9 +211,9 @@ pub(crate) fn is_movable(status: Status, stay: &Stay) -> bool {
         && !stay.assigned_beds.is_empty()
 }
 
-fn targets(around: &Surroundings, stay: &Stay) -> Option<StayTargets> {
+fn targets(around: &Surroundings, taken: &TakenBeds, stay: &Stay) -> Option<StayTargets> {
     let first = stay.arrival.max(around.today);
-    let taken = around.taken(Nights::new(first, stay.departure));
+    let taken = taken.on(Nights::new(first, stay.departure));
     let rooms = around.inventory.rooms_of(&stay.room_type_id);
     let beds = rooms.flat_map(|room| room.beds.iter().map(move |bed| (room, bed)));
     let others = beds.filter(|(_, bed)| !stay.assigned_beds.contains(bed));

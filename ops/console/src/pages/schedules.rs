@@ -166,7 +166,7 @@ async fn request(app: &App, run: RunNow) -> Result<ScheduleRun, Failure> {
 }
 
 fn row(history: &ScheduleHistory, sight: &Sight<'_>, now: DateTime<Utc>) -> ScheduleRow {
-    let ScheduleHistory { state, runs } = history;
+    let ScheduleHistory { state, runs, .. } = history;
     let plan = state.plan.as_ref();
     let ended = runs.iter().filter(|run| sight.includes(run)).find(|run| run.ended_at.is_some());
     let last_run = ended.map_or_else(
@@ -206,9 +206,10 @@ impl Sight<'_> {
 fn next_fire(history: &ScheduleHistory, now: DateTime<Utc>) -> String {
     let Some(plan) = &history.state.plan else { return "–".to_owned() };
     let Some(next) = plan.next_fire else { return "never again".to_owned() };
-    match history.late(now) {
-        Some(late) => format!("{}, due for {}", shown(next), span(late)),
-        None => shown(next),
+    match (history.waits_for(now), history.late(now)) {
+        (Some(reason), _) => format!("{}, {reason}", shown(next)),
+        (None, Some(late)) => format!("{}, due for {}", shown(next), span(late)),
+        (None, None) => shown(next),
     }
 }
 
@@ -263,6 +264,7 @@ mod tests {
     use super::{ActorNames, Sight, row, state_in_words};
     use chrono::{DateTime, TimeDelta, Utc};
     use pvt_domain::ids::PropertyId;
+    use pvt_domain::maintenance::Deferral;
     use pvt_operations::schedules::ScheduleHistory;
     use pvt_stores::mongo::schedule_runs::{RunRequest, RunState, ScheduleRun};
     use pvt_stores::mongo::schedules::{PropertyBehind, SchedulePlan, ScheduleState};
@@ -279,6 +281,7 @@ mod tests {
             time_zone: "UTC".to_owned(),
             dry_run: false,
             by_property: true,
+            waits_for_maintenance: true,
             next_fire: Some((now() - TimeDelta::minutes(5)).into()),
         };
         ScheduleState {
@@ -325,7 +328,11 @@ mod tests {
 
     #[test]
     fn staff_see_no_runs_of_other_properties_and_no_errors() {
-        let history = ScheduleHistory { state: state(), runs: vec![run(Some("there")), run(Some("here")), run(None)] };
+        let history = ScheduleHistory {
+            state: state(),
+            runs: vec![run(Some("there")), run(Some("here")), run(None)],
+            deferral: None,
+        };
         let here = [PropertyId::from("here")];
         let names = ActorNames::default();
         let shown = row(&history, &Sight { properties: &here, is_admin: false, names: &names }, now());
@@ -334,6 +341,9 @@ mod tests {
         assert_eq!(outcomes, [("failed after 2 attempts, dry run", "by staff:1 at here: a test"), (fire, "")]);
         assert_eq!((shown.runs[0].lag.as_str(), shown.runs[0].duration.as_str()), ("250 ms", "2.0 s"));
         assert!(shown.next_fire.ends_with("due for 5 min"), "{}", shown.next_fire);
+        let waiting = ScheduleHistory { deferral: Some(Deferral::during(now().into())), ..history.clone() };
+        let waiting = row(&waiting, &Sight { properties: &here, is_admin: false, names: &names }, now()).next_fire;
+        assert!(waiting.ends_with(", waits for the end of the maintenance"), "{waiting}");
         let all = row(&history, &Sight { properties: &[], is_admin: true, names: &names }, now());
         assert_eq!(
             (all.runs.len(), all.runs[0].outcome.as_str()),

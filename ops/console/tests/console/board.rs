@@ -144,7 +144,7 @@ async fn schedule(mongo: &Mongo, name: &str, by_property: bool) -> Result<()> {
     mongo.schedules().record_fire(name, now.into(), true, 1).await?;
     let next_fire = Some((now + TimeDelta::hours(1)).into());
     let (cron, time_zone) = ("0 0 * * * *".to_owned(), "UTC".to_owned());
-    let plan = SchedulePlan { cron, time_zone, dry_run: false, by_property, next_fire };
+    let plan = SchedulePlan { cron, time_zone, dry_run: false, by_property, waits_for_maintenance: false, next_fire };
     Ok(mongo.schedules().record_plan(name, &plan, 1).await?)
 }
 

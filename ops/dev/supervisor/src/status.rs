@@ -4,7 +4,8 @@ use super::logs;
 use super::record::{Process, RunRecord};
 use anyhow::Result;
 use pvt_local_engines::{EngineKind, EngineStatus, Instance, Urls};
-use serde::{Deserialize, Serialize};
+use pvt_operations::readiness::Readiness;
+use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
@@ -57,38 +58,10 @@ pub(super) async fn rows(
 async fn process_state(http: &reqwest::Client, process: &Process) -> (&'static str, Option<String>) {
     let url = process.health_url.as_ref().unwrap_or(&process.url);
     let Ok(response) = http.get(url).send().await else { return ("not answering", None) };
-    match (&process.health_url, response.json::<Health>().await) {
+    match (&process.health_url, response.json::<Readiness>().await) {
         (Some(_), Ok(health)) => health.state(),
         (Some(_), Err(_)) => ("not answering", None),
         (None, _) => ("running", None),
-    }
-}
-
-/// The answer of `/readyz?verbose`.
-#[derive(Deserialize)]
-struct Health {
-    status: String,
-    components: Vec<Component>,
-}
-
-#[derive(Deserialize)]
-struct Component {
-    name: String,
-    status: String,
-    detail: Option<String>,
-}
-
-impl Health {
-    fn state(self) -> (&'static str, Option<String>) {
-        let state = match self.status.as_str() {
-            "up" => return ("running", None),
-            "degraded" => "degraded",
-            _ => "not ready",
-        };
-        let wrong = self.components.into_iter().filter(|part| part.status != "up");
-        let wrong =
-            wrong.map(|part| part.detail.map_or(part.name.clone(), |detail| format!("{}: {detail}", part.name)));
-        (state, Some(wrong.collect::<Vec<_>>().join("; ")))
     }
 }
 
@@ -121,24 +94,4 @@ fn without_password(url: &str) -> String {
         return "(unreadable)".to_owned();
     }
     parsed.to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Health;
-    use serde_json::json;
-
-    #[test]
-    fn degraded_process_is_shown_with_its_reason() {
-        let state = |status: &str, workers: &str| {
-            let part = json!({ "name": "workers", "status": workers, "detail": "emails paused: smtp, since 12:00" });
-            let other = json!({ "name": "publisher", "status": "up" });
-            let health = json!({ "status": status, "components": [part, other] });
-            serde_json::from_value::<Health>(health).unwrap().state()
-        };
-        let reason = Some("workers: emails paused: smtp, since 12:00".to_owned());
-        assert_eq!(state("up", "up"), ("running", None));
-        assert_eq!(state("degraded", "degraded"), ("degraded", reason.clone()));
-        assert_eq!(state("down", "down"), ("not ready", reason));
-    }
 }

@@ -1,6 +1,7 @@
 //! Checks of the other servers: whether they answer.
 
 use super::{API, Finding, MONGODB, POSTGRESQL, Remedy, SMTP, check};
+use crate::readiness::not_ready;
 use crate::reading::to_its_end;
 use pvt_service::config::Config;
 use pvt_stores::mart::Mart;
@@ -48,7 +49,7 @@ pub(super) async fn api(config: &Config) -> Finding {
         let mut url = config.api_metrics_url.join("readyz")?;
         url.set_query(Some("verbose"));
         let response = reqwest::get(url).await?;
-        if response.status().is_success() { Ok(()) } else { Err(anyhow::anyhow!("{}", response.text().await?)) }
+        if response.status().is_success() { Ok(()) } else { Err(anyhow::anyhow!(not_ready(&response.text().await?))) }
     };
     let remedy = Remedy::with_console(
         "`pvt status` shows where its log is; `pvt up` starts it; elsewhere set PVT_METRICS_ADDR as the API has it, or \

@@ -96,9 +96,11 @@ async fn discard_each(
     let now = Utc::now().into();
     let discarded = Discarded { at: now, actor, reason: one_line(reason) };
     let entry = |dead_letter: &DeadLetter| {
-        let DeadLetter { id, message_id, kind, queue, .. } = dead_letter;
-        let detail = format!("{kind} {message_id} of {queue}: {}", discarded.reason);
-        AuditEntry::new(cause, now, &discarded.actor, DISCARD.to_owned(), &id.to_string(), &detail)
+        let detail = format!("{} of {}: {}", dead_letter.kind, dead_letter.queue, discarded.reason);
+        let subject = dead_letter.shown_id().to_string();
+        let entry = AuditEntry::new(cause, now, &discarded.actor, DISCARD.to_owned(), &subject, &detail);
+        // Several queues may have given one message up.
+        AuditEntry { id: Uuid::new_v5(&cause, dead_letter.id.as_bytes()), ..entry }
     };
     let mut rest = selected.into_iter();
     loop {

@@ -6,7 +6,7 @@ use crate::reason::one_line;
 use anyhow::Result;
 use chrono::Utc;
 use pvt_domain::actor::Actor;
-use pvt_domain::dead_letters::{MemberChange, changed_members, check_readable};
+use pvt_domain::dead_letters::{MemberChange, changed_members, check_readable, compact_body};
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::audit::AuditEntry;
 use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterState, Edit, StoredMessage};
@@ -44,6 +44,7 @@ pub async fn edit(
     let found = mongo.dead_letters().with_messages([selected.id]).await?;
     let with_message = found.into_iter().next().and_then(|one| Some((one.message.clone()?, one)));
     let Some((message, dead_letter)) = with_message else { return Err(changed_meanwhile().into()) };
+    let body = compact_body(body);
     let changed = check_edit(&dead_letter, &message, &body)?;
     if !dry_run {
         apply_edit(mongo, (&dead_letter, &message), body, actor, reason).await?;
@@ -78,7 +79,7 @@ pub async fn apply_edit(
 ) -> Result<()> {
     let changed = check_edit(dead_letter, message, &body)?;
     let (now, actor, reason) = (Utc::now().into(), actor.into(), one_line(reason));
-    let (id, action) = (dead_letter.id.to_string(), "dead_letter.edit".to_owned());
+    let (id, action) = (dead_letter.shown_id().to_string(), "dead_letter.edit".to_owned());
     let detail = format!("{} of {}: {reason}", dead_letter.kind, dead_letter.queue);
     let entry = AuditEntry::new(Uuid::now_v7(), now, &actor, action, &id, &detail);
     let changed = changed.iter().map(MemberChange::without_values).collect();

@@ -7,11 +7,13 @@
 use super::reader::{self, DeadLetter, DeadLetterQueue, DeadLetterReader, Disposition, Kept, KeptBecause};
 use super::sources::Sources;
 use super::stored::Replayed;
+use super::view::View;
 use super::{Filter, Selection, report};
 use crate::reachability::Dependency::RabbitMq;
 use crate::settings;
 use anyhow::Result;
 use chrono::Utc;
+use pvt_domain::dead_letters::masked_error;
 use pvt_domain::ids::BookingId;
 use pvt_operations::{OPERATOR, OperationError, broker, terminal};
 use pvt_service::config::Config;
@@ -55,7 +57,7 @@ async fn read(config: &Config, queues: &[DeadLetterQueue], id: Option<Uuid>, fil
 }
 
 /// One of them, dead letter or message without a route, with its headers and body.
-pub(super) async fn show(sources: &Sources, id: Uuid, body: fn(&[u8]) -> Value) -> Result<Option<Value>> {
+pub(super) async fn show(sources: &Sources, id: Uuid, view: View) -> Result<Option<Value>> {
     if !sources.has_broker {
         return Ok(None);
     }
@@ -65,8 +67,12 @@ pub(super) async fn show(sources: &Sources, id: Uuid, body: fn(&[u8]) -> Value) 
     visit(&sources.config, &queues, |queue, dead_letter| {
         if dead_letter.id == id && found.is_none() {
             let mut shown = describe(queue, dead_letter);
-            shown["headers"] = dead_letter.delivery.envelope.headers.iter().cloned().collect();
-            shown["body"] = body(&dead_letter.delivery.body);
+            let envelope = &dead_letter.delivery.envelope;
+            if let Some(error) = envelope.header(HEADER_ERROR_MESSAGE) {
+                shown["message"] = (view.error)(error).into();
+            }
+            shown["headers"] = view.headers(envelope.headers.iter().map(|(name, value)| (&**name, value.as_str())));
+            shown["body"] = (view.body)(&dead_letter.delivery.body);
             found = Some(shown);
         }
         Disposition::Keep
@@ -209,6 +215,7 @@ fn class_of(dead_letter: &DeadLetter) -> &str {
 
 fn describe(queue: &DeadLetterQueue, dead_letter: &DeadLetter) -> Value {
     let envelope = &dead_letter.delivery.envelope;
+    let error = envelope.header(HEADER_ERROR_MESSAGE).map(masked_error);
     json!({
         "id": dead_letter.id,
         "message_id": (!envelope.id.is_nil()).then_some(envelope.id),
@@ -216,7 +223,7 @@ fn describe(queue: &DeadLetterQueue, dead_letter: &DeadLetter) -> Value {
         "state": "not_stored",
         "type": envelope.kind,
         "class": if queue.work_queue.is_some() { class_of(dead_letter) } else { "unroutable" },
-        "message": envelope.header(HEADER_ERROR_MESSAGE).or(dead_letter.unreadable.then_some(UNREADABLE)),
+        "message": error.or_else(|| dead_letter.unreadable.then(|| UNREADABLE.to_owned())),
         "routing_key": dead_letter.delivery.routing_key,
         "worker": envelope.header(HEADER_WORKER),
         "attempt": envelope.attempt,

@@ -2,10 +2,12 @@
 
 use super::reader;
 use super::sources::Sources;
+use super::view::View;
 use super::{Filter, Selection};
 use crate::reachability::Dependency::MongoDb;
 use crate::settings;
 use anyhow::Result;
+use pvt_domain::dead_letters::masked_error;
 use pvt_messaging::Topology;
 use pvt_operations::actor_names::ActorNames;
 use pvt_operations::dead_letters::{self, DiscardOutcome};
@@ -16,7 +18,7 @@ use pvt_stores::mongo::dead_letters::{
     DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterState, OperationState, ReplayOperation, StoredMessage,
 };
 use secrecy::ExposeSecret;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
@@ -73,21 +75,21 @@ fn print(topology: &Topology, dead_letter: &DeadLetter) {
 }
 
 /// The dead letter of this id with its headers and body: that of the queue where it died last.
-pub(super) async fn show(sources: &Sources, id: Uuid, shown_body: fn(&[u8]) -> Value) -> Result<Option<Value>> {
+pub(super) async fn show(sources: &Sources, id: Uuid, view: View) -> Result<Option<Value>> {
     let Some(mongo) = &sources.mongo else { return Ok(None) };
     let found = mongo.dead_letters().find(id).await?;
     let last = found.into_iter().max_by_key(|dead_letter| dead_letter.last.died_at);
     Ok(last.map(|dead_letter| {
         let mut shown = describe(&sources.topology, &dead_letter);
+        shown["message"] = json!(dead_letter.last.error.as_deref().map(view.error));
         if let Some(StoredMessage { traceparent, sent_at, headers, body, .. }) = &dead_letter.message {
             shown["traceparent"] = json!(traceparent);
             shown["sent_at"] = json!(sent_at);
-            let headers = headers.iter().cloned().map(|(name, value)| (name, Value::from(value)));
-            shown["headers"] = Value::Object(headers.collect::<Map<_, _>>());
-            shown["body"] = shown_body(body);
+            shown["headers"] = view.headers(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+            shown["body"] = (view.body)(body);
         }
         if let Some(original) = &dead_letter.original {
-            shown["original"] = shown_body(&original.bytes);
+            shown["original"] = (view.body)(&original.bytes);
         }
         shown
     }))
@@ -227,7 +229,7 @@ pub(super) async fn groups(json: bool) -> Result<()> {
             group.new_since_replay.to_string(),
             last.worker.clone().unwrap_or_else(|| queue.clone()),
             last.class.clone(),
-            last.error.clone().unwrap_or_else(|| "-".to_owned()),
+            last.error.as_deref().map_or_else(|| "-".to_owned(), masked_error),
             group.last_seen.to_string(),
             group.example.shown_id().to_string(),
         ]
@@ -324,7 +326,7 @@ fn describe(topology: &Topology, dead_letter: &DeadLetter) -> Value {
         "state": state,
         "type": kind,
         "class": last.class,
-        "message": last.error,
+        "message": last.error.as_deref().map(masked_error),
         "group": last.group,
         "worker": last.worker,
         "attempt": last.attempt,

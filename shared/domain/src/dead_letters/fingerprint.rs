@@ -77,6 +77,9 @@ fn quoted(before: char, text: &str) -> Option<(String, usize)> {
 
 /// A UUID or a word at the beginning of the text, without what differs from message to message, and its length.
 fn value(text: &str) -> Option<(String, usize)> {
+    if let Some(length) = address(text) {
+        return Some((VALUE.to_owned(), length));
+    }
     let is_uuid = |text: &&str| Uuid::try_parse(text).is_ok();
     if text.get(..UUID_CHARS).is_some_and(|start| is_uuid(&start)) {
         return Some((VALUE.to_owned(), UUID_CHARS));
@@ -99,6 +102,14 @@ fn value(text: &str) -> Option<(String, usize)> {
     Some((shown, end))
 }
 
+/// The length of an address of mail at the beginning of the text.
+fn address(text: &str) -> Option<usize> {
+    let ends_it = |c: char| c.is_whitespace() || "<>()[]\"'`,;:".contains(c);
+    let end = text.find(ends_it).unwrap_or(text.len());
+    let (local, domain) = text.get(..end)?.trim_end_matches('.').split_once('@')?;
+    (!local.is_empty() && !domain.is_empty()).then_some(local.len() + 1 + domain.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +124,9 @@ mod tests {
             ("guest 'O''Neil' doesn't exist, and isn't 'new'", "guest '…''…' doesn't exist, and isn't '…'"),
             ("charge ch_3NabCdEfG failed (code 4f9a02bc)", "charge # failed (code #)"),
             ("it cost 12.50 EUR at utf8 \"x 7", "it cost #.# EUR at utf# \"x #"),
+            ("550 <ada.b@example.com>: no such user", "# <#>: no such user"),
+            ("no mail for ada@example.com.", "no mail for #."),
+            ("@ 5 or a@", "@ # or a@"),
             ("facade", "facade"),
             ("", ""),
         ] {

@@ -9,6 +9,28 @@ pub const MASKED: &str = "masked";
 
 /// Longer texts are no ids, codes or times.
 const PLAIN_MAX_CHARS: usize = 64;
+/// Longer headers are none of ours.
+const HEADER_MAX_CHARS: usize = 128;
+/// From so many digits on, a number behind a plus sign is that of a telephone.
+const TELEPHONE_DIGITS: usize = 7;
+
+/// Headers that workers and replays set, which hold ids, codes and times.
+const SHOWN_HEADERS: [&str; 12] = [
+    "actor",
+    "attempt",
+    "dead-letter",
+    "deferrals",
+    "error-class",
+    "first-failed-at",
+    "replay",
+    "returned-by",
+    "traceparent",
+    "unavailable-operation",
+    "unavailable-since",
+    "worker",
+];
+/// The header with the error of the last attempt.
+const ERROR_HEADER: &str = "error-message";
 
 /// Members that are shown where their value is a number, a truth value, an id, a code or a time.
 const SHOWN: [&str; 78] = [
@@ -98,6 +120,50 @@ pub fn masked_body(body: &[u8]) -> Value {
     serde_json::from_slice(body).map_or_else(|_| MASKED.into(), |body| masked(body, false))
 }
 
+/// An error as operators see it: its own words, without what it may quote of a message. Texts in double quotes,
+/// addresses of mail and numbers of telephones are masked.
+pub fn masked_error(error: &str) -> String {
+    let parts = error.split('"').enumerate().map(|(index, part)| match index % 2 {
+        0 => part.split_inclusive(char::is_whitespace).map(without_address).collect(),
+        _ => MASKED.to_owned(),
+    });
+    without_telephones(&parts.collect::<Vec<String>>().join("\""))
+}
+
+/// A word with the blank behind it, or a mask for one that may be an address.
+fn without_address(word: &str) -> String {
+    let text = word.trim_end();
+    if text.contains('@') { format!("{MASKED}{}", &word[text.len()..]) } else { word.to_owned() }
+}
+
+fn without_telephones(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('+') {
+        let end = after.find(|c: char| !(c.is_ascii_digit() || " -.()".contains(c))).unwrap_or(after.len());
+        let (number, later) = after.split_at(end);
+        let is_telephone = number.chars().filter(char::is_ascii_digit).count() >= TELEPHONE_DIGITS;
+        shown.push_str(before);
+        match is_telephone {
+            true => shown.push_str(&format!("{MASKED}{}", &number[number.trim_end().len()..])),
+            false => shown.push_str(&format!("+{number}")),
+        }
+        rest = later;
+    }
+    shown + rest
+}
+
+/// The value of a header as operators see it. Headers of other producers are masked, whatever they hold.
+pub fn masked_header(name: &str, value: &str) -> String {
+    let is_of_ours = |c: char| c.is_ascii_alphanumeric() || "-_.:|/ ".contains(c);
+    let is_shown = SHOWN_HEADERS.contains(&name);
+    match name {
+        ERROR_HEADER => masked_error(value),
+        _ if is_shown && value.chars().count() <= HEADER_MAX_CHARS && value.chars().all(is_of_ours) => value.to_owned(),
+        _ => MASKED.to_owned(),
+    }
+}
+
 fn masked(value: Value, is_shown: bool) -> Value {
     match value {
         Value::Object(members) => {
@@ -163,6 +229,35 @@ mod tests {
     }
 
     #[test]
+    fn errors_and_headers_say_nothing_about_a_person() {
+        for (error, shown) in [
+            ("missing field `property_id`", "missing field `property_id`"),
+            ("550 <ada@example.com>: no such user", "550 masked no such user"),
+            ("no room for \"Ada Lovelace\" in d6a-1", "no room for \"masked\" in d6a-1"),
+            ("cut off at \"Ada Love", "cut off at \"masked"),
+            ("called +1 514 555-0100 twice", "called masked twice"),
+            ("1 + 2 is 3, and +3 more", "1 + 2 is 3, and +3 more"),
+            ("é@ü +", "masked +"),
+            ("", ""),
+        ] {
+            assert_eq!(masked_error(error), shown, "{error}");
+        }
+        for (name, value, shown) in [
+            ("error-class", "invalid_body", "invalid_body"),
+            (
+                "dead-letter",
+                "emails/00000000-0000-0000-0000-000000000001/x",
+                "emails/00000000-0000-0000-0000-000000000001/x",
+            ),
+            ("error-message", "no \"Ada\"", "no \"masked\""),
+            ("worker", "ada@example.com", MASKED),
+            ("guest", "Ada", MASKED),
+        ] {
+            assert_eq!(masked_header(name, value), shown, "{name}");
+        }
+    }
+
+    #[test]
     fn free_text_in_a_shown_member_is_masked() {
         let body = json!({ "status": "Ada Lovelace", "id": "a@b.c", "rev": 3, "note": 5, "stays": [{ "rev": true }] });
         let shown = masked_body(body.to_string().as_bytes());
@@ -174,6 +269,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn quoted_texts_and_addresses_are_never_shown(before in ".{0,20}", text in "[A-Z]{8}", after in ".{0,20}") {
+            let quotes = before.matches('"').count();
+            prop_assume!(quotes % 2 == 0);
+            let errors = [format!("{before}\"{text}\"{after}"), format!("{before} {text}@example.com {after}")];
+            for shown in errors.map(|error| masked_error(&error)) {
+                prop_assert!(!shown.contains(&text), "{}", shown);
+            }
+        }
+
         #[test]
         fn members_that_are_not_listed_are_never_shown(name in "[a-z_]{1,12}", text in "[a-z]{12,30}", list: bool) {
             prop_assume!(SHOWN.binary_search(&name.as_str()).is_err());

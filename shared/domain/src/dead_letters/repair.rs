@@ -1,6 +1,7 @@
 //! Repair of dead letters: whether their worker can read them, and what an edited body changes.
 
 use crate::messages::{DecodeError, MAX_BODY_BYTES, MessageClass, catalog, queues};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 /// Whether the worker of a queue (without prefix and partition) can decode this message now.
@@ -21,6 +22,21 @@ pub fn check_readable(queue: &str, kind: &str, body: &[u8]) -> Result<(), Decode
         return Err(DecodeError::Oversize(body.len()));
     }
     entry.decode(body).map(drop)
+}
+
+/// A body without the blanks between its values, which people add to read it; one that is no JSON as it is.
+pub fn compact_body(body: Vec<u8>) -> Vec<u8> {
+    if serde_json::from_slice::<IgnoredAny>(&body).is_err() {
+        return body;
+    }
+    let (mut in_text, mut is_escaped) = (false, false);
+    let is_kept = |byte: &u8| {
+        let is_of_text = in_text;
+        in_text ^= *byte == b'"' && !is_escaped;
+        is_escaped = in_text && *byte == b'\\' && !is_escaped;
+        is_of_text || !byte.is_ascii_whitespace()
+    };
+    body.into_iter().filter(is_kept).collect()
 }
 
 /// A member that differs between two bodies. Its values may be personal.
@@ -122,7 +138,23 @@ mod tests {
         assert!(changed_members(b"{", b"{").is_empty());
     }
 
+    #[test]
+    fn body_is_compacted_without_any_other_change() {
+        let lines = br#"{ "a\" b": [1.0, 1e2 ],
+            "c\\": "x  y\\", "c\\": null }"#;
+        let compact = br#"{"a\" b":[1.0,1e2],"c\\":"x  y\\","c\\":null}"#;
+        assert_eq!(compact_body(lines.to_vec()), compact, "numbers and repeated members included");
+        assert_eq!(compact_body(b"no { JSON".to_vec()), b"no { JSON");
+    }
+
     proptest! {
+        #[test]
+        fn compact_body_is_the_same_value(texts in proptest::collection::vec(".{0,9}", 0..5), number: f64) {
+            let body = json!({ "texts": texts, "number": number, "inner": [{ "a": null }, []] });
+            let compact = compact_body(serde_json::to_vec_pretty(&body).unwrap());
+            prop_assert_eq!(compact, serde_json::to_vec(&body).unwrap());
+        }
+
         #[test]
         fn equal_bodies_have_no_changes(keys in proptest::collection::btree_set("[a-z/~]{1,4}", 0..6), number: i64) {
             let body: serde_json::Map<String, Value> = keys.into_iter().map(|key| (key, json!([number, {}]))).collect();

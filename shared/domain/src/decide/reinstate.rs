@@ -207,16 +207,15 @@ fn extent(booking: &Booking) -> (Option<NaiveDate>, Option<NaiveDate>) {
 /// The stays in house whose guests checked in with this entry, by their indexes. Stays that were added since are of
 /// guests who were in house already: they count where all of these came with this entry.
 fn arrived_with(booking: &Booking, entry: &HistoryEntry) -> Vec<usize> {
-    let in_house = |status: Status, stays: Vec<Stay>| -> HashSet<u32> {
-        let then = Booking { status, stays, ..booking.clone() };
-        let is_in_house = |index: &usize| then.progress_of(&then.stays[*index]) == StayProgress::CheckedIn;
-        (0..then.stays.len()).filter(is_in_house).map(|index| stay_id(&then.stays, index)).collect()
+    let in_house = |status: Status, stays: &[Stay]| -> HashSet<u32> {
+        let is_in_house = |index: &usize| stays[*index].progress_in(status) == StayProgress::CheckedIn;
+        (0..stays.len()).filter(is_in_house).map(|index| stay_id(stays, index)).collect()
     };
     let (before, after) = (booking.state_at(entry.rev - 1).stays, booking.state_at(entry.rev).stays);
     let known: HashSet<u32> = (0..after.len()).map(|index| stay_id(&after, index)).collect();
-    let (were, are) = (in_house(entry.from, before), in_house(entry.to, after));
+    let (were, are) = (in_house(entry.from, &before), in_house(entry.to, &after));
     let came_together = were.is_empty();
-    let now = in_house(booking.status, booking.stays.clone());
+    let now = in_house(booking.status, &booking.stays);
     let came = |id: u32| if known.contains(&id) { are.contains(&id) && !were.contains(&id) } else { came_together };
     let indexes = 0..booking.stays.len();
     indexes

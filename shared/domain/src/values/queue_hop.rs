@@ -1,4 +1,4 @@
-//! The way of a message through its queue, as the handler that took effect saw it.
+//! The hop of a message through its queue, as the handler that took effect saw it.
 
 use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -10,6 +10,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation};
+use pvt_traces::Span;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -34,7 +35,7 @@ pub(super) enum Completion {
     /// One caller for one message.
     One(oneshot::Sender<Result<(), PublishError>>),
     /// One caller for many messages.
-    Part(Arc<ChunkConfirms>),
+    Part(Arc<ChunkConfirms>, Span),
 }
 
 impl Completion {
@@ -42,7 +43,11 @@ impl Completion {
         match self {
             // A caller that stopped waiting has dropped its receiver.
             Self::One(caller) => drop(caller.send(result)),
-            Self::Part(confirms) => confirms.record(result),
+            Self::Part(confirms, span) => {
+                // Each by itself: one that is refused says nothing of the others.
+                span.end_with(result.as_ref().err().map(PublishError::class));
+                confirms.record(result);
+            }
         }
     }
 }

@@ -3,7 +3,10 @@
 //! A request or a message never waits for it: ended spans go into a bounded queue, which a thread empties in batches.
 //! What a full queue or a failing collector costs is counted, and logged once a minute.
 
+mod client;
+
 use crate::config::{TraceSampler, TraceSettings};
+use client::CollectorClient;
 use metrics::{Counter, counter};
 use opentelemetry::trace::{Link, SpanKind, TraceContextExt as _, TraceId};
 use opentelemetry::{Context, KeyValue, global};
@@ -14,13 +17,11 @@ use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample,
     Span, SpanData, SpanExporter, SpanProcessor,
 };
-use reqwest::blocking::{Client, ClientBuilder};
-use reqwest::redirect::Policy;
 use secrecy::ExposeSecret;
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
@@ -45,6 +46,8 @@ struct Account {
     dropped: Counter,
     unreported: AtomicUsize,
     reported_at: Mutex<Option<Instant>>,
+    /// The cause of the failed request that was made last; none after one that was answered.
+    cause: Mutex<Option<String>>,
 }
 
 impl Account {
@@ -62,6 +65,7 @@ impl Account {
             dropped: spans("dropped"),
             unreported: AtomicUsize::new(0),
             reported_at: Mutex::new(None),
+            cause: Mutex::new(None),
         }
     }
 
@@ -71,6 +75,18 @@ impl Account {
             .waiting
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| (waiting < QUEUE).then_some(waiting + 1));
         found.is_ok()
+    }
+
+    fn note_cause(&self, cause: Option<String>) {
+        *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = cause;
+    }
+
+    /// The failure of an export, with its cause if that is known.
+    fn explained(&self, error: &dyn Display) -> String {
+        match self.cause.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        }
     }
 
     fn lose(&self, spans: usize, reason: &dyn Display) {
@@ -101,7 +117,7 @@ impl<E: SpanExporter> SpanExporter for CountedExporter<E> {
             Ok(()) => self.account.exported.increment(spans as u64),
             Err(error) => {
                 self.account.failed.increment(spans as u64);
-                self.account.lose(spans, error);
+                self.account.lose(spans, &self.account.explained(error));
             }
         }
         result
@@ -187,7 +203,7 @@ pub(super) fn start(settings: Option<&TraceSettings>, service: &'static str) -> 
     let Some(settings) = settings else { return Ok(None) };
     let exporter = OtlpExporter::builder()
         .with_http()
-        .with_http_client(client(settings)?)
+        .with_http_client(CollectorClient::new(settings, account.clone())?)
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(settings.endpoint.as_str())
         .with_timeout(settings.timeout)
@@ -204,22 +220,6 @@ pub(super) fn start(settings: Option<&TraceSettings>, service: &'static str) -> 
     pvt_traces::start(settings.sampler.parent_based);
     info!(collector = %settings.endpoint, "spans are exported");
     Ok(Some(Export { provider, account }))
-}
-
-/// A client of its own: it trusts the configured authority, too.
-fn client(settings: &TraceSettings) -> Result<Client, String> {
-    // A redirection would carry the headers, which may be credentials, to another host.
-    let mut builder = Client::builder().timeout(settings.timeout).redirect(Policy::none());
-    if let Some(path) = &settings.certificate {
-        let pem = std::fs::read(path)
-            .map_err(|error| format!("OTEL_EXPORTER_OTLP_CERTIFICATE {}: {error}", path.display()))?;
-        let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-            .map_err(|error| format!("OTEL_EXPORTER_OTLP_CERTIFICATE {}: {error}", path.display()))?;
-        builder = certificates.into_iter().fold(builder, ClientBuilder::add_root_certificate);
-    }
-    // A blocking client has a runtime of its own, which must not be made within another.
-    let built = std::thread::spawn(move || builder.build()).join();
-    built.map_err(|_| "its client panicked".to_owned())?.map_err(|error| error.to_string())
 }
 
 fn headers(settings: &TraceSettings) -> HashMap<String, String> {
@@ -410,7 +410,7 @@ mod tests {
             stream.write_all(answer.as_bytes()).unwrap();
         });
         let found = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_EXPORTER_OTLP_TIMEOUT", "5000")];
-        let client = client(&settings(&found)).unwrap();
+        let client = client::client(&settings(&found)).unwrap();
         let response = client.post(&endpoint).header("x-api-key", "secret").body("spans").send().unwrap();
         assert_eq!(response.status().as_u16(), 307);
         answering.join().unwrap();

@@ -20,10 +20,11 @@ const COLLECTION: &str = "audit";
 const RETRIES: ExponentialBuilder =
     ExponentialBuilder::new().with_min_delay(Duration::from_millis(10)).with_max_times(5).with_jitter();
 
-/// Entries of one run or command; entries of one subject, newest first; all entries, newest first.
+/// Entries of one run or command; entries of one subject, of one actor and all entries, newest first.
 pub(crate) const INDEXES: &[Index] = &[
     (COLLECTION, &[("cause", 1)], false),
     (COLLECTION, &[("subject", 1), ("at", -1), ("_id", -1)], false),
+    (COLLECTION, &[("actor", 1), ("at", -1), ("_id", -1)], false),
     (COLLECTION, &[("at", -1), ("_id", -1)], false),
 ];
 
@@ -191,7 +192,7 @@ impl AuditLog<'_> {
     /// Entries that a filter selects, newest first: those before the given entry, at most `limit`.
     ///
     /// # Errors
-    /// [`StoreError`] when MongoDB fails, or when entries of an actor or a property alone are too far apart.
+    /// [`StoreError`] when MongoDB fails, or when entries of a property alone are too far apart.
     pub async fn search(
         self,
         filter: &AuditFilter,

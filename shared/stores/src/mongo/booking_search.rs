@@ -3,7 +3,6 @@
 use super::SCAN_LIMIT;
 use super::bookings::{Bookings, COLLECTION, exact};
 use crate::StoreError;
-use chrono::NaiveDate;
 use futures_util::TryStreamExt;
 use mongodb::IndexModel;
 use mongodb::bson::{Bson, Document, doc};
@@ -17,6 +16,8 @@ use serde::Deserialize;
 
 /// Most words of a name that is searched for; the others are part of the last one.
 const MAX_WORDS: usize = 4;
+/// Most entries of one booking among those of others.
+pub const MAX_ENTRIES: i32 = 10;
 /// Above every letter in the order of the index.
 const HIGHEST: char = '\u{ffff}';
 const LAST_NAME: &str = "guest.last_name";
@@ -27,7 +28,7 @@ fn any_accent() -> Collation {
     Collation::builder().locale("en".to_owned()).strength(CollationStrength::Primary).build()
 }
 
-/// A booking whose history has a change.
+/// A booking whose history has changes of stays.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ChangedBooking {
     /// The booking.
@@ -39,7 +40,7 @@ pub struct ChangedBooking {
     pub property_id: PropertyId,
     /// Its guest.
     pub guest: Guest,
-    /// Its history.
+    /// The entries that were searched for.
     pub history: Vec<HistoryEntry>,
 }
 
@@ -56,8 +57,6 @@ pub struct BedChangeFilter {
     pub from: Timestamp,
     /// Before this instant.
     pub until: Timestamp,
-    /// The day of `from` at the westernmost property: no guest who left before it was moved since.
-    pub day: NaiveDate,
 }
 
 impl Bookings<'_> {
@@ -85,24 +84,36 @@ impl Bookings<'_> {
         Ok(newest.await?.try_collect().await?)
     }
 
-    /// Bookings whose history has a revision of these instants and of this actor, last changed first; at most `limit`.
+    /// Bookings whose history has changes of stays at these instants and by this actor, last changed first; at most
+    /// `limit`. Each has these entries, or the latest [`MAX_ENTRIES`] of them if no booking is named.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails or the search takes too long.
     pub async fn changed_within(self, filter: &BedChangeFilter, limit: i64) -> Result<Vec<ChangedBooking>, StoreError> {
         let (from, until) = (filter.from.to_string(), filter.until.to_string());
-        let mut entry = doc! { "at": { "$gte": &from, "$lt": until } };
-        entry.extend(filter.actor.as_ref().map(|actor| ("actor".to_owned(), actor.as_str().into())));
+        let actor = filter.actor.as_ref().map(Actor::as_str);
+        let mut entry = doc! { "at": { "$gte": &from, "$lt": &until }, "changes.stays": { "$exists": true } };
+        entry.extend(actor.map(|actor| ("actor".to_owned(), actor.into())));
         let properties: Vec<&str> = filter.properties.iter().map(PropertyId::as_str).collect();
-        // A stay that was moved on a day ends on that day or later, which bounds the range of the index.
-        let ends = doc! { "$elemMatch": { "departure": { "$gte": filter.day.to_string() } } };
-        let mut query = doc! { "property_id": { "$in": properties }, "stays": ends, "updated_at": { "$gte": from },
+        let mut query = doc! { "property_id": { "$in": properties }, "updated_at": { "$gte": &from },
         "history": { "$elemMatch": entry } };
         query.extend(filter.booking.map(|id| ("_id".to_owned(), id.to_string().into())));
-        let fields = doc! { "reference": 1, "property_id": 1, "guest": 1, "history": 1 };
+        let mut is_meant = vec![
+            doc! { "$gte": ["$$this.at", from] },
+            doc! { "$lt": ["$$this.at", until] },
+            // Whatever is not there sorts before null.
+            doc! { "$gt": ["$$this.changes.stays", null] },
+        ];
+        is_meant.extend(actor.map(|actor| doc! { "$eq": ["$$this.actor", actor] }));
+        let found = doc! { "$filter": { "input": "$history", "cond": { "$and": is_meant } } };
+        let entries = match filter.booking {
+            Some(_) => found,
+            None => doc! { "$slice": [found, -MAX_ENTRIES] },
+        };
+        let fields = doc! { "reference": 1, "property_id": 1, "guest": 1, "history": entries };
         let bookings = self.0.collection::<ChangedBooking>(COLLECTION);
         let found = bookings.find(query).projection(fields);
-        let last = found.sort(doc! { "updated_at": -1, "_id": -1 }).limit(limit).max_time(SCAN_LIMIT);
+        let last = found.sort(doc! { "updated_at": -1 }).limit(limit).max_time(SCAN_LIMIT);
         Ok(last.await?.try_collect().await?)
     }
 }

@@ -22,9 +22,12 @@ const LONGEST_STAY: Days = Days::new(MAX_NIGHTS.unsigned_abs());
 
 pub(crate) const COLLECTION: &str = "bookings";
 
-/// Lists and reconciliation of one property's bookings. Queries by date use the index of [`super::occupancy`]: every
-/// further index would slow down every decision.
-pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("property_id", 1), ("created_at", 1), ("_id", 1)], false)];
+/// Lists and reconciliation of one property's bookings; those that changed last, for operators. Queries by date use the
+/// index of [`super::occupancy`]: every further index slows down every decision.
+pub(crate) const INDEXES: &[Index] = &[
+    (COLLECTION, &[("property_id", 1), ("created_at", 1), ("_id", 1)], false),
+    (COLLECTION, &[("property_id", 1), ("updated_at", 1)], false),
+];
 
 /// The name of the index of guests by their address.
 const BY_EMAIL: &str = "guest.email_any_case";

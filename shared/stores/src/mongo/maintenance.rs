@@ -1,6 +1,7 @@
 //! Maintenance of the whole system: while it is stored, the API accepts no changes.
 //!
-//! There is one at most. It is stored and removed together with an audit entry that says by whom and why.
+//! There is one at most. It is stored and removed together with an audit entry that says by whom and why. What it puts
+//! off outlasts it.
 
 use super::Mongo;
 use super::audit::AuditEntry;
@@ -9,13 +10,16 @@ use crate::StoreError;
 use mongodb::bson::{Bson, doc, serialize_to_document};
 use mongodb::{ClientSession, Collection};
 use pvt_domain::actor::Actor;
+use pvt_domain::maintenance::Deferral;
 use pvt_domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub(crate) const COLLECTION: &str = "maintenance";
 
-/// The id of the one document.
+/// The id of the maintenance that is on.
 const ID: &str = "api";
+/// The id of what the last one puts off.
+const LAST: &str = "last";
 
 /// A maintenance that is on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +46,17 @@ impl MaintenanceMode<'_> {
     /// [`StoreError`] when MongoDB fails.
     pub async fn find(self) -> Result<Option<Maintenance>, StoreError> {
         Ok(self.rows().find_one(doc! { "_id": ID }).await?)
+    }
+
+    /// What the maintenance that is on, or the last one, puts off.
+    ///
+    /// # Errors
+    /// [`StoreError`] when MongoDB fails.
+    pub async fn deferral(self) -> Result<Option<Deferral>, StoreError> {
+        match self.find().await? {
+            Some(on) => Ok(Some(Deferral::during(on.since))),
+            None => Ok(self.deferrals().find_one(doc! { "_id": LAST }).await?),
+        }
     }
 
     /// Stores a maintenance with its audit entry, in place of one that is on; `false` when a concurrent change was
@@ -91,8 +106,15 @@ impl MaintenanceMode<'_> {
         if self.rows().delete_one(meant).session(&mut *session).await?.deleted_count == 0 {
             return Ok(false);
         }
+        let earlier = self.deferrals().find_one(doc! { "_id": LAST }).session(&mut *session).await?;
+        let deferral = Deferral::after(ended.since, entry.at, earlier);
+        self.deferrals().replace_one(doc! { "_id": LAST }, deferral).upsert(true).session(&mut *session).await?;
         self.0.audit_log().append_in(session, entry).await?;
         Ok(true)
+    }
+
+    fn deferrals(self) -> Collection<Deferral> {
+        self.0.collection(COLLECTION)
     }
 
     fn rows(self) -> Collection<Maintenance> {

@@ -8,7 +8,6 @@ use mongodb::bson::{Document, doc};
 use pvt_domain::availability::Holding;
 use pvt_domain::block::Block;
 use pvt_domain::booking::{Booking, Guest, Status, Stay};
-
 use pvt_domain::ids::{BookingId, PropertyId};
 use pvt_domain::intake::MAX_NIGHTS;
 use pvt_domain::nights::Nights;
@@ -21,8 +20,8 @@ pub(crate) const INDEXES: &[Index] = &[
     (blocks::COLLECTION, &[("property_id", 1), ("until", 1)], false),
 ];
 
-/// Days after a departure for which a stay that has not ended is looked for.
-const OVERDUE_DAYS: Days = Days::new(30);
+/// Bookings of a reply. By default all of a large property come in one, of many megabytes.
+const BATCH: u32 = 1_000;
 
 /// Beds that a booking holds, without anything about its guest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -67,6 +66,12 @@ pub struct Occupant {
 }
 
 impl Occupant {
+    /// The same in less memory: lists are decoded into room for four, and most bookings have one stay.
+    fn compact(mut self) -> Self {
+        self.stays.shrink_to_fit();
+        self
+    }
+
     /// All stays after a change that waits for its deposit.
     pub fn pending_stays(&self) -> &[Stay] {
         self.pending_change.as_ref().map_or(&[], |pending| &pending.stays)
@@ -85,8 +90,9 @@ impl OccupancyReads<'_> {
     pub async fn holdings(self, property_id: &PropertyId, from: NaiveDate) -> Result<Vec<StoredHolding>, StoreError> {
         let mut filter = of_property(property_id, doc! { "departure": { "$gt": from.to_string() } });
         filter.insert("status", doc! { "$in": Status::HOLDING.to_vec() });
-        let fields = doc! { "rev": 1, "status": 1, "stays": 1, "pending_change.stays": 1 };
-        let found = self.0.collection::<StoredHolding>(bookings::COLLECTION).find(filter).projection(fields).await?;
+        let fields = doc! { "rev": 1, "status": 1, "stays": 1, "pending_change": 1 };
+        let bookings = self.0.collection::<StoredHolding>(bookings::COLLECTION);
+        let found = bookings.find(filter).projection(fields).batch_size(BATCH).await?;
         Ok(found.try_collect().await?)
     }
 
@@ -96,9 +102,10 @@ impl OccupancyReads<'_> {
     /// [`StoreError`] when MongoDB fails.
     pub async fn occupants(self, property_id: &PropertyId, nights: Nights) -> Result<Vec<Occupant>, StoreError> {
         let filter = bookings::occupying(property_id, nights);
-        let fields = doc! { "reference": 1, "status": 1, "guest": 1, "stays": 1, "pending_change.stays": 1 };
-        let found = self.0.collection::<Occupant>(bookings::COLLECTION).find(filter).projection(fields).await?;
-        Ok(found.try_collect().await?)
+        let fields = doc! { "reference": 1, "status": 1, "guest": 1, "stays": 1, "pending_change": 1 };
+        let bookings = self.0.collection::<Occupant>(bookings::COLLECTION);
+        let found = bookings.find(filter).projection(fields).batch_size(BATCH).await?;
+        Ok(found.map_ok(Occupant::compact).try_collect().await?)
     }
 
     /// Active blocks of a property on any of these nights.
@@ -128,20 +135,6 @@ impl OccupancyReads<'_> {
     /// [`StoreError`] when MongoDB fails.
     pub async fn departures(self, property_id: &PropertyId, date: NaiveDate) -> Result<Vec<Booking>, StoreError> {
         self.with_stay(property_id, doc! { "departure": date.to_string() }).await
-    }
-
-    /// Bookings of a property with a stay that should have ended within thirty days before this date, whose guests
-    /// may still be there or may never have come.
-    ///
-    /// # Errors
-    /// [`StoreError`] when MongoDB fails.
-    pub async fn overdue(self, property_id: &PropertyId, date: NaiveDate) -> Result<Vec<Booking>, StoreError> {
-        let earliest = date.checked_sub_days(OVERDUE_DAYS).unwrap_or(NaiveDate::MIN);
-        let departure = doc! { "$gte": earliest.to_string(), "$lt": date.to_string() };
-        let mut filter = of_property(property_id, doc! { "departure": departure });
-        filter.insert("status", doc! { "$in": [Status::Confirmed.as_str(), Status::CheckedIn.as_str()] });
-        let found = self.0.collection::<Booking>(bookings::COLLECTION).find(filter).await?;
-        Ok(found.try_collect().await?)
     }
 
     async fn with_stay(self, property_id: &PropertyId, stay: Document) -> Result<Vec<Booking>, StoreError> {

@@ -73,6 +73,9 @@ pub struct SchedulePlan {
     pub dry_run: bool,
     /// Whether it can run for one property.
     pub by_property: bool,
+    /// Whether it waits while maintenance puts off what it would decide.
+    #[serde(default)]
+    pub waits_for_maintenance: bool,
     /// When it fires next; absent when it never does again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_fire: Option<Timestamp>,

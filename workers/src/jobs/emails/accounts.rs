@@ -123,7 +123,7 @@ async fn plan(
     };
     match account::compose_account_mail(parts, user, &worker.sender, now) {
         Ok(outgoing) => {
-            let outgoing = OutgoingMail { traceparent: job.meta.traceparent.clone(), ..outgoing };
+            let outgoing = OutgoingMail { traceparent: pvt_traces::kept(job.meta.traceparent.as_deref()), ..outgoing };
             Ok(Some(PendingAccountMail { position, key, kind: mail.kind, user_id: user.id, outgoing }))
         }
         Err(error) => {

@@ -172,7 +172,7 @@ pub(super) fn collect<'a>(jobs: &mut [Job<EmailCommand>], known: Known<'a>, now:
                 former,
                 inventory: inventory.clone(),
                 positions: vec![position],
-                traceparent: job.meta.traceparent.clone(),
+                traceparent: pvt_traces::kept(job.meta.traceparent.as_deref()),
                 hop: job.hop(),
                 first_delivery,
                 compared_with: None,

@@ -78,6 +78,7 @@ impl StripeCalls {
         command: &OpenPayment,
     ) -> Result<Result<OpenedPayment, PaymentRefusal>, CallError> {
         let now = self.ledgers.now();
+        let is_over = self.hold_is_over(booking, now).await?;
         let hop = QueueHop { requested_at: Some(command.requested_at), ..job.hop() };
         let is_known = |ledger: &Ledger| ledger.attempts.iter().any(|attempt| attempt.id == command.payment_id);
         let opened = self.ledgers.change(booking.id, |ledger, _| {
@@ -85,7 +86,7 @@ impl StripeCalls {
             let known = Payment { ledger: Some(ledger.summary()), ..booking.payment.clone() };
             let booking = Booking { payment: known, ..booking.clone() };
             let is_repeated = is_known(ledger);
-            match refusal(&booking, ledger, now).filter(|_| !is_repeated) {
+            match refusal(&booking, ledger, is_over).filter(|_| !is_repeated) {
                 Some(refusal) => Err(refusal),
                 None => {
                     let opened = ledger.open(command.payment_id, command.channel, booking.payable(), now);
@@ -120,6 +121,13 @@ impl StripeCalls {
             }
         };
         Ok(payment.ok_or(PaymentRefusal::NotPayable))
+    }
+
+    /// Whether the time of its hold is over. Maintenance defers that.
+    async fn hold_is_over(&self, booking: &Booking, now: Timestamp) -> Result<bool, CallError> {
+        let Some(ends) = booking.hold_ends().filter(|ends| *ends <= now) else { return Ok(false) };
+        let deferral = self.ledgers.mongo.maintenance().deferral().await.map_err(Failure::from)?;
+        Ok(!deferral.is_some_and(|deferral| deferral.prolongs(ends, now)))
     }
 
     /// Opens or finds a checkout session; `None` when the hold has ended.
@@ -233,10 +241,9 @@ impl StripeCalls {
 }
 
 /// The reason why a booking cannot be paid now.
-fn refusal(booking: &Booking, ledger: &Ledger, now: Timestamp) -> Option<PaymentRefusal> {
-    let hold_is_over =
-        (booking.status == Status::Held && ledger.closed) || booking.hold_ends().is_some_and(|ends| ends <= now);
-    if hold_is_over || !booking.status.holds_beds() {
+fn refusal(booking: &Booking, ledger: &Ledger, is_over: bool) -> Option<PaymentRefusal> {
+    let is_closed = booking.status == Status::Held && ledger.closed;
+    if is_over || is_closed || !booking.status.holds_beds() {
         return Some(PaymentRefusal::NotPayable);
     }
     (booking.payable() <= 0).then_some(PaymentRefusal::NothingDue)

@@ -21,6 +21,7 @@ impl Runner<'_> {
             time_zone: schedule.time_zone.name().to_owned(),
             dry_run: schedule.dry_run,
             by_property: schedule.task.is_by_property(),
+            waits_for_maintenance: schedule.task.waits_for_maintenance(),
             next_fire: next_fire(schedule, lease.now()).map(Into::into),
         }
     }

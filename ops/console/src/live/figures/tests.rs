@@ -175,3 +175,18 @@ fn outage_is_wrong_as_soon_as_a_heartbeat_says_it() {
     let silent = Figures { outages: Reading::Pending, ..waiting.clone() };
     assert!(silent.wrong().unwrap().is_empty(), "then the checks say it");
 }
+
+#[test]
+fn older_reading_of_the_replays_does_not_replace_a_newer_one() {
+    let begun = |number: u64| tokio::time::Instant::now() + std::time::Duration::from_secs(number);
+    let (earlier, later, latest) = (begun(0), begun(1), begun(2));
+    let replay = |reason: &str| vec![super::ReplayOperation::new("a", reason.to_owned(), String::new(), 1, at(1))];
+    let mut figures = Figures::default();
+    figures.take_replays(later, Ok(replay("newer")), at(3));
+    figures.take_replays(earlier, Ok(replay("older")), at(4));
+    figures.take_replays(earlier, Err("timeout".to_owned()), at(4));
+    let shown = |figures: &Figures| figures.replays.value().map(|replays| replays[0].reason.clone());
+    assert_eq!(shown(&figures).as_deref(), Some("newer"));
+    figures.take_replays(latest, Err("timeout".to_owned()), at(5));
+    assert!(figures.replays.outage().is_some(), "a newer failure counts");
+}

@@ -7,7 +7,6 @@ use crate::api::Call;
 use crate::forms::FormFields;
 use chrono::NaiveDate;
 use pvt_domain::booking::{Booking, Status, StayProgress};
-use pvt_domain::ids::BedId;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -252,16 +251,4 @@ pub(super) fn preview_lines(preview: &Value) -> Vec<String> {
         ("Of it disputed", money("refund_disputed").map(|money| money.to_string())),
     ];
     parts.into_iter().filter_map(|(name, value)| Some(format!("{name}: {}", value?))).collect()
-}
-
-impl Surroundings {
-    /// Clean beds of a stay's room type that are free on its nights from today on, apart from its own.
-    pub(super) fn free_beds(&self, stay: &pvt_domain::booking::Stay) -> Vec<BedId> {
-        let nights = pvt_domain::nights::Nights::new(stay.arrival.max(self.today), stay.departure);
-        let taken = self.taken(nights);
-        let rooms = self.inventory.rooms_of(&stay.room_type_id);
-        let beds = rooms.flat_map(|room| room.beds.iter().map(move |bed| (bed, room.state_of(bed))));
-        let ready = beds.filter(|(_, state)| *state == pvt_domain::inventory::BedState::default());
-        ready.map(|(bed, _)| bed).filter(|bed| !taken.contains(bed)).cloned().collect()
-    }
 }

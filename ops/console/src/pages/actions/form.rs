@@ -1,15 +1,13 @@
 //! Forms of the actions, made of a booking.
 
 use super::amounts::typed;
-use super::{Action, Surroundings};
+use super::{Action, Surroundings, TakenBeds};
 use crate::forms::FormFields;
 use crate::pages::shown;
 use pvt_domain::booking::{Stay, StayProgress};
 use pvt_domain::decide::undone_by_reinstatement;
 use pvt_domain::ids::BedId;
 use pvt_domain::inventory::{Cleanliness, RoomKind};
-use pvt_domain::nights::Nights;
-use std::collections::HashSet;
 
 /// A field of a form.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,12 +79,16 @@ fn bed_label(around: &Surroundings, bed: &BedId) -> String {
     if is_clean { bed.to_string() } else { format!("{bed} (to be cleaned)") }
 }
 
-/// The fields of an action.
-pub(super) fn fields(action: Action, around: &Surroundings, typed: &Typed<'_>) -> Vec<FieldView> {
+/// The fields of an action; other beds can be chosen where it is known which are taken.
+pub(super) fn fields(
+    action: Action,
+    around: &Surroundings,
+    taken: Option<&TakenBeds>,
+    typed: &Typed<'_>,
+) -> Vec<FieldView> {
     let mut fields = match action {
-        Action::CheckIn => guests(around, typed, StayProgress::Expected, true),
-        Action::NoShow => guests(around, typed, StayProgress::Expected, false),
-        Action::CheckOut => guests(around, typed, StayProgress::CheckedIn, false),
+        Action::CheckIn | Action::NoShow => guests(around, typed, StayProgress::Expected, taken),
+        Action::CheckOut => guests(around, typed, StayProgress::CheckedIn, taken),
         Action::Reinstate => absent(around, typed),
         Action::Payment => return payment(around, typed),
         Action::Confirm | Action::Cancel => Vec::new(),
@@ -115,7 +117,12 @@ pub(super) fn fields(action: Action, around: &Surroundings, typed: &Typed<'_>) -
 }
 
 /// Stays whose guests are so far; those with several places by the bed place by place.
-fn guests(around: &Surroundings, typed: &Typed<'_>, progress: StayProgress, with_beds: bool) -> Vec<FieldView> {
+fn guests(
+    around: &Surroundings,
+    typed: &Typed<'_>,
+    progress: StayProgress,
+    taken: Option<&TakenBeds>,
+) -> Vec<FieldView> {
     let mut fields = Vec::new();
     for stay in around.booking.numbered_stays() {
         let Some(id) = stay.id.filter(|_| around.booking.progress_of(&stay) == progress) else { continue };
@@ -131,7 +138,7 @@ fn guests(around: &Surroundings, typed: &Typed<'_>, progress: StayProgress, with
         if !is_divisible {
             fields.push(FieldView::Check { name: "stay", value: id.to_string(), label, is_checked: is_meant });
         }
-        let free = if with_beds && is_by_bed { around.free_beds(&stay) } else { Vec::new() };
+        let free = taken.filter(|_| is_by_bed).map(|taken| taken.free_beds(around, &stay));
         for place in around.booking.places(around.today).iter().filter(|place| place.stay_id == id) {
             if is_divisible {
                 let value = format!("{id}.{}", place.position);
@@ -141,8 +148,8 @@ fn guests(around: &Surroundings, typed: &Typed<'_>, progress: StayProgress, with
                 let is_checked = is_meant || typed.is_ticked("place", &value);
                 fields.push(FieldView::Check { name: "place", value, label, is_checked });
             }
-            if with_beds && is_by_bed {
-                fields.extend(place.bed.map(|bed| bed_choice(around, typed, (id, place.position), bed, &free)));
+            if let Some(free) = &free {
+                fields.extend(place.bed.map(|bed| bed_choice(around, typed, (id, place.position), bed, free)));
             }
         }
     }
@@ -215,15 +222,4 @@ fn payment(around: &Surroundings, sent: &Typed<'_>) -> Vec<FieldView> {
         },
         FieldView::Text { name: "note", label: "Note", value: sent.fields.get("note").to_owned(), is_required: false },
     ]
-}
-
-impl Surroundings {
-    /// Beds that something has on any of these nights.
-    pub(crate) fn taken(&self, nights: Nights) -> HashSet<&BedId> {
-        let is_within = |night: chrono::NaiveDate| nights.arrival <= night && night < nights.departure;
-        let stays = self.occupants.iter().flat_map(|one| one.stays.iter().chain(one.pending_stays()));
-        let taken = stays.flat_map(Stay::bed_nights).filter(|(_, night)| is_within(*night)).map(|(bed, _)| bed);
-        let meets = |block: &&pvt_domain::block::Block| block.from < nights.departure && nights.arrival < block.until;
-        taken.chain(self.blocks.iter().filter(meets).flat_map(|block| &block.bed_ids)).collect()
-    }
 }

@@ -2,6 +2,7 @@
 
 use super::Action;
 use crate::api::{Refusal, Unanswered};
+use crate::failure::Failure;
 use pvt_domain::booking::Booking;
 use pvt_domain::ids::BookingId;
 
@@ -62,6 +63,11 @@ impl Notice {
     pub(super) fn without_booking(mut self) -> Self {
         self.lines.push("The booking cannot be read at the moment, so it is not shown as it is now.".to_owned());
         self
+    }
+
+    /// It could not be read which beds are free.
+    pub(super) fn without_beds(failure: &Failure) -> Self {
+        Self::new("refused", "The beds cannot be read", format!("{} Open the form again.", failure.text()))
     }
 
     /// The form makes no sense.

@@ -33,7 +33,7 @@ fn divided() -> Surroundings {
     }))
     .unwrap();
     let today = "2027-01-10".parse().unwrap();
-    Surroundings { booking, inventory: demo::inventory(), today, occupants: Vec::new(), blocks: Vec::new() }
+    Surroundings { booking, inventory: demo::inventory(), today }
 }
 
 fn steps(around: &Surroundings, rev: u32, fields: &FormFields) -> Vec<Step> {

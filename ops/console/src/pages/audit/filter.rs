@@ -88,8 +88,7 @@ impl Selection {
         let of_day = |at: Timestamp| day.map(|_| at);
         let log = AuditFilter { subject, property, actor: actor.clone(), from: of_day(from), until: of_day(until) };
         let id: Option<BookingId> = booking.map(|one| one.id);
-        let earliest = from.as_datetime().date_naive().pred_opt().unwrap_or(NaiveDate::MIN);
-        let beds = BedChangeFilter { properties, booking: id, actor, from, until, day: earliest };
+        let beds = BedChangeFilter { properties, booking: id, actor, from, until };
         Ok(Self { log, beds, bed })
     }
 
@@ -100,7 +99,11 @@ impl Selection {
             (None, Some(_)) => "Of this booking, of all its days.",
             (None, None) => "Of the last seven days; name a day for older ones.",
         };
-        let cut = if is_cut { " There are more: name a bed’s property, a booking or an actor." } else { "" };
+        let cut = if is_cut {
+            " There are more than the newest ones below: name a day, a property, a booking or an actor."
+        } else {
+            ""
+        };
         format!("{span}{cut}")
     }
 }

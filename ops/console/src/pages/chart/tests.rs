@@ -1,6 +1,7 @@
 //! The chart of bookings and blocks that are hard to draw.
 
-use super::{Chart, Nights, Occupant, columns, length};
+use super::entry::{Entry, columns};
+use super::{Chart, Nights, Occupant, length};
 use chrono::NaiveDate;
 use pvt_domain::block::Block;
 use pvt_domain::demo;
@@ -43,11 +44,12 @@ fn booking(status: &str, stays: Value, pending: Value) -> Occupant {
 /// Bed, first column, columns, class and label of each entry, from the 10th of January on.
 fn drawn(bookings: &[Occupant], blocks: &[Block]) -> Vec<(String, u32, u32, &'static str, String)> {
     let shown = nights("2027-01-10", "2027-01-24");
-    let chart = Chart::of(&demo::inventory(), bookings, blocks, shown, shown.arrival);
-    let beds = chart.rooms.into_iter().flat_map(|room| room.beds);
+    let inventory = demo::inventory();
+    let chart = Chart::of(&inventory, bookings, blocks, shown, shown.arrival);
+    let beds = chart.rooms.iter().flat_map(|room| &room.beds);
     beds.flat_map(|bed| {
-        let entry = |entry: super::EntryView| (bed.id.clone(), entry.column, entry.columns, entry.kind, entry.label);
-        bed.entries.into_iter().map(entry).collect::<Vec<_>>()
+        let entry = |entry: &Entry<'_>| (bed.id.to_string(), entry.column, entry.columns, entry.kind, entry.label());
+        bed.entries.iter().map(entry).collect::<Vec<_>>()
     })
     .collect()
 }
@@ -111,6 +113,24 @@ fn blocks_and_beds_that_were_removed_are_drawn() {
         entry("gone-2", 1, 1, "block", "Block: maintenance"),
     ];
     assert_eq!(drawn(&[removed], &[block]), expected);
+}
+
+/// Beds are removed, and rooms sold as another type, while guests lie in them.
+#[test]
+fn stay_keeps_its_room_type_in_a_bed_that_has_changed() {
+    let other = with(stay("2027-01-10", "2027-01-12", "d6a-1"), "room_type_id", "gone".into());
+    let bookings = [
+        booking("confirmed", json!([stay("2027-01-10", "2027-01-12", "gone-1")]), Value::Null),
+        booking("confirmed", json!([other]), Value::Null),
+        booking("confirmed", json!([stay("2027-01-10", "2027-01-12", "d6a-2")]), Value::Null),
+        booking("checked_out", json!([stay("2027-01-10", "2027-01-12", "gone-2")]), Value::Null),
+    ];
+    let (inventory, shown) = (demo::inventory(), nights("2027-01-10", "2027-01-24"));
+    let chart = Chart::of(&inventory, &bookings, &[], shown, shown.arrival);
+    let beds = chart.rooms.iter().flat_map(|room| &room.beds);
+    let types = beds.flat_map(|bed| bed.entries.iter().map(|entry| (bed.id.as_str(), entry.other_type(bed.sold_as))));
+    let expected = [("d6a-1", Some("gone")), ("d6a-2", None), ("gone-1", Some("dorm-6-mixed")), ("gone-2", None)];
+    assert_eq!(types.collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Discarding dead letters for good: first which, then exactly those that were shown, with the password once more.
 
-use super::selection::{Selection, Shown};
+use super::message::address;
+use super::selection::{Review, Selection, Shown};
 use super::{PATH, SAY_WHY, change};
 use crate::access::SignedIn;
 use crate::app::SharedApp;
@@ -12,10 +13,9 @@ use crate::store;
 use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::response::Html;
-use chrono::Utc;
-use pvt_operations::dead_letters::{ShownDiscard, discard_shown, in_words};
+use pvt_operations::dead_letters::{ShownDiscard, discard_shown};
 use pvt_stores::StoreError;
-use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterState};
+use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterState};
 use tracing::info;
 use uuid::Uuid;
 
@@ -35,7 +35,7 @@ struct DiscardPage {
 }
 
 struct DiscardRow {
-    id: String,
+    address: String,
     shown_id: String,
     kind: String,
     queue: String,
@@ -49,25 +49,18 @@ pub(crate) async fn review(
     RawQuery(query): RawQuery,
 ) -> Result<Html<String>, Failure> {
     let user = user.admin()?;
-    let (selection, _) = Selection::of_query(query.as_deref())?;
-    let until = Utc::now().into();
-    let (mongo, filter) = (app.mongo.clone(), selection.filter(Some(until)));
-    let read = store::read(&app, async move {
-        let matched = mongo.dead_letters().matched(&filter).await?;
-        let listed = mongo.dead_letters().list(&filter, &[DeadLetterState::Dead], 0, MAX_LISTED).await?;
-        Ok::<_, StoreError>((matched, listed))
-    });
-    let (matched, listed) = read.await?;
-    let count = matched.count;
-    if count == 0 {
-        return Err(Failure::NotFound("None of them is dead any more.".to_owned()));
-    }
-    let mut fields = selection.fields();
-    fields.extend(Shown { until, matched }.fields());
-    fields.push(("cause", Uuid::now_v7().to_string()));
+    let mongo = app.mongo.clone();
+    let reading = |filter: DeadLetterFilter| {
+        store::read(&app, async move {
+            let matched = mongo.dead_letters().matched(&filter).await?;
+            let listed = mongo.dead_letters().list(&filter, &[DeadLetterState::Dead], 0, MAX_LISTED).await?;
+            Ok::<_, StoreError>((matched, listed))
+        })
+    };
+    let Review { words, fields, count, read: listed } = Review::new(query.as_deref(), "cause", reading).await?;
     page(&DiscardPage {
         frame: Frame::new(&user, "Discard dead letters", PATH),
-        words: in_words(&selection.filter(None)),
+        words,
         fields,
         count,
         unlisted: count.saturating_sub(u64::try_from(listed.len()).unwrap_or_default()),
@@ -79,7 +72,7 @@ pub(crate) async fn review(
 impl DiscardRow {
     fn of(found: DeadLetter) -> Self {
         Self {
-            id: found.id.to_string(),
+            address: address(&found),
             shown_id: found.shown_id().to_string(),
             kind: found.kind,
             queue: found.queue,

@@ -1,6 +1,6 @@
 //! Editing the body of a dead letter: what it would change is shown before, and the original is kept.
 
-use super::message::{read, record_unmasked, version};
+use super::message::{address, read, record_unmasked, version};
 use super::{PATH, SAY_WHY, change};
 use crate::access::SignedIn;
 use crate::app::{App, SharedApp};
@@ -10,9 +10,8 @@ use crate::forms::{FormFields, Submitted};
 use crate::frame::Frame;
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::{Html, IntoResponse as _, Redirect, Response};
-use pvt_domain::dead_letters::MemberChange;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use pvt_domain::dead_letters::{MemberChange, compact_body};
 use pvt_operations::dead_letters::{apply_edit, check_edit};
 use pvt_stores::mongo::dead_letters::{DeadLetter, StoredMessage};
 use serde_json::Value;
@@ -25,6 +24,7 @@ const CHANGED: &str = "It has died again or was changed since you opened it. Ope
 struct EditPage {
     frame: Frame,
     id: String,
+    place: String,
     kind: String,
     queue: String,
     changes: Vec<ChangeRow>,
@@ -33,18 +33,27 @@ struct EditPage {
     version: String,
 }
 
-/// The form once more with what was written, where the password is missing, because an edit may take longer than a
-/// confirmation counts, or where no worker could read the new body.
+/// The form once more with what was written, where it was not taken: the password is missing, because an edit may take
+/// longer than a confirmation counts, no worker could read the new body, or a source is down for a moment.
 #[derive(Template)]
 #[template(path = "dead_letters/again.html")]
 struct AgainPage {
     frame: Frame,
     notice: String,
     action: String,
+    place: String,
     version: String,
     body: String,
     reason: String,
     needs_password: bool,
+}
+
+/// What a form says, of the dead letter that it was made for.
+struct Edited {
+    dead_letter: DeadLetter,
+    message: StoredMessage,
+    body: Vec<u8>,
+    reason: String,
 }
 
 /// A member before and after.
@@ -82,34 +91,24 @@ pub(crate) async fn review(
     form: Submitted,
 ) -> Result<Response, Failure> {
     let user = form.user.clone().admin()?;
-    let (reason, body) = fields(&form.fields)?;
-    if let Err(failed) = confirmation::require(&app, &form).await {
-        return unconfirmed(&user, format!("{PATH}/messages/{id}/review"), &form.fields, failed);
-    }
-    let (dead_letter, message) = read_unchanged(&app, &id, &form.fields).await?;
-    let changes = match check_edit(&dead_letter, &message, body.as_bytes()) {
-        Ok(changes) => changes,
-        Err(refused) => {
-            let (title, status) = ("Edit that cannot be made", StatusCode::UNPROCESSABLE_ENTITY);
-            let again = again(
-                &user,
-                title,
-                (refused.to_string(), false),
-                format!("{PATH}/messages/{id}/review"),
-                &form.fields,
-            )?;
-            return Ok((status, again).into_response());
-        }
-    };
-    record_unmasked(&app, &user, dead_letter.id, &format!("to edit it: {reason}")).await?;
+    let answer = reviewed(&app, &user, &id, &form).await;
+    keep_text(&app, &user, (&id, "review"), &form.fields, answer).await
+}
+
+async fn reviewed(app: &App, user: &SignedIn, id: &str, form: &Submitted) -> Result<Response, Failure> {
+    let Edited { dead_letter, message, body, reason } = edited(app, id, form).await?;
+    let changes =
+        check_edit(&dead_letter, &message, &body).map_err(|refused| Failure::Unusable(refused.to_string()))?;
+    record_unmasked(app, user, &dead_letter, &format!("to edit it: {reason}")).await?;
     let reviewed = page(&EditPage {
-        frame: Frame::new(&user, "Edit of a dead letter", PATH),
+        frame: Frame::new(user, "Edit of a dead letter", PATH),
         id: dead_letter.id.to_string(),
+        place: address(&dead_letter),
         changes: changes.iter().map(ChangeRow::of).collect(),
         version: version(&dead_letter),
         kind: dead_letter.kind,
         queue: dead_letter.queue,
-        body,
+        body: String::from_utf8_lossy(&body).into_owned(),
         reason,
     })?;
     Ok(reviewed.into_response())
@@ -122,48 +121,53 @@ pub(crate) async fn apply(
     form: Submitted,
 ) -> Result<Response, Failure> {
     let user = form.user.clone().admin()?;
-    let (reason, body) = fields(&form.fields)?;
-    if let Err(failed) = confirmation::require(&app, &form).await {
-        return unconfirmed(&user, format!("{PATH}/messages/{id}/edit"), &form.fields, failed);
-    }
-    let (dead_letter, message) = read_unchanged(&app, &id, &form.fields).await?;
+    let answer = applied(&app, &user, &id, &form).await;
+    keep_text(&app, &user, (&id, "edit"), &form.fields, answer).await
+}
+
+async fn applied(app: &App, user: &SignedIn, id: &str, form: &Submitted) -> Result<Response, Failure> {
+    let Edited { dead_letter, message, body, reason } = edited(app, id, form).await?;
     info!(user_id = %user.user().id, dead_letter = %dead_letter.id, "editing a dead letter");
-    let (mongo, actor, id) = (app.mongo.clone(), user.actor(), dead_letter.id);
-    let editing = async move { apply_edit(&mongo, (&dead_letter, &message), body.into_bytes(), actor, &reason).await };
-    change(editing).await?;
-    Ok(Redirect::to(&format!("{PATH}/messages/{id}")).into_response())
+    let (mongo, actor, place) = (app.mongo.clone(), user.actor(), address(&dead_letter));
+    change(async move { apply_edit(&mongo, (&dead_letter, &message), body, actor, &reason).await }).await?;
+    Ok(Redirect::to(&place).into_response())
 }
 
-/// The form again where the password was missing or wrong; any other failure as it is.
-fn unconfirmed(user: &SignedIn, action: String, written: &FormFields, failed: Failure) -> Result<Response, Failure> {
-    let Failure::Unconfirmed(notice) = failed else { return Err(failed) };
-    let again = again(user, "Password needed", (notice.to_owned(), true), action, written)?;
-    Ok((StatusCode::FORBIDDEN, again).into_response())
-}
-
-/// The form again under a notice, perhaps with a field for the password.
-fn again(
-    user: &SignedIn,
-    title: &str,
-    (notice, needs_password): (String, bool),
-    action: String,
-    written: &FormFields,
-) -> Result<Html<String>, Failure> {
-    let (reason, body) = fields(written)?;
-    let (frame, version) = (Frame::new(user, title, PATH), written.get("version").to_owned());
-    page(&AgainPage { frame, notice, action, version, body, reason, needs_password })
-}
-
-/// The reason and the new body. Browsers end the lines of a text with a carriage return, too.
-fn fields(fields: &FormFields) -> Result<(String, String), Failure> {
-    let reason = fields.required("reason", SAY_WHY)?.to_owned();
-    fields.required("body", "The body is empty.")?;
-    Ok((reason, fields.raw("body").replace("\r\n", "\n")))
-}
-
-/// The dead letter that the form was made for.
-async fn read_unchanged(app: &App, id: &str, fields: &FormFields) -> Result<(DeadLetter, StoredMessage), Failure> {
+/// Reads what both steps of an edit begin with: the form, the password, the dead letter that the form was made for.
+async fn edited(app: &App, id: &str, form: &Submitted) -> Result<Edited, Failure> {
+    let reason = form.fields.required("reason", SAY_WHY)?.to_owned();
+    form.fields.required("body", "The body is empty.")?;
+    let body = compact_body(text_of(&form.fields).into_bytes());
+    confirmation::require(app, form).await?;
     let (dead_letter, message) = read(app, id).await?;
-    let is_same = version(&dead_letter) == fields.get("version");
-    if is_same { Ok((dead_letter, message)) } else { Err(Failure::Conflict(CHANGED.to_owned())) }
+    let is_same = version(&dead_letter) == form.fields.get("version");
+    if is_same { Ok(Edited { dead_letter, message, body, reason }) } else { Err(Failure::Conflict(CHANGED.to_owned())) }
+}
+
+/// The new body. Browsers end the lines of a text with a carriage return, too.
+fn text_of(fields: &FormFields) -> String {
+    fields.raw("body").replace("\r\n", "\n")
+}
+
+/// The answer, or the form again with what was written in it: an edit may be the work of many minutes.
+async fn keep_text(
+    app: &App,
+    user: &SignedIn,
+    (id, step): (&str, &str),
+    written: &FormFields,
+    answer: Result<Response, Failure>,
+) -> Result<Response, Failure> {
+    let Err(failed) = answer else { return answer };
+    let (_, title, notice) = failed.words();
+    let again = page(&AgainPage {
+        frame: Frame::new(user, title, PATH),
+        notice,
+        action: format!("{PATH}/messages/{id}/{step}"),
+        place: format!("{PATH}/messages/{id}"),
+        version: written.get("version").to_owned(),
+        body: text_of(written),
+        reason: written.get("reason").to_owned(),
+        needs_password: confirmation::is_needed(app, user).await,
+    })?;
+    Ok(failed.answer(again.into_response()))
 }

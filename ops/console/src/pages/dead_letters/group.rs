@@ -1,7 +1,8 @@
 //! A group of dead letters: those that wait, or are being replayed, with a choice of some.
 
+use super::message::address;
 use super::selection::{Pages, Selection};
-use super::{PAGE_SIZE, PATH};
+use super::{PAGE_SIZE, PATH, shown_error};
 use crate::access::SignedIn;
 use crate::app::SharedApp;
 use crate::failure::{Failure, page};
@@ -35,6 +36,7 @@ struct GroupPage {
 
 struct DeadLetterRow {
     id: String,
+    address: String,
     shown_id: String,
     kind: String,
     queue: String,
@@ -78,7 +80,7 @@ pub(crate) async fn show(
         frame: Frame::new(&user, "Dead letters with one cause", PATH),
         worker: last.worker.unwrap_or(queue),
         class: last.class,
-        message: last.error.unwrap_or_else(|| "–".to_owned()),
+        message: shown_error(last.error.as_deref()),
         query: of_group.query(),
         group,
         dead,
@@ -92,6 +94,7 @@ impl DeadLetterRow {
     fn of(found: DeadLetter) -> Self {
         Self {
             id: found.id.to_string(),
+            address: address(&found),
             shown_id: found.shown_id().to_string(),
             is_dead: found.state == DeadLetterState::Dead,
             state: found.state.as_str(),
@@ -103,7 +106,7 @@ impl DeadLetterRow {
             new_since_replay: found.new_since_replay,
             first: shown(found.first_died_at),
             last: shown(found.last.died_at),
-            message: found.last.error.unwrap_or_else(|| "–".to_owned()),
+            message: shown_error(found.last.error.as_deref()),
         }
     }
 }

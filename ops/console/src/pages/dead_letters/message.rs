@@ -1,5 +1,6 @@
 //! One dead letter: its headers, its deaths and replays, and its body, masked unless an administrator says why not.
 
+use super::selection::Selection;
 use super::{PATH, SAY_WHY, change};
 use crate::access::SignedIn;
 use crate::actors::{self, ActorNames};
@@ -11,21 +12,29 @@ use crate::frame::Frame;
 use crate::pages::shown;
 use crate::store;
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::response::Html;
 use pvt_domain::actor::Actor;
-use pvt_domain::dead_letters::masked_body;
+use pvt_domain::dead_letters::{masked_body, masked_error, masked_header};
 use pvt_operations::dead_letters;
 use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterState, StoredMessage};
 use serde_json::Value;
 use tracing::info;
+use url::form_urlencoded;
 use uuid::Uuid;
+
+/// Larger bodies are not shown on a page: no worker reads them, and a form could not hold them.
+const MAX_SHOWN_BYTES: usize = 256 * 1024;
 
 #[derive(Template)]
 #[template(path = "dead_letters/message.html")]
 struct MessagePage {
     frame: Frame,
+    /// Its own id, which forms are sent to.
     id: String,
+    /// The id that operators know it by, and its selection by it.
+    shown_id: String,
+    query: String,
     facts: Vec<(&'static str, String)>,
     group: String,
     booking: Option<String>,
@@ -33,6 +42,8 @@ struct MessagePage {
     history: Vec<HistoryRow>,
     is_dead: bool,
     is_whole: bool,
+    /// Whether its body is too large for a page.
+    is_large: bool,
     body: String,
     /// The body before the first edit.
     original: Option<String>,
@@ -42,19 +53,50 @@ struct MessagePage {
     version: String,
 }
 
+/// Several dead letters with one id.
+#[derive(Template)]
+#[template(path = "dead_letters/choice.html")]
+struct ChoicePage {
+    frame: Frame,
+    shown_id: String,
+    rows: Vec<ChoiceRow>,
+}
+
+struct ChoiceRow {
+    address: String,
+    queue: String,
+    kind: String,
+    state: &'static str,
+    died: String,
+}
+
 struct HistoryRow {
     at: String,
     what: String,
 }
 
-/// `GET /dead-letters/messages/{id}`.
+/// The address of the page of a dead letter, by the id that operators know it by.
+pub(super) fn address(dead_letter: &DeadLetter) -> String {
+    let queue: String = form_urlencoded::byte_serialize(dead_letter.queue.as_bytes()).collect();
+    format!("{PATH}/messages/{}?queue={queue}", dead_letter.shown_id())
+}
+
+/// `GET /dead-letters/messages/{id}?queue=`, by its own id or by that of its message.
 pub(crate) async fn show(
     State(app): State<SharedApp>,
     user: SignedIn,
     Path(id): Path<String>,
+    RawQuery(query): RawQuery,
 ) -> Result<Html<String>, Failure> {
     let user = user.admin()?;
-    let (dead_letter, message) = read(&app, &id).await?;
+    let (selection, _) = Selection::of_query(query.as_deref())?;
+    let (wanted, mongo) = (parsed(&id)?, app.mongo.clone());
+    let mut found = store::read(&app, async move { mongo.dead_letters().find(wanted).await }).await?;
+    found.retain(|one| selection.queue.as_ref().is_none_or(|queue| *queue == one.queue));
+    if found.len() > 1 {
+        return page(&ChoicePage::of(&user, &found));
+    }
+    let (dead_letter, message) = complete(found)?;
     let needs_password = confirmation::is_needed(&app, &user).await;
     let names = names(&app, &dead_letter, &message).await;
     page(&MessagePage::of(&user, &dead_letter, &message, &names, needs_password))
@@ -70,28 +112,53 @@ pub(crate) async fn show_whole(
     let reason = form.fields.required("reason", SAY_WHY)?.to_owned();
     confirmation::require(&app, &form).await?;
     let (dead_letter, message) = read(&app, &id).await?;
-    record_unmasked(&app, &user, dead_letter.id, &reason).await?;
+    record_unmasked(&app, &user, &dead_letter, &reason).await?;
     let names = names(&app, &dead_letter, &message).await;
     let masked = MessagePage::of(&user, &dead_letter, &message, &names, false);
-    let original = dead_letter.original.as_ref().map(|original| whole(&original.bytes));
-    page(&MessagePage { is_whole: true, body: whole(&message.body), original, reason, ..masked })
+    let original = dead_letter.original.as_ref().map(|original| shown_body(&original.bytes, whole));
+    let shown = MessagePage {
+        is_whole: true,
+        facts: facts(&dead_letter, &message, &names, str::to_owned),
+        headers: message.headers.clone(),
+        body: shown_body(&message.body, whole),
+        original,
+        reason,
+        ..masked
+    };
+    page(&shown)
 }
 
 /// Records who reads the body of a dead letter without a mask; without that it is not shown.
-pub(super) async fn record_unmasked(app: &App, user: &SignedIn, id: Uuid, reason: &str) -> Result<(), Failure> {
-    info!(user_id = %user.user().id, dead_letter = %id, "showing the whole body of a dead letter");
+pub(super) async fn record_unmasked(
+    app: &App,
+    user: &SignedIn,
+    dead_letter: &DeadLetter,
+    reason: &str,
+) -> Result<(), Failure> {
+    info!(user_id = %user.user().id, dead_letter = %dead_letter.id, "showing the whole body of a dead letter");
     let (mongo, actor, reason) = (app.mongo.clone(), user.actor(), reason.to_owned());
+    let id = dead_letter.shown_id();
     change(async move { dead_letters::record_unmasked(&mongo, id, actor, &reason).await }).await
 }
 
 /// The dead letter of this id of its own, with its message.
 pub(super) async fn read(app: &App, id: &str) -> Result<(DeadLetter, StoredMessage), Failure> {
-    let none = || Failure::NotFound("There is no such dead letter. Replayed ones are kept for 30 days.".to_owned());
-    let id = Uuid::try_parse(id).map_err(|_| none())?;
-    let mongo = app.mongo.clone();
-    let found = store::read(app, async move { mongo.dead_letters().with_messages([id]).await }).await?;
-    let dead_letter = found.into_iter().next().ok_or_else(none)?;
-    let message = dead_letter.message.clone().ok_or_else(none)?;
+    let (id, mongo) = (parsed(id)?, app.mongo.clone());
+    complete(store::read(app, async move { mongo.dead_letters().with_messages([id]).await }).await?)
+}
+
+fn none() -> Failure {
+    Failure::NotFound("There is no such dead letter. Replayed ones are kept for 30 days.".to_owned())
+}
+
+fn parsed(id: &str) -> Result<Uuid, Failure> {
+    Uuid::try_parse(id).map_err(|_| none())
+}
+
+/// The only one of these, with its message.
+fn complete(found: Vec<DeadLetter>) -> Result<(DeadLetter, StoredMessage), Failure> {
+    let mut dead_letter = found.into_iter().next().ok_or_else(none)?;
+    let message = dead_letter.message.take().ok_or_else(none)?;
     Ok((dead_letter, message))
 }
 
@@ -100,8 +167,13 @@ pub(super) fn version(dead_letter: &DeadLetter) -> String {
     format!("{}-{}", dead_letter.last.id, dead_letter.edits.len())
 }
 
+/// A body by one of these two, unless it is too large for a page.
+fn shown_body(body: &[u8], shown: fn(&[u8]) -> String) -> String {
+    if body.len() > MAX_SHOWN_BYTES { format!("{} bytes, too large for a page", body.len()) } else { shown(body) }
+}
+
 /// A body as it is: JSON in lines, anything else as text.
-pub(super) fn whole(body: &[u8]) -> String {
+fn whole(body: &[u8]) -> String {
     let value: Option<Value> = serde_json::from_slice(body).ok();
     let lines = value.and_then(|value| serde_json::to_string_pretty(&value).ok());
     lines.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
@@ -131,15 +203,18 @@ impl MessagePage {
         Self {
             frame: Frame::new(user, "Dead letter", PATH),
             id: dead_letter.id.to_string(),
-            facts: facts(dead_letter, message, names),
+            shown_id: dead_letter.shown_id().to_string(),
+            query: query(dead_letter),
+            facts: facts(dead_letter, message, names, masked_error),
             group: dead_letter.last.group.clone(),
             booking: dead_letter.booking_id.map(|booking| booking.to_string()),
-            headers: message.headers.clone(),
+            headers: message.headers.iter().map(|(name, value)| (name.clone(), masked_header(name, value))).collect(),
             history: history(dead_letter, names),
             is_dead: dead_letter.state == DeadLetterState::Dead,
             is_whole: false,
-            body: masked(&message.body),
-            original: dead_letter.original.as_ref().map(|original| masked(&original.bytes)),
+            is_large: message.body.len() > MAX_SHOWN_BYTES,
+            body: shown_body(&message.body, masked),
+            original: dead_letter.original.as_ref().map(|original| shown_body(&original.bytes, masked)),
             needs_password,
             reason: String::new(),
             version: version(dead_letter),
@@ -147,21 +222,48 @@ impl MessagePage {
     }
 }
 
-fn facts(dead_letter: &DeadLetter, message: &StoredMessage, names: &ActorNames) -> Vec<(&'static str, String)> {
+impl ChoicePage {
+    fn of(user: &SignedIn, found: &[DeadLetter]) -> Self {
+        let row = |one: &DeadLetter| ChoiceRow {
+            address: format!("{PATH}/messages/{}", one.id),
+            queue: one.queue.clone(),
+            kind: one.kind.clone(),
+            state: one.state.as_str(),
+            died: shown(one.last.died_at),
+        };
+        Self {
+            frame: Frame::new(user, "Dead letters with one id", PATH),
+            shown_id: found.first().map(|one| one.shown_id().to_string()).unwrap_or_default(),
+            rows: found.iter().map(row).collect(),
+        }
+    }
+}
+
+/// The selection of a dead letter by the id that operators know it by.
+fn query(dead_letter: &DeadLetter) -> String {
+    let (ids, queue) = (vec![dead_letter.shown_id()], Some(dead_letter.queue.clone()));
+    Selection { ids, queue, ..Selection::default() }.query()
+}
+
+fn facts(
+    dead_letter: &DeadLetter,
+    message: &StoredMessage,
+    names: &ActorNames,
+    shown_error: fn(&str) -> String,
+) -> Vec<(&'static str, String)> {
     let DeadLetter { last, .. } = dead_letter;
     let none = || "–".to_owned();
-    let message_id = (!dead_letter.message_id.is_nil()).then(|| dead_letter.message_id.to_string());
     vec![
+        ("Id", dead_letter.shown_id().to_string()),
         ("State", dead_letter.state.as_str().to_owned()),
         ("Type", dead_letter.kind.clone()),
         ("Queue", dead_letter.queue.clone()),
         ("Worker", last.worker.clone().unwrap_or_else(none)),
         ("Class", last.class.clone()),
-        ("Error", last.error.clone().unwrap_or_else(none)),
+        ("Error", last.error.as_deref().map_or_else(none, shown_error)),
         ("Attempts of the last death", last.attempt.to_string()),
         ("Deaths", dead_letter.deaths.to_string()),
         ("First failed", last.first_failed_at.clone().unwrap_or_else(none)),
-        ("Message id", message_id.unwrap_or_else(none)),
         ("Sent", message.sent_at.map_or_else(none, shown)),
         ("Actor", message.actor.as_deref().map_or_else(none, |actor| names.of(&Actor::from(actor)))),
         ("Reply to", message.reply_to.clone().unwrap_or_else(none)),

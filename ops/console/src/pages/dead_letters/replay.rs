@@ -1,6 +1,7 @@
 //! Replaying dead letters: first what would happen, then exactly to those that were shown.
 
-use super::selection::{Selection, Shown};
+use super::message::address;
+use super::selection::{Review, Selection, Shown};
 use super::{PATH, SAY_WHY, change, read_replays};
 use crate::access::SignedIn;
 use crate::app::SharedApp;
@@ -11,8 +12,7 @@ use crate::store;
 use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::response::{Html, Redirect};
-use chrono::Utc;
-use pvt_operations::dead_letters::{self, DEFAULT_RATE, Done, Forecast, MAX_RATE, begin_shown_replay, in_words};
+use pvt_operations::dead_letters::{self, DEFAULT_RATE, Done, Forecast, MAX_RATE, begin_shown_replay};
 use tracing::info;
 use uuid::Uuid;
 
@@ -43,7 +43,7 @@ struct OutcomeRow {
 }
 
 struct ForecastRow {
-    id: String,
+    address: String,
     shown_id: String,
     kind: String,
     queue: String,
@@ -57,23 +57,14 @@ pub(crate) async fn review(
     RawQuery(query): RawQuery,
 ) -> Result<Html<String>, Failure> {
     let user = user.admin()?;
-    let (selection, _) = Selection::of_query(query.as_deref())?;
-    let until = Utc::now().into();
-    let filter = selection.filter(Some(until));
-    let words = in_words(&selection.filter(None));
     let (mongo, mart) = (app.mongo.clone(), app.mart.clone());
-    let read = store::read_in_turn(&app, &app.scans, async move {
-        let matched = mongo.dead_letters().matched(&filter).await?;
-        anyhow::Ok((matched, dead_letters::forecast(&mongo, &mart, &filter, MAX_FORECAST).await?))
-    });
-    let (matched, forecasts) = read.await?;
-    let count = matched.count;
-    if count == 0 {
-        return Err(Failure::NotFound("None of them is dead any more.".to_owned()));
-    }
-    let mut fields = selection.fields();
-    fields.extend(Shown { until, matched }.fields());
-    fields.push(("operation", Uuid::now_v7().to_string()));
+    let reading = |filter| {
+        store::read_in_turn(&app, &app.scans, async move {
+            let matched = mongo.dead_letters().matched(&filter).await?;
+            anyhow::Ok((matched, dead_letters::forecast(&mongo, &mart, &filter, MAX_FORECAST).await?))
+        })
+    };
+    let Review { words, fields, count, read: forecasts } = Review::new(query.as_deref(), "operation", reading).await?;
     let is_partial = u64::try_from(forecasts.len()).is_ok_and(|known| known < count);
     page(&ReplayPage {
         frame: Frame::new(&user, "Replay dead letters", PATH),
@@ -111,7 +102,7 @@ impl ForecastRow {
     fn of(forecast: &Forecast) -> Self {
         let dead_letter = &forecast.dead_letter;
         Self {
-            id: dead_letter.id.to_string(),
+            address: address(dead_letter),
             shown_id: dead_letter.shown_id().to_string(),
             kind: dead_letter.kind.clone(),
             queue: dead_letter.queue.clone(),

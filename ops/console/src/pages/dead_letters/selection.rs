@@ -3,7 +3,9 @@
 use super::PAGE_SIZE;
 use crate::failure::Failure;
 use crate::forms::FormFields;
+use chrono::Utc;
 use pvt_domain::timestamp::Timestamp;
+use pvt_operations::dead_letters::in_words;
 use pvt_stores::mongo::dead_letters::{DeadLetterFilter, Matched};
 use std::borrow::Cow;
 use url::form_urlencoded;
@@ -97,6 +99,43 @@ impl Selection {
 
     pub(super) fn is_queue(&self, queue: &str) -> bool {
         self.queue.as_deref() == Some(queue)
+    }
+}
+
+/// A selection as a review shows it: what a reading says of those that are dead now, and what its form returns.
+pub(super) struct Review<T> {
+    pub(super) words: String,
+    pub(super) fields: Vec<(&'static str, String)>,
+    pub(super) count: u64,
+    /// The rest of the reading.
+    pub(super) read: T,
+}
+
+impl<T> Review<T> {
+    /// Reviews the selection of an address by `reading`, which gets the filter and says what it matches. Its form has
+    /// `id_field` with a new id, under which it counts once however often it is sent.
+    ///
+    /// # Errors
+    /// As [`Selection::of_query`] and the reading; [`Failure::NotFound`] when nothing is dead.
+    pub(super) async fn new<R>(
+        query: Option<&str>,
+        id_field: &'static str,
+        reading: impl FnOnce(DeadLetterFilter) -> R,
+    ) -> Result<Self, Failure>
+    where
+        R: Future<Output = Result<(Matched, T), Failure>>,
+    {
+        let (selection, _) = Selection::of_query(query)?;
+        let until = Utc::now().into();
+        let (matched, read) = reading(selection.filter(Some(until))).await?;
+        let count = matched.count;
+        if count == 0 {
+            return Err(Failure::NotFound("None of them is dead any more.".to_owned()));
+        }
+        let mut fields = selection.fields();
+        fields.extend(Shown { until, matched }.fields());
+        fields.push((id_field, Uuid::now_v7().to_string()));
+        Ok(Self { words: in_words(&selection.filter(None)), fields, count, read })
     }
 }
 

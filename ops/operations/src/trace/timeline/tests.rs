@@ -136,6 +136,30 @@ fn hops_show_waits_attempts_and_the_mart() {
     assert_eq!(events[2].message_id, Some(booking.history[0].event_id), "as in log lines");
 }
 
+/// Attempts of a mail: whether its message was taken before the first one, or again after it.
+#[test]
+fn message_of_a_mail_is_taken_before_the_attempt_that_it_causes() {
+    let booking = held();
+    let taken = |delivered: &str, failed: Option<&str>| {
+        let mut mail = mail("payment_link", "sent");
+        mail.hop = serde_json::from_value(json!({ "delivered_at": delivered, "attempt": 2,
+            "first_failed_at": failed }))
+        .unwrap();
+        let mails = [mail];
+        let events = Timeline { mails: &mails, ..complete(&booking) }.events();
+        let ids = |events: &[TimelineEvent]| events.iter().map(|event| event.id.clone()).collect::<Vec<_>>();
+        let causes: Vec<_> = events[2..].iter().filter_map(|event| event.cause.clone()).collect();
+        assert_eq!(causes, ids(&events[1..events.len() - 1]), "each is caused by the one before it");
+        ids(&events[2..])
+    };
+    let before = taken("2026-12-01T12:00:00.900Z", None);
+    assert_eq!(before, ["hop mail 0", "mail 0 first", "mail 0"], "tried twice with one delivery");
+    let again = taken("2026-12-01T12:00:01.900Z", Some("2026-12-01T12:00:01.500Z"));
+    assert_eq!(again, ["mail 0 first", "hop mail 0 failed", "hop mail 0", "mail 0"]);
+    let failed_before = taken("2026-12-01T12:00:01.900Z", Some("2026-12-01T12:00:00.500Z"));
+    assert_eq!(failed_before, ["hop mail 0 failed", "mail 0 first", "hop mail 0", "mail 0"]);
+}
+
 #[test]
 fn payments_are_shown_in_the_words_of_stripe() {
     let booking = held();

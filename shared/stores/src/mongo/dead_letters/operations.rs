@@ -72,6 +72,9 @@ pub struct ReplayOperation {
     /// Why it cannot go on for the moment.
     #[serde(default)]
     pub waits_for: Option<String>,
+    /// How often that has changed.
+    #[serde(default)]
+    pub waits: u64,
     /// When it ended.
     #[serde(default)]
     pub ended_at: Option<Timestamp>,
@@ -95,6 +98,7 @@ impl ReplayOperation {
             remaining: 0,
             kept: BTreeMap::new(),
             waits_for: None,
+            waits: 0,
             ended_at: None,
             died_again: 0,
         }

@@ -233,7 +233,7 @@ impl DeadLetters<'_> {
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn note_wait(self, operation: Uuid, waits_for: Option<&str>) -> Result<(), StoreError> {
-        let change = doc! { "$set": { "waits_for": waits_for } };
+        let change = doc! { "$set": { "waits_for": waits_for }, "$inc": { "waits": 1_i64 } };
         self.operations().update_one(doc! { "_id": operation.to_string() }, change).await?;
         Ok(())
     }
