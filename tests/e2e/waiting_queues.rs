@@ -5,6 +5,8 @@ use crate::harness::{Expectations, SHORT_TIMEOUT, Session, Stack, StackBuilder, 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, Utc};
 use pvt_domain::accounts::Role;
+use pvt_domain::actor::Actor;
+use pvt_operations::queue_pauses;
 use pvt_testkit::{DORM, booking_body, days_from_now, eventually};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -68,6 +70,23 @@ async fn operator_sees_within_seconds_what_mails_wait_for() -> Result<()> {
     eventually("the mails are sent, and nothing waits any more", SHORT_TIMEOUT, well).await?;
     let emails = listed(&stack).await?;
     ensure!(emails.get("waits_for") == Some(&Value::Null), "nothing, which is known: {emails}");
+    named_in_the_terminal(&stack, &operator).await?;
     console.end().await?;
     stack.end(Expectations::clean()).await
+}
+
+/// Staff who paused a queue are named by the commands, too; the JSON has their id.
+async fn named_in_the_terminal(stack: &Stack, operator: &Session) -> Result<()> {
+    let (user, queue) = (&operator.user, "analytics");
+    let actor = Actor::staff(user.id);
+    queue_pauses::pause(&stack.mongo, &stack.topology, queue, &actor, "it moves").await?;
+    let by = format!("by Olga ({}): it moves", user.email.as_str());
+    let table = stack.pvt(&["queues", "list"]).await?;
+    ensure!(String::from_utf8_lossy(&table.stdout).contains(&by), "{table:?}");
+    let all = stack.pvt_json(&["queues", "list", "--json"]).await?;
+    let paused = all.as_array().and_then(|all| all.iter().find(|row| row["name"] == stack.topology.name(queue)));
+    ensure!(paused.context("no row")?["paused"]["actor"] == actor.as_str(), "{all}");
+    let resumed = stack.pvt(&["queues", "resume", queue]).await?;
+    ensure!(String::from_utf8_lossy(&resumed.stderr).contains(&by), "{resumed:?}");
+    Ok(())
 }
