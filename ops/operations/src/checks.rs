@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_has_no_remedy_that_takes_it_for_known() {
+    fn unknown_findings_have_no_remedy_that_takes_them_for_known() {
         let counts = BTreeMap::from([("emails".to_owned(), 3)]);
         let found = dead_letters_found(Ok(&counts));
         assert!(found.remedy.contains("pvt dead") && found.in_console.unwrap().contains("Look at the causes"));

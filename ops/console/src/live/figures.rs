@@ -200,8 +200,8 @@ impl Figures {
         }
     }
 
-    /// Whether a live process has left this queue alone because it was paused, or has just said that it consumes it: the
-    /// broker shows its consumers only seconds later. What was said longer ago says nothing against a crash since.
+    /// Whether a live process has left this queue alone because it was paused, or has just said that it consumes it:
+    /// the broker shows its consumers only seconds later. What was said longer ago says nothing against a crash since.
     fn is_coming_back(&self, name: &str) -> bool {
         let live = self.processes.value().into_iter().flatten().filter(|seen| !seen.is_stale());
         let mut workers = live.flat_map(|seen| seen.process.workers.iter().map(|worker| (seen.is_fresh(), worker)));

@@ -1,4 +1,4 @@
-//! What a booking waits for.
+//! Waits of a booking: for what it has not got yet.
 
 use uuid::Uuid;
 
