@@ -17,7 +17,8 @@ const DECLARE: Remedy =
 const TAKE_AGAIN: Remedy = Remedy::with_console("`pvt queues resume` lets workers take them", RESUME);
 const REPAIR_ROUTES: Remedy = Remedy::with_console(
     "their queues are missing: `pvt topology apply` declares them, and the worker `scheduler` moves the messages \
-        within seconds; `pvt dead list --unroutable` shows them, a key that no queue is bound to is a defect of its publisher",
+        within seconds; `pvt dead list --unroutable` shows them, a key that no queue is bound to is a defect of its \
+        publisher",
     "Their queues are missing. On a server, `pvt topology apply` declares them, and the worker scheduler moves the \
         messages within seconds; a key that no queue is bound to is a defect of its publisher.",
 );
