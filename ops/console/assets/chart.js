@@ -29,7 +29,9 @@ function say(text) {
 }
 
 const rows = () => [...document.querySelectorAll(".cells[data-bed]")];
-const targets = () => rows().filter((row) => row.dataset.type === carried.type && row.dataset.bed !== carried.bed);
+// Beds that are in no inventory have no type. A bed of another room type is a change of the stay, with a price.
+const targets = () => rows().filter((row) => row.dataset.type !== "" && row.dataset.bed !== carried.bed);
+const isOtherType = (row) => row.dataset.type !== carried.type;
 
 function mark(row) {
   target?.classList.remove("target");
@@ -37,7 +39,8 @@ function mark(row) {
   if (row !== null) {
     row.classList.add("target");
     row.scrollIntoView({ block: "nearest" });
-    say(`${carried.label}: to bed ${row.dataset.bed}? Enter shows what would happen, p sets the stay aside, Escape ends.`);
+    const priced = isOtherType(row) ? ", of another room type" : "";
+    say(`${carried.label}: to bed ${row.dataset.bed}${priced}? Enter shows what would happen, p sets the stay aside, Escape ends.`);
   }
 }
 
@@ -48,6 +51,8 @@ function stayOf(entry) {
     bed: row.dataset.bed,
     type: entry.dataset.type ?? row.dataset.type,
     label: entry.textContent.trim(),
+    details: entry.title,
+    address: entry.getAttribute("href"),
     to: "",
   };
 }
@@ -75,7 +80,7 @@ function drop() {
 function step(by) {
   const beds = targets();
   if (beds.length === 0) {
-    say("There is no other bed of this room type.");
+    say("There is no other bed.");
     return;
   }
   const all = rows();
@@ -89,7 +94,21 @@ function setAside() {
   const stay = carried;
   drop();
   park([...parked().filter((one) => one.key !== stay.key), stay]);
-  say(`${stay.label} is set aside.`);
+  say(`${stay.label} is set aside, and keeps bed ${stay.bed}. Press b on it to put it back.`);
+}
+
+// It never left its bed: only the thought of moving it is given up.
+function putBack(stay) {
+  park(parked().filter((one) => one.key !== stay.key));
+  say(`${stay.label} is back in bed ${stay.bed}, as before.`);
+  (entryOf(stay) ?? document.querySelector(".chart"))?.focus();
+}
+
+// The booking and its stay; of the key, without the bed.
+function showOtherType(stay, bed) {
+  const [booking, number] = stay.key.split("/");
+  const query = new URLSearchParams({ stay: number, to: bed, next: `${location.pathname}${location.search}` });
+  location.assign(`/bookings/${booking}/actions/room?${query}`);
 }
 
 function showPlan(stays) {
@@ -101,9 +120,16 @@ function showPlan(stays) {
 }
 
 // With stays set aside, a move is one of a plan; alone, it is shown at once.
-function place(bed) {
+function place(row) {
+  const bed = row.dataset.bed;
   const stay = { ...carried, to: bed };
+  const isOther = isOtherType(row);
   drop();
+  if (isOther) {
+    park(parked().filter((one) => one.key !== stay.key));
+    showOtherType(stay, bed);
+    return;
+  }
   const others = parked().filter((one) => one.key !== stay.key);
   if (others.length === 0) {
     showPlan([stay]);
@@ -126,7 +152,10 @@ function button(text, label, act) {
 function parkedRow(stay) {
   const row = document.createElement("li");
   const text = document.createElement("span");
-  text.textContent = stay.to === "" ? `${stay.label}, from bed ${stay.bed}` : `${stay.label}, bed ${stay.bed} → ${stay.to}`;
+  const details = document.createElement("a");
+  details.href = stay.address ?? "/chart";
+  details.textContent = stay.details || stay.label;
+  text.append(details, stay.to === "" ? `; in bed ${stay.bed}` : `; bed ${stay.bed} → ${stay.to}`);
   row.dataset.parked = stay.key;
   row.draggable = true;
   row.addEventListener("dragstart", () => carry({ ...stay, to: "" }));
@@ -134,12 +163,8 @@ function parkedRow(stay) {
     carry({ ...stay, to: "" });
     (entryOf(stay) ?? document.querySelector(".chart")).focus();
   };
-  const forget = () => {
-    park(parked().filter((one) => one.key !== stay.key));
-    (entryOf(stay) ?? document.querySelector(".chart")).focus();
-  };
   row.append(text, button("Choose a bed", `Choose a bed for ${stay.label}`, choose));
-  row.append(button("Forget", `Forget the move of ${stay.label}`, forget));
+  row.append(button("Put back", `Put ${stay.label} back in bed ${stay.bed}`, () => putBack(stay)));
   return row;
 }
 
@@ -150,6 +175,8 @@ function showParked() {
   }
   const stays = parked();
   section.hidden = stays.length === 0;
+  document.querySelectorAll(".entry.aside").forEach((entry) => entry.classList.remove("aside"));
+  stays.forEach((stay) => entryOf(stay)?.classList.add("aside"));
   document.getElementById("parked").replaceChildren(...stays.map(parkedRow));
   document.getElementById("show-plan").disabled = stays.every((stay) => stay.to === "");
 }
@@ -161,7 +188,11 @@ function pressed(event) {
       carry(stayOf(entry));
       return true;
     }
-    return false;
+    const aside = event.key === "b" && entry?.dataset.move !== undefined ? parked().find((one) => one.key === entry.dataset.move) : undefined;
+    if (aside !== undefined) {
+      putBack(aside);
+    }
+    return aside !== undefined;
   }
   switch (event.key) {
     case "ArrowDown":
@@ -172,7 +203,7 @@ function pressed(event) {
       return true;
     case "Enter":
       if (target !== null) {
-        place(target.dataset.bed);
+        place(target);
       }
       return true;
     case "p":
@@ -218,7 +249,7 @@ function startMoving() {
     if (over?.id === "parking") {
       setAside();
     } else if (over !== null && over !== undefined) {
-      place(over.dataset.bed);
+      place(over);
     }
     event.preventDefault();
   });

@@ -6,6 +6,7 @@
 //! not known: it is repeated with its own key, never with another.
 
 mod answer;
+mod words;
 
 pub(crate) use answer::{Answer, Refusal, Unanswered};
 
@@ -58,6 +59,11 @@ impl Call {
         Self { method: Method::POST, body: Some(body), ..Self::get(path) }
     }
 
+    /// A change of what is there, with this body.
+    pub(crate) fn patch(path: impl Into<String>, body: Value) -> Self {
+        Self { method: Method::PATCH, body: Some(body), ..Self::get(path) }
+    }
+
     /// With an idempotency key, so that a repetition acts once.
     pub(crate) fn keyed(self, key: impl Into<String>) -> Self {
         Self { key: Some(key.into()), ..self }
@@ -106,8 +112,15 @@ impl Api {
             error!(%panic, "a request to the API panicked");
             Err(Unanswered::Unreadable)
         });
-        if let Err(unanswered) = &answer {
-            warn!(user_id = %user.user().id, request = name, ?unanswered, "the API did not answer");
+        match &answer {
+            Err(unanswered) => {
+                warn!(user_id = %user.user().id, request = name, ?unanswered, "the API did not answer");
+            }
+            // Of an account as it is now: secrets or addresses of console and API differ.
+            Ok(Answer::Refused(refusal)) if matches!(refusal.status, 401 | 403) => {
+                error!(user_id = %user.user().id, request = name, code = refusal.code, "the API refuses the console");
+            }
+            Ok(_) => {}
         }
         answer
     }

@@ -28,6 +28,9 @@ pub(crate) const ABOUT: About = About::new("pvt-console");
 /// Charts that are read at once; each may be of a thousand bookings.
 const MAX_CHARTS: usize = 2;
 
+/// Reads of the front desk and of the beds of a form that run at once. They wait for no chart.
+const MAX_DESKS: usize = 2;
+
 /// Searches without an index that run at once: each reads a whole collection.
 const MAX_SCANS: usize = 1;
 
@@ -49,6 +52,8 @@ pub(crate) struct App {
     pub(crate) streams: Places,
     /// Places of reads of the tape chart.
     pub(crate) charts: Arc<Semaphore>,
+    /// Places of reads of the front desk.
+    pub(crate) desks: Arc<Semaphore>,
     /// Places of searches without an index.
     pub(crate) scans: Arc<Semaphore>,
     pub(crate) health: Arc<Health>,
@@ -81,6 +86,7 @@ impl App {
             sessions: KnownSessions::default(),
             streams: Places::default(),
             charts: Arc::new(Semaphore::new(MAX_CHARTS)),
+            desks: Arc::new(Semaphore::new(MAX_DESKS)),
             scans: Arc::new(Semaphore::new(MAX_SCANS)),
             health: Arc::new(health(&mongo)),
             stop: stop.clone(),

@@ -15,6 +15,7 @@ const LIVE: &str = include_str!("../assets/live.js");
 const KEYS: &str = include_str!("../assets/keys.js");
 const SELECTION: &str = include_str!("../assets/selection.js");
 const CHART: &str = include_str!("../assets/chart.js");
+const FORGET: &str = include_str!("../assets/forget.js");
 const ICON: &str = include_str!("../assets/icon.svg");
 
 /// Places of the chart's columns as classes, since the policy of the pages allows no style in them.
@@ -46,6 +47,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/assets/keys.js", get(async || asset("text/javascript; charset=utf-8", KEYS)))
         .route("/assets/selection.js", get(async || asset("text/javascript; charset=utf-8", SELECTION)))
         .route("/assets/chart.js", get(async || asset("text/javascript; charset=utf-8", CHART)))
+        .route("/assets/forget.js", get(async || asset("text/javascript; charset=utf-8", FORGET)))
         .route("/assets/icon.svg", get(async || asset("image/svg+xml", ICON)))
 }
 

@@ -32,8 +32,12 @@ pub(crate) enum Failure {
     Down(&'static str, Outage),
     /// The same for users who are not signed in: why it is down is not for them to learn.
     Unavailable(&'static str),
+    /// Whether this store has written it is not known.
+    Unsure(&'static str),
     /// What was asked for takes too long.
     Slow,
+    /// Others read as much, and no place became free.
+    Busy,
     /// Try again after so many seconds.
     TooMany(u32),
     /// Something that cannot happen did.
@@ -91,8 +95,15 @@ impl Failure {
                 (503, "A source is down", format!("{source} is {outage}. Nothing older is shown instead."))
             }
             Self::Unavailable(source) => (503, "A source is down", format!("{source} is down. Try again later.")),
+            Self::Unsure(store) => {
+                let text = format!("{store} did not answer: it may have been stored or not. Try again.");
+                (503, "No answer", text)
+            }
             Self::Slow => {
                 (503, "No answer in time", "What you asked for takes too long. Ask for less, or try again.".to_owned())
+            }
+            Self::Busy => {
+                (503, "Too much is read at once", "Others are reading such pages. Try again in a moment.".to_owned())
             }
             Self::TooMany(seconds) => (429, "Too many attempts", format!("Try again in {seconds} seconds.")),
             Self::Internal => (500, "Internal error", "The cause is in the log of the console.".to_owned()),

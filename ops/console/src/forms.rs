@@ -50,7 +50,7 @@ impl FormFields {
     }
 
     /// Fields that no user has sent.
-    pub(crate) fn of<const N: usize>(fields: [(&str, &str); N]) -> Self {
+    pub(crate) fn of<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         Self(fields.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 

@@ -12,10 +12,8 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::warn;
 
-/// For what one page reads.
-const READ_LIMIT: Duration = Duration::from_secs(5);
-/// For one write of a session.
-const WRITE_LIMIT: Duration = Duration::from_secs(5);
+/// For what one page reads, or writes of its session.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a failed read says about its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,14 +85,20 @@ where
     T: Send + 'static,
     E: ReadError,
 {
-    call_store(app, READ_LIMIT, call).await
+    let known = || app.board.figures().mongodb_outage().cloned();
+    match timeout(CALL_LIMIT, tokio::spawn(call)).await {
+        Ok(Ok(Ok(value))) => Ok(value),
+        Ok(Ok(Err(error))) => Err(failure(&error, known())),
+        Ok(Err(panic)) => Err(Failure::internal(panic)),
+        Err(_) => Err(known().map_or(Failure::Slow, |outage| Failure::Down("MongoDB", outage))),
+    }
 }
 
-/// Writes one document that belongs to the user's session, such as its confirmation, to its end. For what operators
-/// change there is [`change`].
+/// Writes what belongs to the user's session, such as its confirmation, to its end. For what operators change there is
+/// [`change`].
 ///
 /// # Errors
-/// As [`read`]; then it may have been written.
+/// [`Failure::Unsure`] when the store is down or slow: then it may have been written. Otherwise as [`read`].
 pub(crate) async fn write<T, E>(
     app: &App,
     call: impl Future<Output = Result<T, E>> + Send + 'static,
@@ -103,24 +107,15 @@ where
     T: Send + 'static,
     E: ReadError,
 {
-    call_store(app, WRITE_LIMIT, call).await
+    read(app, call).await.map_err(unsure)
 }
 
-async fn call_store<T, E>(
-    app: &App,
-    limit: Duration,
-    call: impl Future<Output = Result<T, E>> + Send + 'static,
-) -> Result<T, Failure>
-where
-    T: Send + 'static,
-    E: ReadError,
-{
-    let known = || app.board.figures().mongodb_outage().cloned();
-    match timeout(limit, tokio::spawn(call)).await {
-        Ok(Ok(Ok(value))) => Ok(value),
-        Ok(Ok(Err(error))) => Err(failure(&error, known())),
-        Ok(Err(panic)) => Err(Failure::internal(panic)),
-        Err(_) => Err(known().map_or(Failure::Slow, |outage| Failure::Down("MongoDB", outage))),
+/// The failure of a write that a read would have had.
+fn unsure(failed: Failure) -> Failure {
+    match failed {
+        Failure::Down(store, _) => Failure::Unsure(store),
+        Failure::Slow => Failure::Unsure("MongoDB"),
+        other => other,
     }
 }
 
@@ -128,7 +123,7 @@ where
 /// end.
 ///
 /// # Errors
-/// As [`read`]; [`Failure::Slow`] also when no place becomes free.
+/// As [`read`]; [`Failure::Busy`] when no place becomes free.
 pub(crate) async fn read_in_turn<T, E>(
     app: &App,
     places: &Arc<Semaphore>,
@@ -138,7 +133,7 @@ where
     T: Send + 'static,
     E: ReadError,
 {
-    let Ok(Ok(place)) = timeout(READ_LIMIT, places.clone().acquire_owned()).await else { return Err(Failure::Slow) };
+    let Ok(Ok(place)) = timeout(CALL_LIMIT, places.clone().acquire_owned()).await else { return Err(Failure::Busy) };
     let in_place = async move {
         let result = call.await;
         drop(place);
@@ -166,8 +161,23 @@ pub(crate) fn failure(error: &impl ReadError, known: Option<Outage>) -> Failure 
 
 #[cfg(test)]
 mod tests {
-    use super::{ReadError as _, Trouble};
+    use super::{ReadError as _, Trouble, failure, unsure};
+    use crate::failure::Failure;
     use pvt_stores::StoreError;
+
+    #[test]
+    fn write_that_fails_says_nothing_of_what_is_shown() {
+        let message = "refused".to_owned();
+        let down = failure(&StoreError::Unavailable { store: "mongodb", message }, None);
+        for failed in [down, Failure::Slow] {
+            let (status, _, text) = unsure(failed).words();
+            assert_eq!(
+                (status, text.as_str()),
+                (503, "MongoDB did not answer: it may have been stored or not. Try again.")
+            );
+        }
+        assert!(matches!(unsure(Failure::Forbidden), Failure::Forbidden));
+    }
 
     #[test]
     fn only_outages_are_reported_as_such() {

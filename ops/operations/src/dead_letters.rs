@@ -13,10 +13,14 @@ use crate::reason::one_line;
 use anyhow::Result;
 use chrono::Utc;
 use pvt_domain::actor::Actor;
+use pvt_domain::dead_letters::masked_code;
+use pvt_domain::timestamp::Timestamp;
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::audit::AuditEntry;
-use pvt_stores::mongo::dead_letters::{BeginOutcome, DeadLetterFilter, Matched, OperationState, ReplayOperation};
+use pvt_stores::mongo::dead_letters::{
+    BeginOutcome, DeadLetter, DeadLetterFilter, Matched, OperationState, ReplayOperation,
+};
 use uuid::Uuid;
 
 /// Messages a second that an operation replays unless another rate is requested.
@@ -100,10 +104,44 @@ pub async fn cancel_replay(mongo: &Mongo, id: Uuid, actor: impl Into<Actor>, rea
 ///
 /// # Errors
 /// When MongoDB fails: then it must not be shown.
-pub async fn record_unmasked(mongo: &Mongo, id: Uuid, actor: impl Into<Actor>, reason: &str) -> Result<()> {
-    let action = "dead_letter.unmask".to_owned();
-    let entry = AuditEntry::new(Uuid::now_v7(), Utc::now().into(), actor, action, &id.to_string(), &one_line(reason));
+pub async fn record_unmasked(
+    mongo: &Mongo,
+    dead_letter: Audited<'_>,
+    actor: impl Into<Actor>,
+    reason: &str,
+) -> Result<()> {
+    let by = (Utc::now().into(), actor.into());
+    let entry = dead_letter.entry("dead_letter.unmask", Uuid::now_v7(), by, &one_line(reason));
     Ok(mongo.audit_log().append(&entry).await?)
+}
+
+/// A dead letter as the audit names it. Several may have the id that operators know it by, so the entry has its queue
+/// and its own id, too.
+#[derive(Debug, Clone, Copy)]
+pub struct Audited<'d> {
+    /// The id that operators know it by.
+    pub shown_id: Uuid,
+    /// Its own id.
+    pub id: Uuid,
+    /// The type of its message.
+    pub kind: &'d str,
+    /// Where it died.
+    pub queue: &'d str,
+}
+
+impl<'d> From<&'d DeadLetter> for Audited<'d> {
+    fn from(dead_letter: &'d DeadLetter) -> Self {
+        let DeadLetter { id, kind, queue, .. } = dead_letter;
+        Self { shown_id: dead_letter.shown_id(), id: *id, kind, queue }
+    }
+}
+
+impl Audited<'_> {
+    fn entry(self, action: &str, cause: Uuid, (at, actor): (Timestamp, Actor), reason: &str) -> AuditEntry {
+        let Self { shown_id, id, kind, queue } = self;
+        let detail = format!("{} of {queue} ({id}): {reason}", masked_code(kind));
+        AuditEntry::new(cause, at, actor, action.to_owned(), &shown_id.to_string(), &detail).about_part(id)
+    }
 }
 
 fn changed_meanwhile() -> OperationError {

@@ -1,12 +1,14 @@
-//! Demonstration data: a property, and bookings for the coming weeks that are requested through the queue like any
-//! other.
+//! Demonstration data: a property, and bookings of today and of the coming weeks that are requested through the queue
+//! like any other.
 
 pub mod accounts;
+mod today;
 
 use crate::{broker, terminal};
 use anyhow::{Context, Result};
 use chrono::{Days, NaiveDate, Utc};
 use pvt_domain::booking::{Guest, Source, StayRequest};
+use pvt_domain::business_day::business_date;
 use pvt_domain::demo;
 use pvt_domain::ids::BookingId;
 use pvt_domain::messages::{BOOKING_REQUEST, RequestBooking};
@@ -61,22 +63,35 @@ async fn send_bookings(config: &Config, days: u64) -> Result<usize> {
     let topology = broker::topology(config);
     let publisher = Publisher::start(config.amqp_url.expose_secret(), topology.clone(), "pvt seed");
     let mut random = SmallRng::seed_from_u64(RANDOM_SEED);
-    let today = Utc::now().date_naive();
+    let today = business_date(&demo::inventory().property, Utc::now().into());
     let turns = (1..=days).flat_map(|day| (0..ARRIVALS_PER_DAY).map(move |turn| (day, turn)));
-    let mut commands = Vec::new();
-    for (day, turn) in turns {
-        let request = request(&mut random, today + Days::new(day), &format!("seed-{day}-{turn}"));
+    let mut requests: Vec<RequestBooking> =
+        turns.map(|(day, turn)| drawn(&mut random, today + Days::new(day), &format!("seed-{day}-{turn}"))).collect();
+    // Without days there are no bookings at all.
+    let visits: Vec<&today::Visit> = today::VISITS.iter().filter(|_| days > 0).collect();
+    requests.extend(visits.iter().map(|visit| visit.request(today)));
+    let mut booked = Vec::new();
+    for request in &requests {
         let key = topology.command_key(BOOKING_REQUEST, request.property_id.as_str());
-        let command = Outgoing::command(key, request.booking_id.request_command_id(), &request)?;
-        commands.push(command.with_correlation_id(request.booking_id.as_uuid()));
+        let command = Outgoing::command(key, request.booking_id.request_command_id(), request)?;
+        booked.push(command.with_correlation_id(request.booking_id.as_uuid()));
     }
-    publisher.publish_all(&commands).await.context("the bookings cannot be queued")?;
+    let (mut arrived, mut shortened) = (Vec::new(), Vec::new());
+    for visit in visits {
+        arrived.extend(visit.arrival(&topology, today)?);
+        shortened.extend(visit.departure(&topology, today)?);
+    }
+    // Messages that are published at once may change places, so that each is in the queue before those that need it.
+    for commands in [booked, arrived, shortened] {
+        publisher.publish_all(&commands).await.context("the bookings cannot be queued")?;
+    }
     publisher.close(CLOSE_LIMIT).await;
-    Ok(commands.len())
+    Ok(requests.len())
 }
 
-fn request(random: &mut SmallRng, arrival: NaiveDate, key: &str) -> RequestBooking {
-    let (first_name, last_name, locale) = NAMES[random.random_range(0..NAMES.len())];
+/// A booking of chance.
+fn drawn(random: &mut SmallRng, arrival: NaiveDate, key: &str) -> RequestBooking {
+    let name = NAMES[random.random_range(0..NAMES.len())];
     let (room_type, most_guests) = ROOM_TYPES[random.random_range(0..ROOM_TYPES.len())];
     let stay = StayRequest::new(
         room_type,
@@ -84,7 +99,16 @@ fn request(random: &mut SmallRng, arrival: NaiveDate, key: &str) -> RequestBooki
         arrival + Days::new(random.random_range(1..6)),
         random.random_range(1..=most_guests),
     );
-    let email = format!("{}@example.com", key);
+    request(key, name, stay, Source::ALL[random.random_range(0..Source::ALL.len())].1)
+}
+
+fn request(
+    key: &str,
+    (first_name, last_name, locale): (&str, &str, &str),
+    stay: StayRequest,
+    source: Source,
+) -> RequestBooking {
+    let (arrival, email) = (stay.arrival, format!("{key}@example.com"));
     RequestBooking {
         booking_id: BookingId::derive(None, key, &arrival.to_string()),
         client: None,
@@ -92,7 +116,7 @@ fn request(random: &mut SmallRng, arrival: NaiveDate, key: &str) -> RequestBooki
         fingerprint_as_sent: None,
         property_id: demo::PROPERTY_ID.into(),
         rate_plan_id: "standard".into(),
-        source: Source::ALL[random.random_range(0..Source::ALL.len())].1,
+        source,
         stays: vec![stay],
         guest: Guest {
             first_name: first_name.to_owned(),

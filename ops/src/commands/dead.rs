@@ -16,7 +16,7 @@ use crate::settings;
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use pvt_domain::ids::BookingId;
-use pvt_operations::dead_letters::{self, DEFAULT_RATE, MAX_RATE};
+use pvt_operations::dead_letters::{self, Audited, DEFAULT_RATE, MAX_RATE};
 use pvt_operations::{OPERATOR, OperationError, terminal};
 use serde_json::Value;
 use sources::Sources;
@@ -212,8 +212,11 @@ impl Show {
         let unknown = || OperationError::NotFound(format!("no dead letter {}; `pvt dead list` shows all", self.id));
         let found = found.ok_or_else(unknown)?;
         if let Some(reason) = &self.reason {
-            let id = found["id"].as_str().and_then(|id| id.parse().ok()).unwrap_or(self.id);
-            dead_letters::record_unmasked(sources.store()?, id, OPERATOR, reason).await?;
+            let text = |name: &str| found[name].as_str();
+            let id = |name: &str| text(name).and_then(|id| id.parse().ok()).unwrap_or(self.id);
+            let (kind, queue) = (text("type").unwrap_or_default(), text("queue").unwrap_or_default());
+            let read = Audited { shown_id: id("id"), id: id("dead_letter"), kind, queue };
+            dead_letters::record_unmasked(sources.store()?, read, OPERATOR, reason).await?;
         }
         sources.close().await;
         terminal::json(&found)

@@ -5,7 +5,7 @@ mod masking;
 mod repair;
 
 pub use fingerprint::Fingerprint;
-pub use masking::{MASKED, masked_body, masked_error, masked_header};
+pub use masking::{MASKED, masked_body, masked_code, masked_error, masked_header};
 pub use repair::{MemberChange, changed_members, check_readable, compact_body};
 
 /// The name of a queue without its partition.

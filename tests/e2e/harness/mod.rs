@@ -18,7 +18,7 @@ mod virtual_host;
 
 pub(crate) use balancer::Balancer;
 pub(crate) use client::{AcceptedBooking, ApiResponse, Client, booked};
-pub(crate) use console::{PASSWORD, Session, StandaloneConsole, TestConsole};
+pub(crate) use console::{PASSWORD, Page, Session, StandaloneConsole, TestConsole};
 pub(crate) use expectations::Expectations;
 pub(crate) use front_desk::FrontDesk;
 pub(crate) use in_process_workers::InProcessWorkers;

@@ -224,7 +224,7 @@ impl Replayer {
                 return Ok(self.block(&dead_letter.queue, SILENT, pause));
             }
             Err(ConsumeError::Name(error)) => {
-                warn!(dead_letter = %dead_letter.id, error, "a dead letter cannot be sent");
+                warn!(dead_letter = %dead_letter.shown_id(), error, "a dead letter cannot be sent");
                 return Ok(keep(INVALID).await?);
             }
             Err(error) => return Err(error.into()),

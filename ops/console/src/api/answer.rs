@@ -25,7 +25,7 @@ pub(crate) enum Answer {
 /// Why there is no such answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unanswered {
-    /// The API was not reached: nothing was done.
+    /// The API was not reached: nothing was done now; an earlier attempt may have been.
     Unreached,
     /// It was reached, and has not answered in time: whether something was done is not known.
     Silent,
@@ -36,14 +36,16 @@ pub(crate) enum Unanswered {
 impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unreached => "The API cannot be reached, so nothing was done. Send the form again in a moment.",
+            Self::Unreached => {
+                "The booking system cannot be reached. Send the form again as it is in a moment: it is done once."
+            }
             Self::Silent => {
-                "The API has not answered in time, so it is not known whether this was done. Send the form again as it \
+                "There was no answer in time, so it is not known whether this was done. Send the form again as it \
                 is: it is done once."
             }
             Self::Unreadable => {
-                "The answer of the API cannot be read, so it is not known whether this was done. Look at the booking, \
-                or send the form again as it is: it is done once."
+                "The answer cannot be read, so it is not known whether this was done. Look at the booking, or send the \
+                form again as it is: it is done once."
             }
         })
     }
@@ -52,41 +54,40 @@ impl fmt::Display for Unanswered {
 /// A problem of the API (RFC 9457), with what it names.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct Refusal {
-    pub(crate) title: String,
+    pub(super) title: String,
     pub(crate) status: u16,
     pub(crate) code: String,
-    pub(crate) detail: String,
     #[serde(default)]
-    errors: Vec<FieldError>,
+    pub(super) errors: Vec<FieldError>,
     /// Bookings in the way.
     #[serde(default)]
     pub(crate) bookings: Vec<BookingId>,
     #[serde(default)]
     pub(crate) cause: RefusalCause,
     #[serde(default)]
-    alternatives: Vec<Alternative>,
+    pub(super) alternatives: Vec<Alternative>,
 }
 
 /// A field that is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct FieldError {
-    pointer: String,
-    message: String,
+pub(super) struct FieldError {
+    pub(super) pointer: String,
+    pub(super) code: String,
 }
 
 /// What could be booked instead.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-struct Alternative {
-    stays: Vec<AlternativeStay>,
-    total: pvt_domain::money::Money,
+pub(super) struct Alternative {
+    pub(super) stays: Vec<AlternativeStay>,
+    pub(super) total: pvt_domain::money::Money,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-struct AlternativeStay {
-    room_type_id: String,
-    arrival: String,
-    departure: String,
-    guests: u32,
+pub(super) struct AlternativeStay {
+    pub(super) room_type_id: String,
+    pub(super) arrival: String,
+    pub(super) departure: String,
+    pub(super) guests: u32,
 }
 
 impl Refusal {
@@ -101,21 +102,14 @@ impl Refusal {
         self.status == 400 || matches!(self.code.as_str(), "validation_failed" | "card_number_refused")
     }
 
+    /// Whether it is a decision about this very request, made where each key is known: on the booking as it was then.
+    pub(crate) fn is_decision(&self) -> bool {
+        matches!(self.status, 409 | 412) && !self.is_undecided()
+    }
+
     /// Whether the key was used for another request, of which this says nothing.
     pub(crate) fn is_of_used_key(&self) -> bool {
         self.code == "idempotency_key_reused"
-    }
-
-    /// What else the API says: fields that are not valid, and alternatives.
-    pub(crate) fn lines(&self) -> Vec<String> {
-        let errors = self.errors.iter().map(|error| format!("{}: {}", error.pointer, error.message));
-        let alternatives = self.alternatives.iter().map(|one| {
-            let stays = one.stays.iter().map(|stay| {
-                format!("{} for {}, {} – {}", stay.room_type_id, stay.guests, stay.arrival, stay.departure)
-            });
-            format!("Possible instead: {}, {} in all", stays.collect::<Vec<_>>().join("; "), one.total)
-        });
-        errors.chain(alternatives).collect()
     }
 }
 

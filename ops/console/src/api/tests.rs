@@ -86,7 +86,11 @@ async fn refusals_are_read_with_what_they_name() {
     let (_, answer) = exchange(&http("409 Conflict", &problem), Call::get("/")).await;
     let Ok(Answer::Refused(refusal)) = answer else { panic!("{answer:?}") };
     assert_eq!(refusal.cause.dirty_beds[0].clean, ["a-2".into()]);
-    let lines = ["/reason: is missing", "Possible instead: dorm for 2, 2027-01-10 – 2027-01-12, 84.00 CAD in all"];
+    let lines = [
+        "Bed a-1 is not clean; clean and free: a-2.",
+        "Reason: is missing.",
+        "Possible instead: dorm for 2, 2027-01-10 – 2027-01-12, 84.00 CAD in all",
+    ];
     assert_eq!(refusal.lines(), lines);
     assert!(!refusal.is_undecided());
     let of = |status, code: &str| {

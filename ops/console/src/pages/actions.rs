@@ -5,20 +5,21 @@
 
 mod action;
 mod amounts;
+mod beds;
 mod form;
 mod notice;
+mod room;
 mod sending;
-mod taken_beds;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use action::{Action, Offer};
+pub(crate) use beds::{BedChoice, TakenBeds};
 pub(crate) use notice::Notice;
-pub(crate) use taken_beds::TakenBeds;
 
 use crate::access::SignedIn;
-use crate::api::Answer;
+use crate::api::{Answer, Call};
 use crate::app::{App, SharedApp};
 use crate::failure::{Failure, page};
 use crate::forms::{FormFields, Submitted};
@@ -34,11 +35,13 @@ use form::{FieldView, Typed};
 use pvt_domain::booking::Booking;
 use pvt_domain::business_day::business_date;
 use pvt_domain::ids::BookingId;
-use pvt_domain::inventory::Inventory;
+use pvt_domain::inventory::{Inventory, Property};
 use pvt_domain::money::Money;
 use pvt_stores::StoreError;
-use sending::{Ended, Outcome, Request};
+pub(crate) use sending::Ended;
+use sending::{Outcome, Request};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use tracing::info;
 use uuid::Uuid;
 
@@ -53,6 +56,10 @@ pub(crate) struct Surroundings {
 pub(crate) struct ActionQuery {
     /// The stay that is meant; all that are due without one.
     stay: Option<String>,
+    /// Of a move to another room type: the beds, and whose price is paid.
+    to: Option<String>,
+    price: Option<String>,
+    override_restrictions: Option<String>,
     /// The page to return to.
     next: Option<String>,
 }
@@ -83,7 +90,7 @@ struct Facts {
 
 struct ActionForm {
     path: &'static str,
-    label: &'static str,
+    label: String,
     key: String,
     rev: u32,
     content: Content,
@@ -91,6 +98,8 @@ struct ActionForm {
 
 /// What a form asks for.
 enum Content {
+    /// It asks what the API is to be asked.
+    Choose { advice: Option<String>, fields: Vec<FieldView> },
     /// It is filled in, under what the API says that it would cost.
     Open { preview: Vec<String>, fields: Vec<FieldView> },
     /// It sends the same requests again, and keeps what was filled in.
@@ -135,6 +144,11 @@ impl Surroundings {
         Money::new(amount, currency)
     }
 
+    /// The property, and its business day.
+    fn day(&self) -> (&Property, NaiveDate) {
+        (&self.inventory.property, self.today)
+    }
+
     fn facts(&self) -> Facts {
         let booking = &self.booking;
         Facts {
@@ -157,13 +171,19 @@ pub(crate) async fn show(
 ) -> Result<Html<String>, Failure> {
     let action = Action::of_path(&action).ok_or_else(no_action)?;
     let around = Surroundings::read(&app, &user, &id).await?;
-    let fields = FormFields::of([("stay", query.stay.as_deref().unwrap_or_default())]);
+    let named = [
+        ("stay", &query.stay),
+        ("to", &query.to),
+        ("price", &query.price),
+        (room::OVERRIDE, &query.override_restrictions),
+    ];
+    let fields = FormFields::of(named.map(|(name, value)| (name, value.as_deref().unwrap_or_default())));
     let (form, notice) = match action.is_offered(&around.booking) {
         true => open_form(&app, &user, action, &around, &Typed::first(&fields)).await,
         false => (None, Some(Notice::not_offered(action, &around.booking))),
     };
     let next = safe_path(query.next.as_deref().unwrap_or("/front-desk")).to_owned();
-    page(&action_page(&user, action, &around.booking, Some(&around), notice, form, next))
+    page(&action_page(&user, action, &around, Some(&around), notice, form, next))
 }
 
 fn no_action() -> Failure {
@@ -178,32 +198,69 @@ async fn open_form(
     around: &Surroundings,
     typed: &Typed<'_>,
 ) -> (Option<ActionForm>, Option<Notice>) {
-    let preview = match preview_of(app, user, action, around).await {
-        Ok(preview) => preview,
-        Err(notice) => return (None, Some(notice)),
-    };
-    let taken = match action {
-        Action::CheckIn => match TakenBeds::read(app, around).await {
-            Ok(taken) => Some(taken),
-            Err(failure) => return (None, Some(Notice::without_beds(&failure))),
+    let (taken, notice) = match action {
+        Action::CheckIn | Action::Room => match TakenBeds::read(app, around).await {
+            Ok(taken) => (Some(taken), None),
+            Err(failure) => (None, Some(Notice::without_beds(&failure))),
         },
-        _ => None,
+        _ => (None, None),
     };
-    let content = Content::Open { preview, fields: form::fields(action, around, taken.as_ref(), typed) };
+    let (content, notice) = match (action, &taken) {
+        (Action::Room, None) => return (None, notice),
+        (Action::Room, Some(taken)) => room_form(app, user, (around, taken), typed).await,
+        _ => match preview_of(app, user, action, around).await {
+            Ok(preview) => {
+                (Content::Open { preview, fields: form::fields(action, around, taken.as_ref(), typed) }, notice)
+            }
+            Err(notice) => return (None, Some(notice)),
+        },
+    };
     let (key, rev) = (Uuid::new_v4().to_string(), around.booking.rev);
-    (Some(ActionForm { path: action.path(), label: action.label(), key, rev, content }), None)
+    let label = action.label(&around.booking, around.day());
+    (Some(ActionForm { path: action.path(), label, key, rev, content }), notice)
 }
 
-/// What a cancellation would cost now, as the API says; which entry would be undone.
-async fn preview_of(app: &App, user: &SignedIn, action: Action, around: &Surroundings) -> Result<Vec<String>, Notice> {
-    if action == Action::Reinstate {
-        return Ok(form::undone(around));
+/// The choice of beds of another room type, or what the move that is chosen would cost.
+async fn room_form(
+    app: &App,
+    user: &SignedIn,
+    (around, taken): (&Surroundings, &TakenBeds),
+    typed: &Typed<'_>,
+) -> (Content, Option<Notice>) {
+    let fields = typed.fields();
+    let choose = |advice| Content::Choose { advice, fields: room::choice(around, taken, fields) };
+    let call = match room::dry_run(around, taken, fields) {
+        Ok(call) => call,
+        Err(advice) => return (choose(Some(advice).filter(|_| !fields.get("to").is_empty())), None),
+    };
+    match dry_run(app, user, Action::Room, call).await {
+        Ok(answer) => {
+            let preview = room::preview_lines(around, taken, fields, &answer.unwrap_or_default());
+            (Content::Open { preview, fields: form::fields(Action::Room, around, None, typed) }, None)
+        }
+        // Another choice may be possible.
+        Err(notice) => (choose(None), Some(notice)),
     }
-    let Some(call) = action.dry_run(&around.booking) else { return Ok(Vec::new()) };
+}
+
+/// What it would cost now, as the API says; which entry would be undone.
+async fn preview_of(app: &App, user: &SignedIn, action: Action, around: &Surroundings) -> Result<Vec<String>, Notice> {
+    match action {
+        Action::Reinstate => Ok(form::undone(around)),
+        Action::Cancel => {
+            let path = format!("/api/bookings/{}/cancel", around.booking.id);
+            let answer = dry_run(app, user, action, Call::post(path, json!({ "dry_run": true }))).await?;
+            Ok(answer.iter().flat_map(action::preview_lines).collect())
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+async fn dry_run(app: &App, user: &SignedIn, action: Action, call: Call) -> Result<Option<Value>, Notice> {
     match app.api.send(user, call).await {
-        Ok(Answer::Done(preview)) => Ok(action::preview_lines(&preview)),
-        Ok(Answer::Refused(refusal)) => Err(Notice::refused(&refusal)),
-        Ok(Answer::Accepted) => Ok(Vec::new()),
+        Ok(Answer::Done(preview)) => Ok(Some(preview)),
+        Ok(Answer::Accepted) => Ok(None),
+        Ok(Answer::Refused(refusal)) => Err(Notice::refused(&refusal, Some(action))),
         Err(unanswered) => Err(Notice::unanswered(&unanswered)),
     }
 }
@@ -237,7 +294,7 @@ pub(crate) async fn act(
     // The outcome and the key are shown also when the booking cannot be read any more.
     let around = Surroundings::read(&app, &user, &id).await.ok();
     let form = match (ended, &around) {
-        (Ended::Unknown, _) => Some(frozen_form(action, request, before.booking.rev, &fields)),
+        (Ended::Unknown, _) => Some(frozen_form(action, request, &before, &fields)),
         (Ended::Done | Ended::KeyReused, _) | (_, None) => None,
         (Ended::Refused | Ended::NotSent, Some(around)) if action.is_offered(&around.booking) => {
             let (form, failed) = open_form(&app, &user, action, around, &Typed::again(&fields)).await;
@@ -250,22 +307,38 @@ pub(crate) async fn act(
         }
         _ => None,
     };
-    if around.is_none() {
-        notice = notice.without_booking();
-    }
+    notice = match &around {
+        Some(around) => named(&app, around, notice).await,
+        None => notice.without_booking(),
+    };
     let next = safe_path(fields.get("next")).to_owned();
-    let body = page(&action_page(&user, action, &before.booking, around.as_ref(), Some(notice), form, next))?;
+    let body = page(&action_page(&user, action, &before, around.as_ref(), Some(notice), form, next))?;
     Ok((status, body).into_response())
 }
 
+/// With the guests of its bookings, where they can be read.
+async fn named(app: &App, around: &Surroundings, notice: Notice) -> Notice {
+    let ids: Vec<BookingId> = notice.bookings.iter().map(|(id, _)| *id).collect();
+    if ids.is_empty() {
+        return notice;
+    }
+    let mongo = app.mongo.clone();
+    let known = store::read(app, async move { mongo.bookings().find_by_ids(ids).await }).await.unwrap_or_default();
+    let property = &around.booking.property_id;
+    notice.naming(|id| {
+        let booking = known.get(&id).filter(|booking| booking.property_id == *property)?;
+        Some(format!("{} ({})", booking.guest.full_name(), booking.reference))
+    })
+}
+
 /// A form that sends the same requests again, with the same key for the same revision.
-fn frozen_form(action: Action, request: Request, rev: u32, fields: &FormFields) -> ActionForm {
+fn frozen_form(action: Action, request: Request, before: &Surroundings, fields: &FormFields) -> ActionForm {
     let steps = request.steps.iter().map(sending::Step::text).collect();
     ActionForm {
         path: action.path(),
-        label: action.label(),
+        label: action.label(&before.booking, before.day()),
         key: request.key,
-        rev: request.rev.unwrap_or(rev),
+        rev: request.rev.unwrap_or(before.booking.rev),
         content: Content::Frozen { steps, filled_in: sending::filled_in(fields) },
     }
 }
@@ -279,20 +352,21 @@ pub(crate) fn idempotency_key(fields: &FormFields) -> Result<String, Failure> {
 fn action_page(
     user: &SignedIn,
     action: Action,
-    known: &Booking,
+    known: &Surroundings,
     around: Option<&Surroundings>,
     notice: Option<Notice>,
     form: Option<ActionForm>,
     next: String,
 ) -> ActionPage {
-    let title = format!("{}: {}", action.label(), known.reference);
+    let booking = &known.booking;
+    let title = format!("{}: {}", action.label(booking, known.day()), booking.reference);
     let apart_from = Some(action).filter(|_| form.is_some());
     ActionPage {
         frame: Frame::new(user, title, "/front-desk"),
         notice,
-        id: known.id.to_string(),
+        id: booking.id.to_string(),
         booking: around.map(Surroundings::facts),
-        offers: around.map_or_else(Vec::new, |around| Action::offers(&around.booking, apart_from)),
+        offers: around.map_or_else(Vec::new, |around| Action::offers(&around.booking, around.day(), apart_from)),
         form,
         next,
     }

@@ -86,11 +86,11 @@ pub(crate) async fn show(
     let changes = found.map(|found| found.iter().map(|change| change.row(&names)).collect());
     let older = (entries.len() > PAGE_SIZE).then(|| entries.get(PAGE_SIZE - 1)).flatten();
     let older = older.map(|last| next_page(&query, last));
-    let mut properties = vec![Choice { value: String::new(), is_chosen: query.value(&query.property).is_none() }];
-    properties.extend(
-        all.iter()
-            .map(|id| Choice { value: id.to_string(), is_chosen: query.value(&query.property) == Some(id.as_str()) }),
-    );
+    let mut properties = vec![Choice { value: String::new(), is_chosen: AuditQuery::value(&query.property).is_none() }];
+    properties.extend(all.iter().map(|id| Choice {
+        value: id.to_string(),
+        is_chosen: AuditQuery::value(&query.property) == Some(id.as_str()),
+    }));
     page(&AuditPage {
         frame: Frame::new(&user, "Audit", "/audit"),
         properties,

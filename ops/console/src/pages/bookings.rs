@@ -15,6 +15,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use chrono::Utc;
 use pvt_domain::booking::{Booking, Stay};
+use pvt_domain::business_day::business_date;
 use pvt_domain::ids::BookingId;
 use pvt_domain::money::Currency;
 use pvt_operations::trace::{self, MAX_FOUND, TimelineEvent, Trace, Wait, time_span};
@@ -155,10 +156,11 @@ pub(crate) async fn show(
         if !properties.contains(&booking.property_id) {
             return Ok(None);
         }
+        let Some(inventory) = mongo.inventories().find(&booking.property_id).await? else { return Ok(None) };
         let traced = trace::of_booking(&mongo, &mart, &topology, &booking, Utc::now().into()).await?;
-        anyhow::Ok(Some((booking, traced)))
+        anyhow::Ok(Some((booking, inventory.property, traced)))
     });
-    let (booking, Trace { events, summary, claims }) = found.await?.ok_or_else(none)?;
+    let (booking, property, Trace { events, summary, claims }) = found.await?.ok_or_else(none)?;
     let texts = events.iter().map(|event| event.what.as_str()).chain(summary.iter().map(|wait| wait.text.as_str()));
     let acted = texts.flat_map(actors::named_in).collect::<Vec<_>>();
     let names = actors::names(&app, &acted).await;
@@ -170,7 +172,7 @@ pub(crate) async fn show(
         claims,
         balance: balance(&booking, currency),
         stays: booking.stays.iter().map(|stay| stay_words(&booking, stay)).collect(),
-        offers: Action::offers(&booking, None),
+        offers: Action::offers(&booking, (&property, business_date(&property, Utc::now().into())), None),
         is_movable: booking.stays.iter().any(|stay| is_movable(booking.status, stay)),
         waits: summary.iter().map(|wait| WaitRow::of(wait, &names)).collect(),
         events: event_rows(events, &names),

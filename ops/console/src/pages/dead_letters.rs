@@ -25,7 +25,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::Html;
 use chrono::Utc;
 use operations::OperationRow;
-use pvt_domain::dead_letters::masked_error;
+use pvt_domain::dead_letters::{masked_code, masked_error};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::dead_letters::DeadLetterGroup;
 use selection::{Pages, Selection};
@@ -128,8 +128,8 @@ impl GroupRow {
             found;
         Self {
             address: format!("{PATH}/groups/{group}?{only}"),
-            worker: example.last.worker.unwrap_or(example.queue),
-            class: example.last.class,
+            worker: example.last.worker.as_deref().map_or(example.queue, masked_code),
+            class: masked_code(&example.last.class),
             message: shown_error(example.last.error.as_deref()),
             queues: queues.join(", "),
             dead,

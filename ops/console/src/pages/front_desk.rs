@@ -19,11 +19,17 @@ use pvt_domain::money::Money;
 use pvt_stores::StoreError;
 use pvt_stores::mongo::front_desk::DeskBooking;
 use serde::Deserialize;
+use std::collections::HashSet;
 use uuid::Uuid;
 
 /// Bytes of a page without rows, and of a row.
 const LISTS_SIZE: usize = 16 * 1024;
 const ROW_SIZE: usize = 1_800;
+/// How far guests are, as the page says it.
+const EXPECTED: &str = "expected";
+const CHECKED_IN: &str = "checked in";
+const CHECKED_OUT: &str = "checked out";
+const NO_SHOW: &str = "no show";
 
 #[derive(Deserialize)]
 pub(crate) struct PropertyQuery {
@@ -43,6 +49,8 @@ struct FrontDeskPage {
 
 struct GuestList {
     title: &'static str,
+    /// How many there are: of arrivals and departures, how many are still to come or to leave.
+    count: String,
     rows: Vec<GuestRow>,
 }
 
@@ -77,7 +85,7 @@ pub(crate) async fn show(
 ) -> Result<Html<String>, Failure> {
     let (property, all) = user.property(&app, query.property.as_deref()).await?;
     let mongo = app.mongo.clone();
-    let read = store::read_in_turn(&app, &app.charts, async move {
+    let read = store::read_in_turn(&app, &app.desks, async move {
         let Some(inventory) = mongo.inventories().find(&property).await? else { return Ok(None) };
         let date = business_date(&inventory.property, Utc::now().into());
         let found = mongo.front_desk().bookings(&property, date).await?;
@@ -104,20 +112,59 @@ fn lists(inventory: &Inventory, date: NaiveDate, found: &[DeskBooking]) -> [Gues
     };
     let mut bookings: Vec<&Booking> = found.iter().map(DeskBooking::booking).collect();
     bookings.sort_by_cached_key(name);
-    let list = |title, is_of: &dyn Fn(&Booking, &Stay) -> bool| GuestList {
-        title,
-        rows: rows(inventory, date, &bookings, is_of),
-    };
+    let list =
+        |title, is_of: &dyn Fn(&Booking, &Stay) -> bool| GuestList::of(title, rows(inventory, date, &bookings, is_of));
     let is_there = |booking: &Booking, stay: &Stay| {
         stay.arrival <= date && date < stay.departure && booking.progress_of(stay) == StayProgress::CheckedIn
     };
+    // No-shows do not depart.
+    let is_departing = |booking: &Booking, stay: &Stay| stay.departure == date && booking.status != Status::NoShow;
     [
         list("Overdue", &|booking, stay| is_overdue(booking, stay, date)),
-        list("Arrivals", &|_, stay| stay.arrival == date),
-        // No-shows do not depart.
-        list("Departures", &|booking, stay| stay.departure == date && booking.status != Status::NoShow),
+        list("Arrivals", &|_, stay| stay.arrival == date).split(&[
+            (EXPECTED, "to arrive"),
+            (CHECKED_IN, "arrived"),
+            (CHECKED_OUT, "left again"),
+            (NO_SHOW, "did not come"),
+        ]),
+        list("Departures", &is_departing).split(&[
+            (CHECKED_IN, "to leave"),
+            (CHECKED_OUT, "left"),
+            (EXPECTED, "never arrived"),
+        ]),
         list("Staying tonight", &is_there),
     ]
+    .map(GuestList::with_balances_once)
+}
+
+impl GuestList {
+    fn of(title: &'static str, rows: Vec<GuestRow>) -> Self {
+        Self { title, count: rows.len().to_string(), rows }
+    }
+
+    /// A balance is that of the booking: once, so that it is not taken for the stay's, nor added up.
+    fn with_balances_once(mut self) -> Self {
+        let mut known = HashSet::new();
+        for row in &mut self.rows {
+            if !known.insert(row.booking_id.clone()) {
+                row.balance = "same booking".to_owned();
+            }
+        }
+        self
+    }
+
+    /// Those of the first kind of progress first, with so many of each in words: the first kind always, others where
+    /// there are some.
+    fn split(mut self, kinds: &[(&str, &str)]) -> Self {
+        let place = |row: &GuestRow| kinds.iter().position(|(progress, _)| *progress == row.progress);
+        // Rows of a booking stay in their order where they are of one kind.
+        self.rows.sort_by_key(|row| place(row).unwrap_or(kinds.len()));
+        let of_kind = |kind: usize| self.rows.iter().filter(|row| place(row) == Some(kind)).count();
+        let counts = kinds.iter().enumerate().map(|(kind, (_, words))| (kind, of_kind(kind), words));
+        let counts = counts.filter(|(kind, count, _)| *kind == 0 || *count > 0);
+        self.count = counts.map(|(_, count, words)| format!("{count} {words}")).collect::<Vec<_>>().join(", ");
+        self
+    }
 }
 
 /// Whether its guests should have come, or left, on an earlier day.
@@ -137,10 +184,7 @@ fn rows(
 ) -> Vec<GuestRow> {
     let of_booking = |booking: &&Booking| -> Vec<GuestRow> {
         let stays = booking.stays.iter().enumerate().filter(|(_, stay)| is_of(booking, stay));
-        let mut rows: Vec<GuestRow> = stays.map(|(index, stay)| row(inventory, date, (booking, index), stay)).collect();
-        // It is that of the booking: once, so that it is not taken for the stay's, nor added up.
-        rows.iter_mut().skip(1).for_each(|row| row.balance = "same booking".to_owned());
-        rows
+        stays.map(|(index, stay)| row(inventory, date, (booking, index), stay)).collect()
     };
     bookings.iter().flat_map(of_booking).collect()
 }
@@ -165,10 +209,10 @@ fn row(inventory: &Inventory, date: NaiveDate, (booking, index): (&Booking, usiz
         dates: format!("{} – {}", stay.arrival, stay.departure),
         guests: stay.guests,
         progress: match (booking.status, progress) {
-            (Status::NoShow, _) => "no show",
-            (_, StayProgress::Expected) => "expected",
-            (_, StayProgress::CheckedIn) => "checked in",
-            (_, StayProgress::CheckedOut) => "checked out",
+            (Status::NoShow, _) => NO_SHOW,
+            (_, StayProgress::Expected) => EXPECTED,
+            (_, StayProgress::CheckedIn) => CHECKED_IN,
+            (_, StayProgress::CheckedOut) => CHECKED_OUT,
         },
         balance: match (booking.outstanding(), to_return(booking, currency)) {
             (0, None) => "nothing due".to_owned(),
@@ -181,8 +225,9 @@ fn row(inventory: &Inventory, date: NaiveDate, (booking, index): (&Booking, usiz
         made,
         stay: stay_id(&booking.stays, index),
         rev: booking.rev,
-        direct: direct(booking, stay, date).map(|action| (offer(action), Uuid::new_v4().to_string())),
-        offers: offers(booking, stay, date),
+        direct: direct(booking, stay, date)
+            .map(|action| (action.offer(booking, (&inventory.property, date)), Uuid::new_v4().to_string())),
+        offers: offers(booking, stay, inventory, date),
     }
 }
 
@@ -197,7 +242,7 @@ fn direct(booking: &Booking, stay: &Stay, date: NaiveDate) -> Option<Action> {
 }
 
 /// What needs a form of its own: guests one by one, other beds, a reason, an amount.
-fn offers(booking: &Booking, stay: &Stay, date: NaiveDate) -> Vec<Offer> {
+fn offers(booking: &Booking, stay: &Stay, inventory: &Inventory, date: NaiveDate) -> Vec<Offer> {
     let of_progress: &[Action] = match booking.progress_of(stay) {
         StayProgress::Expected if stay.arrival <= date => &[Action::CheckIn, Action::NoShow],
         StayProgress::CheckedIn if is_undone(booking, stay) => &[Action::CheckOut, Action::Reinstate],
@@ -208,7 +253,8 @@ fn offers(booking: &Booking, stay: &Stay, date: NaiveDate) -> Vec<Offer> {
     let payment = [Action::Payment].into_iter().filter(|_| is_open);
     let reinstate = [Action::Reinstate].into_iter().filter(|_| booking.status == Status::NoShow);
     let meant = of_progress.iter().copied().chain(reinstate).chain(payment);
-    meant.filter(|action| action.is_offered(booking)).map(offer).collect()
+    let offered = meant.filter(|action| action.is_offered(booking));
+    offered.map(|action| action.offer(booking, (&inventory.property, date))).collect()
 }
 
 /// Whether this is a stay whose check-in a reinstatement would undo: it undoes the latest.
@@ -216,10 +262,6 @@ fn is_undone(booking: &Booking, stay: &Stay) -> bool {
     let index = booking.stays.iter().position(|known| known == stay);
     let id = index.map(|index| stay_id(&booking.stays, index));
     undone_by_reinstatement(booking).is_some_and(|(_, ids)| id.is_some_and(|id| ids.contains(&id)))
-}
-
-fn offer(action: Action) -> Offer {
-    Offer { path: action.path(), label: action.label() }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::access::SignedIn;
 use crate::app::{App, SharedApp};
 use crate::failure::{Failure, page};
 use crate::frame::Frame;
-use crate::pages::actions::{Notice, Surroundings, TakenBeds};
+use crate::pages::actions::{BedChoice, Notice, Surroundings, TakenBeds};
 use crate::store;
 use askama::Template;
 use axum::extract::{Path, Query, State};
@@ -22,7 +22,6 @@ use pvt_domain::booking::{Status, Stay, StayProgress};
 use pvt_domain::business_day::business_date;
 use pvt_domain::decide::{KnownBeds, PlannedMove, plan_moves};
 use pvt_domain::ids::{BedId, BookingId, PropertyId};
-use pvt_domain::inventory::{BedService, Cleanliness};
 use pvt_domain::nights::Nights;
 use pvt_stores::StoreError;
 use std::sync::Arc;
@@ -56,6 +55,8 @@ struct Confirm {
     /// Each step as it is sent.
     steps: Vec<String>,
     reason: String,
+    /// Whether it was sent, and nothing of it may change.
+    is_repetition: bool,
 }
 
 /// The parameters of an address, in their order.
@@ -137,6 +138,7 @@ pub(crate) async fn preview(
         key: Uuid::new_v4().to_string(),
         steps: carry_out::PostedStep::of_plan(&known, &plan).iter().map(carry_out::PostedStep::text).collect(),
         reason: String::new(),
+        is_repetition: false,
     });
     page(&PlanPage {
         frame: Frame::new(&user, "Move guests", "/chart"),
@@ -213,20 +215,11 @@ pub(crate) fn is_movable(status: Status, stay: &Stay) -> bool {
 
 fn targets(around: &Surroundings, taken: &TakenBeds, stay: &Stay) -> Option<StayTargets> {
     let first = stay.arrival.max(around.today);
-    let taken = taken.on(Nights::new(first, stay.departure));
-    let rooms = around.inventory.rooms_of(&stay.room_type_id);
-    let beds = rooms.flat_map(|room| room.beds.iter().map(move |bed| (room, bed)));
-    let others = beds.filter(|(_, bed)| !stay.assigned_beds.contains(bed));
-    let target = |(room, bed): (&pvt_domain::inventory::Room, &BedId)| {
-        let state = room.state_of(bed);
-        let notes = [
-            taken.contains(bed).then_some("taken"),
-            (state.cleanliness == Cleanliness::Dirty).then_some("to be cleaned"),
-            (state.service == BedService::OutOfService).then_some("out of service"),
-        ];
-        let notes: Vec<&str> = notes.into_iter().flatten().collect();
-        let notes = if notes.is_empty() { "free".to_owned() } else { notes.join(", ") };
-        Target { bed: bed.to_string(), label: format!("{bed}, room {}: {notes}", room.id) }
+    let others = taken.choices(around, stay, &stay.room_type_id);
+    let others = others.into_iter().filter(|choice| !stay.assigned_beds.contains(choice.bed));
+    let target = |choice: BedChoice<'_>| {
+        let label = format!("{}, room {}: {}", choice.bed, choice.room.id, choice.notes());
+        Target { bed: choice.bed.to_string(), label }
     };
     Some(StayTargets {
         id: stay.id?,

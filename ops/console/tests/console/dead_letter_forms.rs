@@ -13,10 +13,13 @@ use pvt_testkit::Namespace;
 use pvt_testkit::console::with_form;
 use reqwest::{StatusCode, header};
 use sqlx::{Connection as _, PgConnection};
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// Refuses every connection.
 const NO_SERVER: &str = "postgres://pvt@127.0.0.1:1/pvt";
+/// For a page that waits once for a second.
+const WAITED_ONCE: Duration = Duration::from_secs(3);
 
 /// The body whose property is spelled right.
 async fn fixed_body(harness: &Harness, number: u128) -> Result<String> {
@@ -107,6 +110,7 @@ async fn edit_that_takes_longer_than_a_confirmation_is_not_lost() -> Result<()> 
         let (status, again) = (late.status(), late.text().await?);
         assert_eq!(status, StatusCode::FORBIDDEN, "{action}: {again}");
         assert!(again.contains("property_id") && again.contains("name=\"password\""), "{again}");
+        assert!(again.contains("<h2>Your edit, which is not made yet</h2>"), "{again}");
         assert!(find(&harness, 1).await?.edits.is_empty(), "without the password nothing is edited");
         let [reason, body] = written;
         let sent = submit(&harness, &admin, &again, action, &[reason, body, ("password", PASSWORD)]).await?;
@@ -133,6 +137,26 @@ async fn edit_that_no_worker_can_read_is_not_lost() -> Result<()> {
     let body = fixed_body(&harness, 1).await?;
     let sent = submit(&harness, &admin, &again, &review, &[written[0], ("body", &body)]).await?;
     assert_eq!(sent.status(), StatusCode::OK, "{}", sent.text().await?);
+    Ok(())
+}
+
+/// Once the store is asked to change it, not every failure says whether the edit was made.
+#[tokio::test]
+async fn edit_that_may_have_been_made_is_not_called_unmade() -> Result<()> {
+    let harness = with_dead_letters(1).await?;
+    let admin = harness.sign_in(Role::Admin, &[]).await?;
+    let place = format!("/dead-letters/messages/{}", Uuid::from_u128(1));
+    let (whole, review, edit) = (format!("{place}/whole"), format!("{place}/review"), format!("{place}/edit"));
+    let (_, page) = harness.get(&admin, &place).await?;
+    let opened = submit(&harness, &admin, &page, &whole, &[("reason", "which name"), ("password", PASSWORD)]).await?;
+    let body = String::from_utf8(find(&harness, 1).await?.message.context("a message")?.body)?;
+    let page = opened.text().await?.replace(&review, &edit);
+    let refused = submit(&harness, &admin, &page, &edit, &[("reason", "no change"), ("body", &body)]).await?;
+    let (status, again) = (refused.status(), refused.text().await?);
+    assert_eq!(status, StatusCode::CONFLICT, "{again}");
+    assert!(again.contains("<h2>Your edit</h2>") && again.contains("It may have been made"), "{again}");
+    let area = again.split("<textarea").nth(1).and_then(|rest| rest.split("</textarea>").next()).context("its text")?;
+    assert!(area.lines().count() > 5, "in the lines of the form: {area}");
     Ok(())
 }
 
@@ -201,6 +225,31 @@ async fn edited_body_is_stored_without_the_lines_of_the_form() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn passwords_of_a_session_are_tried_a_few_times_only() -> Result<()> {
+    let settings = [("PVT_RATE_AUTH", "4/15m"), ("PVT_TRUSTED_PROXIES", "127.0.0.1")];
+    let harness = Harness::with(Namespace::new().await?, &settings).await?;
+    store(&harness.mongo, &[arrival(1, "missing")]).await?;
+    let admin = harness.sign_in(Role::Admin, &[]).await?;
+    let (_, page) = harness.get(&admin, "/dead-letters/discard").await?;
+    let shown = form(&page, "/dead-letters/discard")?;
+    let attempt = async |from: &str, password: &str| {
+        let request = harness.http.post(harness.url("/dead-letters/discard")).header("x-forwarded-for", from);
+        let shown = shown.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let fields: Vec<_> = shown.chain([("reason", "why"), ("password", password)]).collect();
+        let sent = with_form(request.header(header::COOKIE, &admin.cookie), &fields).send().await?;
+        anyhow::Ok(sent.status())
+    };
+    for number in 1..=4 {
+        let from = format!("203.0.113.{number}");
+        assert_eq!(attempt(&from, "wrong horse battery").await?, StatusCode::FORBIDDEN);
+    }
+    let right = attempt("203.0.113.9", PASSWORD).await?;
+    assert_eq!(right, StatusCode::TOO_MANY_REQUESTS, "of the account, from whichever address");
+    assert_eq!(in_state(&harness, DeadLetterState::Dead).await?, [1]);
+    Ok(())
+}
+
 /// The mart is there and does not answer: each chunk of events would have to wait for it.
 #[tokio::test]
 async fn mart_that_does_not_answer_is_waited_for_once() -> Result<()> {
@@ -215,9 +264,12 @@ async fn mart_that_does_not_answer_is_waited_for_once() -> Result<()> {
     let mut postgres = PgConnection::connect(&harness.namespace.database_url()).await?;
     let mut locked = postgres.begin().await?;
     sqlx::query("LOCK TABLE fact_booking_event IN ACCESS EXCLUSIVE MODE").execute(&mut *locked).await?;
+    let begun = Instant::now();
     let (status, page) = harness.get(&admin, "/dead-letters/replay").await?;
     assert_eq!(status, StatusCode::OK, "{page}");
     assert!(page.contains("Replay exactly these 450"), "{page}");
+    // Five chunks, of which each would wait for a second.
+    assert!(begun.elapsed() < WAITED_ONCE, "{:?}", begun.elapsed());
     locked.rollback().await?;
     Ok(())
 }

@@ -1,13 +1,14 @@
 //! Pages of a dead letter: with one id everywhere, without personal data, and whatever its body is.
 
-use super::dead_letters::{arrival, message_id, store, submit, with_dead_letters};
+use super::dead_letters::{arrival, in_state, message_id, store, submit, with_dead_letters};
 use super::harness::{HERE, Harness, PASSWORD};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use chrono::Utc;
 use pvt_domain::accounts::Role;
 use pvt_domain::actor::Actor;
 use pvt_domain::booking::Booking;
-use pvt_stores::mongo::dead_letters::Arrival;
+use pvt_stores::mongo::audit::AuditEntry;
+use pvt_stores::mongo::dead_letters::{Arrival, DeadLetterState};
 use reqwest::{StatusCode, header};
 use uuid::Uuid;
 
@@ -28,8 +29,8 @@ async fn dead_letter_has_one_id_on_every_page_and_is_found_by_both() -> Result<(
         assert_eq!(status, StatusCode::OK, "{path}");
         assert!(page.contains(&format!("<dt>Id</dt><dd>{id}</dd>")), "{path}: {page}");
         assert!(page.contains(&format!("/audit?subject={id}")), "{path}: {page}");
-        let before_body = page.split("<h2>Body").next();
-        assert!(before_body.is_some_and(|facts| !facts.contains(&own)), "{path} has another id, too: {page}");
+        let facts = page.split("<p class=\"actions\">").next();
+        assert!(facts.is_some_and(|facts| !facts.contains(&own)), "{path} has another id, too: {page}");
     }
     for named in [&own, &id] {
         for action in ["replay", "discard"] {
@@ -74,6 +75,55 @@ async fn message_that_two_queues_gave_up_is_two_dead_letters() -> Result<()> {
 }
 
 #[tokio::test]
+async fn two_bodies_under_one_id_are_discarded_one_by_one() -> Result<()> {
+    let harness = Harness::start().await?;
+    let first = arrival(1, "missing field `property_id`");
+    let mut second = Arrival { message_id: first.message_id, ..arrival(2, "missing field `property_id`") };
+    second.message.body = b"{}".to_vec();
+    store(&harness.mongo, &[first, second]).await?;
+    let admin = harness.sign_in(Role::Admin, &[]).await?;
+    let (id, own) = (message_id(1), Uuid::from_u128(1));
+    let (_, choice) = harness.get(&admin, &format!("/dead-letters/messages/{id}?queue=reconciliation")).await?;
+    assert_eq!(choice.matches("href=\"/dead-letters/messages/").count(), 2, "{choice}");
+    let (_, page) = harness.get(&admin, &format!("/dead-letters/messages/{own}")).await?;
+    for action in ["replay", "discard"] {
+        let link =
+            page.split(&format!("href=\"/dead-letters/{action}?")).nth(1).and_then(|rest| rest.split('"').next());
+        let query = link.context("a link")?;
+        let (_, review) = harness.get(&admin, &format!("/dead-letters/{action}?{query}")).await?;
+        assert!(review.contains("exactly these 1<"), "{action}: {review}");
+        if action == "discard" {
+            let filled = [("reason", "sent by hand"), ("password", PASSWORD)];
+            let done = submit(&harness, &admin, &review, "/dead-letters/discard", &filled).await?.text().await?;
+            assert!(done.contains("<p>1 discarded"), "{done}");
+        }
+    }
+    assert_eq!(in_state(&harness, DeadLetterState::Dead).await?, [2]);
+    let audited = harness.mongo.audit_log().list(Some(&id), None, 5).await?;
+    assert!(audited.len() == 1 && audited[0].detail.contains(&own.to_string()), "which of the two: {audited:?}");
+    Ok(())
+}
+
+/// Earlier versions named a dead letter in the audit by its own id.
+#[tokio::test]
+async fn audit_of_a_dead_letter_leads_to_entries_of_earlier_versions() -> Result<()> {
+    let harness = with_dead_letters(1).await?;
+    let admin = harness.sign_in(Role::Admin, &[]).await?;
+    let own = Uuid::from_u128(1).to_string();
+    let action = "dead_letter.unmask".to_owned();
+    let entry = AuditEntry::new(Uuid::now_v7(), Utc::now().into(), "operator", action, &own, "read before the upgrade");
+    harness.mongo.audit_log().append(&entry).await?;
+    let (_, page) = harness.get(&admin, &format!("/dead-letters/messages/{own}")).await?;
+    let mut found = String::new();
+    for link in page.split("href=\"/audit?subject=").skip(1) {
+        let subject = link.split('"').next().context("a link")?;
+        found += &harness.get(&admin, &format!("/audit?subject={subject}")).await?.1;
+    }
+    assert!(found.contains("read before the upgrade"), "{found}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn errors_and_headers_are_masked_like_bodies() -> Result<()> {
     let harness = Harness::start().await?;
     let error = "no mail to \"Ada Lovelace\" at ada@example.com";
@@ -83,6 +133,12 @@ async fn errors_and_headers_are_masked_like_bodies() -> Result<()> {
         ("error-message".to_owned(), error.to_owned()),
         ("guest".to_owned(), "Lovelace".to_owned()),
     ];
+    personal.death.class = "Lovelace ada@example.com".to_owned();
+    personal.death.worker = Some("Ada Lovelace".to_owned());
+    personal.death.first_failed_at = Some("when Lovelace came".to_owned());
+    personal.kind = "ada@example.com".to_owned();
+    personal.message.reply_to = Some("ada@example.com".to_owned());
+    personal.message.actor = Some("Ada Lovelace".into());
     let group = personal.death.group.clone();
     store(&harness.mongo, &[personal]).await?;
     let admin = harness.sign_in(Role::Admin, &[]).await?;
@@ -110,8 +166,9 @@ async fn body_of_any_kind_has_a_page() -> Result<()> {
         arrival
     };
     let large = [b"\"".as_slice(), &vec![b'<'; 600 * 1024], b"\""].concat();
-    store(&harness.mongo, &[with_body(1, large), with_body(2, vec![0xff, 0xfe, b'A', 0]), with_body(3, Vec::new())])
-        .await?;
+    let deep = [vec![b'['; 120], vec![b"1".as_slice(); 32_000].join(&b','), vec![b']'; 120]].concat();
+    let letters = [(1, large), (2, vec![0xff, 0xfe, b'A', 0]), (3, Vec::new()), (4, deep.clone())];
+    store(&harness.mongo, &letters.map(|(number, body)| with_body(number, body))).await?;
     let admin = harness.sign_in(Role::Admin, &[]).await?;
     let page = async |number: u128| {
         let place = format!("/dead-letters/messages/{}", Uuid::from_u128(number));
@@ -120,7 +177,7 @@ async fn body_of_any_kind_has_a_page() -> Result<()> {
         anyhow::Ok((place, page))
     };
     let (_, large) = page(1).await?;
-    let edit = format!("<code>pvt dead edit {}</code>", message_id(1));
+    let edit = format!("<code>pvt dead edit {}</code>", Uuid::from_u128(1));
     assert!(large.len() < 64 * 1024 && large.contains("614402 bytes") && large.contains(&edit), "{}", large.len());
     assert!(!large.contains("/whole\""), "a form could not hold it");
     for number in [2, 3] {
@@ -130,6 +187,15 @@ async fn body_of_any_kind_has_a_page() -> Result<()> {
         let whole = submit(&harness, &admin, &masked, &format!("{place}/whole"), &filled).await?;
         assert_eq!(whole.status(), StatusCode::OK);
     }
+    let (place, masked) = page(4).await?;
+    assert!(masked.len() < 1024 * 1024, "in lines it would be mostly blanks: {}", masked.len());
+    let filled = [("reason", "how deep"), ("password", PASSWORD)];
+    let opened = submit(&harness, &admin, &masked, &format!("{place}/whole"), &filled).await?.text().await?;
+    let body = String::from_utf8(deep)?;
+    assert!(opened.contains(&body), "{}", opened.len());
+    let written = [("reason", "too deep"), ("body", body.as_str())];
+    let reviewed = submit(&harness, &admin, &opened, &format!("{place}/review"), &written).await?;
+    assert_eq!(reviewed.status(), StatusCode::UNPROCESSABLE_ENTITY, "its form holds it");
     Ok(())
 }
 

@@ -18,3 +18,4 @@ mod keyboard;
 mod live;
 mod pages;
 mod queues;
+mod room_types;

@@ -57,6 +57,8 @@ async fn front_desk_and_chart_show_the_day() -> Result<()> {
     let arriving = harness.book(HERE, "confirmed", today).await?;
     let staying = harness.book(HERE, "checked_in", yesterday).await?;
     let leaving = harness.book(HERE, "checked_in", today.checked_sub_days(Days::new(2)).context("two days")?).await?;
+    let (arrived, left) = (harness.book(HERE, "checked_in", today).await?, leaving.stays[0].arrival);
+    let left = harness.book(HERE, "checked_out", left).await?;
     let overstaying =
         harness.book(HERE, "checked_in", today.checked_sub_days(Days::new(5)).context("five days")?).await?;
     let missing = harness.book(HERE, "confirmed", yesterday).await?;
@@ -64,17 +66,22 @@ async fn front_desk_and_chart_show_the_day() -> Result<()> {
     let (_, page) = harness.get(&staff, "/front-desk").await?;
     let sections: Vec<&str> = page.split("<section>").skip(1).collect();
     let expected = [
-        ("Overdue (2)", &overstaying),
-        ("Arrivals (1)", &arriving),
-        ("Departures (1)", &leaving),
-        ("Staying tonight (1)", &staying),
+        ("Overdue: 2<", &overstaying),
+        ("Arrivals: 1 to arrive, 1 arrived<", &arriving),
+        ("Departures: 1 to leave, 1 left<", &leaving),
+        ("Staying tonight: 2<", &staying),
     ];
     assert_eq!(sections.len(), expected.len(), "{page}");
     for (section, (title, booking)) in sections.iter().zip(expected) {
         assert!(section.contains(title) && section.contains(&booking.reference), "{title}: {section}");
     }
+    // Those who are still to come, or to leave, are the first.
+    for (section, first, last) in [(sections[1], &arriving, &arrived), (sections[2], &leaving, &left)] {
+        assert!(section.find(&first.reference) < section.find(&last.reference), "{section}");
+    }
     assert!(sections[0].contains(&missing.reference), "expected since yesterday: {}", sections[0]);
-    assert!(sections[1].contains("/actions/check-in\" method=\"post\"") && !sections[1].contains("/actions/check-out"));
+    let direct = |section: &str, action: &str| section.matches(&format!("/actions/{action}\" method=\"post\"")).count();
+    assert_eq!((direct(sections[1], "check-in"), direct(sections[1], "check-out")), (1, 0), "{}", sections[1]);
     assert!(sections[2].contains("/actions/check-out\" method=\"post\""), "{}", sections[2]);
     assert!(sections[1].contains("84.00 CAD due") && sections[1].contains("beds made"), "{}", sections[1]);
     let (_, chart) = harness.get(&staff, "/chart?nights=30").await?;

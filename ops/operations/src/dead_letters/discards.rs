@@ -1,12 +1,11 @@
 //! Discarding of dead letters for good, in batches: each with its audit entry, and none that has changed.
 
-use super::{changed_since_shown, failed};
+use super::{Audited, changed_since_shown, failed};
 use crate::reason::one_line;
 use anyhow::Result;
 use chrono::Utc;
 use pvt_domain::actor::Actor;
 use pvt_stores::mongo::Mongo;
-use pvt_stores::mongo::audit::AuditEntry;
 use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterState, Discarded, Matched};
 use uuid::Uuid;
 
@@ -96,11 +95,7 @@ async fn discard_each(
     let now = Utc::now().into();
     let discarded = Discarded { at: now, actor, reason: one_line(reason) };
     let entry = |dead_letter: &DeadLetter| {
-        let detail = format!("{} of {}: {}", dead_letter.kind, dead_letter.queue, discarded.reason);
-        let subject = dead_letter.shown_id().to_string();
-        let entry = AuditEntry::new(cause, now, &discarded.actor, DISCARD.to_owned(), &subject, &detail);
-        // Several queues may have given one message up.
-        AuditEntry { id: Uuid::new_v5(&cause, dead_letter.id.as_bytes()), ..entry }
+        Audited::from(dead_letter).entry(DISCARD, cause, (now, discarded.actor.clone()), &discarded.reason)
     };
     let mut rest = selected.into_iter();
     loop {

@@ -1,6 +1,6 @@
 //! Edits of the bodies of dead letters, of which the original is kept.
 
-use super::changed_meanwhile;
+use super::{Audited, changed_meanwhile};
 use crate::OperationError;
 use crate::reason::one_line;
 use anyhow::Result;
@@ -8,7 +8,6 @@ use chrono::Utc;
 use pvt_domain::actor::Actor;
 use pvt_domain::dead_letters::{MemberChange, changed_members, check_readable, compact_body};
 use pvt_stores::mongo::Mongo;
-use pvt_stores::mongo::audit::AuditEntry;
 use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterState, Edit, StoredMessage};
 use uuid::Uuid;
 
@@ -79,9 +78,7 @@ pub async fn apply_edit(
 ) -> Result<()> {
     let changed = check_edit(dead_letter, message, &body)?;
     let (now, actor, reason) = (Utc::now().into(), actor.into(), one_line(reason));
-    let (id, action) = (dead_letter.shown_id().to_string(), "dead_letter.edit".to_owned());
-    let detail = format!("{} of {}: {reason}", dead_letter.kind, dead_letter.queue);
-    let entry = AuditEntry::new(Uuid::now_v7(), now, &actor, action, &id, &detail);
+    let entry = Audited::from(dead_letter).entry("dead_letter.edit", Uuid::now_v7(), (now, actor.clone()), &reason);
     let changed = changed.iter().map(MemberChange::without_values).collect();
     let edit = Edit { at: now, actor, reason, changed };
     match mongo.dead_letters().edit(dead_letter, message, body, &edit, &entry).await? {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use pvt_domain::booking::Booking;
-use pvt_domain::dead_letters::check_readable;
+use pvt_domain::dead_letters::{check_readable, masked_error};
 use pvt_domain::events::BookingEvent;
 use pvt_domain::ids::BookingId;
 use pvt_domain::messages::queues;
@@ -37,7 +37,7 @@ pub enum Done {
 pub struct Forecast {
     /// The dead letter, without its message.
     pub dead_letter: DeadLetter,
-    /// Why its worker cannot read it.
+    /// Why its worker cannot read it, without what that quotes.
     pub unreadable: Option<String>,
     /// Whether it was handled before.
     pub done: Done,
@@ -116,7 +116,8 @@ impl Known {
     fn forecast(&self, dead_letter: DeadLetter) -> Forecast {
         let DeadLetter { kind, message, .. } = &dead_letter;
         let body = message.as_ref().map(|message| message.body.as_slice()).unwrap_or_default();
-        let unreadable = check_readable(dead_letter.queue_family(), kind, body).err().map(|error| error.to_string());
+        let unreadable = check_readable(dead_letter.queue_family(), kind, body).err();
+        let unreadable = unreadable.map(|error| masked_error(&error.to_string()));
         let done = self.done(&dead_letter);
         Forecast { done, unreadable, dead_letter: DeadLetter { message: None, original: None, ..dead_letter } }
     }

@@ -27,7 +27,7 @@ enum Named {
     StripeObject(String),
     StripeEvent(String),
     Reference(BookingId, BookingId),
-    /// A reference without its prefix, or a name of as many letters.
+    /// A reference without its prefix, or a name of as many characters.
     ReferenceOrName(BookingId, BookingId, String),
     Name(String),
     Nothing,
@@ -49,20 +49,18 @@ impl Named {
             return Self::StripeObject(text.to_owned());
         }
         match BookingId::range_of_reference(text) {
-            Some((least, greatest)) if is_name(text) && !has_prefix(text) => {
-                Self::ReferenceOrName(least, greatest, text.to_owned())
-            }
+            Some((least, greatest)) if !has_prefix(text) => Self::ReferenceOrName(least, greatest, text.to_owned()),
             Some((least, greatest)) => Self::Reference(least, greatest),
-            None if is_name(text) => Self::Name(text.to_owned()),
+            None if is_name(text) && !has_prefix(text) => Self::Name(text.to_owned()),
             None => Self::Nothing,
         }
     }
 }
 
-/// Whether a text may be the name of a person, or the beginning of one: two letters at least, and no digit.
+/// Whether a text may be a name, or the beginning of one: two letters or digits at least, as groups have names such as
+/// "Team 42".
 fn is_name(text: &str) -> bool {
-    let letters = text.chars().filter(|letter| letter.is_alphabetic()).count();
-    letters >= 2 && !text.chars().any(|letter| letter.is_numeric())
+    text.chars().filter(|one| one.is_alphanumeric()).count() >= 2
 }
 
 fn has_prefix(text: &str) -> bool {
@@ -169,17 +167,15 @@ mod tests {
         assert_eq!(Named::read("cs_test_1"), Named::StripeObject("cs_test_1".to_owned()));
         assert_eq!(Named::read("evt_1"), Named::StripeEvent("evt_1".to_owned()));
         assert!(matches!(Named::read("pvt-hmy8ymkd1q"), Named::Reference(..)));
-        assert!(matches!(Named::read("hmy8ymkd1q"), Named::Reference(..)));
         assert!(matches!(Named::read("PVT-Montgomery"), Named::Reference(..)));
-        for name in ["Richardson", "montgomery"] {
+        for name in ["Richardson", "montgomery", "hmy8ymkd1q"] {
             assert!(matches!(Named::read(name), Named::ReferenceOrName(_, _, read) if read == name), "{name}");
         }
         assert!(may_scan(&id.to_string()) && may_scan("pi_1") && !may_scan("ada@example.com") && !may_scan("PVT-1"));
-        for name in ["Lovelace", "Ada Lovelace", "o’", "Łó", "李明"] {
-            let expected = if name == "o’" { Named::Nothing } else { Named::Name(name.to_owned()) };
-            assert_eq!(Named::read(name), expected, "{name}");
+        for name in ["Lovelace", "Ada Lovelace", "Łó", "李明", "Team 42", "Anna2", "42"] {
+            assert_eq!(Named::read(name), Named::Name(name.to_owned()), "{name}");
         }
-        for nothing in ["", "L", "PVT-1", "?", "12"] {
+        for nothing in ["", "L", "o’", "PVT-1", "pvt-anna2", "?", "7"] {
             assert_eq!(Named::read(nothing), Named::Nothing, "{nothing}");
         }
     }

@@ -13,7 +13,7 @@ use crate::reachability::Dependency::RabbitMq;
 use crate::settings;
 use anyhow::Result;
 use chrono::Utc;
-use pvt_domain::dead_letters::masked_error;
+use pvt_domain::dead_letters::masked_code;
 use pvt_domain::ids::BookingId;
 use pvt_operations::{OPERATOR, OperationError, broker, terminal};
 use pvt_service::config::Config;
@@ -48,7 +48,7 @@ async fn read(config: &Config, queues: &[DeadLetterQueue], id: Option<Uuid>, fil
     }
     visit(config, queues, |queue, dead_letter| {
         if includes(id, filter, dead_letter) {
-            found.push(describe(queue, dead_letter));
+            found.push(describe(queue, dead_letter, View::MASKED));
         }
         Disposition::Keep
     })
@@ -66,11 +66,8 @@ pub(super) async fn show(sources: &Sources, id: Uuid, view: View) -> Result<Opti
     let mut found = None;
     visit(&sources.config, &queues, |queue, dead_letter| {
         if dead_letter.id == id && found.is_none() {
-            let mut shown = describe(queue, dead_letter);
+            let mut shown = describe(queue, dead_letter, view);
             let envelope = &dead_letter.delivery.envelope;
-            if let Some(error) = envelope.header(HEADER_ERROR_MESSAGE) {
-                shown["message"] = (view.error)(error).into();
-            }
             shown["headers"] = view.headers(envelope.headers.iter().map(|(name, value)| (&**name, value.as_str())));
             shown["body"] = (view.body)(&dead_letter.delivery.body);
             found = Some(shown);
@@ -91,7 +88,8 @@ pub(super) async fn replay(config: &Config, selection: &Selection, stored: &Repl
         }
         count += 1;
         let to = queue.work_queue.as_deref().unwrap_or(&dead_letter.delivery.routing_key);
-        terminal::data(format_args!("{} {} → {to}", dead_letter.id, dead_letter.delivery.envelope.kind));
+        let kind = masked_code(&dead_letter.delivery.envelope.kind);
+        terminal::data(format_args!("{} {kind} → {to}", dead_letter.id));
         if selection.dry_run { Disposition::Keep } else { Disposition::Replay }
     })
     .await?;
@@ -107,9 +105,9 @@ pub(super) async fn discard(config: &Config, selection: &Selection, reason: &str
     let mut chosen: Vec<(Uuid, String, String)> = Vec::new();
     visit(config, &queues, |queue, dead_letter| {
         if includes(selection.id, &selection.filter, dead_letter) {
-            let kind = &dead_letter.delivery.envelope.kind;
+            let kind = masked_code(&dead_letter.delivery.envelope.kind);
             terminal::data(format_args!("{} {kind} of {}", dead_letter.id, queue.label()));
-            chosen.push((dead_letter.id, kind.to_string(), queue.label().to_owned()));
+            chosen.push((dead_letter.id, kind, queue.label().to_owned()));
         }
         Disposition::Keep
     })
@@ -213,21 +211,21 @@ fn class_of(dead_letter: &DeadLetter) -> &str {
     dead_letter.delivery.envelope.header(HEADER_ERROR_CLASS).unwrap_or("delivery_limit")
 }
 
-fn describe(queue: &DeadLetterQueue, dead_letter: &DeadLetter) -> Value {
+fn describe(queue: &DeadLetterQueue, dead_letter: &DeadLetter, view: View) -> Value {
     let envelope = &dead_letter.delivery.envelope;
-    let error = envelope.header(HEADER_ERROR_MESSAGE).map(masked_error);
+    let error = envelope.header(HEADER_ERROR_MESSAGE).map(view.error);
     json!({
         "id": dead_letter.id,
         "message_id": (!envelope.id.is_nil()).then_some(envelope.id),
         "queue": queue.label(),
         "state": "not_stored",
-        "type": envelope.kind,
-        "class": if queue.work_queue.is_some() { class_of(dead_letter) } else { "unroutable" },
+        "type": (view.code)(&envelope.kind),
+        "class": if queue.work_queue.is_some() { (view.code)(class_of(dead_letter)) } else { "unroutable".to_owned() },
         "message": error.or_else(|| dead_letter.unreadable.then(|| UNREADABLE.to_owned())),
         "routing_key": dead_letter.delivery.routing_key,
-        "worker": envelope.header(HEADER_WORKER),
+        "worker": envelope.header(HEADER_WORKER).map(view.code),
         "attempt": envelope.attempt,
-        "first_failed_at": envelope.header(HEADER_FIRST_FAILED_AT),
+        "first_failed_at": envelope.header(HEADER_FIRST_FAILED_AT).map(view.code),
         "booking_id": envelope.correlation_id,
         "traceparent": envelope.traceparent,
         "sent_at": envelope.timestamp,

@@ -7,7 +7,7 @@ use super::{Filter, Selection};
 use crate::reachability::Dependency::MongoDb;
 use crate::settings;
 use anyhow::Result;
-use pvt_domain::dead_letters::masked_error;
+use pvt_domain::dead_letters::{masked_code, masked_error};
 use pvt_messaging::Topology;
 use pvt_operations::actor_names::ActorNames;
 use pvt_operations::dead_letters::{self, DiscardOutcome};
@@ -39,7 +39,7 @@ pub(super) async fn list(sources: &Sources, id: Option<Uuid>, filter: &Filter) -
     let filter = document_filter(&sources.topology, id, filter)?;
     let Some(mongo) = &sources.mongo else { return Ok(Vec::new()) };
     let found = mongo.dead_letters().list(&filter, &OPEN, 0, 0).await?;
-    Ok(found.iter().map(|dead_letter| describe(&sources.topology, dead_letter)).collect())
+    Ok(found.iter().map(|dead_letter| describe(&sources.topology, dead_letter, View::MASKED)).collect())
 }
 
 /// How many of the selection are dead; prints them as what a replay or discard would take.
@@ -63,15 +63,16 @@ pub(super) async fn forecast(sources: &Sources, selection: &Selection) -> Result
     let forecasts = forecasts?;
     for forecast in &forecasts {
         let DeadLetter { kind, queue, .. } = &forecast.dead_letter;
-        let (id, queue) = (forecast.dead_letter.shown_id(), sources.topology.name(queue));
+        let (id, kind) = (forecast.dead_letter.shown_id(), masked_code(kind));
+        let queue = sources.topology.name(queue);
         terminal::data(format_args!("{id} {kind} → {queue}: {}", forecast.outcome()));
     }
     Ok(forecasts.len())
 }
 
 fn print(topology: &Topology, dead_letter: &DeadLetter) {
-    let DeadLetter { kind, queue, .. } = dead_letter;
-    terminal::data(format_args!("{} {kind} of {}", dead_letter.shown_id(), topology.name(queue)));
+    let (kind, queue) = (masked_code(&dead_letter.kind), topology.name(&dead_letter.queue));
+    terminal::data(format_args!("{} {kind} of {queue}", dead_letter.shown_id()));
 }
 
 /// The dead letter of this id with its headers and body: that of the queue where it died last.
@@ -80,8 +81,7 @@ pub(super) async fn show(sources: &Sources, id: Uuid, view: View) -> Result<Opti
     let found = mongo.dead_letters().find(id).await?;
     let last = found.into_iter().max_by_key(|dead_letter| dead_letter.last.died_at);
     Ok(last.map(|dead_letter| {
-        let mut shown = describe(&sources.topology, &dead_letter);
-        shown["message"] = json!(dead_letter.last.error.as_deref().map(view.error));
+        let mut shown = describe(&sources.topology, &dead_letter, view);
         if let Some(StoredMessage { traceparent, sent_at, headers, body, .. }) = &dead_letter.message {
             shown["traceparent"] = json!(traceparent);
             shown["sent_at"] = json!(sent_at);
@@ -227,8 +227,8 @@ pub(super) async fn groups(json: bool) -> Result<()> {
             group.group.clone(),
             group.dead.to_string(),
             group.new_since_replay.to_string(),
-            last.worker.clone().unwrap_or_else(|| queue.clone()),
-            last.class.clone(),
+            last.worker.as_deref().map_or_else(|| queue.clone(), masked_code),
+            masked_code(&last.class),
             last.error.as_deref().map_or_else(|| "-".to_owned(), masked_error),
             group.last_seen.to_string(),
             group.example.shown_id().to_string(),
@@ -242,9 +242,10 @@ pub(super) async fn groups(json: bool) -> Result<()> {
 fn describe_group(topology: &Topology, group: &DeadLetterGroup) -> Value {
     let DeadLetterGroup { group, dead, replaying, new_since_replay, first_seen, last_seen, queues, example } = group;
     let queues: Vec<String> = queues.iter().map(|queue| topology.name(queue)).collect();
+    let example = describe(topology, example, View::MASKED);
     json!({
         "group": group, "dead": dead, "replaying": replaying, "new_since_replay": new_since_replay,
-        "first_seen": first_seen, "last_seen": last_seen, "queues": queues, "example": describe(topology, example),
+        "first_seen": first_seen, "last_seen": last_seen, "queues": queues, "example": example,
     })
 }
 
@@ -316,7 +317,7 @@ pub(super) fn document_filter(topology: &Topology, id: Option<Uuid>, filter: &Fi
     })
 }
 
-fn describe(topology: &Topology, dead_letter: &DeadLetter) -> Value {
+fn describe(topology: &Topology, dead_letter: &DeadLetter, view: View) -> Value {
     let DeadLetter { id, queue, message_id, kind, booking_id, state, deaths, last, .. } = dead_letter;
     json!({
         "id": dead_letter.shown_id(),
@@ -324,13 +325,13 @@ fn describe(topology: &Topology, dead_letter: &DeadLetter) -> Value {
         "message_id": (!message_id.is_nil()).then_some(message_id),
         "queue": topology.name(queue),
         "state": state,
-        "type": kind,
-        "class": last.class,
-        "message": last.error.as_deref().map(masked_error),
+        "type": (view.code)(kind),
+        "class": (view.code)(&last.class),
+        "message": last.error.as_deref().map(view.error),
         "group": last.group,
-        "worker": last.worker,
+        "worker": last.worker.as_deref().map(view.code),
         "attempt": last.attempt,
-        "first_failed_at": last.first_failed_at,
+        "first_failed_at": last.first_failed_at.as_deref().map(view.code),
         "deaths": deaths,
         "first_died_at": dead_letter.first_died_at,
         "died_at": last.died_at,

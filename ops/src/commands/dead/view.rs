@@ -1,6 +1,6 @@
 //! Views of a dead letter: masked, or the whole where a reason is recorded.
 
-use pvt_domain::dead_letters::{masked_body, masked_error, masked_header};
+use pvt_domain::dead_letters::{masked_body, masked_code, masked_error, masked_header};
 use serde_json::Value;
 
 /// How the parts of a dead letter are shown that may be personal.
@@ -8,12 +8,16 @@ use serde_json::Value;
 pub(super) struct View {
     pub(super) body: fn(&[u8]) -> Value,
     pub(super) error: fn(&str) -> String,
+    /// Ids, codes and times that another producer may have written.
+    pub(super) code: fn(&str) -> String,
     header: fn(&str, &str) -> String,
 }
 
 impl View {
-    pub(super) const MASKED: Self = Self { body: masked_body, error: masked_error, header: masked_header };
-    pub(super) const WHOLE: Self = Self { body: whole_body, error: str::to_owned, header: |_, value| value.to_owned() };
+    pub(super) const MASKED: Self =
+        Self { body: masked_body, error: masked_error, code: masked_code, header: masked_header };
+    pub(super) const WHOLE: Self =
+        Self { body: whole_body, error: str::to_owned, code: str::to_owned, header: |_, value| value.to_owned() };
 
     pub(super) fn headers<'h>(self, headers: impl Iterator<Item = (&'h str, &'h str)>) -> Value {
         headers.map(|(name, value)| (name, (self.header)(name, value))).collect()

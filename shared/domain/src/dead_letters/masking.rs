@@ -2,6 +2,7 @@
 //!
 //! What is shown is listed, so that a member of a later version is masked until it is found to be harmless.
 
+use super::fingerprint::quoted;
 use serde_json::Value;
 
 /// Stands for a value that is not shown.
@@ -120,14 +121,53 @@ pub fn masked_body(body: &[u8]) -> Value {
     serde_json::from_slice(body).map_or_else(|_| MASKED.into(), |body| masked(body, false))
 }
 
-/// An error as operators see it: its own words, without what it may quote of a message. Texts in double quotes,
-/// addresses of mail and numbers of telephones are masked.
+/// An error as operators see it: its own words, without what it may quote of a message. All from the first double quote
+/// to the last one is masked, because what is quoted may have quotes of its own; so are texts in single quotes,
+/// addresses of mail and numbers of telephones. Where only one quote is, the rest is masked.
 pub fn masked_error(error: &str) -> String {
-    let parts = error.split('"').enumerate().map(|(index, part)| match index % 2 {
-        0 => part.split_inclusive(char::is_whitespace).map(without_address).collect(),
-        _ => MASKED.to_owned(),
-    });
-    without_telephones(&parts.collect::<Vec<String>>().join("\""))
+    let Some((before, rest)) = error.split_once('"') else { return without_values(error) };
+    let before = without_values(before);
+    match rest.rsplit_once('"') {
+        Some((_, after)) => format!("{before}\"{MASKED}\"{}", without_values(after)),
+        None => format!("{before}\"{MASKED}"),
+    }
+}
+
+/// A text without double quotes, and without the values that it may have.
+fn without_values(text: &str) -> String {
+    let words: String = without_quoted(text).split_inclusive(char::is_whitespace).map(without_address).collect();
+    without_telephones(&words)
+}
+
+/// The text with what is in single quotes masked, and what is in backticks and no name of a member, a type or a code.
+fn without_quoted(text: &str) -> String {
+    let (mut shown, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(['\'', '`']) {
+        let (before, quote) = rest.split_at(at);
+        shown.push_str(before);
+        // What was masked ends with a quote.
+        let last = shown.chars().next_back().unwrap_or(' ');
+        let is_name = quote.starts_with('`');
+        rest = match quoted(last, quote) {
+            Some(length) => {
+                let (value, after) = quote.split_at(length);
+                let mark = &value[..1];
+                let is_shown = is_name && !value.contains(char::is_whitespace);
+                shown.push_str(if is_shown { value } else { mark });
+                if !is_shown {
+                    shown.push_str(&format!("{MASKED}{mark}"));
+                }
+                after
+            }
+            None if is_name || last.is_alphanumeric() => {
+                let (mark, after) = quote.split_at(1);
+                shown.push_str(mark);
+                after
+            }
+            None => return format!("{shown}'{MASKED}"),
+        };
+    }
+    shown + rest
 }
 
 /// A word with the blank behind it, or a mask for one that may be an address.
@@ -155,13 +195,19 @@ fn without_telephones(text: &str) -> String {
 
 /// The value of a header as operators see it. Headers of other producers are masked, whatever they hold.
 pub fn masked_header(name: &str, value: &str) -> String {
-    let is_of_ours = |c: char| c.is_ascii_alphanumeric() || "-_.:|/ ".contains(c);
-    let is_shown = SHOWN_HEADERS.contains(&name);
     match name {
         ERROR_HEADER => masked_error(value),
-        _ if is_shown && value.chars().count() <= HEADER_MAX_CHARS && value.chars().all(is_of_ours) => value.to_owned(),
+        _ if SHOWN_HEADERS.contains(&name) => masked_code(value),
         _ => MASKED.to_owned(),
     }
+}
+
+/// An id, a code or a time as operators see it, such as a worker or the type of a message: what is none is masked. Any
+/// producer may have written it.
+pub fn masked_code(value: &str) -> String {
+    let is_of_ours = |c: char| is_of_ids(c) || c == '/';
+    let is_shown = value.chars().count() <= HEADER_MAX_CHARS && value.chars().all(is_of_ours);
+    if is_shown { value.to_owned() } else { MASKED.to_owned() }
 }
 
 fn masked(value: Value, is_shown: bool) -> Value {
@@ -185,8 +231,11 @@ fn masked(value: Value, is_shown: bool) -> Value {
 
 /// Whether a text can be an id, a code or a time: it has neither blanks nor the signs of an address.
 fn is_plain(text: &str) -> bool {
-    let is_of_ids = |c: char| c.is_ascii_alphanumeric() || "-_.:|".contains(c);
     text.chars().count() <= PLAIN_MAX_CHARS && text.chars().all(is_of_ids)
+}
+
+fn is_of_ids(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_.:|".contains(c)
 }
 
 #[cfg(test)]
@@ -235,6 +284,16 @@ mod tests {
             ("550 <ada@example.com>: no such user", "550 masked no such user"),
             ("no room for \"Ada Lovelace\" in d6a-1", "no room for \"masked\" in d6a-1"),
             ("cut off at \"Ada Love", "cut off at \"masked"),
+            (
+                "invalid type: string \"Ada \\\"Countess\\\" L\", expected u32",
+                "invalid type: string \"masked\", expected u32",
+            ),
+            ("bed 5\" for \"Ada Lovelace\"", "bed 5\"masked\""),
+            ("guest 'Ada O'Neil' isn't 'new'", "guest 'masked' isn't 'masked'"),
+            ("no 'Ada Love", "no 'masked"),
+            ("the guests' beds", "the guests' beds"),
+            ("unknown variant `Ada Lovelace`, expected `,` or `b`", "unknown variant `masked`, expected `,` or `b`"),
+            ("a ` alone", "a ` alone"),
             ("called +1 514 555-0100 twice", "called masked twice"),
             ("1 + 2 is 3, and +3 more", "1 + 2 is 3, and +3 more"),
             ("é@ü +", "masked +"),
@@ -251,6 +310,7 @@ mod tests {
             ),
             ("error-message", "no \"Ada\"", "no \"masked\""),
             ("worker", "ada@example.com", MASKED),
+            ("actor", "Ada Lovelace", MASKED),
             ("guest", "Ada", MASKED),
         ] {
             assert_eq!(masked_header(name, value), shown, "{name}");
@@ -270,10 +330,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn quoted_texts_and_addresses_are_never_shown(before in ".{0,20}", text in "[A-Z]{8}", after in ".{0,20}") {
-            let quotes = before.matches('"').count();
-            prop_assume!(quotes % 2 == 0);
-            let errors = [format!("{before}\"{text}\"{after}"), format!("{before} {text}@example.com {after}")];
+        fn quoted_texts_and_addresses_are_never_shown(
+            before in ".{0,20}", text in "[A-Z]{8}", quote in "[\"'\\\\ a-z]{0,5}", after in ".{0,20}",
+        ) {
+            let errors = [
+                format!("{before}\"{text}{quote}{text}\"{after}"),
+                format!("{before} '{text}'s {text}' {after}"),
+                format!("{before} {text}@example.com {after}"),
+            ];
             for shown in errors.map(|error| masked_error(&error)) {
                 prop_assert!(!shown.contains(&text), "{}", shown);
             }

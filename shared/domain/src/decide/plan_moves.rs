@@ -8,7 +8,7 @@ use super::{KnownBeds, PreviewedAssignment};
 use crate::actor::Actor;
 use crate::booking::{HistoryEntry, Status, Stay};
 use crate::ids::{BedId, BookingId, RoomTypeId};
-use crate::inventory::RoomKind;
+use crate::inventory::{Room, RoomKind};
 use crate::messages::{AssignBeds, Assignment, CommandHeader, RefusalDetail};
 use crate::nights::Nights;
 use crate::timestamp::Timestamp;
@@ -167,18 +167,19 @@ impl Planner<'_> {
         (command, outcome.unwrap_or(Err(None)))
     }
 
-    /// The beds of the stays after these moves; none where a guest does not lie in the bed that is to be left.
+    /// The beds of the stays after these moves; none where a guest does not lie in the bed that is to be left, or where
+    /// the moves of a stay contradict each other.
     fn assignments(&self, moves: &[PlannedMove]) -> Vec<Assignment> {
         let mut assignments: Vec<Assignment> = Vec::new();
-        for one in moves {
+        for (index, one) in moves.iter().enumerate() {
+            if moves[index + 1..].iter().any(|other| self.contradict(one, other)) {
+                return Vec::new();
+            }
             let Some(present) = self.beds_of(one) else { return Vec::new() };
             if !present.contains(&one.from) {
                 return Vec::new();
             }
-            let whole = self.known.inventory().room_of(&one.to).filter(|room| {
-                let kind = self.known.inventory().room_type(&room.room_type_id).map(|room_type| room_type.kind);
-                kind == Some(RoomKind::Private)
-            });
+            let whole = self.private_room_of(&one.to);
             let moved = |bed: &BedId| {
                 let of_stay = moves.iter().filter(|other| other.stay == one.stay);
                 of_stay.clone().find(|other| other.from == *bed).map_or_else(|| bed.clone(), |other| other.to.clone())
@@ -190,6 +191,21 @@ impl Planner<'_> {
             }
         }
         assignments
+    }
+
+    /// Whether two moves cannot both be meant: one assignment has one first night, and a guest one bed.
+    fn contradict(&self, one: &PlannedMove, other: &PlannedMove) -> bool {
+        let rooms = [one, other].map(|one| self.private_room_of(&one.to).map(|room| &room.id));
+        let differs = one.from == other.from || one.first_night != other.first_night || rooms[0] != rooms[1];
+        one.stay == other.stay && differs
+    }
+
+    /// The room of a bed, where it is let as a whole.
+    fn private_room_of(&self, bed: &BedId) -> Option<&Room> {
+        let inventory = self.known.inventory();
+        let room = inventory.room_of(bed)?;
+        let kind = inventory.room_type(&room.room_type_id)?.kind;
+        (kind == RoomKind::Private).then_some(room)
     }
 
     fn stay(&self, one: &PlannedMove) -> Option<&Stay> {

@@ -62,6 +62,12 @@ impl AuditEntry {
         let id = Uuid::new_v5(&cause, format!("{action}\n{subject}").as_bytes());
         Self { id, at, actor: actor.into(), action, subject: subject.to_owned(), detail: detail.to_owned(), cause }
     }
+
+    /// The same about one part of its subject, where one action of one cause may concern several of them.
+    #[must_use]
+    pub fn about_part(self, part: Uuid) -> Self {
+        Self { id: Uuid::new_v5(&self.id, part.as_bytes()), ..self }
+    }
 }
 
 /// What entries are about; without any member, all.

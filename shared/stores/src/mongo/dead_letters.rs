@@ -152,7 +152,8 @@ impl DeadLetters<'_> {
         Ok(self.rows().count_documents(filter.document(states)).await?)
     }
 
-    /// Those with this id, their own or that of their message, in any state: one for each queue that gave it up.
+    /// Those with this id, their own or that of their message, in any state: one for each queue that gave it up and
+    /// each body that it had there.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.

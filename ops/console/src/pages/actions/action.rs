@@ -2,15 +2,20 @@
 
 use super::amounts::minor_units;
 use super::sending::{Route, Step};
-use super::{Surroundings, form};
-use crate::api::Call;
+use super::{Surroundings, form, room};
 use crate::forms::FormFields;
+use crate::pages::moves::is_movable;
 use chrono::NaiveDate;
 use pvt_domain::booking::{Booking, Status, StayProgress};
+use pvt_domain::business_day::business_date;
+use pvt_domain::decide::undone_by_reinstatement;
+use pvt_domain::inventory::Property;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 const NAME_GUESTS: &str = "Choose at least one stay or place.";
+const NAME_ABSENT: &str = "Choose guests who did not arrive.";
+const NAME_REASON: &str = "Reason: is missing.";
 const NAME_AMOUNT: &str = "Write the amount as 79.80, with a minus when it was returned to the guest.";
 
 /// What staff can do with a booking.
@@ -19,22 +24,35 @@ pub(crate) enum Action {
     CheckIn,
     CheckOut,
     NoShow,
+    /// The latest check-in or no-show is undone.
     Reinstate,
+    /// Guests come after all, while others of their booking have come before.
+    BringBack,
     Confirm,
     Cancel,
     Payment,
+    Room,
 }
 
 /// A link to the form of an action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Offer {
     pub(crate) path: &'static str,
-    pub(crate) label: &'static str,
+    pub(crate) label: String,
 }
 
 impl Action {
-    const ALL: [Self; 7] =
-        [Self::CheckIn, Self::CheckOut, Self::NoShow, Self::Reinstate, Self::Confirm, Self::Cancel, Self::Payment];
+    const ALL: [Self; 9] = [
+        Self::CheckIn,
+        Self::CheckOut,
+        Self::NoShow,
+        Self::Reinstate,
+        Self::BringBack,
+        Self::Confirm,
+        Self::Payment,
+        Self::Room,
+        Self::Cancel,
+    ];
 
     /// The action of this path.
     pub(super) fn of_path(path: &str) -> Option<Self> {
@@ -48,22 +66,45 @@ impl Action {
             Self::CheckOut => "check-out",
             Self::NoShow => "no-show",
             Self::Reinstate => "reinstate",
+            Self::BringBack => "bring-back",
             Self::Confirm => "confirm",
             Self::Cancel => "cancel",
             Self::Payment => "payment",
+            Self::Room => "room",
         }
     }
 
-    /// Its name on buttons and pages.
-    pub(crate) fn label(self) -> &'static str {
+    /// What its button and the link to its form say that it will do; an entry of this business day by its time.
+    pub(crate) fn label(self, booking: &Booking, (property, today): (&Property, NaiveDate)) -> String {
+        match (self, undone_by_reinstatement(booking)) {
+            (Self::Reinstate, Some((entry, _))) => {
+                let what = if entry.action == pvt_domain::booking::Action::NoShow { "no-show" } else { "check-in" };
+                let at = entry.at.as_datetime().with_timezone(&property.time_zone);
+                let is_today = business_date(property, entry.at) == today;
+                let when = at.format(if is_today { "%H:%M" } else { "%Y-%m-%d %H:%M" });
+                format!("Undo the {what} of {when}")
+            }
+            _ => self.name().to_owned(),
+        }
+    }
+
+    /// A link to its form.
+    pub(crate) fn offer(self, booking: &Booking, day: (&Property, NaiveDate)) -> Offer {
+        Offer { path: self.path(), label: self.label(booking, day) }
+    }
+
+    /// Its name, whatever the booking.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::CheckIn => "Check in",
             Self::CheckOut => "Check out",
             Self::NoShow => "No-show",
             Self::Reinstate => "Undo check-in or no-show",
+            Self::BringBack => "Bring back guests who did not arrive",
             Self::Confirm => "Confirm without payment",
-            Self::Cancel => "Cancel",
+            Self::Cancel => "Cancel the booking",
             Self::Payment => "Record a payment",
+            Self::Room => "Move to another room type",
         }
     }
 
@@ -74,10 +115,17 @@ impl Action {
             Self::CheckOut => "Checked out",
             Self::NoShow => "Marked as a no-show",
             Self::Reinstate => "Undone",
+            Self::BringBack => "Brought back",
             Self::Confirm => "Confirmed",
             Self::Cancel => "Cancelled",
             Self::Payment => "Payment recorded",
+            Self::Room => "Moved to another room type",
         }
+    }
+
+    /// Whether it is not done without a reason.
+    pub(super) fn needs_reason(self) -> bool {
+        matches!(self, Self::Reinstate | Self::BringBack | Self::Room)
     }
 
     /// The end of its route of the API.
@@ -86,10 +134,10 @@ impl Action {
             Self::CheckIn => "checkin",
             Self::CheckOut => "checkout",
             Self::NoShow => "no-show",
-            Self::Reinstate => "reinstate",
+            Self::Reinstate | Self::BringBack => "reinstate",
             Self::Confirm => "confirm",
             Self::Cancel => "cancel",
-            Self::Payment => "",
+            Self::Payment | Self::Room => "",
         }
     }
 
@@ -101,24 +149,21 @@ impl Action {
             Self::CheckIn | Self::NoShow => is_open && has(StayProgress::Expected),
             Self::CheckOut => booking.status == Status::CheckedIn && has(StayProgress::CheckedIn),
             Self::Reinstate => {
-                matches!(booking.status, Status::CheckedIn | Status::NoShow) || !booking.no_shows.is_empty()
+                matches!(booking.status, Status::CheckedIn | Status::NoShow)
+                    && undone_by_reinstatement(booking).is_some()
             }
+            Self::BringBack => !booking.absent_stays().is_empty(),
             Self::Confirm => booking.status == Status::Held,
             Self::Cancel => matches!(booking.status, Status::Held | Status::Confirmed),
+            Self::Room => is_open && booking.stays.iter().any(|stay| is_movable(booking.status, stay)),
             Self::Payment => booking.price.is_some() && !matches!(booking.status, Status::Requested | Status::Rejected),
         }
     }
 
     /// What the booking allows, apart from one.
-    pub(crate) fn offers(booking: &Booking, apart_from: Option<Self>) -> Vec<Offer> {
+    pub(crate) fn offers(booking: &Booking, day: (&Property, NaiveDate), apart_from: Option<Self>) -> Vec<Offer> {
         let offered = Self::ALL.into_iter().filter(|action| Some(*action) != apart_from && action.is_offered(booking));
-        offered.map(|action| Offer { path: action.path(), label: action.label() }).collect()
-    }
-
-    /// The request that only says what it would cost.
-    pub(super) fn dry_run(self, booking: &Booking) -> Option<Call> {
-        let path = format!("/api/bookings/{}/cancel", booking.id);
-        (self == Self::Cancel).then(|| Call::post(path, json!({ "dry_run": true })))
+        offered.map(|action| action.offer(booking, day)).collect()
     }
 
     /// The requests that a form means for this state of the booking, in their order.
@@ -136,6 +181,12 @@ impl Action {
         if self == Self::Payment {
             return payment(around, fields).map(|step| vec![step]);
         }
+        if reason.is_empty() && self.needs_reason() {
+            return Err(NAME_REASON.to_owned());
+        }
+        if self == Self::Room {
+            return room::step(around, booking, fields).map(|step| vec![step]);
+        }
         if !reason.is_empty() {
             body.insert("reason".to_owned(), reason.into());
         }
@@ -148,14 +199,15 @@ impl Action {
                 }
                 body.insert("stays".to_owned(), chosen.into_iter().map(Chosen::selection).collect());
             }
-            Self::Reinstate => {
+            Self::BringBack => {
                 let absent = fields.all("stay").filter_map(|id| id.parse::<u32>().ok());
                 let absent: Vec<Value> = absent.map(|id| json!({ "id": id })).collect();
-                if !absent.is_empty() {
-                    body.insert("stays".to_owned(), absent.into());
+                if absent.is_empty() {
+                    return Err(NAME_ABSENT.to_owned());
                 }
+                body.insert("stays".to_owned(), absent.into());
             }
-            Self::Confirm | Self::Cancel | Self::Payment => {}
+            Self::Reinstate | Self::Confirm | Self::Cancel | Self::Payment | Self::Room => {}
         }
         let switches: &[&str] = match self {
             Self::CheckOut => &["reprice", "allow_open_balance"],
@@ -234,7 +286,8 @@ fn other_beds(booking: &Booking, today: NaiveDate, chosen: &[Chosen], fields: &F
             named.iter().any(|bed| !bed.is_empty()).then(|| json!({ "id": id, "beds": beds }))
         })
         .collect();
-    let body = || json!({ "assignments": assignments, "reason": "chosen at check-in" });
+    let typed = Some(fields.get("reason")).filter(|reason| !reason.is_empty());
+    let body = || json!({ "assignments": assignments, "reason": typed.unwrap_or("chosen at check-in") });
     (!assignments.is_empty()).then(|| Step { route: Route::Beds, body: body() })
 }
 

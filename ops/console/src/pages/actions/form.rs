@@ -1,10 +1,10 @@
 //! Forms of the actions, made of a booking.
 
 use super::amounts::typed;
-use super::{Action, Surroundings, TakenBeds};
+use super::{Action, Surroundings, TakenBeds, room};
 use crate::forms::FormFields;
 use crate::pages::shown;
-use pvt_domain::booking::{Stay, StayProgress};
+use pvt_domain::booking::{Action as HistoryAction, Stay, StayProgress};
 use pvt_domain::decide::undone_by_reinstatement;
 use pvt_domain::ids::BedId;
 use pvt_domain::inventory::{Cleanliness, RoomKind};
@@ -12,6 +12,8 @@ use pvt_domain::inventory::{Cleanliness, RoomKind};
 /// A field of a form.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FieldView {
+    /// What was chosen on the page before.
+    Fixed { name: &'static str, value: String },
     /// A box to tick.
     Check { name: &'static str, value: String, label: String, is_checked: bool },
     /// A list to choose from.
@@ -45,6 +47,11 @@ impl<'a> Typed<'a> {
         Self { fields, is_first: false }
     }
 
+    /// All fields.
+    pub(super) fn fields(&self) -> &'a FormFields {
+        self.fields
+    }
+
     fn is_ticked(&self, name: &str, value: &str) -> bool {
         self.fields.all(name).any(|one| one == value)
     }
@@ -74,7 +81,7 @@ pub(super) fn stay_label(around: &Surroundings, stay: &Stay) -> String {
     format!("{room_type}, {} – {}, {guests} guests, {progress}, beds {beds}", stay.arrival, stay.departure)
 }
 
-fn bed_label(around: &Surroundings, bed: &BedId) -> String {
+pub(super) fn bed_label(around: &Surroundings, bed: &BedId) -> String {
     let is_clean = around.inventory.cleanliness_of(bed) == Some(Cleanliness::Clean);
     if is_clean { bed.to_string() } else { format!("{bed} (to be cleaned)") }
 }
@@ -89,9 +96,10 @@ pub(super) fn fields(
     let mut fields = match action {
         Action::CheckIn | Action::NoShow => guests(around, typed, StayProgress::Expected, taken),
         Action::CheckOut => guests(around, typed, StayProgress::CheckedIn, taken),
-        Action::Reinstate => absent(around, typed),
+        Action::BringBack => absent(around, typed),
         Action::Payment => return payment(around, typed),
-        Action::Confirm | Action::Cancel => Vec::new(),
+        Action::Room => room::fixed(typed.fields),
+        Action::Reinstate | Action::Confirm | Action::Cancel => Vec::new(),
     };
     let switches: &[(&'static str, &str)] = match action {
         Action::CheckOut => &[
@@ -111,7 +119,7 @@ pub(super) fn fields(
         name: "reason",
         label: "Reason",
         value: typed.fields.get("reason").to_owned(),
-        is_required: action == Action::Reinstate,
+        is_required: action.needs_reason(),
     });
     fields
 }
@@ -138,7 +146,9 @@ fn guests(
         if !is_divisible {
             fields.push(FieldView::Check { name: "stay", value: id.to_string(), label, is_checked: is_meant });
         }
-        let free = taken.filter(|_| is_by_bed).map(|taken| taken.free_beds(around, &stay));
+        let beds = taken.filter(|_| is_by_bed).map(|taken| taken.choices(around, &stay, &stay.room_type_id));
+        let free = beds.map(|beds| beds.iter().filter(|bed| bed.is_ready()).map(|bed| bed.bed.clone()).collect());
+        let free: Option<Vec<BedId>> = free;
         for place in around.booking.places(around.today).iter().filter(|place| place.stay_id == id) {
             if is_divisible {
                 let value = format!("{id}.{}", place.position);
@@ -148,40 +158,43 @@ fn guests(
                 let is_checked = is_meant || typed.is_ticked("place", &value);
                 fields.push(FieldView::Check { name: "place", value, label, is_checked });
             }
-            if let Some(free) = &free {
-                fields.extend(place.bed.map(|bed| bed_choice(around, typed, (id, place.position), bed, free)));
-            }
+            fields.extend(
+                place.bed.and_then(|bed| bed_choice(around, typed, (id, place.position), bed, free.as_deref())),
+            );
         }
     }
     fields
 }
 
-/// The bed of a place, or another one that is ready.
+/// The bed of a place, or another one that is ready; where these are not known, the one that was chosen before.
 fn bed_choice(
     around: &Surroundings,
     typed: &Typed<'_>,
     (stay, position): (u32, u32),
     bed: &BedId,
-    free: &[BedId],
-) -> FieldView {
+    free: Option<&[BedId]>,
+) -> Option<FieldView> {
     let name = bed_field(stay, usize::try_from(position).unwrap_or_default());
-    let named = typed.fields.get(&name);
-    let own = ChoiceView { value: String::new(), label: bed_label(around, bed), is_chosen: named.is_empty() };
-    let others = free.iter().map(|bed| ChoiceView {
+    let named = BedId::from(typed.fields.get(&name));
+    let is_named = !named.as_str().is_empty();
+    let before = is_named.then(|| std::slice::from_ref(&named));
+    let own = ChoiceView { value: String::new(), label: bed_label(around, bed), is_chosen: !is_named };
+    let others = free.or(before)?.iter().map(|bed| ChoiceView {
         value: bed.to_string(),
         label: bed.to_string(),
-        is_chosen: named == bed.as_str(),
+        is_chosen: named == *bed,
     });
     let choices = std::iter::once(own).chain(others).collect();
-    FieldView::Choice { name, label: format!("In bed (instead of {bed})"), choices }
+    Some(FieldView::Choice { name, label: format!("In bed (instead of {bed})"), choices })
 }
 
-/// What is undone where no stay is chosen.
+/// What is undone.
 pub(super) fn undone(around: &Surroundings) -> Vec<String> {
     let Some((entry, ids)) = undone_by_reinstatement(&around.booking) else { return Vec::new() };
     let stays = around.booking.numbered_stays().into_iter().chain(around.booking.absent_stays());
     let undone = stays.filter(|stay| stay.id.is_some_and(|id| ids.contains(&id)));
-    let head = format!("Undone unless stays are chosen here: {} of {}.", entry.action.as_str(), shown(entry.at));
+    let what = if entry.action == HistoryAction::NoShow { "no-show" } else { "check-in" };
+    let head = format!("Undone: the {what} of {}.", shown(entry.at));
     std::iter::once(head).chain(undone.map(|stay| stay_label(around, &stay))).collect()
 }
 

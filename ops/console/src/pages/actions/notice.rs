@@ -1,4 +1,4 @@
-//! Notices: the outcome of an action, in the words of the API.
+//! Notices: the outcome of an action, in the words of the desk.
 
 use super::Action;
 use crate::api::{Refusal, Unanswered};
@@ -14,8 +14,8 @@ pub(crate) struct Notice {
     pub(crate) title: String,
     pub(crate) text: String,
     pub(crate) lines: Vec<String>,
-    /// Bookings to look at.
-    pub(crate) bookings: Vec<BookingId>,
+    /// Bookings to look at, with the names of their guests where these are known.
+    pub(crate) bookings: Vec<(BookingId, String)>,
 }
 
 impl Notice {
@@ -25,7 +25,7 @@ impl Notice {
 
     /// It is done.
     pub(crate) fn done(what: &str) -> Self {
-        Self::new("done", what, "The API has confirmed it.")
+        Self::new("done", what, "It is recorded.")
     }
 
     /// It is accepted, and not decided yet.
@@ -33,19 +33,29 @@ impl Notice {
         Self::new(
             "unknown",
             "Accepted, not decided yet",
-            "It waits in the queue of the property. Send the form again as it is to see what has become of it: it is \
-            done once.",
+            "It waits for its turn. Send the form again as it is to see what has become of it: it is done once.",
         )
     }
 
-    /// The API has refused it.
-    pub(crate) fn refused(refusal: &Refusal) -> Self {
+    /// The API has refused an action, or a move of a plan.
+    pub(crate) fn refused(refusal: &Refusal, action: Option<Action>) -> Self {
         let lines = refusal.lines();
-        Self { lines, bookings: refusal.bookings.clone(), ..Self::new("refused", &refusal.title, &refusal.detail) }
+        let bookings = refusal.bookings.iter().map(|id| (*id, id.to_string())).collect();
+        Self { lines, bookings, ..Self::new("refused", refusal.heading(), refusal.advice(action)) }
+    }
+
+    /// With names for bookings.
+    pub(crate) fn naming(mut self, name: impl Fn(BookingId) -> Option<String>) -> Self {
+        for (id, shown) in &mut self.bookings {
+            if let Some(known) = name(*id) {
+                *shown = known;
+            }
+        }
+        self
     }
 
     /// The form was sent before with something else.
-    pub(super) fn key_reused() -> Self {
+    pub(crate) fn key_reused() -> Self {
         Self::new(
             "unknown",
             "This form was sent before",
@@ -56,7 +66,7 @@ impl Notice {
 
     /// There is no answer.
     pub(crate) fn unanswered(unanswered: &Unanswered) -> Self {
-        Self::new("unknown", "No answer of the API", unanswered.to_string())
+        Self::new("unknown", "No answer", unanswered.to_string())
     }
 
     /// It could not be read what the booking is now.
@@ -67,7 +77,8 @@ impl Notice {
 
     /// It could not be read which beds are free.
     pub(super) fn without_beds(failure: &Failure) -> Self {
-        Self::new("refused", "The beds cannot be read", format!("{} Open the form again.", failure.text()))
+        let text = format!("{} Open the form again to be offered other beds.", failure.text());
+        Self::new("refused", "It cannot be read which beds are free", text)
     }
 
     /// The form makes no sense.
@@ -78,6 +89,6 @@ impl Notice {
     /// The booking's status does not allow it.
     pub(super) fn not_offered(action: Action, booking: &Booking) -> Self {
         let text = format!("The booking is {}; what it allows is listed below.", booking.status.as_str());
-        Self::new("refused", format!("{}: not now", action.label()), text)
+        Self::new("refused", format!("{}: not now", action.name()), text)
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{Action, Notice};
 use crate::access::SignedIn;
-use crate::api::{Answer, Call, Unanswered};
+use crate::api::{Answer, Call, Refusal, Unanswered};
 use crate::app::SharedApp;
 use crate::failure::Failure;
 use crate::forms::FormFields;
@@ -32,6 +32,8 @@ pub(super) enum Route {
     Action,
     /// A payment, which is not of a revision.
     Payment,
+    /// Stays of the booking as they are to be.
+    Stays,
 }
 
 /// One request of the API.
@@ -53,12 +55,14 @@ pub(super) struct Request {
 }
 
 impl Step {
-    fn path(&self, action: Action, booking: BookingId) -> String {
-        match self.route {
+    fn call(self, action: Action, booking: BookingId) -> Call {
+        let path = match self.route {
+            Route::Stays => return Call::patch(format!("/api/bookings/{booking}"), self.body),
             Route::Beds => format!("/api/bookings/{booking}/assign"),
             Route::Action => format!("/api/bookings/{booking}/{}", action.route()),
             Route::Payment => "/api/payments/record".to_owned(),
-        }
+        };
+        Call::post(path, self.body)
     }
 
     /// As a field holds it.
@@ -110,7 +114,7 @@ async fn send_in_order(app: &SharedApp, user: &SignedIn, id: BookingId, action: 
     for (done, step) in steps.into_iter().enumerate() {
         let key = if done == 0 { key.clone() } else { format!("{key}-{done}") };
         let of_revision = rev.filter(|_| step.route != Route::Payment);
-        let call = Call::post(step.path(action, id), step.body).keyed(key).at_rev(of_revision);
+        let call = step.call(action, id).keyed(key).at_rev(of_revision);
         answer = app.api.send(user, call).await;
         let Ok(Answer::Done(made)) = &answer else { return Sent { done, answer, is_repetition } };
         rev = made.get("rev").and_then(Value::as_u64).and_then(|rev| u32::try_from(rev).ok()).or(rev);
@@ -120,7 +124,7 @@ async fn send_in_order(app: &SharedApp, user: &SignedIn, id: BookingId, action: 
 
 /// What a form leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     Done,
     /// It is refused, and the key is used up.
     Refused,
@@ -130,6 +134,19 @@ pub(super) enum Ended {
     NotSent,
     /// Its key has been used for something else, which may be done.
     KeyReused,
+}
+
+impl Ended {
+    /// What a refusal leads to, of a form that was sent before or not.
+    pub(crate) fn of(refusal: &Refusal, is_repetition: bool) -> Self {
+        match () {
+            () if refusal.is_of_used_key() => Self::KeyReused,
+            () if refusal.is_of_request() && !is_repetition => Self::NotSent,
+            // What is refused before anyone looks at the key says nothing about what was sent before.
+            () if refusal.is_undecided() || is_repetition && !refusal.is_decision() => Self::Unknown,
+            () => Self::Refused,
+        }
+    }
 }
 
 /// What became of an action.
@@ -147,13 +164,10 @@ impl Outcome {
             Ok(Answer::Accepted) => (StatusCode::ACCEPTED, Notice::accepted(), Ended::Unknown),
             Ok(Answer::Refused(refusal)) => {
                 let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::CONFLICT);
-                let (notice, ended) = match () {
-                    () if refusal.is_of_used_key() => (Notice::key_reused(), Ended::KeyReused),
-                    () if refusal.is_of_request() && !is_repetition => (Notice::refused(&refusal), Ended::NotSent),
-                    () if refusal.is_undecided() || refusal.is_of_request() => {
-                        (Notice::refused(&refusal), Ended::Unknown)
-                    }
-                    () => (Notice::refused(&refusal), Ended::Refused),
+                let ended = Ended::of(&refusal, is_repetition);
+                let notice = match ended {
+                    Ended::KeyReused => Notice::key_reused(),
+                    _ => Notice::refused(&refusal, Some(action)),
                 };
                 (status, notice, ended)
             }

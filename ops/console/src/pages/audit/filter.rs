@@ -34,13 +34,13 @@ pub(crate) struct AuditQuery {
 
 impl AuditQuery {
     /// What a field holds, unless it is empty.
-    pub(super) fn value<'a>(&self, field: &'a Option<String>) -> Option<&'a str> {
+    pub(super) fn value(field: &Option<String>) -> Option<&str> {
         field.as_deref().map(str::trim).filter(|value| !value.is_empty())
     }
 
     /// What a field holds, for its input.
     pub(super) fn text(&self, field: &Option<String>) -> String {
-        self.value(field).unwrap_or_default().to_owned()
+        Self::value(field).unwrap_or_default().to_owned()
     }
 
     /// Its fields, apart from the position.
@@ -53,7 +53,7 @@ impl AuditQuery {
             ("day", &self.day),
             ("subject", &self.subject),
         ];
-        fields.into_iter().filter_map(|(name, field)| Some((name, self.value(field)?)))
+        fields.into_iter().filter_map(|(name, field)| Some((name, Self::value(field)?)))
     }
 }
 
@@ -71,18 +71,18 @@ impl Selection {
     /// [`Failure::Invalid`] for a date that is none, [`Failure::NotFound`] for a property, a booking or an address that
     /// is not there.
     pub(super) async fn read(app: &App, query: &AuditQuery, all: &[PropertyId]) -> Result<Self, Failure> {
-        let property = query.value(&query.property);
+        let property = AuditQuery::value(&query.property);
         let none = || Failure::NotFound("There is no such property.".to_owned());
         let property =
             property.map(|id| all.iter().find(|known| known.as_str() == id).cloned().ok_or_else(none)).transpose()?;
-        let day = query.value(&query.day).map(str::parse::<NaiveDate>).transpose();
+        let day = AuditQuery::value(&query.day).map(str::parse::<NaiveDate>).transpose();
         let day = day.map_err(|_| Failure::Invalid("Write the day as 2027-01-31.".to_owned()))?;
-        let booking = booking(app, query.value(&query.booking), all).await?;
-        let actor = actor(app, query.value(&query.actor)).await?;
-        let bed = query.value(&query.bed).map(BedId::from);
+        let booking = booking(app, AuditQuery::value(&query.booking), all).await?;
+        let actor = actor(app, AuditQuery::value(&query.actor)).await?;
+        let bed = AuditQuery::value(&query.bed).map(BedId::from);
         let properties = property.clone().map_or_else(|| all.to_vec(), |one| vec![one]);
         let (from, until) = within(app, property.as_ref(), day, booking.is_some()).await?;
-        let subject = query.value(&query.subject).map(str::to_owned);
+        let subject = AuditQuery::value(&query.subject).map(str::to_owned);
         let of_bed = property.as_ref().zip(bed.as_ref()).map(|(property, bed)| format!("{property}|bed:{bed}"));
         let subject = subject.or_else(|| booking.as_ref().map(|one| one.id.to_string())).or(of_bed);
         let of_day = |at: Timestamp| day.map(|_| at);

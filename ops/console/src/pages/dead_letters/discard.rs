@@ -13,6 +13,7 @@ use crate::store;
 use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::response::Html;
+use pvt_domain::dead_letters::masked_code;
 use pvt_operations::dead_letters::{ShownDiscard, discard_shown};
 use pvt_stores::StoreError;
 use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterState};
@@ -74,9 +75,9 @@ impl DiscardRow {
         Self {
             address: address(&found),
             shown_id: found.shown_id().to_string(),
-            kind: found.kind,
+            kind: masked_code(&found.kind),
             queue: found.queue,
-            class: found.last.class,
+            class: masked_code(&found.last.class),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Editing the body of a dead letter: what it would change is shown before, and the original is kept.
 
-use super::message::{address, read, record_unmasked, version};
+use super::message::{read, record_unmasked, version, whole};
 use super::{PATH, SAY_WHY, change};
 use crate::access::SignedIn;
 use crate::app::{App, SharedApp};
@@ -11,7 +11,7 @@ use crate::frame::Frame;
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use pvt_domain::dead_letters::{MemberChange, compact_body};
+use pvt_domain::dead_letters::{MemberChange, compact_body, masked_code};
 use pvt_operations::dead_letters::{apply_edit, check_edit};
 use pvt_stores::mongo::dead_letters::{DeadLetter, StoredMessage};
 use serde_json::Value;
@@ -46,6 +46,8 @@ struct AgainPage {
     body: String,
     reason: String,
     needs_password: bool,
+    /// Whether it is certain that nothing was changed.
+    is_unmade: bool,
 }
 
 /// What a form says, of the dead letter that it was made for.
@@ -92,7 +94,7 @@ pub(crate) async fn review(
 ) -> Result<Response, Failure> {
     let user = form.user.clone().admin()?;
     let answer = reviewed(&app, &user, &id, &form).await;
-    keep_text(&app, &user, (&id, "review"), &form.fields, answer).await
+    keep_text(&app, &user, (&id, "review"), &form.fields, answer.map_err(|failed| (failed, true))).await
 }
 
 async fn reviewed(app: &App, user: &SignedIn, id: &str, form: &Submitted) -> Result<Response, Failure> {
@@ -103,10 +105,10 @@ async fn reviewed(app: &App, user: &SignedIn, id: &str, form: &Submitted) -> Res
     let reviewed = page(&EditPage {
         frame: Frame::new(user, "Edit of a dead letter", PATH),
         id: dead_letter.id.to_string(),
-        place: address(&dead_letter),
+        place: place(&dead_letter),
         changes: changes.iter().map(ChangeRow::of).collect(),
         version: version(&dead_letter),
-        kind: dead_letter.kind,
+        kind: masked_code(&dead_letter.kind),
         queue: dead_letter.queue,
         body: String::from_utf8_lossy(&body).into_owned(),
         reason,
@@ -121,14 +123,17 @@ pub(crate) async fn apply(
     form: Submitted,
 ) -> Result<Response, Failure> {
     let user = form.user.clone().admin()?;
-    let answer = applied(&app, &user, &id, &form).await;
+    let answer = match edited(&app, &id, &form).await {
+        Ok(edited) => applied(&app, &user, edited).await.map_err(|failed| (failed, false)),
+        Err(failed) => Err((failed, true)),
+    };
     keep_text(&app, &user, (&id, "edit"), &form.fields, answer).await
 }
 
-async fn applied(app: &App, user: &SignedIn, id: &str, form: &Submitted) -> Result<Response, Failure> {
-    let Edited { dead_letter, message, body, reason } = edited(app, id, form).await?;
-    info!(user_id = %user.user().id, dead_letter = %dead_letter.id, "editing a dead letter");
-    let (mongo, actor, place) = (app.mongo.clone(), user.actor(), address(&dead_letter));
+async fn applied(app: &App, user: &SignedIn, edited: Edited) -> Result<Response, Failure> {
+    let Edited { dead_letter, message, body, reason } = edited;
+    info!(user_id = %user.user().id, dead_letter = %dead_letter.shown_id(), "editing a dead letter");
+    let (mongo, actor, place) = (app.mongo.clone(), user.actor(), place(&dead_letter));
     change(async move { apply_edit(&mongo, (&dead_letter, &message), body, actor, &reason).await }).await?;
     Ok(Redirect::to(&place).into_response())
 }
@@ -149,25 +154,43 @@ fn text_of(fields: &FormFields) -> String {
     fields.raw("body").replace("\r\n", "\n")
 }
 
-/// The answer, or the form again with what was written in it: an edit may be the work of many minutes.
+/// A text of one line, which the page of the changes has, in the lines of the form before it.
+fn in_lines(text: String) -> String {
+    let lines = whole(text.as_bytes());
+    if compact_body(lines.clone().into_bytes()) == text.as_bytes() { lines } else { text }
+}
+
+/// The address of its page by its own id: others may have the id of the message.
+fn place(dead_letter: &DeadLetter) -> String {
+    format!("{PATH}/messages/{}", dead_letter.id)
+}
+
+/// The answer, or the form again with what was written in it: an edit may be the work of many minutes. A failure comes
+/// with whether it is certain that nothing was changed.
 async fn keep_text(
     app: &App,
     user: &SignedIn,
     (id, step): (&str, &str),
     written: &FormFields,
-    answer: Result<Response, Failure>,
+    answer: Result<Response, (Failure, bool)>,
 ) -> Result<Response, Failure> {
-    let Err(failed) = answer else { return answer };
+    let (failed, is_unmade) = match answer {
+        Ok(answer) => return Ok(answer),
+        Err(failed) => failed,
+    };
     let (_, title, notice) = failed.words();
+    // A store that has just not answered would be waited for once more.
+    let is_down = matches!(failed, Failure::Down(..) | Failure::Slow | Failure::Unsure(_));
     let again = page(&AgainPage {
         frame: Frame::new(user, title, PATH),
         notice,
         action: format!("{PATH}/messages/{id}/{step}"),
         place: format!("{PATH}/messages/{id}"),
         version: written.get("version").to_owned(),
-        body: text_of(written),
+        body: in_lines(text_of(written)),
         reason: written.get("reason").to_owned(),
-        needs_password: confirmation::is_needed(app, user).await,
+        needs_password: is_down || confirmation::is_needed(app, user).await,
+        is_unmade,
     })?;
     Ok(failed.answer(again.into_response()))
 }

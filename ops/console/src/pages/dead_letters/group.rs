@@ -12,6 +12,7 @@ use crate::store;
 use askama::Template;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Html;
+use pvt_domain::dead_letters::masked_code;
 use pvt_stores::StoreError;
 use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterState};
 
@@ -78,8 +79,8 @@ pub(crate) async fn show(
     let queue = found.first().map(|one| one.queue.clone()).unwrap_or_default();
     page(&GroupPage {
         frame: Frame::new(&user, "Dead letters with one cause", PATH),
-        worker: last.worker.unwrap_or(queue),
-        class: last.class,
+        worker: last.worker.as_deref().map_or(queue, masked_code),
+        class: masked_code(&last.class),
         message: shown_error(last.error.as_deref()),
         query: of_group.query(),
         group,
@@ -99,7 +100,7 @@ impl DeadLetterRow {
             is_dead: found.state == DeadLetterState::Dead,
             state: found.state.as_str(),
             booking: found.booking_id.map(|booking| booking.to_string()),
-            kind: found.kind,
+            kind: masked_code(&found.kind),
             queue: found.queue,
             deaths: found.deaths,
             attempt: found.last.attempt,

@@ -15,8 +15,9 @@ use askama::Template;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Html;
 use pvt_domain::actor::Actor;
-use pvt_domain::dead_letters::{masked_body, masked_error, masked_header};
-use pvt_operations::dead_letters;
+use pvt_domain::dead_letters::{masked_body, masked_code, masked_error, masked_header};
+use pvt_domain::messages::MAX_BODY_BYTES;
+use pvt_operations::dead_letters::{self, Audited};
 use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterState, StoredMessage};
 use serde_json::Value;
 use tracing::info;
@@ -24,17 +25,18 @@ use url::form_urlencoded;
 use uuid::Uuid;
 
 /// Larger bodies are not shown on a page: no worker reads them, and a form could not hold them.
-const MAX_SHOWN_BYTES: usize = 256 * 1024;
+pub(super) const MAX_SHOWN_BYTES: usize = MAX_BODY_BYTES;
+/// A body that would be larger in lines is shown without them: members that are deep within others are mostly blanks.
+const MAX_INDENTED_BYTES: usize = 128 * 1024;
 
 #[derive(Template)]
 #[template(path = "dead_letters/message.html")]
 struct MessagePage {
     frame: Frame,
-    /// Its own id, which forms are sent to.
+    /// Its own id, which forms and links are about: others may have the id of the message.
     id: String,
-    /// The id that operators know it by, and its selection by it.
+    /// The id that operators know it by.
     shown_id: String,
-    query: String,
     facts: Vec<(&'static str, String)>,
     group: String,
     booking: Option<String>,
@@ -44,6 +46,7 @@ struct MessagePage {
     is_whole: bool,
     /// Whether its body is too large for a page.
     is_large: bool,
+    max_kib: usize,
     body: String,
     /// The body before the first edit.
     original: Option<String>,
@@ -118,7 +121,7 @@ pub(crate) async fn show_whole(
     let original = dead_letter.original.as_ref().map(|original| shown_body(&original.bytes, whole));
     let shown = MessagePage {
         is_whole: true,
-        facts: facts(&dead_letter, &message, &names, str::to_owned),
+        facts: facts(&dead_letter, &message, &names, (str::to_owned, str::to_owned)),
         headers: message.headers.clone(),
         body: shown_body(&message.body, whole),
         original,
@@ -135,10 +138,11 @@ pub(super) async fn record_unmasked(
     dead_letter: &DeadLetter,
     reason: &str,
 ) -> Result<(), Failure> {
-    info!(user_id = %user.user().id, dead_letter = %dead_letter.id, "showing the whole body of a dead letter");
-    let (mongo, actor, reason) = (app.mongo.clone(), user.actor(), reason.to_owned());
     let id = dead_letter.shown_id();
-    change(async move { dead_letters::record_unmasked(&mongo, id, actor, &reason).await }).await
+    info!(user_id = %user.user().id, dead_letter = %id, "showing the whole body of a dead letter");
+    let (mongo, actor, reason) = (app.mongo.clone(), user.actor(), reason.to_owned());
+    let read = dead_letter.clone();
+    change(async move { dead_letters::record_unmasked(&mongo, Audited::from(&read), actor, &reason).await }).await
 }
 
 /// The dead letter of this id of its own, with its message.
@@ -173,15 +177,25 @@ fn shown_body(body: &[u8], shown: fn(&[u8]) -> String) -> String {
 }
 
 /// A body as it is: JSON in lines, anything else as text.
-fn whole(body: &[u8]) -> String {
+pub(super) fn whole(body: &[u8]) -> String {
     let value: Option<Value> = serde_json::from_slice(body).ok();
-    let lines = value.and_then(|value| serde_json::to_string_pretty(&value).ok());
-    lines.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
+    value.as_ref().and_then(indented).unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
 }
 
 /// A body as operators see it.
 fn masked(body: &[u8]) -> String {
-    serde_json::to_string_pretty(&masked_body(body)).unwrap_or_default()
+    let value = masked_body(body);
+    indented(&value).unwrap_or_else(|| value.to_string())
+}
+
+/// The value in lines, unless these are too large.
+fn indented(value: &Value) -> Option<String> {
+    let mut lines = vec![0; MAX_INDENTED_BYTES];
+    let mut rest = lines.as_mut_slice();
+    serde_json::to_writer_pretty(&mut rest, value).ok()?;
+    let free = rest.len();
+    let text = lines.get(..MAX_INDENTED_BYTES - free)?;
+    Some(String::from_utf8_lossy(text).into_owned())
 }
 
 /// Names of the staff who sent the message, or replayed, edited or discarded it.
@@ -204,8 +218,7 @@ impl MessagePage {
             frame: Frame::new(user, "Dead letter", PATH),
             id: dead_letter.id.to_string(),
             shown_id: dead_letter.shown_id().to_string(),
-            query: query(dead_letter),
-            facts: facts(dead_letter, message, names, masked_error),
+            facts: facts(dead_letter, message, names, (masked_error, masked_code)),
             group: dead_letter.last.group.clone(),
             booking: dead_letter.booking_id.map(|booking| booking.to_string()),
             headers: message.headers.iter().map(|(name, value)| (name.clone(), masked_header(name, value))).collect(),
@@ -213,6 +226,7 @@ impl MessagePage {
             is_dead: dead_letter.state == DeadLetterState::Dead,
             is_whole: false,
             is_large: message.body.len() > MAX_SHOWN_BYTES,
+            max_kib: MAX_SHOWN_BYTES / 1024,
             body: shown_body(&message.body, masked),
             original: dead_letter.original.as_ref().map(|original| shown_body(&original.bytes, masked)),
             needs_password,
@@ -227,7 +241,7 @@ impl ChoicePage {
         let row = |one: &DeadLetter| ChoiceRow {
             address: format!("{PATH}/messages/{}", one.id),
             queue: one.queue.clone(),
-            kind: one.kind.clone(),
+            kind: masked_code(&one.kind),
             state: one.state.as_str(),
             died: shown(one.last.died_at),
         };
@@ -239,35 +253,33 @@ impl ChoicePage {
     }
 }
 
-/// The selection of a dead letter by the id that operators know it by.
-fn query(dead_letter: &DeadLetter) -> String {
-    let (ids, queue) = (vec![dead_letter.shown_id()], Some(dead_letter.queue.clone()));
-    Selection { ids, queue, ..Selection::default() }.query()
-}
-
 fn facts(
     dead_letter: &DeadLetter,
     message: &StoredMessage,
     names: &ActorNames,
-    shown_error: fn(&str) -> String,
+    (shown_error, shown_code): (fn(&str) -> String, fn(&str) -> String),
 ) -> Vec<(&'static str, String)> {
     let DeadLetter { last, .. } = dead_letter;
     let none = || "–".to_owned();
+    let code = |text: Option<&str>| text.map_or_else(none, shown_code);
+    let named = message.actor.as_deref().map(|actor| (actor, names.of(&Actor::from(actor))));
+    // One without a name is whatever the sender wrote.
+    let named = named.filter(|(actor, name)| actor != name).map(|(_, name)| name);
     vec![
         ("Id", dead_letter.shown_id().to_string()),
         ("State", dead_letter.state.as_str().to_owned()),
-        ("Type", dead_letter.kind.clone()),
+        ("Type", shown_code(&dead_letter.kind)),
         ("Queue", dead_letter.queue.clone()),
-        ("Worker", last.worker.clone().unwrap_or_else(none)),
-        ("Class", last.class.clone()),
+        ("Worker", code(last.worker.as_deref())),
+        ("Class", shown_code(&last.class)),
         ("Error", last.error.as_deref().map_or_else(none, shown_error)),
         ("Attempts of the last death", last.attempt.to_string()),
         ("Deaths", dead_letter.deaths.to_string()),
-        ("First failed", last.first_failed_at.clone().unwrap_or_else(none)),
+        ("First failed", code(last.first_failed_at.as_deref())),
         ("Sent", message.sent_at.map_or_else(none, shown)),
-        ("Actor", message.actor.as_deref().map_or_else(none, |actor| names.of(&Actor::from(actor)))),
-        ("Reply to", message.reply_to.clone().unwrap_or_else(none)),
-        ("Trace", message.traceparent.clone().unwrap_or_else(none)),
+        ("Actor", named.unwrap_or_else(|| code(message.actor.as_deref()))),
+        ("Reply to", code(message.reply_to.as_deref())),
+        ("Trace", code(message.traceparent.as_deref())),
         ("Bytes", last.bytes.to_string()),
     ]
 }
@@ -283,7 +295,8 @@ fn history(dead_letter: &DeadLetter, names: &ActorNames) -> Vec<HistoryRow> {
     }));
     if *deaths > 1 {
         let after = if last.follows.is_some() { ", after a replay" } else { "" };
-        events.push((last.died_at, format!("died for the last time{after}: {}", last.class)));
+        let class = masked_code(&last.class);
+        events.push((last.died_at, format!("died for the last time{after}: {class}")));
     }
     events
         .extend(discarded.iter().map(|one| (one.at, format!("discarded by {}: {}", names.of(&one.actor), one.reason))));

@@ -12,6 +12,7 @@ use crate::store;
 use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::response::{Html, Redirect};
+use pvt_domain::dead_letters::masked_code;
 use pvt_operations::dead_letters::{self, DEFAULT_RATE, Done, Forecast, MAX_RATE, begin_shown_replay};
 use tracing::info;
 use uuid::Uuid;
@@ -104,7 +105,7 @@ impl ForecastRow {
         Self {
             address: address(dead_letter),
             shown_id: dead_letter.shown_id().to_string(),
-            kind: dead_letter.kind.clone(),
+            kind: masked_code(&dead_letter.kind),
             queue: dead_letter.queue.clone(),
             outcome: forecast.outcome(),
         }

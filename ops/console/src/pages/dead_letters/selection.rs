@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// Which dead letters are meant. What is absent excludes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Selection {
-    /// Their own ids; empty for all.
+    /// Their own ids, or those of their messages; empty for all.
     pub(super) ids: Vec<Uuid>,
     pub(super) queue: Option<String>,
     pub(super) class: Option<String>,

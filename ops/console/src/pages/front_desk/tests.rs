@@ -69,3 +69,19 @@ fn guests_who_did_not_come_do_not_depart() {
     assert_eq!(lists_of(&absent, "checked_out"), ["Departures"]);
     assert_eq!(lists_of(&absent, "confirmed"), ["Overdue", "Departures"]);
 }
+
+/// The guests of the first stay have come: their row goes below that of the others, and the balance stays on top.
+#[test]
+fn balance_stands_on_the_first_row_of_a_booking() {
+    let stays = [stay("d6a-1", "2027-01-12", Some("checked_in")), stay("d6a-2", "2027-01-12", Some("expected"))];
+    let found = [booking("checked_in", &stays, &[])];
+    let [_, arrivals, _, tonight] = lists(&demo::inventory(), today(), &found);
+    let rows = |list: GuestList| -> Vec<(String, String)> {
+        list.rows.into_iter().map(|row| (row.beds, row.balance)).collect()
+    };
+    assert_eq!(arrivals.count, "1 to arrive, 1 arrived");
+    let [first, second] = ["d6a-2", "d6a-1"].map(str::to_owned);
+    let due = "42.00 CAD due".to_owned();
+    assert_eq!(rows(arrivals), [(first, due.clone()), (second.clone(), "same booking".to_owned())]);
+    assert_eq!(rows(tonight), [(second, due)]);
+}

@@ -10,7 +10,7 @@ use crate::app::{App, SharedApp};
 use crate::failure::{Failure, page};
 use crate::forms::Submitted;
 use crate::frame::Frame;
-use crate::pages::actions::{Notice, idempotency_key};
+use crate::pages::actions::{Ended, Notice, idempotency_key};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
@@ -83,9 +83,10 @@ enum Stop {
 }
 
 impl Stop {
-    fn notice(&self) -> Notice {
+    fn notice(&self, is_repetition: bool) -> Notice {
         match self {
-            Self::Refused(refusal) => Notice::refused(refusal),
+            Self::Refused(_) if self.ended(is_repetition) == Ended::KeyReused => Notice::key_reused(),
+            Self::Refused(refusal) => Notice::refused(refusal, None),
             Self::Accepted => Notice::accepted(),
             Self::Unanswered(unanswered) => Notice::unanswered(unanswered),
         }
@@ -100,10 +101,23 @@ impl Stop {
     }
 
     /// Whether the same form may be sent again.
-    fn is_undecided(&self) -> bool {
+    fn is_undecided(&self, is_repetition: bool) -> bool {
+        self.ended(is_repetition) == Ended::Unknown
+    }
+
+    fn ended(&self, is_repetition: bool) -> Ended {
         match self {
-            Self::Refused(refusal) => refusal.is_undecided(),
-            Self::Accepted | Self::Unanswered(_) => true,
+            Self::Refused(refusal) => Ended::of(refusal, is_repetition),
+            Self::Accepted | Self::Unanswered(_) => Ended::Unknown,
+        }
+    }
+
+    /// What became of its step.
+    fn outcome(&self, is_repetition: bool) -> &'static str {
+        match self.ended(is_repetition) {
+            Ended::Unknown => "Not known yet",
+            Ended::KeyReused => "Sent before with other values, and perhaps done",
+            _ => "Not done",
         }
     }
 }
@@ -118,6 +132,7 @@ pub(crate) async fn carry_out(State(app): State<SharedApp>, submitted: Submitted
     let steps = steps.ok().filter(|steps| (1..=MAX_STEPS).contains(&steps.len()));
     let steps = steps.ok_or_else(|| Failure::Invalid("Open the plan again: its steps cannot be read.".to_owned()))?;
     let reason = fields.get("reason").to_owned();
+    let is_repetition = !fields.get("repeated").is_empty();
     info!(user_id = %user.user().id, %property, steps = steps.len(), "moving guests");
     let (sender, sent_steps, sent_key, sent_reason) = (user.clone(), steps.clone(), key.clone(), reason.clone());
     let sending = {
@@ -131,13 +146,15 @@ pub(crate) async fn carry_out(State(app): State<SharedApp>, submitted: Submitted
     let known = known.as_ref().map(|(known, _)| known);
     let outcome = |index: usize| match (&stopped, index) {
         (_, index) if index < done => "Done",
-        (Some(stop), index) if index == done && stop.is_undecided() => "Not known yet",
-        (_, index) if index == done => "Not done",
+        (Some(stop), index) if index == done => stop.outcome(is_repetition),
         _ => "Not sent",
     };
     let shown = steps.iter().enumerate().map(|(index, step)| step.shown(known, outcome(index).to_owned()));
-    let repeatable = stopped.as_ref().is_some_and(Stop::is_undecided);
-    let notice = stopped.as_ref().map_or_else(|| Notice::done("The guests are moved"), Stop::notice);
+    let repeatable = stopped.as_ref().is_some_and(|stop| stop.is_undecided(is_repetition));
+    let notice =
+        stopped.as_ref().map_or_else(|| Notice::done("The guests are moved"), |stop| stop.notice(is_repetition));
+    let name = |id| known.filter(|known| known.bookings.contains_key(&id)).map(|known| named(known, id));
+    let notice = notice.naming(name);
     let status = stopped.as_ref().map_or(StatusCode::OK, Stop::status);
     let body = page(&PlanPage {
         frame: Frame::new(&user, "Move guests", "/chart"),
@@ -145,7 +162,7 @@ pub(crate) async fn carry_out(State(app): State<SharedApp>, submitted: Submitted
         chart: chart_of(&property),
         property: property.to_string(),
         steps: shown.collect(),
-        confirm: repeatable.then_some(Confirm { key, steps: texts, reason }),
+        confirm: repeatable.then_some(Confirm { key, steps: texts, reason, is_repetition: true }),
         done: done_keys(&steps, done),
     })?;
     Ok((status, body).into_response())
@@ -189,7 +206,25 @@ async fn send(app: &App, user: &SignedIn, steps: &[PostedStep], (key, reason): (
 
 #[cfg(test)]
 mod tests {
-    use super::{PostedStep, done_keys};
+    use super::{PostedStep, Stop, done_keys};
+
+    /// A plan whose outcome was not known may have been done, whatever a repetition is refused with on its way.
+    #[test]
+    fn repeated_plan_ends_with_a_decision_about_it() {
+        let refused = |status: u16, code: &str, is_repetition| {
+            let problem = serde_json::json!({ "title": "t", "status": status, "code": code });
+            let stop = Stop::Refused(serde_json::from_value(problem).unwrap());
+            (stop.is_undecided(is_repetition), stop.outcome(is_repetition))
+        };
+        for (status, code) in [(404, "not_found"), (408, "request_timeout"), (422, "validation_failed")] {
+            assert_eq!(refused(status, code, true), (true, "Not known yet"), "{code}");
+            assert_eq!(refused(status, code, false), (false, "Not done"), "{code}");
+        }
+        assert_eq!(refused(409, "bed_taken", true), (false, "Not done"));
+        let reused = refused(422, "idempotency_key_reused", true);
+        assert!(!reused.0 && reused.1.contains("perhaps done"), "{reused:?}");
+        assert!(Stop::Accepted.is_undecided(false));
+    }
 
     #[test]
     fn stays_with_a_step_that_is_left_stay_set_aside() {

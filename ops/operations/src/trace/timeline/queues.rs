@@ -4,6 +4,7 @@ use super::order::{Step, waited};
 use super::sanitized;
 use crate::trace::Wait;
 use pvt_domain::QueueHop;
+use pvt_domain::dead_letters::masked_code;
 use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterState};
 use uuid::Uuid;
 
@@ -42,7 +43,7 @@ fn times(count: u32) -> String {
 
 /// Deaths, edits, replays and the end of a dead letter. Errors are left out: they may quote what a message says.
 pub(super) fn dead_letter(dead: &DeadLetter) -> Vec<Step> {
-    let (id, kind, last) = (dead.shown_id(), sanitized(&dead.kind), &dead.last);
+    let (id, kind, last) = (dead.shown_id(), masked_code(&dead.kind), &dead.last);
     let message = Some(dead.message_id).filter(|id| !id.is_nil());
     let step = |name: &str, at, what: String| {
         let step = Step::new(format!("dead {} {name}", dead.id), at, "dead letter", what);
@@ -57,7 +58,7 @@ pub(super) fn dead_letter(dead: &DeadLetter) -> Vec<Step> {
         "{kind} given up by {} at attempt {}: {}{times} ({id})",
         dead.queue,
         last.attempt,
-        sanitized(&last.class)
+        masked_code(&last.class)
     );
     let died = step("last", last.died_at, given_up);
     let follows = last.follows.map(|operation| replay_key(dead, operation));
@@ -84,7 +85,7 @@ fn replay_key(dead: &DeadLetter, operation: Uuid) -> String {
 
 /// That a message is given up, or is being sent again.
 pub(super) fn waiting(dead: &DeadLetter) -> Option<Wait> {
-    let (kind, class) = (sanitized(&dead.kind), sanitized(&dead.last.class));
+    let (kind, class) = (masked_code(&dead.kind), masked_code(&dead.last.class));
     match dead.state {
         DeadLetterState::Dead => Some(Wait {
             text: format!("{kind} is a dead letter of {} ({class})", dead.queue),
