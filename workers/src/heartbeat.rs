@@ -13,7 +13,7 @@ use pvt_service::http::About;
 use pvt_service::periodic::Turns;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::worker_processes::{
-    ConsumedQueue, HEARTBEAT_EVERY, ReportedError, ReportedOutage, WorkerProcess, WorkerReport,
+    ConsumedQueue, DRAINING, HEARTBEAT_EVERY, ReportedError, ReportedOutage, WorkerProcess, WorkerReport,
 };
 use pvt_worker_runtime::{Health, WorkerHealth, WorkerState};
 use std::sync::{Arc, OnceLock};
@@ -58,14 +58,16 @@ impl Heartbeat {
             if !is_due {
                 continue;
             }
-            last = Some((Instant::now(), process.clone()));
-            match self.beat(process).await {
-                Ok(()) => was_written = true,
-                Err(error) if was_written => {
-                    was_written = false;
-                    warn!(error, "the heartbeat of this process cannot be written");
+            let begun = Instant::now();
+            match self.beat(process.clone()).await {
+                Ok(()) => (was_written, last) = (true, Some((begun, process))),
+                // The next turn tries again: what it was to say may be new.
+                Err(error) => {
+                    if was_written {
+                        warn!(error, "the heartbeat of this process cannot be written");
+                    }
+                    (was_written, last) = (false, None);
                 }
-                Err(_) => {}
             }
         }
         self.store_decision_times(&id).await;
@@ -144,7 +146,7 @@ fn report(worker: WorkerHealth) -> WorkerReport {
         WorkerState::Running => "running",
         WorkerState::Paused { .. } => "waiting",
         WorkerState::Reconnecting => "reconnecting",
-        WorkerState::Draining => "draining",
+        WorkerState::Draining => DRAINING,
     };
     let outage = |class: &str, operation: Option<&str>, since: DateTime<Utc>| ReportedOutage {
         class: class.to_owned(),

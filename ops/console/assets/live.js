@@ -85,12 +85,15 @@ function focusOn(next, newer) {
   }
 }
 
-// What the user has opened, scrolled sideways or focused stays so.
+// What the user has opened or closed, scrolled sideways or focused stays so.
 function replace(section, newer) {
   const focused = section.contains(document.activeElement) ? document.activeElement : null;
   const scrolled = [...section.querySelectorAll(".scroll")].map((old) => [counterpart(old, newer), old.scrollLeft]);
-  for (const old of section.querySelectorAll("details[open]")) {
-    counterpart(old, newer)?.setAttribute("open", "");
+  for (const old of section.querySelectorAll("details")) {
+    const made = counterpart(old, newer);
+    if (made !== undefined) {
+      made.open = old.open;
+    }
   }
   section.replaceWith(newer);
   for (const [made, left] of scrolled) {

@@ -6,7 +6,6 @@ use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use pvt_operations::OperationError;
-use pvt_operations::hints::without_command;
 use tracing::error;
 use url::form_urlencoded;
 
@@ -52,12 +51,13 @@ impl Failure {
         Self::Internal
     }
 
-    /// The failure of an operation that changes something.
+    /// The failure of an operation that changes something, without a hint that names a command: this is a browser.
     pub(crate) fn of_operation(failed: anyhow::Error) -> Self {
         match failed.downcast::<OperationError>() {
-            Ok(OperationError::NotFound(text)) => Self::NotFound(without_command(&text).to_owned()),
+            Ok(OperationError::Hinted(failed, _)) => Self::of_operation((*failed).into()),
+            Ok(OperationError::NotFound(text)) => Self::NotFound(text),
             Ok(OperationError::Conflict(text) | OperationError::Different(text) | OperationError::TryLater(text)) => {
-                Self::Conflict(without_command(&text).to_owned())
+                Self::Conflict(text)
             }
             Err(failed) => store::failure(&failed, None),
         }

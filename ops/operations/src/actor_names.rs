@@ -1,4 +1,5 @@
-//! Names of actors: people know each other by name and address, not by the id of an account.
+//! Names of staff who acted: they know each other by name and address, not by the id of an account. Guests stay ids:
+//! their names are personal data, which most places that show an actor have no reason to show.
 
 use pvt_domain::accounts::{User, UserId};
 use pvt_domain::actor::Actor;
@@ -6,19 +7,21 @@ use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
 use std::collections::HashMap;
 
-/// Prefixes of actors that are followed by the id of an account.
-const OF_ACCOUNTS: [&str; 2] = ["staff:", "user:"];
+/// The prefix of staff; the id of an account or of an API key follows.
+const STAFF: &str = "staff:";
 
 /// Names by actor, as histories have it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ActorNames(HashMap<String, String>);
 
 impl ActorNames {
-    /// Reads the accounts of these actors. API keys, schedules and workers keep their names.
-    ///
-    /// # Errors
-    /// [`StoreError`] when MongoDB fails.
-    pub async fn read<'a>(mongo: &Mongo, actors: impl IntoIterator<Item = &'a Actor>) -> Result<Self, StoreError> {
+    /// Reads the accounts of those of these actors that are staff; others stay as they are. What names them is of use
+    /// with ids, too: where the accounts cannot be read, all stay.
+    pub async fn read<'a>(mongo: &Mongo, actors: impl IntoIterator<Item = &'a Actor>) -> Self {
+        Self::of_accounts(mongo, actors).await.unwrap_or_default()
+    }
+
+    async fn of_accounts<'a>(mongo: &Mongo, actors: impl IntoIterator<Item = &'a Actor>) -> Result<Self, StoreError> {
         let ids: HashMap<String, UserId> =
             actors.into_iter().filter_map(|actor| Some((actor.to_string(), account_of(actor)?))).collect();
         if ids.is_empty() {
@@ -27,11 +30,6 @@ impl ActorNames {
         let users = mongo.users().find_by_ids(ids.values().copied()).await?;
         let named = |(actor, id): (String, UserId)| Some((actor, name_of(users.get(&id)?)));
         Ok(Self(ids.into_iter().filter_map(named).collect()))
-    }
-
-    /// The same where a text is of use with ids, too: then these stay.
-    pub async fn read_if_possible<'a>(mongo: &Mongo, actors: impl IntoIterator<Item = &'a Actor>) -> Self {
-        Self::read(mongo, actors).await.unwrap_or_default()
     }
 
     /// The name of an actor.
@@ -45,15 +43,14 @@ impl ActorNames {
     }
 }
 
-/// The actors with accounts that a text names.
+/// The staff that a text names.
 pub fn named_in(text: &str) -> impl Iterator<Item = Actor> {
     let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && !matches!(letter, ':' | '-'));
-    words.filter(|word| OF_ACCOUNTS.iter().any(|prefix| word.starts_with(prefix))).map(Actor::from)
+    words.filter(|word| word.starts_with(STAFF)).map(Actor::from)
 }
 
 fn account_of(actor: &Actor) -> Option<UserId> {
-    let id = OF_ACCOUNTS.iter().find_map(|prefix| actor.as_str().strip_prefix(prefix))?;
-    id.parse().ok()
+    actor.as_str().strip_prefix(STAFF)?.parse().ok()
 }
 
 fn name_of(user: &User) -> String {
@@ -67,11 +64,12 @@ mod tests {
     use std::collections::HashMap;
 
     #[test]
-    fn accounts_are_named_and_others_stay() {
+    fn staff_are_named_and_others_stay() {
         let id = uuid::Uuid::from_u128(7);
         let staff = Actor::staff(id);
-        assert!(account_of(&staff).is_some() && account_of(&Actor::user(id)).is_some());
-        for other in [Actor::staff("k1"), Actor::SYSTEM, Actor::GUEST, Actor::schedule("night_audit")] {
+        assert!(account_of(&staff).is_some());
+        for other in [Actor::user(id), Actor::staff("k1"), Actor::SYSTEM, Actor::GUEST, Actor::schedule("night_audit")]
+        {
             assert!(account_of(&other).is_none(), "{other}");
         }
         let names = ActorNames(HashMap::from([(staff.to_string(), "Grace (g@example.com)".to_owned())]));
@@ -79,7 +77,7 @@ mod tests {
             (names.of(&staff), names.of(&Actor::SYSTEM)),
             ("Grace (g@example.com)".to_owned(), "system".to_owned())
         );
-        let text = format!("rev 2, by {staff} (late), by system, staff:");
+        let text = format!("rev 2, by {staff} (late), by system, staff:, by {}", Actor::user(id));
         assert_eq!(named_in(&text).collect::<Vec<_>>(), [staff.clone(), "staff:".into()]);
         assert_eq!(names.within(&format!("rev 2, by {staff} (late)")), "rev 2, by Grace (g@example.com) (late)");
     }

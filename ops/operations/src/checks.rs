@@ -21,6 +21,8 @@ use tokio::time::timeout;
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
 /// What is known of stored things while MongoDB is down.
 const UNKNOWN: &str = "unknown, MongoDB cannot be read";
+/// What operators do about pauses in the console.
+const RESUME: &str = "Resume a queue once the reason of its pause is over.";
 
 /// Names of the checks, from the one whose failure does the most harm: first guests cannot book, then bookings are not
 /// decided, then mails and reports are late.
@@ -32,11 +34,11 @@ const BY_HARM: [&str; 17] = [
     MONGODB,
     QUEUES,
     CONSUMERS,
-    WAITING_QUEUES,
     DEMONSTRATION_ACCOUNTS,
     UNROUTABLE,
     DEAD_LETTERS,
     DEAD_LETTERS_IN_QUEUES,
+    WAITING_QUEUES,
     SMTP,
     POSTGRESQL,
     PAUSES,
@@ -54,8 +56,7 @@ pub const CONSUMERS: &str = "consumers";
 /// The name of the check for queues whose workers wait for a dependency.
 pub const WAITING_QUEUES: &str = "queues that wait";
 const DEMONSTRATION_ACCOUNTS: &str = "demonstration accounts";
-/// The name of the check for messages without a queue.
-pub const UNROUTABLE: &str = "unroutable messages";
+const UNROUTABLE: &str = "unroutable messages";
 /// The name of the check for stored dead letters.
 pub const DEAD_LETTERS: &str = "dead letters";
 /// The name of the check for dead letters that are not stored yet.
@@ -80,6 +81,29 @@ pub struct Finding {
     pub warning: bool,
     /// What to do when it fails.
     pub remedy: &'static str,
+    /// The same for operators who have only the console, where that differs.
+    #[serde(skip)]
+    pub in_console: Option<&'static str>,
+}
+
+/// What to do when a check fails.
+#[derive(Debug, Clone, Copy)]
+struct Remedy {
+    text: &'static str,
+    in_console: Option<&'static str>,
+}
+
+impl Remedy {
+    /// One that names commands, and the same for operators who have only the console.
+    const fn with_console(text: &'static str, in_console: &'static str) -> Self {
+        Self { text, in_console: Some(in_console) }
+    }
+}
+
+impl From<&'static str> for Remedy {
+    fn from(text: &'static str) -> Self {
+        Self { text, in_console: None }
+    }
 }
 
 /// Runs every check, all at once; `name` is that of the connections.
@@ -148,15 +172,16 @@ pub fn in_order_of_harm<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> 
     wrong
 }
 
-fn finding(what: &'static str, trouble: Option<String>, remedy: &'static str) -> Finding {
-    Finding { what, trouble, warning: false, remedy }
+fn finding(what: &'static str, trouble: Option<String>, remedy: impl Into<Remedy>) -> Finding {
+    let Remedy { text, in_console } = remedy.into();
+    Finding { what, trouble, warning: false, remedy: text, in_console }
 }
 
 /// Runs one check within the time limit.
 async fn check<E: std::fmt::Display>(
     what: &'static str,
     probe: impl Future<Output = Result<(), E>>,
-    remedy: &'static str,
+    remedy: impl Into<Remedy>,
 ) -> Finding {
     let trouble = match timeout(PROBE_LIMIT, probe).await {
         Ok(Ok(())) => None,
@@ -171,11 +196,16 @@ async fn check<E: std::fmt::Display>(
 async fn check_stored(
     what: &'static str,
     probe: impl Future<Output = anyhow::Result<Option<String>>>,
-    remedy: &'static str,
+    remedy: impl Into<Remedy>,
 ) -> Finding {
+    read_finding(what, async { Ok(finding(what, probe.await?, remedy)) }).await
+}
+
+/// The same where the finding follows from what was read.
+async fn read_finding(what: &'static str, probe: impl Future<Output = anyhow::Result<Finding>>) -> Finding {
     let unread = |why: &str| finding(what, Some(format!("{UNKNOWN}: {why}")), "repair MongoDB first, then check again");
     match timeout(PROBE_LIMIT, probe).await {
-        Ok(Ok(trouble)) => finding(what, trouble, remedy),
+        Ok(Ok(found)) => found,
         Ok(Err(error)) if matches!(error.downcast_ref(), Some(StoreError::Unavailable { .. })) => {
             unread(&error.to_string())
         }
@@ -190,8 +220,15 @@ async fn check_stored(
 
 #[cfg(test)]
 mod tests {
-    use super::{API, BY_HARM, DEAD_LETTERS, PAUSES, SCHEDULES, UNKNOWN, check_stored, finding, in_order_of_harm};
+    use super::{
+        API, BY_HARM, DEAD_LETTERS, PAUSES, SCHEDULES, UNKNOWN, WAITING_QUEUES, check_stored, dead_letters_found,
+        finding, in_order_of_harm, maintenance_unknown, stored, waiting_queues,
+    };
+    use crate::queue_outages::QueueOutage;
+    use chrono::{TimeDelta, Utc};
+    use pvt_domain::timestamp::Timestamp;
     use pvt_stores::StoreError;
+    use std::collections::BTreeMap;
 
     #[tokio::test]
     async fn unread_store_is_not_blamed_on_what_it_holds() {
@@ -210,6 +247,32 @@ mod tests {
         let ahead = check_stored(SCHEDULES, async { Ok(Some("ahead".to_owned())) }, remedy).await;
         assert_eq!((ahead.trouble.as_deref(), ahead.remedy), (Some("ahead"), remedy));
         assert_eq!(check_stored(SCHEDULES, async { Ok(None) }, remedy).await.trouble, None);
+    }
+
+    #[test]
+    fn unknown_findings_have_no_remedy_that_takes_them_for_known() {
+        let counts = BTreeMap::from([("emails".to_owned(), 3)]);
+        let found = dead_letters_found(Ok(&counts));
+        assert!(found.remedy.contains("pvt dead") && found.in_console.unwrap().contains("Look at the causes"));
+        for unknown in [dead_letters_found(Err("refused")), stored::pauses_unknown(), maintenance_unknown()] {
+            assert!(unknown.in_console.is_none() && unknown.remedy.contains("repair MongoDB"), "{unknown:?}");
+            assert!(unknown.trouble.as_ref().unwrap().starts_with("unknown") && !unknown.remedy.contains("pvt "));
+        }
+    }
+
+    #[test]
+    fn queue_that_waits_is_a_failure_once_its_outage_has_lasted() {
+        let since: Timestamp = Utc::now().into();
+        let outage =
+            QueueOutage { dependency: "the SMTP server".to_owned(), operation: None, since, oldest_sent_at: None };
+        let outages = BTreeMap::from([("emails".to_owned(), outage)]);
+        let after = |seconds| waiting_queues(&outages, since.as_datetime() + TimeDelta::seconds(seconds));
+        assert_eq!((after(59).warning, after(60).warning), (true, false));
+        let passed = waiting_queues(&BTreeMap::new(), Utc::now());
+        assert_eq!((passed.trouble, passed.warning), (None, false));
+        let dead = finding(DEAD_LETTERS, Some("3 of bookings".to_owned()), "");
+        let order: Vec<&str> = in_order_of_harm([&after(60), &dead]).into_iter().map(|one| one.what).collect();
+        assert_eq!(order, [DEAD_LETTERS, WAITING_QUEUES], "late mails do the least harm");
     }
 
     #[test]

@@ -89,7 +89,10 @@ pub async fn cancel_replay(mongo: &Mongo, id: Uuid, actor: impl Into<Actor>, rea
         return Ok(());
     }
     match mongo.dead_letters().operation(id).await? {
-        None => Err(OperationError::NotFound(format!("no operation {id}; `pvt dead operations` lists them")).into()),
+        None => {
+            let none = OperationError::NotFound(format!("no operation {id}"));
+            Err(none.with_hint("`pvt dead operations` lists them").into())
+        }
         Some(operation) if operation.state == OperationState::Running => {
             Err(OperationError::TryLater("the operation was changed at the same time".to_owned()).into())
         }

@@ -11,7 +11,6 @@ pub mod broker;
 pub mod checks;
 pub mod dead_letters;
 mod error;
-pub mod hints;
 pub mod maintenance;
 pub mod migrate;
 mod oldest;

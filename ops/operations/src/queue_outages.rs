@@ -22,6 +22,13 @@ pub struct QueueOutage {
     pub oldest_sent_at: Option<Timestamp>,
 }
 
+impl From<&ReportedOutage> for QueueOutage {
+    fn from(outage: &ReportedOutage) -> Self {
+        let ReportedOutage { class, operation, since } = outage;
+        Self { dependency: dependency(class), operation: operation.clone(), since: *since, oldest_sent_at: None }
+    }
+}
+
 impl QueueOutage {
     /// What is waited for, and since when.
     pub fn words(&self) -> String {
@@ -51,14 +58,10 @@ pub fn by_queue(processes: &[SeenProcess]) -> BTreeMap<String, QueueOutage> {
     let workers = processes.iter().filter(|seen| !seen.is_stale()).flat_map(|seen| &seen.process.workers);
     for worker in workers {
         let rank = |outage: &&ReportedOutage| (outage.operation.is_some(), outage.since);
-        let Some(ReportedOutage { class, operation, since }) = worker.outages.iter().min_by_key(rank) else { continue };
+        let Some(reported) = worker.outages.iter().min_by_key(rank) else { continue };
         for queue in &worker.queues {
-            let outage = QueueOutage {
-                dependency: dependency(class),
-                operation: operation.clone(),
-                since: *since,
-                oldest_sent_at: queue.oldest_in_hand.filter(|_| operation.is_none()),
-            };
+            let oldest_sent_at = queue.oldest_in_hand.filter(|_| reported.operation.is_none());
+            let outage = QueueOutage { oldest_sent_at, ..QueueOutage::from(reported) };
             match found.get_mut(&queue.name) {
                 Some(known) => *known = earliest(known.clone(), outage),
                 None => drop(found.insert(queue.name.clone(), outage)),

@@ -9,6 +9,7 @@ use pvt_messaging::Topology;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::audit::AuditEntry;
 use pvt_stores::mongo::queue_pauses::QueuePause;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// What a request to pause a queue found.
@@ -20,10 +21,9 @@ pub enum PauseOutcome {
     PausedBefore(QueuePause),
 }
 
-/// The pauses that concern a queue (full name), the earliest first.
-pub fn concerning<'p>(topology: &Topology, pauses: &'p [QueuePause], queue: &str) -> Vec<&'p QueuePause> {
-    let mut concerned = topology.by_work_queue(pauses, |pause| (pause.queue.as_str(), pause.since));
-    concerned.remove(queue).unwrap_or_default()
+/// The pauses that concern each queue (full name), the earliest first.
+pub fn by_queue<'p>(topology: &Topology, pauses: &'p [QueuePause]) -> BTreeMap<String, Vec<&'p QueuePause>> {
+    topology.by_work_queue(pauses, |pause| (pause.queue.as_str(), pause.since))
 }
 
 /// Pauses a queue, for example `emails` or `bookings.2`, or with `bookings` all its partitions.
@@ -66,10 +66,11 @@ pub async fn resume(
     let stored = mongo.queue_pauses().list().await?;
     let (ended, others): (Vec<_>, Vec<_>) = stored.into_iter().partition(|pause| is_within(queue, &pause.queue));
     let meant = if ended.is_empty() { queues_of(topology, queue)? } else { topology.work_queues_named(queue) };
-    let family = meant.iter().find_map(|name| concerning(topology, &others, name).first().copied());
+    let concerned = by_queue(topology, &others);
+    let family = meant.iter().find_map(|name| concerned.get(name)?.first().copied());
     if let Some(QueuePause { queue: family, .. }) = family {
-        let text = format!("{queue} is paused together with {family}; `pvt queues resume {family}` ends that");
-        return Err(OperationError::Conflict(text).into());
+        let refused = OperationError::Conflict(format!("{queue} is paused together with {family}"));
+        return Err(refused.with_hint(format!("`pvt queues resume {family}` ends that")).into());
     }
     if ended.is_empty() {
         return Ok(ended);
@@ -94,8 +95,8 @@ fn is_within(queue: &str, paused: &str) -> bool {
 fn queues_of(topology: &Topology, queue: &str) -> Result<Vec<String>> {
     let named = topology.work_queues_named(queue);
     if named.is_empty() {
-        let text = format!("no worker consumes a queue `{queue}`; `pvt queues list` shows those of the role `work`");
-        return Err(OperationError::NotFound(text).into());
+        let none = OperationError::NotFound(format!("no worker consumes a queue `{queue}`"));
+        return Err(none.with_hint("`pvt queues list` shows those of the role `work`").into());
     }
     Ok(named)
 }
@@ -123,7 +124,7 @@ mod tests {
         let pauses: Vec<QueuePause> =
             names.into_iter().zip([3, 2, 5, 1, 0]).map(|(name, at)| pause(name, at)).collect();
         let found = |queue: &str| {
-            let all = concerning(&topology, &pauses, queue);
+            let all = by_queue(&topology, &pauses).remove(queue).unwrap_or_default();
             all.into_iter().map(|pause| pause.queue.as_str()).collect::<Vec<_>>()
         };
         assert_eq!(found("x.bookings.1"), ["bookings", "bookings.1"]);

@@ -68,8 +68,8 @@ pub async fn stored(mongo: &Mongo, run: Option<Uuid>, property: Option<PropertyI
         reports.extend(mongo.reconciliations().list(Some(property), 1).await?);
     }
     if reports.is_empty() {
-        let text = "there is no report; `pvt reconcile run` makes one".to_owned();
-        return Err(OperationError::NotFound(text).into());
+        let none = OperationError::NotFound("there is no report".to_owned());
+        return Err(none.with_hint("`pvt reconcile run` makes one").into());
     }
     Ok(reports)
 }

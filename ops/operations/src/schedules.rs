@@ -107,8 +107,8 @@ pub struct RunNow {
 pub async fn run_now(mongo: &Mongo, request: RunNow) -> Result<ScheduleRun> {
     let RunNow { name, property_id, dry_run, actor, reason, key } = request;
     let Some(state) = mongo.schedules().find(&name).await? else {
-        let text = format!("no scheduler has ever run a schedule `{name}`; `pvt schedules list` shows those that are");
-        return Err(OperationError::NotFound(text).into());
+        let none = OperationError::NotFound(format!("no scheduler has ever run a schedule `{name}`"));
+        return Err(none.with_hint("`pvt schedules list` shows those that are").into());
     };
     let Some(plan) = state.plan else {
         let text = format!(
@@ -151,7 +151,7 @@ pub async fn run_now(mongo: &Mongo, request: RunNow) -> Result<ScheduleRun> {
             RequestOutcome::Another(another) => {
                 let by = match another.request {
                     Some(request) => {
-                        let names = ActorNames::read_if_possible(mongo, [&request.actor]).await;
+                        let names = ActorNames::read(mongo, [&request.actor]).await;
                         format!(" by {}", names.of(&request.actor))
                     }
                     None => String::new(),

@@ -7,9 +7,11 @@
 mod paused_queues;
 mod search;
 mod timeline;
+mod wait;
 
 pub use search::{MAX_FOUND, may_scan, search};
 pub use timeline::TimelineEvent;
+pub use wait::Wait;
 
 use anyhow::Result;
 use pvt_domain::booking::Booking;
@@ -35,7 +37,7 @@ pub struct Trace {
     /// Everything that happened, by time and cause.
     pub events: Vec<TimelineEvent>,
     /// What the booking waits for, or that it is settled.
-    pub summary: Vec<String>,
+    pub summary: Vec<Wait>,
     /// Number of its claims.
     pub claims: u64,
 }

@@ -55,7 +55,7 @@ struct On {
 #[derive(Debug, Args)]
 struct Off {
     /// Why; recorded in the audit
-    #[arg(long, default_value = "ended")]
+    #[arg(long, default_value = "ended", value_parser = reason::reason)]
     reason: String,
 }
 

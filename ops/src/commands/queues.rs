@@ -8,9 +8,9 @@ use crate::reachability::Dependency::{MongoDb, RabbitMq};
 use crate::reason;
 use crate::settings;
 use anyhow::Result;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use pvt_messaging::{ConsumeError, Oldest, QueueDepth, QueueRole, Topology, queue_depths};
+use pvt_messaging::{ConsumeError, Oldest, QueueDepth, Topology, queue_depths};
 use pvt_operations::actor_names::ActorNames;
 use pvt_operations::queue_outages::{self, QueueOutage};
 use pvt_operations::queue_pauses::{self, PauseOutcome};
@@ -78,7 +78,7 @@ struct Resume {
     /// The queue as it was paused; `bookings` also ends the pauses of single partitions, and names them
     queue: String,
     /// Why; recorded in the audit
-    #[arg(long, default_value = "resumed")]
+    #[arg(long, default_value = "resumed", value_parser = reason::reason)]
     reason: String,
 }
 
@@ -104,7 +104,7 @@ impl Pause {
             PauseOutcome::Paused(_) => None,
             PauseOutcome::PausedBefore(before) => Some(before),
         });
-        let names = ActorNames::read_if_possible(&mongo, before.map(|pause| &pause.actor)).await;
+        let names = ActorNames::read(&mongo, before.map(|pause| &pause.actor)).await;
         mongo.shutdown().await;
         match outcome? {
             PauseOutcome::Paused(_) => terminal::note(format_args!(
@@ -166,7 +166,7 @@ impl Resume {
         let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt queues").await?;
         let ended = queue_pauses::resume(&mongo, &broker::topology(&config), &queue, OPERATOR, &reason).await;
         let paused_by = ended.as_ref().ok().into_iter().flatten().map(|pause| &pause.actor);
-        let names = ActorNames::read_if_possible(&mongo, paused_by).await;
+        let names = ActorNames::read(&mongo, paused_by).await;
         mongo.shutdown().await;
         let ended = ended?;
         for QueuePause { queue: ended, since, actor, reason } in &ended {
@@ -194,19 +194,17 @@ struct QueueRow {
     /// The pause in force; absent while MongoDB cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<Option<PauseView>>,
-    /// What its worker waits for, as the heartbeats of the worker processes say.
+    /// What its worker waits for, as the heartbeats of the worker processes say; absent while MongoDB cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
-    waits_for: Option<QueueOutage>,
-    /// For how long the oldest message has waited that a worker has in hand meanwhile.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    oldest_in_hand_seconds: Option<u64>,
+    waits_for: Option<Option<QueueOutage>>,
 }
 
 impl QueueRow {
     /// What it waits for, in words.
-    fn waits(&self) -> String {
-        let Some(outage) = &self.waits_for else { return String::new() };
-        let oldest = self.oldest_in_hand_seconds.map(|seconds| {
+    fn waits(&self, now: DateTime<Utc>) -> String {
+        let Some(outage) = &self.waits_for else { return "?".to_owned() };
+        let Some(outage) = outage else { return String::new() };
+        let oldest = outage.oldest_seconds(now).map(|seconds| {
             let waited = waited(Oldest { seconds, is_at_least: false });
             format!(", oldest message in hand {waited} old")
         });
@@ -230,20 +228,27 @@ async fn list(json: bool) -> Result<()> {
     let counts = queue_depths(config.amqp_url.expose_secret(), "pvt queues", &names).await?;
     let unacknowledged = unacknowledged(&config, topology.prefix()).await;
     let stored = stored(&config).await;
+    let pauses = stored.as_ref().map(|stored| queue_pauses::by_queue(&topology, &stored.pauses));
     let now = Utc::now();
     let rows = queues.into_iter().zip(counts).map(|(queue, count)| {
-        let unacknowledged = unacknowledged.get(&queue.name).copied();
-        let paused = stored.as_ref().map(|stored| {
-            queue_pauses::concerning(&topology, &stored.pauses, &queue.name).first().map(|pause| PauseView {
+        let QueueDepth { ready, consumers } = count.unwrap_or(QueueDepth { ready: 0, consumers: 0 });
+        let paused = pauses.as_ref().map(|pauses| {
+            pauses.get(&queue.name).and_then(|all| all.first()).map(|pause| PauseView {
                 since: pause.since.to_string(),
                 actor: pause.actor.to_string(),
                 reason: pause.reason.clone(),
             })
         });
-        let waits_for = stored.as_ref().and_then(|stored| stored.outages.get(&queue.name).cloned());
-        let oldest_in_hand_seconds = waits_for.as_ref().and_then(|outage| outage.oldest_seconds(now));
-        let row = row(queue.name, &queue.role, count, unacknowledged, paused);
-        QueueRow { waits_for, oldest_in_hand_seconds, ..row }
+        QueueRow {
+            role: queue.role.as_str(),
+            missing: count.is_none(),
+            ready,
+            unacknowledged: unacknowledged.get(&queue.name).copied(),
+            consumers,
+            paused,
+            waits_for: stored.as_ref().map(|stored| stored.outages.get(&queue.name).cloned()),
+            name: queue.name,
+        }
     });
     if json {
         return terminal::json(&rows.collect::<Vec<_>>());
@@ -251,7 +256,7 @@ async fn list(json: bool) -> Result<()> {
     let rows = rows.map(|row| {
         let ready = if row.missing { "missing".to_owned() } else { row.ready.to_string() };
         let unacknowledged = row.unacknowledged.map_or_else(|| "-".to_owned(), |count| count.to_string());
-        let waits = row.waits();
+        let waits = row.waits(now);
         let paused = match row.paused {
             None => "?".to_owned(),
             Some(None) => String::new(),
@@ -260,7 +265,6 @@ async fn list(json: bool) -> Result<()> {
                 format!("since {since} by {actor}: {reason}")
             }
         };
-        let waits = if stored.is_some() { waits } else { "?".to_owned() };
         [row.name, row.role.to_owned(), ready, unacknowledged, row.consumers.to_string(), waits, paused]
     });
     terminal::table(["QUEUE", "ROLE", "READY", "UNACKED", "CONSUMERS", "WAITING", "PAUSED"], rows);
@@ -293,31 +297,10 @@ async fn stored(config: &Config) -> Option<Stored> {
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt queues").await.ok()?;
     let read = async {
         let (pauses, processes) = (mongo.queue_pauses().list().await?, mongo.worker_processes().list().await?);
-        let names = ActorNames::read(&mongo, pauses.iter().map(|pause| &pause.actor)).await?;
+        let names = ActorNames::read(&mongo, pauses.iter().map(|pause| &pause.actor)).await;
         Ok::<_, StoreError>(Stored { pauses, names, outages: queue_outages::by_queue(&processes) })
     };
     let read = read.await.ok();
     mongo.shutdown().await;
     read
-}
-
-fn row(
-    name: String,
-    role: &QueueRole,
-    count: Option<QueueDepth>,
-    unacknowledged: Option<u64>,
-    paused: Option<Option<PauseView>>,
-) -> QueueRow {
-    let QueueDepth { ready, consumers } = count.unwrap_or(QueueDepth { ready: 0, consumers: 0 });
-    QueueRow {
-        name,
-        role: role.as_str(),
-        missing: count.is_none(),
-        ready,
-        unacknowledged,
-        consumers,
-        paused,
-        waits_for: None,
-        oldest_in_hand_seconds: None,
-    }
 }

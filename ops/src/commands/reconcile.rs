@@ -100,7 +100,7 @@ impl Report {
 
 async fn show(mongo: Mongo, reports: Result<Vec<reconciliations::Report>>, output: &Output) -> Result<()> {
     let actors = reports.as_ref().ok().into_iter().flatten().map(|report| &report.actor);
-    let names = ActorNames::read_if_possible(&mongo, actors).await;
+    let names = ActorNames::read(&mongo, actors).await;
     mongo.shutdown().await;
     let reports = reports?;
     if output.json {

@@ -8,7 +8,7 @@ use chrono::Utc;
 use pvt_domain::actor::Actor;
 use pvt_domain::booking::Booking;
 use pvt_operations::actor_names::{self, ActorNames};
-use pvt_operations::trace::{self, TimelineEvent, Trace as BookingTrace, time_span};
+use pvt_operations::trace::{self, TimelineEvent, Trace as BookingTrace, Wait, time_span};
 use pvt_operations::{OperationError, broker, terminal};
 use pvt_stores::StoreError;
 use pvt_stores::mart::Mart;
@@ -42,9 +42,10 @@ impl Trace {
         let booking = find(&mongo, &self.booking).await?;
         let traced = trace::of_booking(&mongo, &mart, &broker::topology(&config), &booking, Utc::now().into()).await?;
         let BookingTrace { events, summary, claims } = traced;
+        let summary: Vec<String> = summary.iter().map(Wait::with_hint).collect();
         let texts = events.iter().map(|event| event.what.as_str()).chain(summary.iter().map(String::as_str));
         let actors: Vec<Actor> = texts.flat_map(actor_names::named_in).collect();
-        let names = ActorNames::read_if_possible(&mongo, &actors).await;
+        let names = ActorNames::read(&mongo, &actors).await;
         mongo.shutdown().await;
         mart.close().await;
         if self.output.json {

@@ -4,8 +4,11 @@
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
+use mongodb::Client;
+use mongodb::bson::{Document, deserialize_from_document, doc};
 use pvt_domain::actor::Actor;
 use pvt_domain::duration_counts::DurationCounts;
+use pvt_domain::ids::PropertyId;
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::StoreError;
 use pvt_stores::mongo::Mongo;
@@ -106,6 +109,14 @@ async fn heartbeat_is_as_old_as_the_server_says() -> Result<()> {
     mongo.worker_processes().renew(&process("one")).await?;
     let left: Vec<String> = mongo.worker_processes().list().await?.into_iter().map(|seen| seen.process.id).collect();
     assert_eq!(left, ["other"], "a heartbeat that comes late does not list an ended process again");
+    // The version before reads every document, knows no mark, and requires all of these members.
+    let client = Client::with_uri_str(namespace.mongodb_uri()).await?;
+    let rows = client.database(namespace.name()).collection::<Document>("worker_processes");
+    let mut ended = rows.find_one(doc! { "_id": "one" }).await?.context("its document")?;
+    assert!(ended.remove("ended").is_some() && ended.remove("seen_at").is_some(), "{ended}");
+    assert_eq!(deserialize_from_document::<WorkerProcess>(ended)?, process("one"));
+    mongo.worker_processes().remove("unknown").await?;
+    assert_eq!(rows.count_documents(doc! {}).await?, 2, "what was never there leaves no mark");
     Ok(())
 }
 
@@ -149,6 +160,28 @@ async fn request_is_one_run_however_often_it_is_sent_and_the_only_open_one() -> 
     assert_eq!((ended.started_at, ended.ended_at), (Some(at(1)), Some(at(5))));
     assert_eq!(runs.request(&run, &of_another).await?, RequestOutcome::RequestedBefore(Box::new(ended)));
     assert_eq!(runs.request(&another, &of_another).await?, RequestOutcome::Requested, "the other one may run now");
+    Ok(())
+}
+
+#[tokio::test]
+async fn requested_runs_of_other_properties_take_no_place() -> Result<()> {
+    let namespace = Namespace::new().await?;
+    let mongo = namespace.mongo().await?;
+    let runs = mongo.schedule_runs();
+    for (number, property) in [Some("here"), None, Some("there"), Some("there")].into_iter().enumerate() {
+        let id = Uuid::from_u128(u128::try_from(number)?);
+        let (mut run, entry) = request(&format!("schedule {number}"), id.as_u128());
+        run.fire = at(i64::try_from(number)?);
+        run.request.as_mut().context("its request")?.property_id = property.map(Into::into);
+        assert_eq!(runs.request(&run, &entry).await?, RequestOutcome::Requested);
+    }
+    let newest = async |properties: Option<&[PropertyId]>, limit| {
+        let found = runs.newest_requested(properties, limit).await?;
+        anyhow::Ok(found.iter().map(|run| run.id.as_u128()).collect::<Vec<_>>())
+    };
+    assert_eq!(newest(Some(&["here".into()]), 2).await?, [1, 0], "its own and one at no property");
+    assert_eq!(newest(Some(&[]), 2).await?, [1]);
+    assert_eq!(newest(None, 2).await?, [3, 2]);
     Ok(())
 }
 

@@ -161,6 +161,8 @@ async fn cancellation_shows_its_fee(
     assert!(page.text.contains(&format!("by Grace Hopper ({})", staff.user.email.as_str())), "{}", page.text);
     let traced = stack.pvt(&["trace", &booking.id.to_string()]).await?;
     assert!(String::from_utf8_lossy(&traced.stderr).contains(&format!("{owed} of the fee is owed")), "{traced:?}");
+    let by = format!("by Grace Hopper ({})", staff.user.email.as_str());
+    assert!(String::from_utf8_lossy(&traced.stdout).contains(&by), "{traced:?}");
     Ok(())
 }
 

@@ -20,13 +20,17 @@ use pvt_operations::waited;
 use pvt_stores::mongo::dead_letters::ReplayOperation;
 use pvt_stores::mongo::queue_pauses::QueuePause;
 use pvt_stores::mongo::schedule_runs::ScheduleRun;
-use pvt_stores::mongo::worker_processes::SeenProcess;
+use pvt_stores::mongo::worker_processes::{DRAINING, SeenProcess};
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use tokio::time::Instant;
 
 /// Stands for a figure that is not known.
 pub(crate) const UNKNOWN: &str = "?";
+
+/// Pauses by the full name of the queue, the earliest first.
+type PausesByQueue<'p> = BTreeMap<String, Vec<&'p QueuePause>>;
 
 /// Everything that is read again and again.
 #[derive(Debug, Clone, Default)]
@@ -35,7 +39,7 @@ pub(crate) struct Figures {
     pub(crate) queues: Reading<Vec<QueueState>>,
     /// Pauses, as MongoDB has them.
     pub(crate) pauses: Reading<Vec<QueuePause>>,
-    /// Names of those who paused queues, and of those who requested runs.
+    /// Names of the staff who paused queues.
     pub(crate) names: ActorNames,
     /// Whether MongoDB answers, be it that what it stores cannot be understood.
     pub(crate) mongodb: Reading<()>,
@@ -139,17 +143,19 @@ impl Figures {
     /// All work queues, the one with the oldest message first.
     pub(crate) fn queue_rows(&self, topology: &Topology) -> Vec<QueueRow> {
         let work = topology.queues().into_iter().filter(|queue| matches!(queue.role, QueueRole::Work { .. }));
-        let mut rows: Vec<QueueRow> = work.map(|queue| self.queue_row(topology, &queue.name)).collect();
+        let pauses = self.pauses.value().map(|pauses| queue_pauses::by_queue(topology, pauses));
+        let mut rows: Vec<QueueRow> =
+            work.map(|queue| self.queue_row(topology, &queue.name, pauses.as_ref())).collect();
         rows.sort_by(|one, other| other.order.cmp(&one.order).then_with(|| one.name.cmp(&other.name)));
         rows
     }
 
-    fn queue_row(&self, topology: &Topology, name: &str) -> QueueRow {
+    fn queue_row(&self, topology: &Topology, name: &str, pauses: Option<&PausesByQueue<'_>>) -> QueueRow {
         let state = self.queue(name);
         let text = |value: fn(&QueueState) -> u64| state.map_or_else(|| UNKNOWN.to_owned(), |it| value(it).to_string());
         let flow = state.and_then(|_| self.flows.get(name)).copied().unwrap_or_default();
         let outages = self.outages.value();
-        let outage = outages.and_then(|outages| outages.of(name));
+        let outage = outages.map(|outages| outages.of(name));
         let in_hand = outages.and_then(|outages| outages.oldest_seconds(name));
         let age = flow.oldest.map(|oldest| oldest.seconds).max(in_hand).and_then(|age| i64::try_from(age).ok());
         let oldest = match (state, flow.oldest, in_hand) {
@@ -158,24 +164,26 @@ impl Figures {
                 format!("{} in hand", waited(Oldest { seconds, is_at_least: false }))
             }
             (Some(_), Some(oldest), _) => waited(oldest),
+            (Some(_), None, _) if outages.is_none() => UNKNOWN.to_owned(),
             (Some(_), None, _) => "–".to_owned(),
         };
         let rate = |of: fn(&Rates) -> f64| {
             flow.rates.as_ref().map_or_else(|| UNKNOWN.to_owned(), |rates| format!("{:.1}", of(rates)))
         };
-        let pauses = self.pauses.value().map(|pauses| queue_pauses::concerning(topology, pauses, name));
-        let pause = pauses.as_ref().and_then(|pauses| pauses.first());
+        let pause = pauses.and_then(|pauses| pauses.get(name)?.first());
         let consumers = state.map(|state| state.consumers);
-        let words = match (pause, &pauses, consumers, outage) {
+        let words = match (pause, pauses, consumers, outage) {
             (Some(pause), ..) => {
                 format!("paused since {} by {}: {}", pause.since, self.names.of(&pause.actor), pause.reason)
             }
             (None, _, None, _) if self.queues.value().is_some() => "missing".to_owned(),
             (None, None, ..) | (None, _, None, _) => UNKNOWN.to_owned(),
-            (None, Some(_), Some(_), Some(outage)) => outage.words(),
-            (None, Some(_), Some(0), None) if self.has_worker(name) => "consumers are coming back".to_owned(),
-            (None, Some(_), Some(0), None) => "no consumers".to_owned(),
-            (None, Some(_), Some(_), None) => "running".to_owned(),
+            (None, Some(_), Some(_), Some(Some(outage))) => outage.words(),
+            (None, Some(_), Some(0), _) if self.is_coming_back(name) => "consumers are coming back".to_owned(),
+            (None, Some(_), Some(0), _) => "no consumers".to_owned(),
+            (None, Some(_), Some(_), Some(None)) => "running".to_owned(),
+            // It has consumers, and whether these wait for something is not known.
+            (None, Some(_), Some(_), None) => UNKNOWN.to_owned(),
         };
         QueueRow {
             name: name.strip_prefix(topology.prefix()).unwrap_or(name).to_owned(),
@@ -192,12 +200,14 @@ impl Figures {
         }
     }
 
-    /// Whether a live process consumes this queue, or has left it alone because it was paused: the broker shows its
-    /// consumers only seconds later.
-    fn has_worker(&self, name: &str) -> bool {
+    /// Whether a live process has left this queue alone because it was paused, or has just said that it consumes it:
+    /// the broker shows its consumers only seconds later. What was said longer ago says nothing against a crash since.
+    fn is_coming_back(&self, name: &str) -> bool {
         let live = self.processes.value().into_iter().flatten().filter(|seen| !seen.is_stale());
-        live.flat_map(|seen| &seen.process.workers).any(|worker| {
-            worker.queues.iter().any(|queue| queue.name == name) || worker.paused.iter().any(|it| it == name)
+        let mut workers = live.flat_map(|seen| seen.process.workers.iter().map(|worker| (seen.is_fresh(), worker)));
+        workers.any(|(is_fresh, worker)| {
+            let has_it = is_fresh && worker.queues.iter().any(|queue| queue.name == name);
+            worker.state != DRAINING && (has_it || worker.paused.iter().any(|it| it == name))
         })
     }
 
@@ -249,11 +259,15 @@ impl Figures {
         format!("{};{newest}", self.pauses_digest())
     }
 
-    /// A text that changes with the runs that operators have requested.
+    /// A text that changes with the runs that operators have requested. Every page gets it, and not every user may
+    /// know of each run: it is a hash.
     pub(crate) fn requested_runs_digest(&self) -> String {
-        let words = |run: &ScheduleRun| format!("{}={}:{}:{}", run.id, run.state.as_str(), run.messages, run.attempts);
-        let runs = self.requested_runs.value().map(|runs| runs.iter().map(words).collect::<Vec<_>>().join(";"));
-        runs.unwrap_or_else(|| self.requested_runs.state())
+        let Some(runs) = self.requested_runs.value() else { return self.requested_runs.state() };
+        let mut hash = DefaultHasher::new();
+        for ScheduleRun { id, state, messages, attempts, .. } in runs {
+            (id, state.as_str(), messages, attempts).hash(&mut hash);
+        }
+        format!("{:016x}", hash.finish())
     }
 
     /// Every text that pages show of these figures, by the name under which a page has it.

@@ -19,7 +19,7 @@ impl Outages {
     /// Those that these processes report.
     pub(crate) fn of_processes(processes: &[SeenProcess], now: DateTime<Utc>) -> Self {
         let by_queue = queue_outages::by_queue(processes);
-        Self { at: now, finding: waiting_queues(&by_queue), by_queue }
+        Self { at: now, finding: waiting_queues(&by_queue, now), by_queue }
     }
 
     /// That of a queue.

@@ -2,6 +2,7 @@
 
 use super::figures::{Figures, UNKNOWN};
 use super::reading::{Reading, clock};
+use pvt_operations::queue_outages::QueueOutage;
 use pvt_operations::trace::time_span;
 use pvt_stores::mongo::worker_processes::{SeenProcess, WorkerReport};
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,7 +65,7 @@ fn worker_row(worker: &WorkerReport, active: Option<&BTreeSet<String>>, prefix: 
     WorkerRow {
         name: worker.name.clone(),
         // What a process said that is gone is not its state.
-        state: if is_stale { format!("was {}", state(worker)) } else { state(worker) },
+        state: if is_stale { format!("was {}", worker.state) } else { state(worker) },
         in_flight: worker.in_flight,
         queues: if is_stale { "–".to_owned() } else { queues(worker, active, &short) },
         paused: worker.paused.iter().map(|name| short(name)).collect::<Vec<_>>().join(", "),
@@ -72,12 +73,9 @@ fn worker_row(worker: &WorkerReport, active: Option<&BTreeSet<String>>, prefix: 
     }
 }
 
-/// The state of a worker, and what it waits for.
+/// The state of a worker, and what it waits for in the words of the queues.
 fn state(worker: &WorkerReport) -> String {
-    let outages = worker.outages.iter().map(|outage| {
-        let operation = outage.operation.as_ref().map(|operation| format!(" in {operation}")).unwrap_or_default();
-        format!("{}{operation} since {}", outage.class, clock(outage.since))
-    });
+    let outages = worker.outages.iter().map(|outage| QueueOutage::from(outage).words());
     let outages: Vec<String> = outages.collect();
     if outages.is_empty() { worker.state.clone() } else { format!("{}: {}", worker.state, outages.join("; ")) }
 }
@@ -137,7 +135,10 @@ mod tests {
     use crate::live::figures::Figures;
     use crate::live::reading::Reading;
     use chrono::Utc;
-    use pvt_stores::mongo::worker_processes::{ConsumedQueue, SeenProcess, WorkerProcess, WorkerReport};
+    use pvt_domain::timestamp::Timestamp;
+    use pvt_stores::mongo::worker_processes::{
+        ConsumedQueue, ReportedOutage, SeenProcess, WorkerProcess, WorkerReport,
+    };
 
     fn seen(id: &str, age_ms: i64, queues: &[(&str, &str)]) -> SeenProcess {
         let queue = |(name, tag): &(&str, &str)| ConsumedQueue {
@@ -184,6 +185,21 @@ mod tests {
         assert_eq!((rows[0].workers[0].paused.as_str(), rows[1].workers[0].state.as_str()), ("emails", "was running"));
         let unknown = Figures { active_consumers: Reading::Pending, ..figures(100) };
         assert_eq!(process_rows(&unknown, "x.")[0].workers[0].queues, "bookings.0, bookings.1 (active: ?)");
+    }
+
+    #[test]
+    fn worker_waits_in_the_words_of_its_queue_until_its_process_is_gone() {
+        let since = Timestamp::from(chrono::DateTime::from_timestamp(1_000, 0).unwrap());
+        let state = |age_ms| {
+            let mut process = seen("here", age_ms, &[]);
+            let worker = &mut process.process.workers[0];
+            worker.state = "waiting".to_owned();
+            worker.outages = vec![ReportedOutage { class: "smtp_unavailable".to_owned(), operation: None, since }];
+            let figures = Figures { processes: Reading::Up(vec![process]), ..Figures::default() };
+            process_rows(&figures, "x.")[0].workers[0].state.clone()
+        };
+        assert_eq!(state(100), "waiting: waits for the SMTP server since 1970-01-01 00:16:40 UTC");
+        assert_eq!(state(60_000), "was waiting");
     }
 
     #[test]

@@ -111,14 +111,14 @@ pub(crate) async fn queues(
 /// All pauses of queues, with the names of those who paused them.
 pub(crate) async fn named_pauses(mongo: &Mongo) -> anyhow::Result<(Vec<QueuePause>, ActorNames)> {
     let pauses = mongo.queue_pauses().list().await?;
-    let names = ActorNames::read(mongo, pauses.iter().map(|pause| &pause.actor)).await?;
+    let names = ActorNames::read(mongo, pauses.iter().map(|pause| &pause.actor)).await;
     Ok((pauses, names))
 }
 
 /// The newest runs of schedules that operators have requested.
 pub(crate) async fn requested_runs(mongo: &Mongo) -> anyhow::Result<Vec<ScheduleRun>> {
     let mongo = mongo.clone();
-    to_its_end(async move { mongo.schedule_runs().newest_requested(MAX_REQUESTED_RUNS).await }).await
+    to_its_end(async move { mongo.schedule_runs().newest_requested(None, MAX_REQUESTED_RUNS).await }).await
 }
 
 /// The replays that go on, or ended a short time ago.

@@ -82,7 +82,7 @@ pub(crate) async fn show(
     };
     let found = found.map(|found| found.into_iter().take(MAX_CHANGES).collect::<Vec<_>>());
     let actors = entries.iter().map(|entry| &entry.actor);
-    let names = actors::names(&app, actors.chain(found.iter().flatten().map(|change| &change.entry.actor))).await?;
+    let names = actors::names(&app, actors.chain(found.iter().flatten().map(|change| &change.entry.actor))).await;
     let changes = found.map(|found| found.iter().map(|change| change.row(&names)).collect());
     let older = (entries.len() > PAGE_SIZE).then(|| entries.get(PAGE_SIZE - 1)).flatten();
     let older = older.map(|last| next_page(&query, last));

@@ -18,8 +18,7 @@ use pvt_domain::booking::{Booking, Stay};
 use pvt_domain::business_day::business_date;
 use pvt_domain::ids::BookingId;
 use pvt_domain::money::Currency;
-use pvt_operations::hints::without_command;
-use pvt_operations::trace::{self, MAX_FOUND, TimelineEvent, Trace, time_span};
+use pvt_operations::trace::{self, MAX_FOUND, TimelineEvent, Trace, Wait, time_span};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -116,7 +115,7 @@ struct BookingPage {
     stays: Vec<String>,
     offers: Vec<Offer>,
     is_movable: bool,
-    waits: Vec<String>,
+    waits: Vec<WaitRow>,
     events: Vec<EventRow>,
 }
 
@@ -127,6 +126,19 @@ struct EventRow {
     what: String,
     /// The id of its message, as in log lines.
     message: String,
+}
+
+/// What the booking waits for.
+struct WaitRow {
+    text: String,
+    /// The dead letter that it is about, for administrators.
+    dead_letter: Option<String>,
+}
+
+impl WaitRow {
+    fn of(wait: &Wait, names: &ActorNames) -> Self {
+        Self { text: names.within(&wait.text), dead_letter: wait.dead_letter.map(|id| id.to_string()) }
+    }
 }
 
 /// `GET /bookings/{id}`.
@@ -149,9 +161,9 @@ pub(crate) async fn show(
         anyhow::Ok(Some((booking, inventory.property, traced)))
     });
     let (booking, property, Trace { events, summary, claims }) = found.await?.ok_or_else(none)?;
-    let texts = events.iter().map(|event| event.what.as_str()).chain(summary.iter().map(String::as_str));
+    let texts = events.iter().map(|event| event.what.as_str()).chain(summary.iter().map(|wait| wait.text.as_str()));
     let acted = texts.flat_map(actors::named_in).collect::<Vec<_>>();
-    let names = actors::names(&app, &acted).await?;
+    let names = actors::names(&app, &acted).await;
     let currency = booking.price.as_ref().map_or(Currency::XXX, |price| price.currency);
     let title = format!("Booking {}", booking.reference);
     page(&BookingPage {
@@ -162,7 +174,7 @@ pub(crate) async fn show(
         stays: booking.stays.iter().map(|stay| stay_words(&booking, stay)).collect(),
         offers: Action::offers(&booking, (&property, business_date(&property, Utc::now().into())), None),
         is_movable: booking.stays.iter().any(|stay| is_movable(booking.status, stay)),
-        waits: summary.iter().map(|wait| names.within(without_command(wait))).collect(),
+        waits: summary.iter().map(|wait| WaitRow::of(wait, &names)).collect(),
         events: event_rows(events, &names),
         booking: BookingRow::of(&booking),
     })

@@ -91,7 +91,7 @@ pub(crate) async fn show(
         queues.push(queue.clone());
     }
     let dead = groups.iter().map(|group| group.dead).sum();
-    let names = actors::names(&app, figures.replays.value().into_iter().flatten().map(|one| &one.actor)).await?;
+    let names = actors::names(&app, figures.replays.value().into_iter().flatten().map(|one| &one.actor)).await;
     let pages = Pages::new(number, u64::try_from(groups.len()).unwrap_or(u64::MAX), PATH, &selection.query());
     page(&GroupsPage {
         frame: Frame::new(&user, "Dead letters", PATH),

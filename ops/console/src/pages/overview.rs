@@ -12,7 +12,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Html;
 use pvt_operations::checks::{
-    CONSUMERS, DEAD_LETTERS, DEAD_LETTERS_IN_QUEUES, Finding, PAUSED_MESSAGES, PAUSES, SCHEDULES, WAITING_QUEUES,
+    CONSUMERS, DEAD_LETTERS, DEAD_LETTERS_IN_QUEUES, PAUSED_MESSAGES, PAUSES, SCHEDULES, WAITING_QUEUES,
 };
 use pvt_stores::mongo::ledgers::LedgerFilter;
 
@@ -36,7 +36,7 @@ struct WrongView {
     kind: &'static str,
     what: &'static str,
     trouble: String,
-    remedy: String,
+    remedy: &'static str,
     /// The page that shows more, or where it is put right.
     link: Option<Link>,
 }
@@ -98,28 +98,10 @@ fn wrong(figures: &Figures) -> Vec<WrongView> {
         kind: if finding.warning { "warning" } else { "wrong" },
         what: finding.what,
         trouble: finding.trouble.clone().unwrap_or_default(),
-        remedy: remedy(finding),
+        remedy: finding.in_console.unwrap_or(finding.remedy),
         link: link(finding.what),
     });
     view.collect()
-}
-
-/// What to do, in a browser where a page is for it.
-fn remedy(finding: &Finding) -> String {
-    let in_browser = match finding.what {
-        CONSUMERS => Some("Start the workers of these queues, or see why their processes have ended."),
-        PAUSES | PAUSED_MESSAGES => Some("Resume a queue once the reason of its pause is over."),
-        DEAD_LETTERS => Some("Look at the causes; replay what can be handled now, discard what never will."),
-        DEAD_LETTERS_IN_QUEUES => {
-            Some("The worker scheduler stores them within seconds: see whether one runs, and what its last error was.")
-        }
-        _ => None,
-    };
-    match in_browser {
-        Some(words) => words.to_owned(),
-        None if finding.remedy.contains("`pvt ") => format!("On a server: {}", finding.remedy),
-        None => finding.remedy.to_owned(),
-    }
 }
 
 fn link(what: &str) -> Option<Link> {
@@ -162,11 +144,11 @@ fn at_most(count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{link, remedy, summary, wrong};
+    use super::{summary, wrong};
     use crate::live::figures::Figures;
     use crate::live::reading::{Outage, Reading};
     use chrono::Utc;
-    use pvt_operations::checks::{CONSUMERS, DEAD_LETTERS, DEAD_LETTERS_IN_QUEUES, Finding, PAUSED_MESSAGES, PAUSES};
+    use pvt_operations::checks::{DEAD_LETTERS, Finding};
 
     #[test]
     fn harmful_findings_come_first_and_passed_checks_are_not_shown() {
@@ -174,7 +156,8 @@ mod tests {
             what,
             trouble: trouble.map(str::to_owned),
             warning: false,
-            remedy: "repair it",
+            remedy: "`pvt up` starts it",
+            in_console: trouble.map(|_| "Start it."),
         };
         let findings =
             vec![finding("SMTP server", Some("refused")), finding("API", Some("refused")), finding("MongoDB", None)];
@@ -184,11 +167,7 @@ mod tests {
         let findings = vec![finding(DEAD_LETTERS, Some("3 of emails"))];
         let dead = Figures { checks: Reading::Up((Utc::now().into(), findings)), ..Figures::default() };
         assert_eq!(wrong(&dead)[0].link.map(|link| link.path), Some("/dead-letters"));
-        for what in [CONSUMERS, DEAD_LETTERS, DEAD_LETTERS_IN_QUEUES, PAUSES, PAUSED_MESSAGES] {
-            let remedy_of_cli = "`pvt queues resume` ends one";
-            let found = remedy(&Finding { what, trouble: None, warning: false, remedy: remedy_of_cli });
-            assert!(!found.contains("pvt ") && link(what).is_some(), "an operator has only a browser: {found}");
-        }
+        assert_eq!(wrong(&dead)[0].remedy, "Start it.", "an operator has only a browser");
         assert!(wrong(&figures).iter().all(|view| view.link.is_none()));
         assert_eq!(summary(&Figures::default()), "The checks have not finished yet.");
         let passed = || Reading::Up((Utc::now().into(), Vec::new()));

@@ -122,7 +122,7 @@ pub(crate) async fn pause(State(app): State<SharedApp>, form: Submitted) -> Resu
     match outcome {
         PauseOutcome::Paused(_) => Ok(page),
         PauseOutcome::PausedBefore(QueuePause { queue, since, actor, reason }) => {
-            let actor = actors::named(&app, actor.as_str()).await;
+            let actor = actors::names(&app, [&actor]).await.of(&actor);
             Err(Failure::Conflict(format!(
                 "{queue} was paused before, at {} by {actor}: {reason}. That pause stands.",
                 clock(since)

@@ -58,7 +58,7 @@ pub(crate) async fn show(State(app): State<SharedApp>, user: SignedIn) -> Result
     });
     let mut reports: Vec<Report> = read.await?;
     reports.truncate(usize::try_from(MAX_REPORTS).unwrap_or(usize::MAX));
-    let names = actors::names(&app, reports.iter().map(|report| &report.actor)).await?;
+    let names = actors::names(&app, reports.iter().map(|report| &report.actor)).await;
     let reports = reports.into_iter().map(|report| ReportView::of(report, &names)).collect();
     let frame = Frame::new(&user, "Reconciliation", "/reconciliations");
     page(&ReconciliationsPage { frame, reports })

@@ -73,7 +73,7 @@ struct RequestedRow {
 #[derive(Debug, Deserialize)]
 pub(crate) struct SchedulesQuery {
     /// The id of the run that was accepted just now.
-    requested: Option<Uuid>,
+    requested: Option<String>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -100,17 +100,18 @@ pub(crate) async fn show(
     Query(query): Query<SchedulesQuery>,
 ) -> Result<Html<String>, Failure> {
     let (mongo, digest) = (app.mongo.clone(), app.board.figures().requested_runs_digest());
+    let properties = user.properties(&app).await?;
+    let visible = Some(properties.clone()).filter(|_| !user.is_admin());
     let read = store::read(&app, async move {
         let all = schedules::list(&mongo, RUNS).await?;
-        let requested = mongo.schedule_runs().newest_requested(MAX_REQUESTED_RUNS).await?;
+        let requested = mongo.schedule_runs().newest_requested(visible.as_deref(), MAX_REQUESTED_RUNS).await?;
         anyhow::Ok((all, requested, mongo.schedules().has_leader().await?))
     });
-    let ((all, requested, has_leader), properties) = (read.await?, user.properties(&app).await?);
+    let (all, requested, has_leader) = read.await?;
     let runs = all.iter().flat_map(|history| &history.runs).chain(&requested);
-    let names = actors::names(&app, runs.filter_map(|run| run.request.as_ref()).map(|request| &request.actor)).await?;
+    let names = actors::names(&app, runs.filter_map(|run| run.request.as_ref()).map(|request| &request.actor)).await;
     let sight = Sight { properties: &properties, is_admin: user.is_admin(), names: &names };
-    let requested: Vec<RequestedRow> =
-        requested.iter().filter(|run| sight.includes(run)).map(|run| RequestedRow::of(run, &query, &sight)).collect();
+    let requested: Vec<RequestedRow> = requested.iter().map(|run| RequestedRow::of(run, &query, &sight)).collect();
     let now = Utc::now();
     let leader = if has_leader { "A scheduler leads." } else { "No scheduler leads: nothing fires until one does." };
     page(&SchedulesPage {
@@ -151,7 +152,7 @@ impl RequestedRow {
             id: run.id.to_string(),
             schedule: run.schedule.clone(),
             run: run_row(run, sight),
-            is_accepted: query.requested == Some(run.id),
+            is_accepted: query.requested.as_ref().is_some_and(|id| *id == run.id.to_string()),
             is_over: run.ended_at.is_some(),
         }
     }

@@ -7,9 +7,12 @@ use chrono::Utc;
 use pvt_domain::accounts::Role;
 use pvt_domain::actor::Actor;
 use pvt_operations::queue_pauses;
+use pvt_stores::mongo::audit::AuditEntry;
+use pvt_stores::mongo::schedule_runs::{RunRequest, ScheduleRun};
 use pvt_testkit::{Broker, Chromium, properties};
 use serde_json::{Value, json};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// The whole journey; a browser that takes longer hangs.
 const JOURNEY_LIMIT: Duration = Duration::from_secs(90);
@@ -72,6 +75,7 @@ async fn journey(browser: &mut Chromium, harness: &Harness, booking: &str) -> Re
     section_is_fetched_until_it_is_new(browser, harness).await?;
     keyboard_leads_everywhere(browser, harness).await?;
     pause_is_made_and_ended(browser, harness).await?;
+    closed_part_stays_closed(browser, harness).await?;
     assert_eq!(browser.complaints(&harness.url("/")), Vec::<String>::new());
     // Figures that nothing confirms any more are called stale.
     harness.stop.cancel();
@@ -122,6 +126,23 @@ async fn section_is_fetched_until_it_is_new(browser: &mut Chromium, harness: &Ha
     until(browser, badge, &"live".into()).await?;
     assert_eq!(browser.value("document.activeElement.matches('[data-row]')").await?, true, "the row keeps the focus");
     queue_pauses::resume(&harness.mongo, &topology, "emails", Actor::SYSTEM, "tried").await?;
+    Ok(())
+}
+
+/// The requested runs of a section that is fetched anew stay closed when the reader has closed them.
+async fn closed_part_stays_closed(browser: &mut Chromium, harness: &Harness) -> Result<()> {
+    let (id, now) = (Uuid::from_u128(1), Utc::now().into());
+    let request = RunRequest { actor: Actor::SYSTEM, reason: "tried".to_owned(), property_id: None, dry_run: false };
+    let run = ScheduleRun::requested(id, "night_audit", now, request);
+    let entry = AuditEntry::new(id, now, Actor::SYSTEM, "schedule.run".to_owned(), "night_audit", "tried");
+    harness.mongo.schedule_runs().request(&run, &entry).await?;
+    browser.open(&harness.url("/schedules")).await?;
+    assert_eq!(browser.value("document.querySelector('#requested details').open").await?, true);
+    browser.value("document.querySelector('#requested details').open = false").await?;
+    assert!(harness.mongo.schedule_runs().begin(id, now, 1).await?);
+    let is_newer = "document.getElementById('requested').textContent.includes('night_audit running')";
+    until(browser, is_newer, &true.into()).await?;
+    assert_eq!(browser.value("document.querySelector('#requested details').open").await?, false);
     Ok(())
 }
 

@@ -5,6 +5,8 @@ use super::harness::{HERE, Harness, PASSWORD};
 use anyhow::{Context as _, Result};
 use chrono::Utc;
 use pvt_domain::accounts::Role;
+use pvt_domain::actor::Actor;
+use pvt_domain::booking::Booking;
 use pvt_stores::mongo::audit::AuditEntry;
 use pvt_stores::mongo::dead_letters::{Arrival, DeadLetterState};
 use reqwest::{StatusCode, header};
@@ -194,5 +196,40 @@ async fn body_of_any_kind_has_a_page() -> Result<()> {
     let written = [("reason", "too deep"), ("body", body.as_str())];
     let reviewed = submit(&harness, &admin, &opened, &format!("{place}/review"), &written).await?;
     assert_eq!(reviewed.status(), StatusCode::UNPROCESSABLE_ENTITY, "its form holds it");
+    Ok(())
+}
+
+#[tokio::test]
+async fn dead_letter_and_booking_of_a_guest_name_staff_and_not_the_guest() -> Result<()> {
+    let harness = Harness::start().await?;
+    let (admin, staff) = (harness.sign_in(Role::Admin, &[]).await?, harness.sign_in(Role::Staff, &[HERE]).await?);
+    let guest = harness.user(Role::Guest, &[]).await?;
+    let booking = harness.book(HERE, "held", Utc::now().date_naive()).await?;
+    let rows = harness.database().await?.collection::<Booking>("bookings");
+    let by_guest = mongodb::bson::doc! { "$set": { "history.0.actor": Actor::user(guest.id).to_string() } };
+    let changed = rows.update_one(mongodb::bson::doc! { "reference": &booking.reference }, by_guest).await?;
+    assert_eq!(changed.modified_count, 1);
+    let mut dead = arrival(1, "missing field `property_id`");
+    dead.booking_id = Some(booking.id);
+    dead.message.actor = Some(Actor::user(guest.id).to_string());
+    store(&harness.mongo, &[dead]).await?;
+    let (path, about) = (format!("/dead-letters/messages/{}", Uuid::from_u128(1)), format!("/bookings/{}", booking.id));
+    let (page, timeline) = (harness.get(&admin, &path).await?.1, harness.get(&admin, &about).await?.1);
+    assert!(timeline.contains(&format!("href=\"{path}\"")) && !timeline.contains("pvt dead"), "{timeline}");
+    let of_staff = harness.get(&staff, &about).await?.1;
+    assert!(
+        of_staff.contains("is a dead letter of reconciliation") && !of_staff.contains("/dead-letters"),
+        "{of_staff}"
+    );
+
+    let review = harness.get(&admin, &format!("/dead-letters/discard?id={}", message_id(1))).await?.1;
+    let filled = [("reason", "of no use"), ("password", PASSWORD)];
+    assert_eq!(submit(&harness, &admin, &review, "/dead-letters/discard", &filled).await?.status(), StatusCode::OK);
+    let discarded = harness.get(&admin, &path).await?.1;
+    let by = format!("discarded by Test admin ({}@example.com): of no use", admin.user.as_uuid().simple());
+    assert!(discarded.contains(&by), "{discarded}");
+    for page in [page, discarded, timeline, of_staff] {
+        assert!(page.contains(&format!("user:{}", guest.id)) && !page.contains(guest.email.as_str()), "{page}");
+    }
     Ok(())
 }

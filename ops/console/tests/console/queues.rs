@@ -1,9 +1,12 @@
 //! Pausing and resuming queues: by administrators, from their own pages, with a reason, and never otherwise.
 
-use super::harness::{HERE, Harness};
+use super::harness::{FOLLOW_LIMIT, HERE, Harness};
 use anyhow::Result;
 use pvt_domain::accounts::Role;
+use pvt_domain::actor::Actor;
+use pvt_operations::queue_pauses;
 use pvt_testkit::console::with_form;
+use pvt_testkit::eventually;
 use reqwest::{StatusCode, header};
 
 #[tokio::test]
@@ -85,4 +88,21 @@ async fn administrator_pauses_and_resumes_with_a_reason() -> Result<()> {
     );
     assert!(harness.get(&admin, "/audit?subject=emails").await?.1.contains("queue.resume"));
     Ok(())
+}
+
+#[tokio::test]
+async fn account_that_cannot_be_read_hides_no_pause() -> Result<()> {
+    let harness = Harness::start().await?;
+    let (reader, user) = (harness.sign_in(Role::Staff, &[HERE]).await?, harness.user(Role::Staff, &[HERE]).await?);
+    let users = harness.database().await?.collection::<mongodb::bson::Document>("users");
+    let of_later_version = mongodb::bson::doc! { "$set": { "role": "auditor" } };
+    let changed = users.update_one(mongodb::bson::doc! { "email": user.email.as_str() }, of_later_version).await?;
+    assert_eq!(changed.modified_count, 1);
+    let (actor, topology) = (Actor::staff(user.id), harness.namespace.topology());
+    queue_pauses::pause(&harness.mongo, &topology, "emails", &actor, "it moves").await?;
+    let shown = async || {
+        let page = harness.get(&reader, "/queues").await?.1;
+        Ok(page.contains(&format!("by {actor}: it moves")).then_some(()))
+    };
+    eventually("the pause is shown with the id", FOLLOW_LIMIT, shown).await
 }

@@ -1,6 +1,6 @@
 //! Checks of the other servers: whether they answer.
 
-use super::{API, Finding, MONGODB, POSTGRESQL, SMTP, check};
+use super::{API, Finding, MONGODB, POSTGRESQL, Remedy, SMTP, check};
 use crate::readiness::not_ready;
 use crate::reading::to_its_end;
 use pvt_service::config::Config;
@@ -13,7 +13,11 @@ use url::Url;
 pub(super) async fn mongodb(mongo: &Mongo) -> Finding {
     let mongo = mongo.clone();
     let probe = to_its_end(async move { mongo.ping().await });
-    check(MONGODB, probe, "check MONGODB_URI; locally `pvt up` starts one; transactions need a replica set").await
+    let remedy = Remedy::with_console(
+        "check MONGODB_URI; locally `pvt up` starts one; transactions need a replica set",
+        "Start MongoDB, or correct MONGODB_URI; transactions need a replica set.",
+    );
+    check(MONGODB, probe, remedy).await
 }
 
 pub(super) async fn postgres(config: &Config, name: &str) -> Finding {
@@ -23,7 +27,11 @@ pub(super) async fn postgres(config: &Config, name: &str) -> Finding {
         mart.close().await;
         found
     };
-    check(POSTGRESQL, probe, "check DATABASE_URL; locally `pvt up` starts one").await
+    let remedy = Remedy::with_console(
+        "check DATABASE_URL; locally `pvt up` starts one",
+        "Start PostgreSQL, or correct DATABASE_URL; bookings go on without it.",
+    );
+    check(POSTGRESQL, probe, remedy).await
 }
 
 pub(super) async fn smtp(config: &Config) -> Finding {
@@ -43,13 +51,12 @@ pub(super) async fn api(config: &Config) -> Finding {
         let response = reqwest::get(url).await.map_err(no_answer)?;
         if response.status().is_success() { Ok(()) } else { Err(anyhow::anyhow!(not_ready(&response.text().await?))) }
     };
-    check(
-        API,
-        probe,
+    let remedy = Remedy::with_console(
         "`pvt status` shows where its log is; `pvt up` starts it; elsewhere set PVT_METRICS_ADDR as the API has it, or \
             PVT_API_METRICS_URL",
-    )
-    .await
+        "Start the API, or read in its log why it is not ready. If it is, correct PVT_API_METRICS_URL here.",
+    );
+    check(API, probe, remedy).await
 }
 
 /// Why the API did not answer, in words where nothing listens at its address.

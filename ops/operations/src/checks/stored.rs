@@ -1,13 +1,14 @@
 //! Checks of what MongoDB holds: maintenance, pauses, dead letters, progress of schedules, waiting workers, accounts.
 
 use super::{
-    DEAD_LETTERS, DEMONSTRATION_ACCOUNTS, Finding, MAINTENANCE, PAUSES, PROBE_LIMIT, SCHEDULES, UNKNOWN,
-    WAITING_QUEUES, check_stored, finding,
+    DEAD_LETTERS, DEMONSTRATION_ACCOUNTS, Finding, MAINTENANCE, PAUSES, PROBE_LIMIT, RESUME, Remedy, SCHEDULES,
+    UNKNOWN, WAITING_QUEUES, check_stored, finding, read_finding,
 };
 use crate::queue_outages::{self, QueueOutage};
 use crate::reading::to_its_end;
 use crate::seed::accounts::ACCOUNTS;
 use crate::{actor_names::ActorNames, maintenance};
+use chrono::{DateTime, TimeDelta, Utc};
 use pvt_domain::accounts::Email;
 use pvt_stores::mongo::Mongo;
 use pvt_stores::mongo::maintenance::Maintenance;
@@ -15,6 +16,8 @@ use pvt_stores::mongo::queue_pauses::QueuePause;
 use std::collections::BTreeMap;
 use tokio::time::timeout;
 
+/// An outage that is shorter may be over before anyone has looked; `/readyz` says `degraded` no earlier.
+const SHORT_OUTAGE: TimeDelta = TimeDelta::minutes(1);
 const REPAIR_DEPENDENCY: &str =
     "repair what they wait for: workers try again every few seconds, and no message is lost";
 
@@ -29,7 +32,10 @@ pub(super) async fn maintenance_mode(mongo: &Mongo) -> Finding {
 }
 
 fn maintenance_known(stored: Option<&Maintenance>) -> Finding {
-    let remedy = "the API refuses changes; `pvt maintenance off` ends it";
+    let remedy = Remedy::with_console(
+        "the API refuses changes; `pvt maintenance off` ends it",
+        "The API refuses changes. On a server, `pvt maintenance off` ends it.",
+    );
     Finding { warning: true, ..finding(MAINTENANCE, stored.map(maintenance::summary), remedy) }
 }
 
@@ -55,14 +61,16 @@ pub(super) async fn queues_that_wait(mongo: &Mongo) -> Finding {
     let mongo = mongo.clone();
     let probe = to_its_end(async move {
         let processes = mongo.worker_processes().list().await?;
-        anyhow::Ok(queue_outages::summary(&queue_outages::by_queue(&processes)))
+        anyhow::Ok(waiting_queues(&queue_outages::by_queue(&processes), Utc::now()))
     });
-    check_stored(WAITING_QUEUES, probe, REPAIR_DEPENDENCY).await
+    read_finding(WAITING_QUEUES, probe).await
 }
 
-/// The same of heartbeats that were read before.
-pub fn waiting_queues(outages: &BTreeMap<String, QueueOutage>) -> Finding {
-    finding(WAITING_QUEUES, queue_outages::summary(outages), REPAIR_DEPENDENCY)
+/// The same of heartbeats that were read before. Outages that may pass by themselves are a warning.
+pub fn waiting_queues(outages: &BTreeMap<String, QueueOutage>, now: DateTime<Utc>) -> Finding {
+    let warning = outages.values().all(|outage| now - outage.since.as_datetime() < SHORT_OUTAGE);
+    let found = finding(WAITING_QUEUES, queue_outages::summary(outages), REPAIR_DEPENDENCY);
+    Finding { warning: warning && found.trouble.is_some(), ..found }
 }
 
 /// All pauses of queues; `None` when MongoDB cannot be read, and why is said elsewhere.
@@ -74,14 +82,15 @@ pub(super) async fn pauses(mongo: &Mongo) -> Option<Vec<QueuePause>> {
 pub(super) async fn paused_queues(mongo: &Mongo, pauses: Option<&[QueuePause]>) -> Finding {
     let Some(pauses) = pauses else { return pauses_unknown() };
     let (of_names, actors) = (mongo.clone(), pauses.iter().map(|pause| pause.actor.clone()).collect::<Vec<_>>());
-    let names = to_its_end(async move { ActorNames::read(&of_names, &actors).await });
+    let names = to_its_end(async move { anyhow::Ok(ActorNames::read(&of_names, &actors).await) });
     let names = timeout(PROBE_LIMIT, names).await.ok().and_then(Result::ok).unwrap_or_default();
     let words = pauses.iter().map(|QueuePause { queue, since, actor, reason }| {
         format!("{queue} by {} since {since}: {reason}", names.of(actor))
     });
     let words: Vec<String> = words.collect();
     let trouble = (!words.is_empty()).then(|| words.join("; "));
-    Finding { warning: true, ..finding(PAUSES, trouble, "`pvt queues resume` ends one") }
+    let remedy = Remedy::with_console("`pvt queues resume` ends one", RESUME);
+    Finding { warning: true, ..finding(PAUSES, trouble, remedy) }
 }
 
 pub(super) fn pauses_unknown() -> Finding {
@@ -91,17 +100,17 @@ pub(super) fn pauses_unknown() -> Finding {
 
 /// Messages that were given up.
 pub(super) fn dead_letters_found(counts: Result<&BTreeMap<String, u64>, &str>) -> Finding {
-    let trouble = match counts {
-        Ok(counts) if counts.is_empty() => None,
-        Ok(counts) => {
-            let words: Vec<String> = counts.iter().map(|(queue, count)| format!("{count} of {queue}")).collect();
-            Some(words.join(", "))
-        }
-        Err(reason) => Some(reason.to_owned()),
+    let counts = match counts {
+        Ok(counts) => counts,
+        Err(reason) => return finding(DEAD_LETTERS, Some(format!("unknown: {reason}")), "repair MongoDB first"),
     };
-    let remedy = "`pvt dead groups` shows the causes; `pvt dead replay` returns them to their queues, `pvt dead \
-        discard` removes them";
-    finding(DEAD_LETTERS, trouble, remedy)
+    let words: Vec<String> = counts.iter().map(|(queue, count)| format!("{count} of {queue}")).collect();
+    let remedy = Remedy::with_console(
+        "`pvt dead groups` shows the causes; `pvt dead replay` returns them to their queues, `pvt dead discard` \
+            removes them",
+        "Look at the causes; replay what can be handled now, discard what never will.",
+    );
+    finding(DEAD_LETTERS, (!words.is_empty()).then(|| words.join(", ")), remedy)
 }
 
 /// Their passwords are published. A database that was once used for development may have them.
@@ -116,6 +125,9 @@ pub(super) async fn demonstration_accounts(mongo: &Mongo) -> Finding {
         }
         anyhow::Ok((!active.is_empty()).then(|| format!("active: {}", active.join(", "))))
     });
-    let remedy = "their passwords are published: disable them with `pvt users disable`";
+    let remedy = Remedy::with_console(
+        "their passwords are published: disable them with `pvt users disable`",
+        "Their passwords are published. On a server, `pvt users disable` disables them.",
+    );
     check_stored(DEMONSTRATION_ACCOUNTS, probe, remedy).await
 }

@@ -31,7 +31,7 @@ pub async fn edit(
     let selected = mongo.dead_letters().list(filter, &[DeadLetterState::Dead], 0, MAX_NAMED).await?;
     let [selected] = selected.as_slice() else {
         return Err(match selected.len() {
-            0 => OperationError::NotFound("no message matches; `pvt dead list` shows all".to_owned()),
+            0 => OperationError::NotFound("no message matches".to_owned()).with_hint("`pvt dead list` shows all"),
             _ => {
                 let names = selected.iter().map(|one| format!("{} of {}", one.id, one.queue));
                 let names = names.collect::<Vec<_>>().join(", ");

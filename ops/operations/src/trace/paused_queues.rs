@@ -13,9 +13,9 @@ pub(super) fn of_property(topology: &Topology, property: &PropertyId, pauses: &[
         true => topology.name(&format!("{queue}.{}", topology.partition(property.as_str()))),
         false => topology.name(queue),
     });
+    let paused = queue_pauses::by_queue(topology, pauses);
     let line = |queue: String| {
-        let QueuePause { since, actor, reason, .. } =
-            queue_pauses::concerning(topology, pauses, &queue).first().copied()?;
+        let QueuePause { since, actor, reason, .. } = paused.get(&queue)?.first().copied()?;
         Some(format!(
             "queue {queue} is paused by {actor} since {since}: messages about the booking may wait ({reason})"
         ))

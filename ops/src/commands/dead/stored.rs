@@ -255,7 +255,7 @@ pub(super) async fn operations(json: bool) -> Result<()> {
     let mongo = Mongo::connect(config.mongodb_uri.expose_secret(), "pvt dead").await?;
     let operations = mongo.dead_letters().list_operations(OPERATIONS).await;
     let actors = operations.as_ref().ok().into_iter().flatten().map(|operation| &operation.actor);
-    let names = ActorNames::read_if_possible(&mongo, actors).await;
+    let names = ActorNames::read(&mongo, actors).await;
     mongo.shutdown().await;
     let operations = operations?;
     if json {

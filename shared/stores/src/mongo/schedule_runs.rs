@@ -9,7 +9,7 @@ use super::transactions::end;
 use super::{Index, Mongo};
 use crate::StoreError;
 use futures_util::TryStreamExt as _;
-use mongodb::bson::{DateTime, Document, doc, serialize_to_document};
+use mongodb::bson::{Bson, DateTime, Document, doc, serialize_to_document};
 use mongodb::options::IndexOptions;
 use mongodb::{ClientSession, Collection, IndexModel};
 use pvt_domain::actor::Actor;
@@ -289,12 +289,21 @@ impl ScheduleRuns<'_> {
         Ok(found.try_collect().await?)
     }
 
-    /// The newest runs that operators have requested of any schedule, newest first: fires are many more.
+    /// The newest runs that operators have requested of any schedule, newest first: fires are many more. With
+    /// properties, those at one of these, and those at no property in particular.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
-    pub async fn newest_requested(self, limit: i64) -> Result<Vec<ScheduleRun>, StoreError> {
-        let requested = doc! { "request": { "$exists": true } };
+    pub async fn newest_requested(
+        self,
+        properties: Option<&[PropertyId]>,
+        limit: i64,
+    ) -> Result<Vec<ScheduleRun>, StoreError> {
+        let mut requested = doc! { "request": { "$exists": true } };
+        if let Some(properties) = properties {
+            let named = properties.iter().map(|id| Bson::from(id.as_str())).chain([Bson::Null]);
+            requested.insert("request.property_id", doc! { "$in": named.collect::<Vec<_>>() });
+        }
         Ok(self.rows().find(requested).sort(doc! { "fire": -1 }).limit(limit).await?.try_collect().await?)
     }
 

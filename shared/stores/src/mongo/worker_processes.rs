@@ -16,6 +16,8 @@ const COLLECTION: &str = "worker_processes";
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 /// A process whose last heartbeat is older is gone, hangs, or cannot write to MongoDB.
 pub const STALE_AFTER: Duration = Duration::from_secs(15);
+/// The state of a worker that finishes what it has in hand and then ends.
+pub const DRAINING: &str = "draining";
 /// How long the last heartbeat of a process is kept.
 const KEPT_FOR: Duration = Duration::from_secs(6 * 3_600);
 /// Most processes in a listing.
@@ -110,7 +112,16 @@ pub struct SeenProcess {
 impl SeenProcess {
     /// Whether its heartbeats have stopped.
     pub fn is_stale(&self) -> bool {
-        self.age_ms > i64::try_from(STALE_AFTER.as_millis()).unwrap_or(i64::MAX)
+        self.is_older_than(STALE_AFTER)
+    }
+
+    /// Whether its next heartbeat is not due yet.
+    pub fn is_fresh(&self) -> bool {
+        !self.is_older_than(HEARTBEAT_EVERY)
+    }
+
+    fn is_older_than(&self, age: Duration) -> bool {
+        self.age_ms > i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
     }
 }
 
@@ -132,13 +143,13 @@ impl WorkerProcesses<'_> {
         Ok(())
     }
 
-    /// Removes a process that ends in order from the list. MongoDB removes the rest of it after hours.
+    /// Removes a process that ends in order from the list; MongoDB removes its document after hours. The rest of it
+    /// stays as it is for readers of older versions, which know no such mark: to them the process is stale.
     ///
     /// # Errors
     /// [`StoreError`] when MongoDB fails.
     pub async fn remove(self, id: &str) -> Result<(), StoreError> {
-        let end = vec![doc! { "$replaceWith": { "_id": id, "ended": true, "seen_at": "$$NOW" } }];
-        self.rows().update_one(doc! { "_id": id }, end).upsert(true).await?;
+        self.rows().update_one(doc! { "_id": id }, doc! { "$set": { "ended": true } }).await?;
         Ok(())
     }
 

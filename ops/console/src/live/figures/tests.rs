@@ -7,7 +7,9 @@ use pvt_messaging::management::QueueState;
 use pvt_messaging::{Oldest, Rates, Topology};
 use pvt_operations::checks::{Finding, WAITING_QUEUES};
 use pvt_stores::mongo::queue_pauses::QueuePause;
+use pvt_stores::mongo::schedule_runs::{RunRequest, ScheduleRun};
 use pvt_stores::mongo::worker_processes::{ConsumedQueue, ReportedOutage, SeenProcess, WorkerProcess, WorkerReport};
+use uuid::Uuid;
 
 fn at(seconds: i64) -> Timestamp {
     DateTime::<Utc>::from_timestamp(seconds, 0).unwrap().into()
@@ -36,6 +38,7 @@ fn figures() -> Figures {
         flows: [waits("emails", 100, false), waits("bookings.0", 1_000, true)].into(),
         pauses: Reading::Up(vec![pause]),
         dead_letters: Reading::Up([("emails".to_owned(), 2)].into()),
+        outages: Reading::Up(Outages::of_processes(&[], at(2_000).as_datetime())),
         ..Figures::default()
     }
 }
@@ -120,8 +123,9 @@ fn waiting_queue_is_not_running_and_its_oldest_message_is_in_hand() {
     assert_eq!(emails(&waiting), ("10 min in hand".to_owned(), words.clone()));
     let behind = with(process(vec![outage], &[], Some(1_990)), 1, 3);
     assert_eq!(emails(&behind), ("1 min".to_owned(), words), "one that is ready has waited for longer");
-    let unknown = Figures { outages: Reading::Pending, ..waiting };
-    assert_eq!(emails(&unknown), ("–".to_owned(), "running".to_owned()));
+    let down = waiting.outages.next(Err("no answer".to_owned()), at(2_001));
+    let unknown = Figures { outages: down, ..waiting };
+    assert_eq!(emails(&unknown), ("?".to_owned(), "?".to_owned()), "what it waits for is not known");
     assert_eq!(emails(&with(process(Vec::new(), &[], Some(1_400)), 1, 0)).0, "–", "it is being handled");
 }
 
@@ -131,12 +135,39 @@ fn consumers_of_a_queue_that_was_resumed_are_coming_back() {
     assert_eq!(state(&["x.emails"], 0), "consumers are coming back", "its process has not noticed yet");
     assert_eq!(state(&[], 0), "consumers are coming back", "the broker has not counted them yet");
     assert_eq!((state(&["x.payments"], 0).as_str(), state(&[], 1).as_str()), ("no consumers", "running"));
+    let missed_one = SeenProcess { age_ms: 6_000, ..process(Vec::new(), &[], None) };
+    assert_eq!(emails(&with(missed_one, 0, 0)).1, "no consumers", "it may have crashed");
+    for paused in [&[] as &[&str], &["x.emails"]] {
+        let mut draining = process(Vec::new(), paused, None);
+        draining.process.workers[0].state = "draining".to_owned();
+        assert_eq!(emails(&with(draining, 0, 0)).1, "no consumers", "it takes nothing any more");
+    }
+}
+
+#[test]
+fn stream_says_that_requested_runs_changed_and_nothing_of_them() {
+    let request = RunRequest {
+        actor: "staff:1".into(),
+        reason: "a test".to_owned(),
+        property_id: Some("there".into()),
+        dry_run: false,
+    };
+    let run = ScheduleRun::requested(Uuid::from_u128(7), "night_audit", at(1_000), request);
+    let digest = |runs: Vec<ScheduleRun>| {
+        let read = Figures { requested_runs: Reading::Up(runs), ..Figures::default() };
+        read.texts(&Topology::new("x.", 2))["digest.requested_runs"].clone()
+    };
+    let requested = digest(vec![run.clone()]);
+    assert!(requested.len() == 16 && requested.bytes().all(|byte| byte.is_ascii_hexdigit()), "{requested}");
+    let begun = ScheduleRun { attempts: 1, ..run.clone() };
+    assert_ne!(digest(vec![begun]), requested);
+    assert_ne!(digest(vec![ScheduleRun { messages: 1, ..run }]), requested);
 }
 
 #[test]
 fn outage_is_wrong_as_soon_as_a_heartbeat_says_it() {
     let outage = ReportedOutage { class: "smtp_unavailable".to_owned(), operation: None, since: at(1_000) };
-    let before = Finding { what: WAITING_QUEUES, trouble: None, warning: false, remedy: "" };
+    let before = Finding { what: WAITING_QUEUES, trouble: None, warning: false, remedy: "", in_console: None };
     let checks = Reading::Up((at(1_990), vec![before]));
     let waiting = Figures { checks, ..with(process(vec![outage], &[], None), 1, 0) };
     let wrong = waiting.wrong().unwrap();

@@ -3,7 +3,7 @@
 use super::selection::Selection;
 use super::{PATH, SAY_WHY, change};
 use crate::access::SignedIn;
-use crate::actors;
+use crate::actors::{self, ActorNames};
 use crate::app::{App, SharedApp};
 use crate::confirmation;
 use crate::failure::{Failure, page};
@@ -14,6 +14,7 @@ use crate::store;
 use askama::Template;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Html;
+use pvt_domain::actor::Actor;
 use pvt_domain::dead_letters::{masked_body, masked_code, masked_error, masked_header};
 use pvt_domain::messages::MAX_BODY_BYTES;
 use pvt_operations::dead_letters::{self, Audited};
@@ -100,7 +101,8 @@ pub(crate) async fn show(
     }
     let (dead_letter, message) = complete(found)?;
     let needs_password = confirmation::is_needed(&app, &user).await;
-    page(&MessagePage::of(&user, &dead_letter, &message, needs_password).named(&app).await)
+    let names = names(&app, &dead_letter, &message).await;
+    page(&MessagePage::of(&user, &dead_letter, &message, &names, needs_password))
 }
 
 /// `POST /dead-letters/messages/{id}/whole`, by administrators: the whole body, which the audit notes before.
@@ -114,18 +116,19 @@ pub(crate) async fn show_whole(
     confirmation::require(&app, &form).await?;
     let (dead_letter, message) = read(&app, &id).await?;
     record_unmasked(&app, &user, &dead_letter, &reason).await?;
-    let masked = MessagePage::of(&user, &dead_letter, &message, false);
+    let names = names(&app, &dead_letter, &message).await;
+    let masked = MessagePage::of(&user, &dead_letter, &message, &names, false);
     let original = dead_letter.original.as_ref().map(|original| shown_body(&original.bytes, whole));
     let shown = MessagePage {
         is_whole: true,
-        facts: facts(&dead_letter, &message, [str::to_owned, str::to_owned]),
+        facts: facts(&dead_letter, &message, &names, [str::to_owned, str::to_owned]),
         headers: message.headers.clone(),
         body: shown_body(&message.body, whole),
         original,
         reason,
         ..masked
     };
-    page(&shown.named(&app).await)
+    page(&shown)
 }
 
 /// Records who reads the body of a dead letter without a mask; without that it is not shown.
@@ -195,28 +198,31 @@ fn indented(value: &Value) -> Option<String> {
     Some(String::from_utf8_lossy(text).into_owned())
 }
 
-impl MessagePage {
-    /// The same with names of those who acted.
-    async fn named(mut self, app: &App) -> Self {
-        for row in &mut self.history {
-            row.what = actors::named(app, &row.what).await;
-        }
-        for (_, fact) in self.facts.iter_mut().filter(|(name, _)| *name == "Actor") {
-            *fact = actors::named(app, fact).await;
-        }
-        self
-    }
+/// Names of the staff who sent the message, or replayed, edited or discarded it.
+async fn names(app: &App, dead_letter: &DeadLetter, message: &StoredMessage) -> ActorNames {
+    let DeadLetter { replays, edits, discarded, .. } = dead_letter;
+    let sender = message.actor.as_deref().map(Actor::from);
+    let acted = replays.iter().map(|one| &one.actor).chain(edits.iter().map(|one| &one.actor));
+    actors::names(app, acted.chain(discarded.iter().map(|one| &one.actor)).chain(&sender)).await
+}
 
-    fn of(user: &SignedIn, dead_letter: &DeadLetter, message: &StoredMessage, needs_password: bool) -> Self {
+impl MessagePage {
+    fn of(
+        user: &SignedIn,
+        dead_letter: &DeadLetter,
+        message: &StoredMessage,
+        names: &ActorNames,
+        needs_password: bool,
+    ) -> Self {
         Self {
             frame: Frame::new(user, "Dead letter", PATH),
             id: dead_letter.id.to_string(),
             shown_id: dead_letter.shown_id().to_string(),
-            facts: facts(dead_letter, message, [masked_error, masked_code]),
+            facts: facts(dead_letter, message, names, [masked_error, masked_code]),
             group: dead_letter.last.group.clone(),
             booking: dead_letter.booking_id.map(|booking| booking.to_string()),
             headers: message.headers.iter().map(|(name, value)| (name.clone(), masked_header(name, value))).collect(),
-            history: history(dead_letter),
+            history: history(dead_letter, names),
             is_dead: dead_letter.state == DeadLetterState::Dead,
             is_whole: false,
             is_large: message.body.len() > MAX_SHOWN_BYTES,
@@ -250,11 +256,15 @@ impl ChoicePage {
 fn facts(
     dead_letter: &DeadLetter,
     message: &StoredMessage,
+    names: &ActorNames,
     [shown_error, shown_code]: [fn(&str) -> String; 2],
 ) -> Vec<(&'static str, String)> {
     let DeadLetter { last, .. } = dead_letter;
     let none = || "–".to_owned();
     let code = |text: Option<&str>| text.map_or_else(none, shown_code);
+    let named = message.actor.as_deref().map(|actor| (actor, names.of(&Actor::from(actor))));
+    // One without a name is whatever the sender wrote.
+    let named = named.filter(|(actor, name)| actor != name).map(|(_, name)| name);
     vec![
         ("Id", dead_letter.shown_id().to_string()),
         ("State", dead_letter.state.as_str().to_owned()),
@@ -267,7 +277,7 @@ fn facts(
         ("Deaths", dead_letter.deaths.to_string()),
         ("First failed", code(last.first_failed_at.as_deref())),
         ("Sent", message.sent_at.map_or_else(none, shown)),
-        ("Actor", code(message.actor.as_deref())),
+        ("Actor", named.unwrap_or_else(|| code(message.actor.as_deref()))),
         ("Reply to", code(message.reply_to.as_deref())),
         ("Trace", code(message.traceparent.as_deref())),
         ("Bytes", last.bytes.to_string()),
@@ -275,21 +285,21 @@ fn facts(
 }
 
 /// What has happened to it, the oldest first. Of deaths, the first and the last are known.
-fn history(dead_letter: &DeadLetter) -> Vec<HistoryRow> {
+fn history(dead_letter: &DeadLetter, names: &ActorNames) -> Vec<HistoryRow> {
     let DeadLetter { last, first_died_at, replays, edits, discarded, deaths, .. } = dead_letter;
     let mut events = vec![(*first_died_at, "died".to_owned())];
-    events.extend(replays.iter().map(|replay| (replay.at, format!("replayed by {}", replay.actor))));
-    events.extend(
-        edits
-            .iter()
-            .map(|edit| (edit.at, format!("edited by {}: {} ({})", edit.actor, edit.reason, edit.changed.join(", ")))),
-    );
+    events.extend(replays.iter().map(|replay| (replay.at, format!("replayed by {}", names.of(&replay.actor)))));
+    events.extend(edits.iter().map(|edit| {
+        let (actor, changed) = (names.of(&edit.actor), edit.changed.join(", "));
+        (edit.at, format!("edited by {actor}: {} ({changed})", edit.reason))
+    }));
     if *deaths > 1 {
         let after = if last.follows.is_some() { ", after a replay" } else { "" };
         let class = masked_code(&last.class);
         events.push((last.died_at, format!("died for the last time{after}: {class}")));
     }
-    events.extend(discarded.iter().map(|one| (one.at, format!("discarded by {}: {}", one.actor, one.reason))));
+    events
+        .extend(discarded.iter().map(|one| (one.at, format!("discarded by {}: {}", names.of(&one.actor), one.reason))));
     events.sort_by_key(|(at, _)| *at);
     events.into_iter().map(|(at, what)| HistoryRow { at: shown(at), what }).collect()
 }

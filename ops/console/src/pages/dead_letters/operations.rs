@@ -59,7 +59,7 @@ pub(crate) async fn list(State(app): State<SharedApp>, user: SignedIn) -> Result
     let user = user.admin()?;
     let (mongo, figures) = (app.mongo.clone(), app.board.figures());
     let found = store::read(&app, async move { mongo.dead_letters().list_operations(MAX_OPERATIONS).await }).await?;
-    let names = actors::names(&app, found.iter().map(|operation| &operation.actor)).await?;
+    let names = actors::names(&app, found.iter().map(|operation| &operation.actor)).await;
     page(&OperationsPage {
         frame: Frame::new(&user, "Replays of dead letters", PATH),
         digest: replays::all_digest(&figures.replays),
@@ -95,7 +95,7 @@ pub(crate) async fn show(
     // has moved on.
     let figures = app.board.figures();
     let operation = read(&app, &id).await?;
-    let names = actors::names(&app, [&operation.actor]).await?;
+    let names = actors::names(&app, [&operation.actor]).await;
     let streamed = figures.replays.value().and_then(|replays| replays.iter().find(|one| one.id == operation.id));
     let seen = streamed.unwrap_or(&operation);
     page(&OperationPage {

@@ -2,6 +2,7 @@
 
 use super::order::{Step, waited};
 use super::sanitized;
+use crate::trace::Wait;
 use pvt_domain::QueueHop;
 use pvt_domain::dead_letters::masked_code;
 use pvt_stores::mongo::dead_letters::{DeadLetter, DeadLetterState};
@@ -83,15 +84,15 @@ fn replay_key(dead: &DeadLetter, operation: Uuid) -> String {
 }
 
 /// That a message is given up, or is being sent again.
-pub(super) fn waiting(dead: &DeadLetter) -> Option<String> {
-    let (id, kind) = (dead.shown_id(), masked_code(&dead.kind));
+pub(super) fn waiting(dead: &DeadLetter) -> Option<Wait> {
+    let (kind, class) = (masked_code(&dead.kind), masked_code(&dead.last.class));
     match dead.state {
-        DeadLetterState::Dead => Some(format!(
-            "{kind} is a dead letter of {} ({}); `pvt dead show {id}`",
-            dead.queue,
-            masked_code(&dead.last.class)
-        )),
-        DeadLetterState::Replaying => Some(format!("{kind} is being replayed to {}", dead.queue)),
+        DeadLetterState::Dead => Some(Wait {
+            text: format!("{kind} is a dead letter of {} ({class})", dead.queue),
+            dead_letter: Some(dead.id),
+            hint: Some(format!("`pvt dead show {}`", dead.shown_id())),
+        }),
+        DeadLetterState::Replaying => Some(format!("{kind} is being replayed to {}", dead.queue).into()),
         DeadLetterState::Replayed | DeadLetterState::Discarded => None,
     }
 }

@@ -1,16 +1,33 @@
 //! Summary of a booking: what it waits for, or that it is settled.
 
 use super::{Timeline, queues};
+use crate::trace::Wait;
 use pvt_domain::booking::{Status, mails};
 use pvt_domain::timestamp::Timestamp;
 use pvt_stores::mongo::notifications::NotificationStatus;
 
 impl Timeline<'_> {
     /// What the booking waits for, or that it is settled. Its messages may also wait in these paused queues.
-    pub(in crate::trace) fn summary(&self, now: Timestamp, paused_queues: Vec<String>) -> Vec<String> {
-        let mut waits = paused_queues;
+    pub(in crate::trace) fn summary(&self, now: Timestamp, paused_queues: Vec<String>) -> Vec<Wait> {
+        let mut waits: Vec<Wait> = paused_queues.into_iter().map(Wait::from).collect();
         waits.extend(self.dead_letters.iter().filter_map(queues::waiting));
-        waits.extend(self.hold(now));
+        waits.extend(self.others(now).into_iter().map(Wait::from));
+        if waits.is_empty() {
+            waits.push(Wait {
+                text: format!(
+                    "Settled, as far as the stores know: {} bed-nights claimed, nothing waits. What is in a queue is \
+                        in no store",
+                    self.claims
+                ),
+                dead_letter: None,
+                hint: Some("`pvt queues list` shows how much that is".to_owned()),
+            });
+        }
+        waits
+    }
+
+    fn others(&self, now: Timestamp) -> Vec<String> {
+        let mut waits: Vec<String> = self.hold(now).into_iter().collect();
         waits.extend(self.payments());
         waits.extend(self.owed_after_the_end());
         let unsent = self.mails.iter().filter(|mail| mail.status != NotificationStatus::Sent);
@@ -20,13 +37,6 @@ impl Timeline<'_> {
         let owned = u64::try_from(self.booking.claims().count()).unwrap_or(u64::MAX);
         if owned != self.claims {
             waits.push(format!("it owns {owned} bed-nights and claims {}", self.claims));
-        }
-        if waits.is_empty() {
-            waits.push(format!(
-                "Settled, as far as the stores know: {} bed-nights claimed, nothing waits. What is in a queue is in no \
-                    store; `pvt queues list` shows how much that is.",
-                self.claims
-            ));
         }
         waits
     }

@@ -77,12 +77,17 @@ fn texts(events: &[TimelineEvent]) -> Vec<&str> {
     events.iter().map(|event| event.what.as_str()).collect()
 }
 
+/// What a booking waits for, in words, where no queue is paused.
+fn summary(timeline: &Timeline<'_>) -> Vec<String> {
+    timeline.summary(at(NOW), Vec::new()).into_iter().map(|wait| wait.text).collect()
+}
+
 #[test]
 fn status_names_pending_work_and_hides_guest_data() {
     let (booking, mails) = (held(), [mail("payment_link", "failed")]);
     let timeline = Timeline { mails: &mails, ..complete(&booking) };
     assert_eq!(
-        timeline.summary(at(NOW), Vec::new()),
+        summary(&timeline),
         ["held for 42.00 CAD until 2026-12-01T12:30:00.000Z, 12 min left", "the mail payment_link is failed"]
     );
     let events = timeline.events();
@@ -251,14 +256,13 @@ fn dead_letter_is_waited_for_until_it_is_replayed() {
     let dead = [dead_letter("dead", json!([]))];
     let timeline = Timeline { mails: &mails, dead_letters: &dead, ..complete(&booking) };
     let shown = timeline.summary(at(NOW), Vec::new());
-    assert_eq!(
-        shown,
-        [format!("booking.held.v1 is a dead letter of emails (panic); `pvt dead show {}`", Uuid::from_u128(9))]
-    );
+    assert_eq!(shown[0].text, "booking.held.v1 is a dead letter of emails (panic)");
+    assert_eq!((shown.len(), shown[0].dead_letter), (1, Some(dead[0].id)));
+    assert_eq!(shown[0].with_hint(), format!("{}; `pvt dead show {}`", shown[0].text, Uuid::from_u128(9)));
     let replay = json!([{ "operation": Uuid::from_u128(5), "at": "2026-12-01T12:02:00.000Z", "actor": "operator" }]);
     let replayed = [dead_letter("replayed", replay)];
     let timeline = Timeline { mails: &mails, dead_letters: &replayed, ..complete(&booking) };
-    assert!(timeline.summary(at(NOW), Vec::new())[0].starts_with("Settled"));
+    assert!(summary(&timeline)[0].starts_with("Settled"));
     let events = timeline.events();
     assert_eq!(
         texts(&events)[4..],
@@ -300,22 +304,19 @@ fn control_characters_in_reasons_are_blanked() {
 fn missing_mart_events_and_claims_are_reported() {
     let (booking, mails) = (confirmed(), [mail("booking_confirmed", "sent")]);
     let timeline = Timeline { mails: &mails, ..complete(&booking) };
-    assert!(timeline.summary(at(NOW), Vec::new())[0].starts_with("Settled"));
+    assert!(summary(&timeline)[0].starts_with("Settled"));
     let lacking = Timeline { claims: 0, loads: Some(HashMap::new()), ..timeline };
-    assert_eq!(
-        lacking.summary(at(NOW), Vec::new()),
-        ["the mart lacks 1 of 1 events", "it owns 1 bed-nights and claims 0"]
-    );
+    assert_eq!(summary(&lacking), ["the mart lacks 1 of 1 events", "it owns 1 bed-nights and claims 0"]);
     assert!(lacking.events()[1].what.ends_with(", not in the mart"));
     let unread = Timeline { loads: None, claims: 1, ..lacking };
-    assert_eq!(unread.summary(at(NOW), Vec::new()), ["the mart could not be read"]);
+    assert_eq!(summary(&unread), ["the mart could not be read"]);
 }
 
 #[test]
 fn mail_that_was_never_written_is_missed() {
     let mut booking = confirmed();
     let mails = [mail("payment_link", "sent")];
-    let summary = |booking: &Booking| Timeline { mails: &mails, ..complete(booking) }.summary(at(NOW), Vec::new());
+    let summary = |booking: &Booking| summary(&Timeline { mails: &mails, ..complete(booking) });
     assert!(summary(&booking)[0].starts_with("no mail booking_confirmed was written"), "{:?}", summary(&booking));
     booking.status = Status::CheckedIn;
     assert!(summary(&booking)[0].starts_with("Settled"), "{:?}", summary(&booking));
@@ -328,8 +329,9 @@ fn mail_that_was_never_written_is_missed() {
 fn booking_is_not_settled_while_a_queue_is_paused() {
     let (booking, mails) = (confirmed(), [mail("booking_confirmed", "sent")]);
     let timeline = Timeline { mails: &mails, ..complete(&booking) };
-    assert!(timeline.summary(at(NOW), Vec::new())[0].starts_with("Settled"));
-    assert_eq!(timeline.summary(at(NOW), vec!["queue emails is paused".to_owned()]), ["queue emails is paused"]);
+    assert!(summary(&timeline)[0].starts_with("Settled"));
+    let paused = "queue emails is paused".to_owned();
+    assert_eq!(timeline.summary(at(NOW), vec![paused.clone()]), [paused.into()]);
 }
 
 #[test]
@@ -337,7 +339,7 @@ fn booking_that_is_over_is_not_settled_while_something_is_owed() {
     let mut booking = confirmed();
     booking.status = Status::Cancelled;
     booking.guest.email.clear();
-    let summary = |booking: &Booking| Timeline { claims: 0, ..complete(booking) }.summary(at(NOW), Vec::new());
+    let summary = |booking: &Booking| summary(&Timeline { claims: 0, ..complete(booking) });
     booking.cancellation_fee = Some(1_050);
     assert_eq!(summary(&booking), ["10.50 CAD of the fee is owed, and is not collected by itself"]);
     booking.cancellation_fee = Some(0);
