@@ -374,7 +374,7 @@ async fn body_is_masked_until_an_administrator_says_why_and_can_be_edited_then()
     let twice = submit(&harness, &admin, &reviewed, &edit, &[("reason", "spelled wrong")]).await?;
     assert_eq!(twice.status(), StatusCode::CONFLICT, "it has changed since the form was made");
     let (_, page) = harness.get(&admin, &place).await?;
-    assert!(page.contains("Body before the first edit") && page.contains("edited by staff:"), "{page}");
+    assert!(page.contains("Body before the first edit") && page.contains("edited by Test admin ("), "{page}");
     assert!(harness.get(&admin, "/dead-letters/replay").await?.1.contains("1 would be handled, or recognized"));
     let entries = harness.mongo.audit_log().list(Some(&message_id(1)), None, 9).await?;
     let mut recorded: Vec<_> = entries.iter().map(|entry| (entry.action.as_str(), entry.detail.as_str())).collect();
