@@ -146,7 +146,7 @@ async fn api_lists_use_indexes_and_do_not_sort() -> Result<()> {
 
 /// Of the bookings that have changed lately only those with changes of beds are found, and of these no other entries.
 #[tokio::test]
-async fn changes_of_beds_are_found_by_when_their_bookings_changed() -> Result<()> {
+async fn changes_of_beds_are_found_among_stays_that_go_on() -> Result<()> {
     let namespace = Namespace::new().await?;
     let mongo = namespace.mongo().await?;
     let raw =
@@ -192,10 +192,16 @@ async fn changes_of_beds_are_found_by_when_their_bookings_changed() -> Result<()
         (3, "here", &history[..2], 3),
         (4, "here", &of_group, 4),
         (5, "here", &only_arrived, 5),
+        (6, "here", &history, 6),
     ] {
+        let mut of_booking = stay(&["b"], "expected");
+        if number == 6 {
+            // It had departed before anything of this.
+            of_booking.extend(doc! { "arrival": "2026-11-20", "departure": "2026-11-22" });
+        }
         let booking = doc! { "_id": Uuid::from_u128(number).to_string(), "reference": "PVT-0000000000",
         "property_id": property, "guest": { "first_name": "Ada", "last_name": "Lovelace", "email": "" },
-        "stays": [stay(&["b"], "expected")], "history": entries.to_vec(),
+        "stays": [of_booking], "history": entries.to_vec(),
         "updated_at": format!("2026-12-04T12:00:0{updated}.000Z") };
         raw.collection::<Document>("bookings").insert_one(booking).await?;
     }
@@ -228,7 +234,10 @@ async fn changes_of_beds_are_found_by_when_their_bookings_changed() -> Result<()
     let profile = queries(&raw).await?;
     refuse_scans(&profile)?;
     let examined: Vec<i32> = profile.iter().map(|query| query.get_i32("docsExamined")).collect::<Result<_, _>>()?;
-    assert!(examined.len() == 7 && examined.iter().all(|documents| *documents <= 4), "{examined:?}: {profile:?}");
+    // Stays that departed before are passed over.
+    let all = raw.collection::<Document>("bookings").count_documents(doc! { "property_id": "here" }).await?;
+    let all = i32::try_from(all)?;
+    assert!(examined.len() == 7 && examined.iter().all(|documents| *documents < all), "{examined:?} of {all}");
     Ok(())
 }
 

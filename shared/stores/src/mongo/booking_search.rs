@@ -3,6 +3,7 @@
 use super::SCAN_LIMIT;
 use super::bookings::{Bookings, COLLECTION, exact};
 use crate::StoreError;
+use chrono::TimeDelta;
 use futures_util::TryStreamExt;
 use mongodb::IndexModel;
 use mongodb::bson::{Bson, Document, doc};
@@ -13,6 +14,9 @@ use pvt_domain::ids::{BedId, BookingId, PropertyId};
 use pvt_domain::people::text::normal;
 use pvt_domain::timestamp::Timestamp;
 use serde::Deserialize;
+
+/// A stay that departed so long before has no nights left whose beds could change.
+const BEFORE_DEPARTURE: TimeDelta = TimeDelta::days(2);
 
 /// Most words of a name that is searched for; the others are part of the last one.
 const MAX_WORDS: usize = 4;
@@ -125,8 +129,10 @@ impl BedChangeFilter {
             entry.insert("$or", ["before", "after"].map(of_side).to_vec());
         }
         let properties: Vec<&str> = self.properties.iter().map(PropertyId::as_str).collect();
-        let mut query = doc! { "property_id": { "$in": properties }, "updated_at": { "$gte": from },
-        "history": { "$elemMatch": entry } };
+        // Beds are changed for nights to come; the day of a property is at most one off that of UTC.
+        let departure = (self.from.as_datetime() - BEFORE_DEPARTURE).date_naive().to_string();
+        let mut query = doc! { "property_id": { "$in": properties }, "stays.departure": { "$gte": departure },
+        "updated_at": { "$gte": from }, "history": { "$elemMatch": entry } };
         query.extend(self.booking.map(|id| ("_id".to_owned(), id.to_string().into())));
         query
     }

@@ -22,12 +22,9 @@ pub(super) const LONGEST_STAY: Days = Days::new(MAX_NIGHTS.unsigned_abs());
 
 pub(crate) const COLLECTION: &str = "bookings";
 
-/// Lists and reconciliation of one property's bookings; those that changed last, by which operators find changes of
-/// beds. Every index slows down every decision, so queries by date share that of [`super::occupancy`].
-pub(crate) const INDEXES: &[Index] = &[
-    (COLLECTION, &[("property_id", 1), ("created_at", 1), ("_id", 1)], false),
-    (COLLECTION, &[("property_id", 1), ("updated_at", 1)], false),
-];
+/// Lists and reconciliation of one property's bookings. Every index slows down every decision, so queries by date, and
+/// for changes of beds, share that of [`super::occupancy`].
+pub(crate) const INDEXES: &[Index] = &[(COLLECTION, &[("property_id", 1), ("created_at", 1), ("_id", 1)], false)];
 
 /// The name of the index of guests by their address.
 const BY_EMAIL: &str = "guest.email_any_case";
